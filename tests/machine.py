@@ -1,0 +1,89 @@
+"""What the tests need of the machine beside Python packages, and what happens without it.
+
+As a program (`python -m tests.machine`, which `make test` runs first) it installs what is missing where it
+may: as root, from Debian's packages. Elsewhere the tests that need a missing program are left out and named,
+with the reason; under `CI=true` that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class Program(NamedTuple):
+    """A program that tests run."""
+
+    names: tuple[str, ...]  # as it may be called in PATH, or absolute
+    package: str  # Debian's name for it
+    reason: str  # what is left out without it
+
+    def find(self) -> str | None:
+        """Return its path, `None` where there is none."""
+        return next(filter(None, map(shutil.which, self.names)), None)
+
+
+# Playwright keeps the browsers that it downloaded here; those serve as well.
+_DOWNLOADED = [
+    str(path)
+    for folder in (".cache/ms-playwright", "Library/Caches/ms-playwright")
+    for pattern in ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/Contents/MacOS/*")
+    for path in sorted((Path.home() / folder).glob(pattern))
+]
+
+PROGRAMS = {
+    "chromium": Program(
+        names=("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", *_DOWNLOADED),
+        package="chromium",
+        reason="the page is not tried in a real browser",
+    ),
+    "nginx": Program(
+        names=("nginx", "/usr/sbin/nginx"),
+        package="nginx-light",
+        reason="the shipped nginx site is not tried",
+    ),
+}
+
+
+def need(program: str) -> str:
+    """Return the path of one of `PROGRAMS`; without it skip the test with the reason, in CI fail it."""
+    wanted = PROGRAMS[program]
+    found = wanted.find()
+    if found:
+        return found
+    message = f"{program} is not installed, so {wanted.reason} (Debian: apt-get install {wanted.package})"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def main() -> int:
+    """Install what is missing, where this user can. What stays missing is for the tests to tell."""
+    missing = {name: program for name, program in PROGRAMS.items() if not program.find()}
+    if not missing:
+        return 0
+    packages = [program.package for program in missing.values()]
+    if not (shutil.which("apt-get") and os.geteuid() == 0):
+        for name, program in missing.items():
+            print(f"{name} is missing: {program.reason} (Debian: apt-get install {program.package})")
+        return 0
+    print(f"Installing for the tests: {', '.join(packages)}", flush=True)
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    for command in (["apt-get", "update"], install):
+        subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
