@@ -1,0 +1,61 @@
+"""What the model gets to read: the session's earlier messages, marked where an answer broke off, and trimmed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.streams.ports import ChatMessage, Options
+from app.streams.records import Message
+from app.streams.states import Outcome
+
+# A token is at least about three bytes of text in the languages that models are good at, and a message costs a few
+# tokens of its own. An estimate on the safe side: the exact count would take each model's own tokenizer.
+BYTES_PER_TOKEN = 3
+TOKENS_PER_MESSAGE = 8
+ANSWER_SHARE = 4  # a quarter of the context is kept free for the answer, where no `max_tokens` says more
+
+MARKS: dict[Outcome, str] = {
+    Outcome.STOPPED: "[The user stopped this answer here.]",
+    Outcome.SUPERSEDED: "[The user sent the next message before this answer was finished.]",
+    Outcome.ABANDONED: "[This answer was not finished.]",
+    Outcome.FAILED: "[This answer broke off with an error.]",
+    Outcome.INTERRUPTED: "[This answer was interrupted.]",
+}
+
+
+def as_read_by_model(message: Message) -> ChatMessage:
+    """Return the message as the model gets it. An answer that broke off says so, so the model can go on from it."""
+    mark = MARKS.get(message.outcome) if message.outcome else None
+    if mark is None:
+        return ChatMessage(message.role, message.content)
+    return ChatMessage(message.role, f"{message.content}\n\n{mark}" if message.content else mark)
+
+
+def assemble(
+    earlier: Sequence[Message], prompt: Message, options: Options, context: int
+) -> list[ChatMessage]:
+    """Return the messages for the model: the system prompt, as many of the latest exchanges as fit, the prompt.
+
+    `context` is in tokens. The prompt always goes, whatever its length: whether it fits is the model's to say.
+    """
+    system = [ChatMessage("system", options.system)] if options.system else []
+    asked = ChatMessage("user", prompt.content)
+    room = context - min(options.max_tokens or context // ANSWER_SHARE, context // 2)
+    room -= sum(map(estimate, [*system, asked]))
+
+    kept: list[ChatMessage] = []
+    for message in reversed(earlier):
+        read = as_read_by_model(message)
+        room -= estimate(read)
+        if room < 0:
+            break
+        kept.append(read)
+    kept.reverse()
+    while kept and kept[0].role == "assistant":  # an answer without its question; many templates refuse that
+        del kept[0]
+    return [*system, *kept, asked]
+
+
+def estimate(message: ChatMessage) -> int:
+    """Return about how many tokens a message takes, rather too many than too few."""
+    return len(message.content.encode()) // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE

@@ -1,0 +1,290 @@
+"""The session log: the ordered events of a session, all that viewers read. Its port, and a log in memory."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from sys import getsizeof
+from typing import NamedTuple, Protocol
+
+from app.streams.errors import Fenced
+from app.streams.events import EVENT_NAMES, End, LoggedEvent, ResetReason, Start
+from app.streams.frames import Cursor, Frame, event_frame, text_frame, text_template
+from app.streams.ports import Kind
+
+Listener = Callable[[Frame], None]
+
+READ_BYTES = 64 * 1024  # what one read returns at most, so that a replay yields to others
+RUN_TOKENS = 512  # tokens in one segment: the unit of joining and of retention
+LONG_TEXT = 512  # characters; a piece this long ends its segment, so that segments are bounded in bytes, too
+
+
+class Reading(NamedTuple):
+    """What one read found: the frames, and the sequence number up to which the log has now been read."""
+
+    frames: list[Frame]
+    last: int
+
+
+class SessionLog(Protocol):
+    """An append-only log with a fence. Sequence numbers grow by one per event, a token being one event."""
+
+    epoch: int
+    head: int  # the sequence number of the newest event, 0 in an empty log
+
+    async def append(self, fence: int, event: LoggedEvent) -> None:
+        """Append one event. A `Start` raises the log's fence to its own, an `End` moves it past.
+
+        Raises `Fenced` if `fence` is older than the log's: the turn of that stream is over.
+        """
+        ...
+
+    async def append_text(
+        self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
+    ) -> None:
+        """Append one event for each of `texts`, in order. Raises `Fenced` as `append` does."""
+        ...
+
+    def read(self, after: int, stream_id: str | None = None) -> Reading:
+        """Return the events after `after`, neighbours merged, about `READ_BYTES` of them; of one stream if given.
+
+        Nothing is awaited. The caller has made sure that `refusal` has nothing against the cursor.
+        """
+        ...
+
+    def refusal(self, cursor: Cursor) -> ResetReason | None:
+        """Tell why the events after `cursor` cannot be served, or `None` if they can."""
+        ...
+
+    def before(self, stream_id: str) -> int | None:
+        """Return the sequence number just before the `start` of a stream; `None` if the log does not hold it."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with the frame of each append from now on, synchronously. It must not raise or wait."""
+        ...
+
+    def forget(self, listener: Listener) -> None:
+        """Stop calling `listener`. Idempotent."""
+        ...
+
+
+class _Event:
+    """A segment of one event that is not text."""
+
+    __slots__ = ("event", "first", "last", "size", "stream_id", "time")
+
+    def __init__(self, seq: int, event: LoggedEvent, size: int, time: float) -> None:
+        self.first = self.last = seq
+        self.event = event
+        self.stream_id = event.stream_id
+        self.size = size
+        self.time = time
+
+    def frame(self, epoch: int, _after: int) -> Frame:
+        return Frame(
+            self.stream_id,
+            EVENT_NAMES[type(self.event)],
+            self.last,
+            event_frame(Cursor(epoch, self.last), self.event),
+        )
+
+
+class _Run:
+    """A segment of neighbouring tokens of one kind. A finished one is joined: 4 bytes a token beside the text."""
+
+    __slots__ = ("_ends", "_texts", "first", "kind", "last", "position", "size", "stream_id", "time")
+
+    def __init__(self, first: int, kind: Kind, stream_id: str, position: int, time: float) -> None:
+        self.first = first
+        self.last = first - 1
+        self.kind: Kind = kind
+        self.stream_id = stream_id
+        self.position = position
+        self.size = 0
+        self.time = time
+        self._texts: list[str] = []
+        self._ends: array[int] | None = None
+
+    def add(self, texts: list[str]) -> None:
+        self._texts += texts
+        self.last += len(texts)
+
+    def join(self) -> None:
+        self._ends = array("I", accumulate(map(len, self._texts)))
+        self._texts = ["".join(self._texts)]
+        self.size = getsizeof(self._texts[0]) + getsizeof(self._ends)
+
+    def frame(self, epoch: int, after: int) -> Frame:
+        skipped = max(0, after + 1 - self.first)
+        if self._ends is None:
+            text = "".join(self._texts[skipped:])
+        else:
+            text = self._texts[0][self._ends[skipped - 1] if skipped else 0 :]
+        template = text_template(epoch, self.kind, self.stream_id)
+        count = self.last + 1 - self.first - skipped
+        sse = text_frame(template, self.last, self.position + skipped, count, text)
+        return Frame(self.stream_id, self.kind, self.last, sse)
+
+
+class MemoryLog:
+    """A `SessionLog` in memory, bounded by bytes (whole segments fall out at the old end) and by time (`expire`)."""
+
+    def __init__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> None:
+        self.epoch = epoch
+        self.head = 0
+        self._fence = 0
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._segments: list[_Event | _Run] = []
+        self._size = 0
+        self._run: _Run | None = None
+        self._template = (b"", "", "")  # of the last text: the frame's template, its kind and its stream
+        self._promised = 0
+        self._starts: dict[str, int] = {}
+        self._listeners: list[Listener] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"<MemoryLog {self.epoch}-{self.head} fence={self._fence} "
+            f"segments={len(self._segments)} listeners={len(self._listeners)}>"
+        )
+
+    @property
+    def floor(self) -> int:
+        """The sequence number of the newest event that fell out; cursors from here on can be served."""
+        return self._segments[0].first - 1 if self._segments else self.head
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners there are."""
+        return len(self._listeners)
+
+    async def append(self, fence: int, event: LoggedEvent) -> None:
+        """See `SessionLog`."""
+        if fence < self._fence:
+            raise Fenced(f"fence {fence} is older than {self._fence}")
+        self._close_run()
+        self.head += 1
+        if isinstance(event, Start):
+            self._fence = fence
+            self._starts[event.stream_id] = self.head - 1
+        elif isinstance(event, End):
+            self._fence = fence + 1
+        sse = event_frame(Cursor(self.epoch, self.head), event)
+        self._add(_Event(self.head, event, len(sse), self._clock()))
+        if self._listeners:
+            self._tell(Frame(event.stream_id, EVENT_NAMES[type(event)], self.head, sse))
+
+    async def append_text(
+        self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
+    ) -> None:
+        """See `SessionLog`. This is the hot path: once for every token of every stream."""
+        if fence < self._fence:
+            raise Fenced(f"fence {fence} is older than {self._fence}")
+        run = self._run
+        if (
+            run is None
+            or run.kind != kind
+            or run.stream_id != stream_id
+            or run.last - run.first >= RUN_TOKENS
+        ):
+            run = self._open_run(kind, stream_id, position)
+        run.add(texts)
+        self.head = last = run.last
+        if self._listeners:
+            count = len(texts)
+            text = texts[0] if count == 1 else "".join(texts)
+            sse = text_frame(self._template[0], last, position, count, text)
+            self._tell(Frame(stream_id, kind, last, sse))
+        if len(texts[-1]) >= LONG_TEXT:
+            self._close_run()
+
+    def _tell(self, frame: Frame) -> None:
+        # A listener may forget itself while it is told, so the list is replaced on change, never changed.
+        for listener in self._listeners:
+            listener(frame)
+
+    def _open_run(self, kind: Kind, stream_id: str, position: int) -> _Run:
+        self._close_run()
+        if self._template[1:] != (kind, stream_id):
+            self._template = (text_template(self.epoch, kind, stream_id), kind, stream_id)
+        self._run = run = _Run(self.head + 1, kind, stream_id, position, self._clock())
+        self._add(run)
+        return run
+
+    def _close_run(self) -> None:
+        if self._run is not None:
+            self._run.join()
+            self._size += self._run.size
+            self._run = None
+
+    def _add(self, segment: _Event | _Run) -> None:
+        self._segments.append(segment)
+        self._size += segment.size
+        dropped = 0
+        while self._size > self._max_bytes and dropped < len(self._segments) - 1:
+            self._size -= self._segments[dropped].size
+            dropped += 1
+        self._drop(dropped)
+
+    def _drop(self, count: int) -> None:
+        for segment in self._segments[:count]:
+            if isinstance(segment, _Event) and isinstance(segment.event, Start):
+                del self._starts[segment.stream_id]
+        del self._segments[:count]
+
+    def expire(self, older_than: float) -> None:
+        """Drop what was appended before `older_than` (a time of the clock), except the segment still growing."""
+        count = 0
+        while count < len(self._segments) and self._segments[count].time < older_than:
+            if self._segments[count] is self._run:
+                break
+            self._size -= self._segments[count].size
+            count += 1
+        self._drop(count)
+
+    def promise(self, ahead: int) -> int:
+        """Return the sequence number `ahead` events from now, and accept it as a cursor from now on."""
+        self._promised = max(self._promised, self.head + ahead)
+        return self.head + ahead
+
+    def refusal(self, cursor: Cursor) -> ResetReason | None:
+        """See `SessionLog`."""
+        if cursor.epoch != self.epoch or cursor.seq > max(self.head, self._promised):
+            return "epoch"
+        return "expired" if cursor.seq < self.floor else None
+
+    def before(self, stream_id: str) -> int | None:
+        """See `SessionLog`."""
+        return self._starts.get(stream_id)
+
+    def read(self, after: int, stream_id: str | None = None) -> Reading:
+        """See `SessionLog`."""
+        frames: list[Frame] = []
+        size, last = 0, after
+        for segment in self._after(after):
+            last = segment.last
+            if stream_id is None or segment.stream_id == stream_id:
+                frame = segment.frame(self.epoch, after)
+                frames.append(frame)
+                size += len(frame.sse)
+                if size >= READ_BYTES:
+                    break
+        return Reading(frames, last)
+
+    def _after(self, seq: int) -> Iterator[_Event | _Run]:
+        index = bisect_right(self._segments, seq, key=lambda segment: segment.last)
+        for position in range(index, len(self._segments)):
+            yield self._segments[position]
+
+    def listen(self, listener: Listener) -> None:
+        """See `SessionLog`."""
+        self._listeners = [*self._listeners, listener]
+
+    def forget(self, listener: Listener) -> None:
+        """See `SessionLog`."""
+        # Bound methods are equal, not identical, from one look-up to the next.
+        self._listeners = [other for other in self._listeners if other != listener]

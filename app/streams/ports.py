@@ -1,0 +1,201 @@
+"""The ports of the heart: what it needs from model servers, history, other nodes and the log file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from msgspec import Meta
+
+Role = Literal["system", "user", "assistant"]
+Kind = Literal["token", "reasoning"]
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One message as a model server gets it."""
+
+    role: Role
+    content: str
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Sampling parameters that every backend understands. `None` leaves the choice to the model server."""
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None  # of the answer
+    seed: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
+    stop: list[str] | None = None
+    system: str | None = None  # a system prompt for this answer
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a backend is asked to generate. `model` is the backend's own name for it, without the prefix."""
+
+    model: str
+    messages: Sequence[ChatMessage]
+    options: Options = Options()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model that a backend can run. `context` is in tokens, `None` where the model server does not say."""
+
+    name: str
+    backend: str
+    context: int | None = None
+
+    @property
+    def model_id(self) -> str:
+        """The name that users see: `backend/name`."""
+        return f"{self.backend}/{self.name}"
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens as the model server counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Delta(msgspec.Struct, frozen=True, gc=False):
+    """Neighbouring pieces of one kind; each text is what the model server sent as one token."""
+
+    kind: Kind
+    texts: list[str]
+
+
+class Generation(Protocol):
+    """One answer being generated over a connection of its own.
+
+    It is created unopened and without I/O. The first `read` opens the connection.
+    """
+
+    finish_reason: str | None  # "stop", "length", …; known once `read` returned []
+    usage: Usage | None  # known once `read` returned [], where the server says
+
+    async def read(self) -> list[Delta]:
+        """Return all that has arrived, at least one delta, in order; `[]` once the answer is complete.
+
+        It has no timeout of its own: the stream watches over it. A cancelled `read` loses the generation.
+        Raises `UpstreamError` (a subclass of it) for anything that goes wrong, a missing end mark included.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Close the upstream connection now. Synchronous, idempotent, never raises, allowed at any time.
+
+        Because nothing is awaited, no cancellation can come between a stop and the closed connection.
+        """
+        ...
+
+    async def wait_closed(self) -> None:
+        """Return once the upstream connection is closed (after `abort`). The caller bounds the wait."""
+        ...
+
+
+class Backend(Protocol):
+    """A model server, or something that behaves like one."""
+
+    name: str  # the prefix of its models: "ollama", "openai", "embedded", "scripted"
+
+    async def models(self) -> list[Model]:
+        """Return the models it can run now. Bounded in time. Raises `UpstreamError` if it does not answer."""
+        ...
+
+    def generate(self, request: Request) -> Generation:
+        """Return an unopened generation. No I/O, never raises."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what the backend holds: connections, child processes. Idempotent."""
+        ...
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """A backend that does not answer, and why, in a sentence that a user understands."""
+
+    backend: str
+    code: str
+    message: str
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The models that can be had now. `default` is the one that a prompt without a model gets."""
+
+    models: list[Model]
+    unreachable: list[Unreachable]
+    default: str | None
+
+
+class Catalog(Protocol):
+    """All backends together."""
+
+    async def listing(self) -> Listing:
+        """Return what there is now. Bounded in time; a backend that does not answer is part of the answer."""
+        ...
+
+    async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
+        """Return the backend and the model of a name, `None` being the default.
+
+        A name whose backend does not answer right now is accepted. Raises `UnknownModel`, `NoModels`.
+        """
+        ...
+
+
+class CancelFlags(Protocol):
+    """The shared flag of a cancelled stream, which other nodes see. In memory it is a set."""
+
+    def raise_flag(self, stream_id: str) -> None:
+        """Mark the stream as cancelled, for every node."""
+        ...
+
+    def is_raised(self, stream_id: str) -> bool:
+        """Tell whether any node has cancelled the stream."""
+        ...
+
+    def lower_flag(self, stream_id: str) -> None:
+        """Forget the mark; the stream has ended."""
+        ...
+
+
+class MemoryFlags:
+    """`CancelFlags` of a single node."""
+
+    def __init__(self) -> None:
+        self._raised: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<MemoryFlags raised={len(self._raised)}>"
+
+    def raise_flag(self, stream_id: str) -> None:
+        """See `CancelFlags`."""
+        self._raised.add(stream_id)
+
+    def is_raised(self, stream_id: str) -> bool:
+        """See `CancelFlags`."""
+        return stream_id in self._raised
+
+    def lower_flag(self, stream_id: str) -> None:
+        """See `CancelFlags`."""
+        self._raised.discard(stream_id)
+
+
+class Logger(Protocol):
+    """Structured logging as structlog does it: an event name and fields. The heart depends on no more."""
+
+    def debug(self, event: str, /, **fields: Any) -> Any:
+        """Log at level debug."""
+        ...
+
+    def info(self, event: str, /, **fields: Any) -> Any:
+        """Log at level info."""
+        ...
+
+    def warning(self, event: str, /, **fields: Any) -> Any:
+        """Log at level warning."""
+        ...
+
+    def error(self, event: str, /, **fields: Any) -> Any:
+        """Log at level error."""
+        ...

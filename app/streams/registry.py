@@ -1,0 +1,387 @@
+"""The registry: every live session and stream of this server. A POST registers, a DELETE stops, nothing else acts."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from app.streams.bounds import Bounds
+from app.streams.errors import Draining, KeyReused, Refused, SessionBusy, TooManyStreams
+from app.streams.frames import Cursor
+from app.streams.log import MemoryLog
+from app.streams.ports import Backend, CancelFlags, Logger, Model, Options
+from app.streams.records import Exchange, History, Message, StreamState
+from app.streams.session import IfActive, Session
+from app.streams.states import Reason, Status
+from app.streams.stream import Stream
+from app.streams.tally import Statistics, Tally
+
+SWEEP_SECONDS = 30.0  # between two looks for what has expired
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt to be answered, with everything resolved."""
+
+    owner: str
+    session_id: str
+    prompt: str
+    model: Model
+    backend: Backend
+    options: Options = Options()
+    if_active: IfActive = "supersede"
+    key: str | None = None
+    request_hash: str = ""
+
+
+class Registered(NamedTuple):
+    """The answer to a registration. `new` is false where an idempotency key named an earlier one."""
+
+    stream_id: str
+    status: Status
+    cursor: Cursor
+    new: bool
+
+
+class Registry:
+    """Finds sessions, registers and stops streams, and ends them all when the server does."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        flags: CancelFlags,
+        bounds: Bounds,
+        logger: Logger,
+        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.history = history
+        self.bounds = bounds
+        self._flags = flags
+        self._logger = logger
+        self._new_id = new_id
+        self._now = now
+        self._tally = Tally()
+        self._sessions: dict[str, Session] = {}
+        self._epoch = 0
+        self._draining = False
+        self._closed = False
+        self._registrations: set[asyncio.Task[Registered]] = set()
+        self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
+        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        state = " draining" if self._draining else ""
+        return f"<Registry sessions={len(self._sessions)} {self._tally!r}{state}>"
+
+    # ---- finding ---------------------------------------------------------------------------------------------
+
+    def session(self, session_id: str) -> Session:
+        """Return the live half of a session, made on demand. Whose it is, is the history's to say."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.touched = asyncio.get_running_loop().time()
+        else:
+            # Epochs grow even if the clock does not: an old cursor must never fit a new log.
+            self._epoch = max(self._epoch + 1, int(self._now() * 1000))
+            loop = asyncio.get_running_loop()
+            session = self._sessions[session_id] = Session(
+                session_id,
+                log=MemoryLog(self._epoch, max_bytes=self.bounds.log_bytes, clock=loop.time),
+                history=self.history,
+                flags=self._flags,
+                bounds=self.bounds,
+                logger=self._logger,
+                tally=self._tally,
+            )
+            if self._closed:
+                session.close_viewers()
+            elif self._sweep is None:
+                self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now)
+        return session
+
+    def find(self, session_id: str) -> Session | None:
+        """Return the live half of a session if there is one."""
+        return self._sessions.get(session_id)
+
+    def live(self, session_id: str, stream_id: str) -> Stream | None:
+        """Return a stream that has not ended."""
+        session = self._sessions.get(session_id)
+        return next((stream for stream in session or () if stream.stream_id == stream_id), None)
+
+    async def stream_state(self, owner: str, stream_id: str) -> StreamState:
+        """Return the state of a stream, live or ended. Raises `StreamNotFound`."""
+        kept = await self.history.stream(owner, stream_id)
+        stream = self.live(kept.session_id, stream_id)
+        return stream.state() if stream else kept
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is shutting down."""
+        return self._draining
+
+    # ---- registering -----------------------------------------------------------------------------------------
+
+    async def register(self, ask: Ask) -> Registered:
+        """Register a stream for a prompt; the stream runs whatever becomes of the caller.
+
+        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, or what the
+        history raises when it cannot keep the prompt; then nothing was registered.
+        """
+        place = None if ask.key is None else (ask.owner, ask.session_id, ask.key)
+        earlier = None if place is None else self._by_key.get(place)
+        registering = self._register(ask, earlier)
+        task = asyncio.get_running_loop().create_task(registering, name=f"register {ask.session_id}")
+        self._registrations.add(task)
+        task.add_done_callback(self._registration_done)
+        if place is not None:
+            self._by_key[place] = task
+            task.add_done_callback(lambda done: self._forget_key(place, done))
+        return await asyncio.shield(task)
+
+    def _registration_done(self, task: asyncio.Task[Registered]) -> None:
+        """Its caller may have left: what it was refused for is then nobody's business, any other error the log's."""
+        self._registrations.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Refused):
+            self._logger.error("registration_failed", exc_info=error)
+
+    def _forget_key(self, place: tuple[str, str, str], task: asyncio.Task[Registered]) -> None:
+        if self._by_key.get(place) is task:
+            del self._by_key[place]
+
+    async def _register(self, ask: Ask, earlier: asyncio.Task[Registered] | None) -> Registered:
+        if earlier is not None:
+            # The same request, sent again while the first was still being answered: it has to find what that made.
+            await asyncio.wait({earlier})
+        # One after the other, so that the messages of a session stand in the order of its claims. The bound of this
+        # wait is the history's: whoever has the gate waits for nothing else.
+        gate = self._gates.setdefault(ask.session_id, asyncio.Lock())
+        async with gate:
+            return await self._admit(ask)
+
+    async def _admit(self, ask: Ask) -> Registered:
+        await self.history.check(ask.owner, ask.session_id)
+        if ask.key is not None and (known := await self._known(ask, ask.key)) is not None:
+            return known
+        self._admit_or_refuse(ask)
+        exchange = self._exchange(ask)
+        # Before admitting, so that a delete of the session meanwhile is noticed: a deleted one takes no claim.
+        session = self.session(ask.session_id)
+        await self.history.admit(exchange)
+        stream = self._stream(ask, exchange)
+        try:
+            # A second look, for admitting may have taken a while; from it to the claim nothing is awaited.
+            self._admit_or_refuse(ask)
+            waits = session.running is not None
+            cursor = Cursor(session.log.epoch, session.claim(stream, ask.if_active))
+        except Exception:
+            await self.history.withdraw(stream.stream_id)
+            raise
+        return Registered(stream.stream_id, Status.QUEUED if waits else Status.THINKING, cursor, new=True)
+
+    async def _known(self, ask: Ask, key: str) -> Registered | None:
+        known = await self.history.known_key(ask.owner, ask.session_id, key)
+        if known is None:
+            return None
+        if known.request_hash != ask.request_hash:
+            raise KeyReused(
+                "This Idempotency-Key was used for another request. Use a new key for a new prompt."
+            )
+        state = await self.stream_state(ask.owner, known.stream_id)
+        log = self.session(ask.session_id).log
+        before = log.before(known.stream_id)
+        return Registered(
+            known.stream_id, state.status, Cursor(log.epoch, log.head if before is None else before), False
+        )
+
+    def _admit_or_refuse(self, ask: Ask) -> None:
+        if self._draining:
+            raise Draining("The server is shutting down. Try again in a moment.")
+        session = self._sessions.get(ask.session_id)
+        if session is not None:
+            session.check(ask.if_active)
+        # A prompt in a busy session replaces or follows what runs there, so it adds nothing to the load.
+        if (session is None or session.running is None) and self._tally.busy >= self.bounds.max_streams:
+            raise TooManyStreams(
+                f"{self.bounds.max_streams} answers are being written already. Try again in a moment."
+            )
+
+    def _exchange(self, ask: Ask) -> Exchange:
+        created_at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
+        stream_id = self._new_id()
+        model = ask.model.model_id
+        answer_id = self._new_id()
+        return Exchange(
+            owner=ask.owner,
+            session_id=ask.session_id,
+            prompt=Message(
+                message_id=self._new_id(),
+                role="user",
+                content=ask.prompt,
+                stream_id=stream_id,
+                created_at=created_at,
+            ),
+            answer=Message(
+                message_id=answer_id,
+                role="assistant",
+                content="",
+                stream_id=stream_id,
+                model=model,
+                created_at=created_at,
+            ),
+            stream=StreamState(
+                stream_id=stream_id,
+                session_id=ask.session_id,
+                status=Status.QUEUED,
+                outcome=None,
+                finish_reason=None,
+                model=model,
+                message_id=answer_id,
+                tokens=0,
+                duration_ms=0,
+                ttft_ms=None,
+                upstream_closed=True,
+            ),
+            key=ask.key,
+            request_hash=ask.request_hash,
+        )
+
+    def _stream(self, ask: Ask, exchange: Exchange) -> Stream:
+        return Stream(
+            stream_id=exchange.stream.stream_id,
+            session_id=ask.session_id,
+            owner=ask.owner,
+            prompt=exchange.prompt,
+            answer=exchange.answer,
+            model=ask.model,
+            backend=ask.backend,
+            options=ask.options,
+            bounds=self.bounds,
+            flags=self._flags,
+            logger=self._logger,
+        )
+
+    # ---- stopping --------------------------------------------------------------------------------------------
+
+    async def stop(self, owner: str, stream_id: str, *, wait: float) -> StreamState:
+        """Stop this stream and no other, wait up to `wait` seconds for its end, and return its state.
+
+        The state of one that has ended, or ends by itself meanwhile, is returned as it is. Raises `StreamNotFound`.
+        """
+        state = await self.history.stream(owner, stream_id)
+        stream = self.live(state.session_id, stream_id)
+        if stream is None:
+            return await self.history.stream(owner, stream_id)
+        stream.signal(Reason.USER_STOP)
+        await stream.wait_ended(wait)
+        return stream.state()
+
+    async def stop_session(self, owner: str, session_id: str, *, wait: float) -> StreamState | None:
+        """Stop whatever runs or waits in a session; return the state of what ran, `None` if nothing did."""
+        await self.history.session(owner, session_id)
+        session = self._sessions.get(session_id)
+        streams = session.signal_all(Reason.USER_STOP) if session else []
+        if (gate := self._gates.get(session_id)) is not None:
+            # Prompts that came before this stop are on their way into the line still: it is meant for them as well.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait), gate:
+                    pass
+            streams += [
+                late for late in self.session(session_id).signal_all(Reason.USER_STOP) if late not in streams
+            ]
+        if not streams:
+            return None
+        await asyncio.wait([stream.ended for stream in streams], timeout=wait)
+        return streams[0].state()
+
+    async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None:
+        """Delete a session: its streams stop, its viewers end, its messages are forgotten.
+
+        Raises `SessionBusy` if a stream has not ended `wait` seconds after it was stopped: a session that came into
+        being under the same id would run beside it.
+        """
+        await self.history.session(owner, session_id)
+        session = self.session(session_id)
+        try:
+            await _empty(session, wait)
+            await self.history.delete(owner, session_id)
+        except BaseException:
+            session.undelete()
+            raise
+        if self._sessions.get(session_id) is session:
+            del self._sessions[session_id]
+        session.close_viewers()
+
+    # ---- the end of the server -------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take no new prompts."""
+        self._draining = True
+
+    async def close(self, *, patience: float = 0.0) -> None:
+        """End everything: running answers have `patience` seconds to finish, the rest ends `interrupted`.
+
+        Takes at most `patience` + `supersede_timeout` + a moment for the log and the history.
+        """
+        self.drain()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if patience > 0:
+            await self._all_ended(patience)
+        for session in self._sessions.values():
+            session.signal_all(Reason.SHUTDOWN)
+        await self._all_ended(self.bounds.supersede_timeout + self.bounds.close_timeout)
+        self._closed = True
+        for session in self._sessions.values():
+            session.close_viewers()
+
+    async def _all_ended(self, timeout: float) -> None:
+        """Wait for all streams, and for prompts that are being admitted: what is turned down has to be withdrawn."""
+        ends = [stream.ended for session in self._sessions.values() for stream in session]
+        pending: list[asyncio.Future[Any]] = [*ends, *self._registrations]
+        if pending:
+            await asyncio.wait(pending, timeout=timeout)
+
+    # ---- housekeeping ----------------------------------------------------------------------------------------
+
+    def _sweep_now(self) -> None:
+        """Let go of events that have expired, and of sessions that nobody would miss."""
+        loop = asyncio.get_running_loop()
+        expired = loop.time() - self.bounds.log_seconds
+        for session_id, session in list(self._sessions.items()):
+            session.log.expire(expired)
+            if session.idle and session.touched < expired:
+                del self._sessions[session_id]
+        self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now) if self._sessions else None
+
+    def statistics(self) -> Statistics:
+        """Return what there is now, and what has been counted."""
+        sessions = self._sessions.values()
+        return Statistics(
+            sessions=len(self._sessions),
+            active=self._tally.busy,
+            queued=sum(len(tuple(session)) for session in sessions) - self._tally.busy,
+            viewers=sum(session.viewers for session in sessions),
+            zombies=self._tally.zombies,
+            started=self._tally.started,
+            tokens=self._tally.tokens,
+            ended={str(outcome): count for outcome, count in self._tally.ended.items()},
+        )
+
+
+async def _empty(session: Session, wait: float) -> None:
+    """Stop what is in line in a session that is being deleted, and see it ended. Raises `SessionBusy`."""
+    if streams := session.delete():
+        await asyncio.wait([stream.ended for stream in streams], timeout=wait)
+    if session.running is not None:
+        raise SessionBusy("The answer of this session is still being stopped. Try again in a moment.")

@@ -1,0 +1,312 @@
+"""The live half of a session: its log, the line of its streams, and the conductor that gives them their turns.
+
+Streams stand in line in the order of their POSTs. One task, the conductor, takes the first of the line, appends its
+`start`, runs its producer, sees the upstream closed, appends its `end`, and only then turns to the next. So one stream
+per session is not a rule that somebody checks: there is one conductor. Nobody cancels it; signals reach streams, and
+each stream that is signalled, or done with its model, has a bound after which the conductor goes on without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from app.streams.bounds import Bounds
+from app.streams.conversation import assemble
+from app.streams.errors import QueueFull, SessionBusy
+from app.streams.events import StatusChange
+from app.streams.log import MemoryLog
+from app.streams.ports import CancelFlags, Logger, Request
+from app.streams.producer import produce
+from app.streams.records import History
+from app.streams.states import Outcome, Reason, Status
+from app.streams.stream import INTERNAL, Stream
+from app.streams.tally import Tally
+
+# Superseded streams leave the line within the bound; only a flood of prompts behind a hanging one gets this far.
+LINE_LIMIT = 256
+
+IfActive = Literal["supersede", "reject", "enqueue", "rollback"]
+
+
+class Session:
+    """One conversation while it is live. All of its methods that are not coroutines decide without awaiting."""
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        log: MemoryLog,
+        history: History,
+        flags: CancelFlags,
+        bounds: Bounds,
+        logger: Logger,
+        tally: Tally,
+    ) -> None:
+        self.session_id = session_id
+        self.log = log
+        self._viewers: dict[object, Callable[[], None]] = {}
+        self._history = history
+        self._flags = flags
+        self._bounds = bounds
+        self._logger = logger
+        self._tally = tally
+        self._loop = asyncio.get_running_loop()
+        self._line: deque[Stream] = deque()
+        self._fence = 0
+        self._conductor: asyncio.Task[None] | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._deleted = False
+        self._closed = False  # to viewers
+        self.touched = self._loop.time()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.session_id} line={list(self._line)} viewers={self.viewers} log={self.log!r}>"
+
+    def __iter__(self) -> Iterator[Stream]:
+        """The streams in line, the running one first."""
+        return iter(tuple(self._line))
+
+    @property
+    def running(self) -> Stream | None:
+        """The stream that has the turn."""
+        return self._line[0] if self._line else None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be missed if this object were dropped, but for what the log holds."""
+        return not (self._line or self._viewers or self._conductor)
+
+    # ---- claims and signals ----------------------------------------------------------------------------------
+
+    def check(self, if_active: IfActive) -> None:
+        """Raise `SessionBusy` or `QueueFull` if a claim made now would be turned down."""
+        if self._deleted:
+            raise SessionBusy("This session is being deleted. Begin a new one.")
+        if if_active == "reject" and any(not stream.cancelled for stream in self._line):
+            raise SessionBusy(
+                "A stream is running in this session. Wait for its end, stop it, or supersede it."
+            )
+        if len(self._line) >= (self._bounds.queue_limit if if_active == "enqueue" else LINE_LIMIT):
+            raise QueueFull(
+                f"{len(self._line)} prompts are waiting in this session already. Try again later."
+            )
+
+    def claim(self, stream: Stream, if_active: IfActive) -> int:
+        """Put `stream` in line, and signal those before it as `if_active` says. Nothing is awaited in here.
+
+        Returns the sequence number just before the stream's `start`: exact, since what is signalled appends nothing
+        more but its `end` (and its `start`, if it never had its turn). Of an enqueued stream it is a lower bound.
+        Raises what `check` raises, and then has changed nothing.
+        """
+        self.check(if_active)
+        self._fence += 1
+        stream.fence = self._fence
+        if if_active in ("supersede", "rollback"):
+            for older in self._line:
+                older.signal(Reason.NEW_STREAM)
+                older.discarded = older.discarded or if_active == "rollback"
+        still_to_come = sum(older.owes for older in self._line) if if_active != "enqueue" else 0
+        if not self._line:
+            self._tally.busy += 1
+        self._line.append(stream)
+        self.touched = self._loop.time()
+        self._conduct_on()
+        self._watch_viewers(at_least=self._bounds.arrival_grace)
+        return self.log.promise(still_to_come)
+
+    def signal_all(self, reason: Reason) -> list[Stream]:
+        """Signal every stream in line; return them."""
+        for stream in self._line:
+            stream.signal(reason)
+        return list(self._line)
+
+    def delete(self) -> list[Stream]:
+        """Stop everything, for the session is being deleted: its answers are not kept, new prompts turned down."""
+        self._deleted = True
+        return self.signal_all(Reason.SESSION_DELETED)
+
+    def undelete(self) -> None:
+        """The history could not delete it: go on."""
+        self._deleted = False
+
+    # ---- viewers ---------------------------------------------------------------------------------------------
+
+    @property
+    def viewers(self) -> int:
+        """How many look at this session now."""
+        return len(self._viewers)
+
+    def viewer_came(self, viewer: object, close: Callable[[], None]) -> None:
+        """Somebody looks: no stream is abandoned. `close` is called if the session ends before the viewer leaves."""
+        self._viewers[viewer] = close
+        self._forget_grace()
+        if self._closed:
+            close()
+
+    def viewer_left(self, viewer: object) -> None:
+        """Somebody looks no more. Without viewers, streams have the grace time left."""
+        self._viewers.pop(viewer, None)
+        self.touched = self._loop.time()
+        if (stream := self.running) is not None:
+            self._say(stream, "stream_client_disconnected", viewers=self.viewers)
+        self._watch_viewers()
+
+    def close_viewers(self) -> None:
+        """Let every viewer read what there is, and leave; also one that had found the session and comes later."""
+        self._closed = True
+        for close in tuple(self._viewers.values()):
+            close()
+
+    def _watch_viewers(self, at_least: float = 0.0) -> None:
+        grace = self._bounds.viewer_grace
+        if grace is None or self._viewers or not self._line:
+            return
+        self._forget_grace()
+        self._grace = self._loop.call_later(max(grace, at_least), self._abandon)
+
+    def _abandon(self) -> None:
+        self._grace = None
+        self.signal_all(Reason.ABANDONED)
+
+    def _forget_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    # ---- the conductor ---------------------------------------------------------------------------------------
+
+    def _conduct_on(self) -> None:
+        if self._conductor is None:
+            self._conductor = self._loop.create_task(self._conduct(), name=f"conductor {self.session_id}")
+            self._conductor.add_done_callback(self._conductor_done)
+
+    def _conductor_done(self, conductor: asyncio.Task[None]) -> None:
+        """Nobody cancels the conductor. If the loop does at its teardown, what is in line still gets its end."""
+        self._conductor = None
+        if not conductor.cancelled() and (error := conductor.exception()) is not None:
+            self._logger.error("conductor_crashed", session=self.session_id, exc_info=error)
+        if self._line:
+            self._conduct_on()
+        else:
+            self._forget_grace()
+
+    async def _conduct(self) -> None:
+        while self._line:
+            stream = self._line[0]
+            try:
+                await self._turn(stream)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the line must go on; it is logged
+                self._log_error("turn_failed", stream, error)
+                await self._give_up(stream)
+
+    async def _give_up(self, stream: Stream) -> None:
+        """The log fails. That must not hold up the session: the stream ends all the same, if only in memory."""
+        stream.signal(Reason.SHUTDOWN, INTERNAL)
+        if stream.producer is not None:
+            await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
+        stream.problem = stream.problem or INTERNAL
+        stream.conclude(Outcome.FAILED)
+        self._leave(stream)
+
+    async def _turn(self, stream: Stream) -> None:
+        """Bring one stream from its `start` to its `end`. Takes up where it was if the conductor had to begin anew."""
+        if not stream.started:
+            await self.log.append(stream.fence, stream.start_event())
+            stream.started = True
+            self._tally.started += 1
+            self._say(stream, "stream_start", model=stream.model.model_id)
+        if stream.producer is None and not stream.cancelled:
+            await self._begin(stream)
+        if stream.producer is not None:
+            await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
+            if not stream.producer.done():
+                self._outlived(stream, stream.producer)
+        await self._end(stream)
+
+    async def _begin(self, stream: Stream) -> None:
+        stream.enter(Status.THINKING)
+        producing = produce(
+            stream, lambda: self._prepare(stream), self.log, bounds=self._bounds, logger=self._logger
+        )
+        self._history.follow(stream.stream_id, stream.texts, stream.reasoning)
+        # The task before the event: whoever signals from now on finds it. It runs when this one next waits.
+        stream.producer = self._loop.create_task(producing, name=f"producer {stream.stream_id}")
+        await self.log.append(stream.fence, StatusChange(stream.stream_id, Status.THINKING))
+        self._say(stream, "stream_status", status=str(Status.THINKING))
+
+    async def _prepare(self, stream: Stream) -> Request:
+        """Read the conversation as it is at this stream's turn: what its predecessors left is part of it."""
+        messages = list(await self._history.messages(stream.owner, stream.session_id))
+        earlier = [message for message in messages if message.outcome or message.role != "assistant"]
+        place = next(
+            (i for i, m in enumerate(earlier) if m.message_id == stream.prompt.message_id), len(earlier)
+        )
+        context = stream.model.context or self._bounds.context_tokens
+        read = assemble(earlier[:place], stream.prompt, stream.options, context)
+        return Request(model=stream.model.name, messages=read, options=stream.options)
+
+    def _outlived(self, stream: Stream, producer: asyncio.Task[None]) -> None:
+        """The producer outlived its bound. The fence keeps it out of the log; it is counted until it really ends."""
+        if stream.zombie:
+            return
+        stream.zombie = True
+        self._tally.zombies += 1
+        producer.add_done_callback(self._zombie_ended)
+        since = stream.signalled_at if stream.signalled_at is not None else self._loop.time()
+        waited_ms = round((self._loop.time() - since) * 1000)
+        fields = {"trace": stream.stream_id, "session": self.session_id}
+        self._logger.warning("prev_stream_timeout_on_cancel", **fields, waited_ms=waited_ms)
+
+    def _zombie_ended(self, producer: asyncio.Task[None]) -> None:
+        self._tally.zombies -= 1
+        error = None if producer.cancelled() else producer.exception()
+        self._logger.info("zombie_ended", session=self.session_id, error=error and repr(error))
+
+    async def _end(self, stream: Stream) -> None:
+        """The clean-up, in this order: upstream closed, history, `end`, flag, line."""
+        outcome = stream.verdict()
+        stream.conclude(outcome)
+        self._say(stream, "stream_cleanup")
+        await self._remember(stream)
+        await self.log.append(stream.fence, stream.end_event())
+        self._leave(stream)
+
+    async def _remember(self, stream: Stream) -> None:
+        try:
+            if not self._deleted:
+                await self._history.finish(stream.state(), stream.content, stream.thoughts)
+                if stream.discarded:
+                    await self._history.discard(stream.stream_id)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            # The viewers have the answer in front of them; that it could not be kept must not take it away.
+            self._log_error("history_failed", stream, error)
+
+    def _leave(self, stream: Stream) -> None:
+        """Free the slot: compare, then delete."""
+        self._flags.lower_flag(stream.stream_id)
+        if self._line and self._line[0] is stream:
+            self._line.popleft()
+            self._tally.busy -= not self._line
+        state = stream.state()
+        self._tally.count_end(stream.outcome, stream.tokens)
+        if state.outcome is Outcome.COMPLETE:
+            self._say(stream, "stream_status", status=str(state.outcome))
+        figures = {"duration_ms": state.duration_ms, "ttft_ms": state.ttft_ms, "tokens": state.tokens}
+        self._say(stream, "stream_end", outcome=str(state.outcome), **figures)
+        # One that never had its turn held nobody up, however long it stood in line after its signal.
+        held_up = self._line and stream.producer is not None and not stream.zombie
+        if held_up and stream.signalled_at is not None:
+            waited_ms = round((self._loop.time() - stream.signalled_at) * 1000)
+            self._say(stream, "prev_stream_finished_cleanly", waited_ms=waited_ms)
+        if not stream.ended.done():
+            stream.ended.set_result(None)
+        self.touched = self._loop.time()
+
+    def _log_error(self, event: str, stream: Stream, error: Exception) -> None:
+        self._logger.error(event, trace=stream.stream_id, session=self.session_id, exc_info=error)
+
+    def _say(self, stream: Stream, event: str, **fields: object) -> None:
+        self._logger.info(event, trace=stream.stream_id, session=self.session_id, **fields)

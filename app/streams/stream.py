@@ -1,0 +1,263 @@
+"""One stream: what is known of it, and the one signal that ends it early."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import msgspec
+
+from app.streams.bounds import Bounds
+from app.streams.errors import IllegalTransition
+from app.streams.events import End, Problem, Prompt, Start
+from app.streams.ports import Backend, CancelFlags, Generation, Logger, Model, Options, Usage
+from app.streams.records import Message, StreamState
+from app.streams.states import OUTCOMES, Outcome, Reason, Status, advance
+
+INTERNAL = Problem("internal", "Something went wrong in the server. The log has the details.")
+
+
+class Ending(NamedTuple):
+    """Why a stream ends before its model has finished."""
+
+    reason: Reason
+    problem: Problem | None = None
+
+
+class Stream:
+    """One generation of one answer. Made by a registration, driven by its session, signalled by anybody."""
+
+    __slots__ = (
+        "_bounds",
+        "_flags",
+        "_lapse",
+        "_logger",
+        "_loop",
+        "answer",
+        "backend",
+        "created",
+        "discarded",
+        "duration",
+        "ended",
+        "ending",
+        "fence",
+        "finish_reason",
+        "generation",
+        "model",
+        "options",
+        "outcome",
+        "overdue",
+        "owner",
+        "problem",
+        "producer",
+        "prompt",
+        "reasoning",
+        "session_id",
+        "settling",
+        "signalled_at",
+        "size",
+        "started",
+        "status",
+        "stream_id",
+        "texts",
+        "tokens",
+        "ttft",
+        "upstream_closed",
+        "usage",
+        "zombie",
+    )
+
+    def __init__(
+        self,
+        *,
+        stream_id: str,
+        session_id: str,
+        owner: str,
+        prompt: Message,
+        answer: Message,
+        model: Model,
+        backend: Backend,
+        options: Options,
+        bounds: Bounds,
+        flags: CancelFlags,
+        logger: Logger,
+    ) -> None:
+        self.stream_id = stream_id
+        self.session_id = session_id
+        self.owner = owner
+        self.prompt = prompt
+        self.answer = answer
+        self.model = model
+        self.backend = backend
+        self.options = options
+        self._bounds = bounds
+        self._flags = flags
+        self._logger = logger
+        self._loop = asyncio.get_running_loop()
+
+        self.fence = 0  # given by the session's claim
+        self.status = Status.QUEUED
+        self.outcome: Outcome | None = None
+        self.started = False  # whether its `start` is in the log
+        self.ending: Ending | None = None  # the first signal wins
+        self.settling = False  # whether its producer is done with the model and only cleans up
+        self.discarded = False  # a rollback drops the exchange from the conversation
+
+        self.zombie = False  # its producer outlived its bound
+        self.producer: asyncio.Task[None] | None = None
+        self.generation: Generation | None = None
+        # Nothing was opened yet, so nothing is open. False from the first attempt to open, until seen closed.
+        self.upstream_closed = True
+        self.overdue: asyncio.Future[None] = self._loop.create_future()  # done: the bound has passed
+        self.ended: asyncio.Future[None] = self._loop.create_future()  # done: `end` is in the log
+        self._lapse: asyncio.TimerHandle | None = None
+
+        self.texts: list[str] = []
+        self.reasoning: list[str] = []
+        self.tokens = 0
+        self.size = 0  # characters of the answer and the reasoning so far
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.problem: Problem | None = None
+
+        self.created = self._loop.time()
+        self.signalled_at: float | None = None
+        self.ttft: float | None = None  # s from the registration to the first token
+        self.duration: float | None = None  # s from the registration to the end
+
+    def __repr__(self) -> str:
+        state = self.outcome or self.status
+        signal = f" signalled={self.ending.reason}" if self.ending else ""
+        return f"<Stream {self.stream_id} session={self.session_id} fence={self.fence} {state}{signal}>"
+
+    # ---- the signal ------------------------------------------------------------------------------------------
+
+    def signal(self, reason: Reason, problem: Problem | None = None) -> bool:
+        """End this stream early: once, synchronously, and through every layer. The first signal wins.
+
+        Tells whether this was it. The task is cancelled once only: a second cancel would break the clean-up that
+        the first one began. The connection is closed here as well, so a stop does not wait for a task to wake.
+        """
+        if self.ending is not None or self.outcome is not None or self.settling:
+            return False
+        self.ending = Ending(reason, problem)
+        self.signalled_at = self._loop.time()
+        self.limit_cleanup()
+        self._flags.raise_flag(self.stream_id)
+        if self.generation is not None:
+            self.generation.abort()
+        if self.producer is not None:
+            self.producer.cancel()
+        self._logger.info(
+            "stream_cancelled", trace=self.stream_id, session=self.session_id, reason=str(reason)
+        )
+        return True
+
+    def limit_cleanup(self) -> None:
+        """From now on the stream has `supersede_timeout` to end; then it is overdue. Idempotent."""
+        if self._lapse is None:
+            self._lapse = self._loop.call_later(self._bounds.supersede_timeout, self._overdue)
+
+    def _overdue(self) -> None:
+        if not self.overdue.done():
+            self.overdue.set_result(None)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether any layer has asked this stream to end."""
+        return self.ending is not None
+
+    @property
+    def owes(self) -> int:
+        """How many events a signalled stream has still to append: its `start`, its `end`."""
+        return 1 if self.started else 2
+
+    async def wait_ended(self, timeout: float) -> bool:
+        """Wait until `end` is in the session log, `timeout` seconds at most; tell whether it is."""
+        await asyncio.wait([self.ended], timeout=timeout)
+        return self.ended.done()
+
+    # ---- what is known of it ---------------------------------------------------------------------------------
+
+    def enter(self, status: Status) -> None:
+        """Take a step of the table in `states`."""
+        self.status = advance(self.status, status)
+
+    def first_token(self) -> None:
+        """The model has begun to answer."""
+        self.enter(Status.STREAMING)
+        self.ttft = self._loop.time() - self.created
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Take the last step, and stop the clocks."""
+        if self.outcome is None:
+            self.enter(Status.ENDED)
+            self.outcome = outcome
+            self.duration = self._loop.time() - self.created
+            if self._lapse is not None:
+                self._lapse.cancel()
+
+    def verdict(self) -> Outcome:
+        """How the stream ends: by the signal, by an error, or because the model has finished."""
+        if self.ending is not None:
+            self.problem = self.ending.problem
+            return OUTCOMES[self.ending.reason]
+        if self.problem is not None:
+            return Outcome.FAILED
+        # Without a reason to have finished, somebody else cancelled the producer: the loop's teardown, say.
+        return Outcome.COMPLETE if self.finish_reason else Outcome.INTERRUPTED
+
+    @property
+    def content(self) -> str:
+        """The answer so far."""
+        return "".join(self.texts)
+
+    @property
+    def thoughts(self) -> str:
+        """The model's reasoning so far."""
+        return "".join(self.reasoning)
+
+    def state(self) -> StreamState:
+        """Return the state as others may see it now."""
+        duration = self.duration if self.duration is not None else self._loop.time() - self.created
+        return StreamState(
+            stream_id=self.stream_id,
+            session_id=self.session_id,
+            status=self.status,
+            outcome=self.outcome,
+            finish_reason=self.finish_reason,
+            model=self.model.model_id,
+            message_id=self.answer.message_id,
+            tokens=self.tokens,
+            duration_ms=_ms(duration),
+            ttft_ms=None if self.ttft is None else _ms(self.ttft),
+            upstream_closed=self.upstream_closed,
+            usage=self.usage,
+            error=self.problem or msgspec.UNSET,
+        )
+
+    def start_event(self) -> Start:
+        """Return the event that begins it in the log."""
+        prompt = Prompt(self.prompt.message_id, self.prompt.content)
+        return Start(self.stream_id, self.answer.message_id, self.model.model_id, prompt)
+
+    def end_event(self) -> End:
+        """Return the event that ends it in the log."""
+        state = self.state()
+        if state.outcome is None:
+            raise IllegalTransition("a stream that has not ended has no end event")
+        return End(
+            stream_id=state.stream_id,
+            outcome=state.outcome,
+            finish_reason=state.finish_reason,
+            tokens=state.tokens,
+            duration_ms=state.duration_ms,
+            ttft_ms=state.ttft_ms,
+            upstream_closed=state.upstream_closed,
+            message_id=state.message_id,
+            error=state.error,
+        )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

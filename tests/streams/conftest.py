@@ -1,0 +1,75 @@
+"""The heart by itself: a registry on a history in memory, with a puppet for a model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import structlog
+
+from app.history.memory import MemoryHistory
+from app.streams.bounds import Bounds
+from app.streams.ports import MemoryFlags
+from app.streams.registry import Ask, Registered, Registry
+from app.streams.stream import Stream
+from tests.support.puppet import PuppetBackend, PuppetGeneration
+
+OWNER = "somebody"
+
+
+class Heart:
+    """A registry and the few things that tests do with it."""
+
+    def __init__(self, bounds: Bounds, backend: PuppetBackend) -> None:
+        self.backend = backend
+        self.flags = MemoryFlags()
+        self.history = MemoryHistory()
+        logger = structlog.get_logger()
+        self.registry = Registry(history=self.history, flags=self.flags, bounds=bounds, logger=logger)
+
+    async def post(self, session_id: str = "s", prompt: str = "hello", **ask: Any) -> Registered:
+        """Register a stream."""
+        chosen = {"owner": OWNER, "model": self.backend.model, "backend": self.backend, **ask}
+        return await self.registry.register(Ask(session_id=session_id, prompt=prompt, **chosen))
+
+    def stream(self, registered: Registered, session_id: str = "s") -> Stream:
+        """Return a live stream."""
+        stream = self.registry.live(session_id, registered.stream_id)
+        assert stream is not None
+        return stream
+
+    async def opened(self, prompt: str = "hello") -> PuppetGeneration:
+        """Wait until the newest generation for this prompt is open, and return it."""
+        async with asyncio.timeout(5):
+            while True:
+                for generation in reversed(self.backend.generations):
+                    if generation.request.messages[-1].content == prompt and generation.opened.is_set():
+                        return generation
+                await asyncio.sleep(0)
+
+    def names(self, session_id: str = "s") -> list[tuple[str, str]]:
+        """Return the log of a session as pairs of stream and event name."""
+        log = self.registry.session(session_id).log
+        return [(frame.stream_id, frame.name) for frame in log.read(0).frames]
+
+
+@pytest.fixture
+def bounds() -> Bounds:
+    """Short bounds, so that hanging things are given up soon."""
+    return Bounds(supersede_timeout=0.1, close_timeout=0.05, viewer_grace=None)
+
+
+@pytest.fixture
+def backend() -> PuppetBackend:
+    """A model that behaves."""
+    return PuppetBackend()
+
+
+@pytest.fixture
+async def heart(bounds: Bounds, backend: PuppetBackend) -> AsyncIterator[Heart]:
+    """The heart, ended after the test."""
+    heart = Heart(bounds, backend)
+    yield heart
+    await heart.registry.close()

@@ -1,0 +1,141 @@
+"""Registering, stopping, deleting, draining; viewers and their grace."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.streams.bounds import Bounds
+from app.streams.errors import Draining, KeyReused, SessionNotFound, StreamNotFound, TooManyStreams
+from app.streams.states import Outcome
+from tests.streams.conftest import OWNER, Heart
+
+
+async def test_a_repeated_key_registers_nothing(heart: Heart) -> None:
+    """The same key with the same request names the same stream, running or ended."""
+    first = await heart.post(key="k", request_hash="h")
+    again = await heart.post(key="k", request_hash="h")
+    assert (again.stream_id, again.cursor, again.new) == (first.stream_id, first.cursor, False)
+    with pytest.raises(KeyReused):
+        await heart.post(key="k", request_hash="other")
+    assert heart.registry.statistics().active == 1
+
+
+async def test_sessions_of_others_do_not_exist(heart: Heart) -> None:
+    """Whoever is not the owner gets not-found, for everything."""
+    registered = await heart.post()
+    registry = heart.registry
+    with pytest.raises(SessionNotFound):
+        await heart.post(owner="somebody else")
+    with pytest.raises(StreamNotFound):
+        await registry.stream_state("somebody else", registered.stream_id)
+    with pytest.raises(StreamNotFound):
+        await registry.stop("somebody else", registered.stream_id, wait=0)
+    with pytest.raises(SessionNotFound):
+        await registry.stop_session("somebody else", "s", wait=0)
+    with pytest.raises(SessionNotFound):
+        await registry.delete_session("somebody else", "s", wait=0)
+    assert not heart.stream(registered).cancelled
+
+
+async def test_a_caller_that_is_cancelled_does_not_cancel_the_registration(heart: Heart) -> None:
+    """A dropped POST connection loses nothing."""
+    posting = asyncio.create_task(heart.post())
+    await asyncio.sleep(0)
+    posting.cancel()
+    await asyncio.wait({posting})
+    generation = await heart.opened()
+    generation.finish()
+    while heart.registry.statistics().ended.get("complete") != 1:
+        await asyncio.sleep(0)
+
+
+async def test_stopping_an_ended_stream_tells_how_it_ended(heart: Heart) -> None:
+    """A stop that comes too late changes nothing."""
+    registered = await heart.post()
+    stream = heart.stream(registered)
+    (await heart.opened()).finish()
+    assert await stream.wait_ended(5)
+    state = await heart.registry.stop(OWNER, registered.stream_id, wait=1)
+    assert (state.outcome, state.upstream_closed) == (Outcome.COMPLETE, True)
+
+
+async def test_a_deleted_session_is_gone_and_its_name_free(heart: Heart) -> None:
+    """Its stream is stopped, its messages are forgotten, and a new log has a greater epoch."""
+    registered = await heart.post()
+    stream = heart.stream(registered)
+    old_epoch = registered.cursor.epoch
+    await heart.opened()
+    await heart.registry.delete_session(OWNER, "s", wait=5)
+    assert stream.outcome is Outcome.STOPPED
+    with pytest.raises(SessionNotFound):
+        await heart.history.messages(OWNER, "s")
+    again = await heart.post()
+    assert again.cursor.epoch > old_epoch
+
+
+async def test_draining_takes_no_new_prompts_and_ends_the_rest(heart: Heart) -> None:
+    """`close` ends what runs as interrupted."""
+    stream = heart.stream(await heart.post())
+    await heart.opened()
+    await heart.registry.close()
+    assert stream.outcome is Outcome.INTERRUPTED
+    with pytest.raises(Draining):
+        await heart.post(session_id="other")
+
+
+async def test_draining_waits_for_what_finishes_in_time(heart: Heart) -> None:
+    """With patience a running answer completes."""
+    stream = heart.stream(await heart.post())
+    generation = await heart.opened()
+    closing = asyncio.create_task(heart.registry.close(patience=5))
+    await asyncio.sleep(0)
+    generation.finish()
+    await closing
+    assert stream.outcome is Outcome.COMPLETE
+
+
+class TestFullServer:
+    """Room for one."""
+
+    @pytest.fixture
+    def bounds(self) -> Bounds:
+        """One stream at a time."""
+        return Bounds(max_streams=1, viewer_grace=None)
+
+    async def test_another_session_is_turned_down_and_the_same_is_not(self, heart: Heart) -> None:
+        """A newer prompt takes its predecessor's place, so it adds nothing."""
+        await heart.post()
+        with pytest.raises(TooManyStreams):
+            await heart.post(session_id="other")
+        assert await heart.history.check(OWNER, "other") is False
+        await heart.post(prompt="newer")
+
+
+class TestGrace:
+    """What becomes of a stream that nobody watches."""
+
+    @pytest.fixture
+    def bounds(self) -> Bounds:
+        """Hardly any grace."""
+        return Bounds(viewer_grace=0.0, arrival_grace=0.05)
+
+    async def test_a_stream_that_nobody_comes_to_see_is_abandoned(self, heart: Heart) -> None:
+        """After the time to arrive it ends abandoned."""
+        stream = heart.stream(await heart.post())
+        assert await stream.wait_ended(5)
+        assert stream.outcome is Outcome.ABANDONED
+
+    async def test_a_stream_is_abandoned_with_its_last_viewer(self, heart: Heart) -> None:
+        """One of two may leave; with the second the stream ends."""
+        stream = heart.stream(await heart.post())
+        session = heart.registry.session("s")
+        for viewer in ("one", "two"):
+            session.viewer_came(viewer, lambda: None)
+        session.viewer_left("one")
+        await asyncio.sleep(0.1)  # longer than every grace here
+        assert not stream.cancelled
+        session.viewer_left("two")
+        assert await stream.wait_ended(5)
+        assert stream.outcome is Outcome.ABANDONED

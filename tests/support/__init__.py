@@ -1,0 +1,1 @@
+"""What tests share: a running server, a client that reads events, and a model that does as it is told."""
