@@ -1,0 +1,59 @@
+"""What the decoders of the wire formats share: gathering deltas, and the port that a generation feeds."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from app.streams.ports import ChatMessage, Delta, Kind, Request, Usage
+
+
+class Decoder(Protocol):
+    """Turns the bytes of one answer into deltas. It does no I/O, so it can be fed in any pieces."""
+
+    done: bool  # the end mark has come
+    finish_reason: str | None
+    usage: Usage | None
+
+    def feed(self, data: bytes) -> None:
+        """Take in what has arrived. Raises `UpstreamError`; deltas from before it can still be taken."""
+        ...
+
+    def flush(self) -> None:
+        """Take in what an ended connection left unfinished. Raises as `feed` does."""
+        ...
+
+    def take(self) -> list[Delta]:
+        """Return the deltas gathered since the last call."""
+        ...
+
+
+class Gathering:
+    """Gathers pieces in order; neighbours of one kind become one delta."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self._deltas: list[Delta] = []
+
+    def add(self, kind: Kind, text: str) -> None:
+        """Append one piece as the model server sent it."""
+        deltas = self._deltas
+        if deltas and deltas[-1].kind == kind:
+            deltas[-1].texts.append(text)
+        else:
+            deltas.append(Delta(kind, [text]))
+
+    def take(self) -> list[Delta]:
+        """See `Decoder`."""
+        deltas = self._deltas
+        if deltas:
+            self._deltas = []
+        return deltas
+
+
+def messages_of(request: Request) -> list[ChatMessage]:
+    """Return the messages to send, with the answer's own system prompt in front."""
+    if request.options.system is None:
+        return list(request.messages)
+    return [ChatMessage("system", request.options.system), *request.messages]

@@ -1,0 +1,185 @@
+"""One answer read over HTTP: opened by the first `read`, closed by its end, a fault, or `abort`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from app.backends.decoding import Decoder
+from app.backends.faults import Voice
+from app.backends.upstream import MAX_ERROR_BODY, Upstream, on_connection
+from app.streams.errors import UpstreamError
+from app.streams.ports import Delta, Usage
+
+ERROR_BODY_TIMEOUT = 5.0  # s
+
+
+class Call(NamedTuple):
+    """Where to send what."""
+
+    upstream: Upstream
+    path: str
+    body: bytes
+
+
+class HttpGeneration:
+    """The `Generation` of every backend that speaks HTTP.
+
+    `prepare` says where to send what. It may take its time (a child process that has to start first) and may
+    raise `UpstreamError`. The opening runs in a task of its own, so that `abort` can cut it short while a
+    `read` waits for it.
+    """
+
+    def __init__(self, prepare: Callable[[], Awaitable[Call]], decoder: Decoder, voice: Voice) -> None:
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self._prepare = prepare
+        self._decoder = decoder
+        self._voice = voice
+        self._upstream: Upstream | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._response: aiohttp.ClientResponse | None = None
+        self._protocol: ResponseHandler | None = None
+        self._gone: asyncio.Future[None] | None = None  # done once the transport is closed
+        self._failure: UpstreamError | None = None
+        self._aborted = False
+
+    def __repr__(self) -> str:
+        return f"<HttpGeneration {self._state()} of {self._voice.label!r}>"
+
+    async def read(self) -> list[Delta]:
+        """See `Generation`. Once for every token: so nothing but aiohttp's own reader is awaited on the way."""
+        try:
+            while self._failure is None:
+                if self._decoder.done:
+                    return []
+                content = (self._response or await self._open()).content
+                try:
+                    data = await content.readany()
+                except (aiohttp.ClientError, OSError) as error:
+                    data = self._broken_off(content, error)
+                if deltas := self._take_in(data):
+                    return deltas
+        except UpstreamError as failure:  # of the opening
+            self._failure = failure
+            self.abort()
+            raise
+        except BaseException:  # also a cancelled read loses the generation
+            self.abort()
+            raise
+        raise self._failure
+
+    def abort(self) -> None:
+        """See `Generation`."""
+        if self._aborted:
+            return
+        self._aborted = True
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+        if self._protocol is not None:
+            self._protocol.abort()  # not close(): that would first send the rest of a large prompt
+        if self._response is not None:
+            self._response.close()  # wakes a `read` that waits
+        if self._upstream is not None:
+            self._upstream.dismiss(self)
+
+    async def wait_closed(self) -> None:
+        """See `Generation`."""
+        # asyncio.wait, because it neither raises what they raise nor cancels them if we are cancelled.
+        if self._opening is not None:
+            await asyncio.wait({self._opening})
+        if self._gone is not None:
+            await asyncio.wait({self._gone})
+
+    async def _open(self) -> aiohttp.ClientResponse:
+        if self._aborted:
+            raise self._voice.truncated()
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._connect(), name="backend-open")
+            self._opening.add_done_callback(_retrieve)
+        await asyncio.wait({self._opening})
+        if not self._opening.cancelled():
+            self._opening.result()
+        if self._response is None or self._aborted:  # cut short by `abort`, from another task
+            raise self._voice.truncated()
+        return self._response
+
+    async def _connect(self) -> None:
+        """Get a response with status 200. Raises `UpstreamError` for everything else."""
+        call = await self._prepare()
+        self._upstream = call.upstream
+        self._upstream.enlist(self)
+        on_connection.set(self._attach)  # this task's context only
+        try:
+            self._response = response = await call.upstream.post(call.path, call.body)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            call.upstream.broke = True
+            raise self._voice.before_answer(error) from error
+        if response.status != 200:
+            raise self._voice.rejected(response.status, await _error_body(response))
+
+    def _attach(self, protocol: ResponseHandler) -> None:
+        self._protocol = protocol
+        self._gone = protocol.closed
+        if self._gone is not None:
+            self._gone.add_done_callback(_retrieve)
+
+    def _take_in(self, data: bytes) -> list[Delta]:
+        """Return what `data` completes; no data is the end of the connection."""
+        decoder = self._decoder
+        try:
+            if data:
+                decoder.feed(data)
+            elif self._failure is None:
+                decoder.flush()
+                if not decoder.done:
+                    self._failure = self._voice.truncated()
+        except UpstreamError as failure:
+            self._failure = failure  # raised by the next pass, after what came before it
+        if decoder.done:  # whatever went wrong after the end mark does not matter
+            self._failure = None
+            self.finish_reason, self.usage = decoder.finish_reason, decoder.usage
+            self.abort()
+        elif self._failure is not None:
+            self.abort()
+        return decoder.take()
+
+    def _broken_off(self, content: aiohttp.StreamReader, error: Exception) -> bytes:
+        """Note the fault, and return what came before it."""
+        self._failure = self._voice.truncated()
+        self._failure.__cause__ = error
+        if self._aborted:
+            return b""
+        if self._upstream is not None:
+            self._upstream.broke = True
+        # aiohttp raises first and would keep what came just before the fault; there is no public way to it.
+        return content._read_nowait(-1)
+
+    def _state(self) -> str:
+        if self._decoder.done:
+            return "done"
+        if self._failure is not None:
+            return "failed"
+        if self._aborted:
+            return "aborted"
+        if self._opening is None:
+            return "unopened"
+        return "opening" if self._response is None else "open"
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        async with asyncio.timeout(ERROR_BODY_TIMEOUT):
+            return await response.content.read(MAX_ERROR_BODY)
+    except (aiohttp.ClientError, OSError):
+        return b""  # the status alone has to say it
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Look at how an opening or a connection ended, so that the loop does not report it as overlooked."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,193 @@
+"""OpenAI-compatible servers (vLLM, llama.cpp, LM Studio, hosted ones): `/v1/chat/completions` as SSE."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from yarl import URL
+
+from app.backends.decoding import Gathering, messages_of
+from app.backends.faults import Voice
+from app.backends.generation import Call, HttpGeneration
+from app.backends.lines import EventSplitter
+from app.backends.upstream import Upstream, without_secrets
+from app.streams.ports import ChatMessage, Model, Request, Usage
+
+PATH = "chat/completions"
+
+
+class OpenAIBackend:
+    """The `Backend` of a server that speaks OpenAI's chat completions."""
+
+    name = "openai"
+
+    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        base = base_url(url)
+        self._voice = Voice(f"The model server at {without_secrets(URL(base))}", secret=api_key)
+        self._upstream = Upstream(base, self._voice, api_key=api_key)
+
+    def __repr__(self) -> str:
+        return f"<OpenAIBackend {self._upstream!r}>"
+
+    @property
+    def open(self) -> int:
+        """How many generations are open."""
+        return self._upstream.open
+
+    async def models(self) -> list[Model]:
+        """See `Backend`."""
+        listed = await self._upstream.ask("models", _Listed)
+        return [Model(entry.id, self.name, entry.context) for entry in listed.data]
+
+    def generate(self, request: Request) -> HttpGeneration:
+        """See `Backend`."""
+
+        async def prepare() -> Call:
+            return Call(self._upstream, PATH, chat_body(request))
+
+        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice)
+
+    async def aclose(self) -> None:
+        """See `Backend`."""
+        await self._upstream.aclose()
+
+
+def base_url(url: str) -> str:
+    """Return the address that the API's paths are relative to: `/v1` is added where no version is given."""
+    trimmed = url.rstrip("/")
+    # Not only a last part: there are servers with /v1beta/openai.
+    return trimmed if re.search(r"/v\d[^/]*(/|$)", URL(trimmed).path) else f"{trimmed}/v1"
+
+
+class OpenAIDecoder(Gathering):
+    """Reads the events of `/v1/chat/completions`. See `Decoder`."""
+
+    def __init__(self, voice: Voice) -> None:
+        super().__init__()
+        self._voice = voice
+        self._events = EventSplitter()
+
+    def feed(self, data: bytes) -> None:
+        """See `Decoder`."""
+        for event in self._events.feed(data):
+            self._read(event)
+
+    def flush(self) -> None:
+        """See `Decoder`."""
+        for event in self._events.flush():
+            self._read(event)
+
+    def _read(self, event: bytes) -> None:
+        if self.done:
+            return
+        if event == b"[DONE]":
+            self.done = True
+            self.finish_reason = self.finish_reason or "stop"
+            return
+        try:
+            chunk = _chunk_decoder.decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._voice.garbled() from error
+        if chunk.error is not None:
+            raise self._voice.in_band(chunk.error)
+        if chunk.choices:
+            self._choose(chunk.choices[0])
+        elif chunk.message is not None:  # vLLM's errors, before it took up OpenAI's form
+            raise self._voice.in_band(chunk.message)
+        if chunk.usage is not None:
+            self.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+
+    def _choose(self, choice: _Choice) -> None:
+        if choice.finish_reason is not None:
+            self.finish_reason = choice.finish_reason
+        delta = choice.delta
+        if delta is None:
+            return
+        reasoning = delta.reasoning_content or delta.reasoning  # some servers send both, with one text
+        if reasoning and isinstance(reasoning, str):
+            self.add("reasoning", reasoning)
+        if delta.content:
+            self.add("token", delta.content)
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+    message: Any = None
+
+
+_chunk_decoder = msgspec.json.Decoder(_Chunk)
+
+
+class _Meta(msgspec.Struct):
+    n_ctx: int | None = None  # llama.cpp, per slot
+
+
+class _Entry(msgspec.Struct):
+    id: str
+    max_model_len: int | None = None  # vLLM
+    meta: _Meta | None = None
+
+    @property
+    def context(self) -> int | None:
+        """The context in tokens, where the server says."""
+        return self.max_model_len or (self.meta.n_ctx if self.meta else None)
+
+
+class _Listed(msgspec.Struct):
+    data: list[_Entry] = []
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = True
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    model: str
+    messages: list[ChatMessage]
+    stream: bool
+    stream_options: _StreamOptions
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    return_progress: bool = False  # llama.cpp's own
+
+
+def chat_body(request: Request, *, progress: bool = False) -> bytes:
+    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp alone."""
+    options = request.options
+    return msgspec.json.encode(
+        _Body(
+            request.model,
+            messages_of(request),
+            stream=True,
+            stream_options=_StreamOptions(),
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_tokens=options.max_tokens,
+            seed=options.seed,
+            stop=options.stop,
+            return_progress=progress,
+        )
+    )

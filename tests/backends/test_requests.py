@@ -1,0 +1,238 @@
+"""What the HTTP backends send, and where to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import pytest
+from yarl import URL
+
+from app.backends.faults import Voice
+from app.backends.generation import HttpGeneration
+from app.backends.ollama import OllamaBackend, full_name
+from app.backends.openai import OpenAIBackend, base_url
+from app.backends.upstream import is_loopback, proxy_for
+from app.streams.errors import UpstreamError, UpstreamUnauthorized
+from app.streams.ports import ChatMessage, Generation, Options, Request
+from tests.doubles.ollama import OllamaDouble
+from tests.doubles.openai import OpenAIDouble
+
+MESSAGES = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Yes?"), ChatMessage("user", "Go.")]
+SENT = [{"role": message.role, "content": message.content} for message in MESSAGES]
+OPTIONS = Options(temperature=0.5, top_p=0.9, max_tokens=7, seed=42, stop=["END"], system="Be brief.")
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+async def drain(generation: Generation) -> None:
+    while await generation.read():
+        pass
+
+
+async def test_ollama_body() -> None:
+    """Ollama gets the whole name, the model's context, no leave to drop text, and only the options given."""
+    async with OllamaDouble() as double:
+        backend = OllamaBackend(double.url)
+        await drain(backend.generate(Request("double", MESSAGES)))
+        await drain(backend.generate(Request("other:1b", MESSAGES, OPTIONS)))
+        await backend.aclose()
+    plain, full = double.requests
+    assert plain == {
+        "model": "double:latest",
+        "messages": SENT,
+        "options": {"num_ctx": 4096},
+        "stream": True,
+        "truncate": False,
+    }
+    assert full["messages"] == [SYSTEM, *SENT]
+    assert full["options"] == {
+        "num_ctx": 4096,
+        "num_predict": 7,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 42,
+        "stop": ["END"],
+    }
+
+
+async def test_ollama_asks_for_the_context_once() -> None:
+    """A model's context is asked for once, however many answers it gives; listing keeps what is known."""
+    async with OllamaDouble() as double:
+        backend = OllamaBackend(double.url)
+        await backend.models()
+        await backend.models()
+        for _ in range(3):
+            await drain(backend.generate(Request("double", MESSAGES)))
+        await backend.aclose()
+    assert list(double.questions).count("/api/show") == len(double.models)
+
+
+@pytest.mark.parametrize(
+    ("trained", "parameters", "context"),
+    [(2048, "", 2048), (131072, "", 8192), (131072, "stop  x\nnum_ctx   16384\n", 16384), (None, "", None)],
+)
+async def test_ollama_context(trained: int | None, parameters: str, context: int | None) -> None:
+    """The context is what the model's file sets, else what the model was trained for, up to our bound."""
+    async with OllamaDouble() as double:
+        double.parameters = parameters
+        double.context = trained
+        backend = OllamaBackend(double.url)
+        assert {model.context for model in await backend.models()} == {context}
+        await drain(backend.generate(Request("double", MESSAGES)))
+        await backend.aclose()
+    assert double.requests[0]["options"] == ({"num_ctx": context} if context else {})
+
+
+async def test_ollama_lists_what_chats() -> None:
+    """Models that only compute embeddings are not offered."""
+    async with OllamaDouble() as double:
+        double.capabilities = {"other:1b": ["embedding"]}
+        backend = OllamaBackend(double.url)
+        assert [model.name for model in await backend.models()] == ["double:latest"]
+        await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("llama3.2", "llama3.2:latest"),
+        ("llama3.2:1b", "llama3.2:1b"),
+        ("hf.co/org/model", "hf.co/org/model:latest"),
+        ("host:5000/org/model", "host:5000/org/model:latest"),
+    ],
+)
+def test_full_name(name: str, full: str) -> None:
+    """Only the last part of a name can have a tag."""
+    assert full_name(name) == full
+
+
+async def test_openai_body() -> None:
+    """An OpenAI-compatible server is asked for a stream with usage, and gets only the options given."""
+    async with OpenAIDouble() as double:
+        backend = OpenAIBackend(double.url)
+        await drain(backend.generate(Request("org/other", MESSAGES)))
+        await drain(backend.generate(Request("double", MESSAGES, OPTIONS)))
+        contexts = [model.context for model in await backend.models()]
+        await backend.aclose()
+    plain, full = double.requests
+    assert plain == {
+        "model": "org/other",
+        "messages": SENT,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert full["messages"] == [SYSTEM, *SENT]
+    assert {key: full[key] for key in ("temperature", "top_p", "max_tokens", "seed", "stop")} == {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 7,
+        "seed": 42,
+        "stop": ["END"],
+    }
+    assert contexts == [2048, 1024]  # vLLM's word for it, and llama.cpp's
+
+
+@pytest.mark.parametrize("form", [str, "{}/".format, "{}/v1".format, "{}/v1/".format])
+async def test_openai_address(form: Callable[[str], str]) -> None:
+    """The address may end in `/v1` or not, and the key goes along."""
+    async with OpenAIDouble(api_key="right") as double:
+        backend = OpenAIBackend(form(double.url), api_key="right")
+        await drain(backend.generate(Request("double", MESSAGES)))
+        assert await backend.models()
+        await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://api.example.com/proxy", "https://api.example.com/proxy/v1"),
+        ("https://api.example.com/openai/v1", "https://api.example.com/openai/v1"),
+        ("https://api.example.com/v1beta/openai/", "https://api.example.com/v1beta/openai"),
+    ],
+)
+def test_base_url(url: str, base: str) -> None:
+    """A path that names a version is left as it is."""
+    assert base_url(url) == base
+
+
+async def test_wrong_key() -> None:
+    """A refused key is said so, and neither key nor password is repeated."""
+    async with OpenAIDouble(api_key="right") as double:
+        backend = OpenAIBackend(double.url, api_key="very-wrong")
+        with pytest.raises(UpstreamUnauthorized) as caught:
+            await backend.generate(Request("double", MESSAGES)).read()
+        await backend.aclose()
+    assert "very-wrong" not in str(caught.value)
+    secret = OpenAIBackend("http://user:pass@127.0.0.1:9/v1")
+    assert "pass" not in repr(secret)
+    assert "pass" not in repr(secret.generate(Request("double", MESSAGES)))
+
+
+def test_key_is_never_repeated() -> None:
+    """A server that repeats the key in its error does not make us repeat it."""
+    voice = Voice("It", secret="very-secret")
+    assert "secret" not in str(voice.rejected(500, b'{"error": "no luck with very-secret"}'))
+    assert "secret" not in str(voice.in_band({"message": "no luck with very-secret"}))
+
+
+def unsent(generation: HttpGeneration) -> int:
+    """Bytes that the transport still holds, because the kernel takes no more."""
+    protocol = generation._protocol
+    assert protocol is not None
+    assert protocol.transport is not None
+    return protocol.transport.get_write_buffer_size()
+
+
+async def test_abort_with_an_unsent_prompt() -> None:
+    """A stop closes the connection also while most of a large prompt waits for a server that reads nothing."""
+    connected, read_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        connected.set()
+        await read_on.wait()
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
+    backend = OpenAIBackend(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    generation = backend.generate(Request("double", [ChatMessage("user", "x" * 50_000_000)]))
+    reading = asyncio.create_task(generation.read())
+    async with asyncio.timeout(30):
+        await connected.wait()
+        while not unsent(generation):
+            await asyncio.sleep(0.001)
+        generation.abort()
+        await generation.wait_closed()
+        read_on.set()
+        await ended.wait()
+        await asyncio.wait({reading})
+    assert isinstance(reading.exception(), UpstreamError)
+    await backend.aclose()
+    server.close()
+    await server.wait_closed()
+
+
+def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment is used for other machines, never for this one or for an exception."""
+    for name in (
+        "NO_PROXY",
+        "no_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert proxy_for(URL("http://api.example.com/v1")) == "http://proxy.example:3128"
+    assert proxy_for(URL("http://inside.example/v1")) is None
+    for host in ("127.0.0.1", "127.1.2.3", "localhost", "x.localhost", "[::1]"):
+        assert proxy_for(URL(f"http://{host}:11434")) is None
+    assert not is_loopback("localhost.example.com")

@@ -1,0 +1,332 @@
+"""The contract of `History`: what every implementation does, in memory and on each database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from app.history.opening import MEMORY, opened
+from app.streams.errors import SessionNotFound, StreamNotFound
+from app.streams.records import History, KnownKey
+from app.streams.states import Outcome
+from tests.history import postgres
+from tests.history.samples import OWNER, ended, exchange, failed
+
+OTHER = "somebody else"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Postgres]:
+    """One PostgreSQL for all of these tests."""
+    server = postgres.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
+    """An empty history of each kind."""
+    url: str | None = MEMORY
+    if request.param == "sqlite":
+        url = None
+    elif request.param == "postgresql":
+        url = await request.getfixturevalue("server").database()
+    async with opened(url, tmp_path, logger=structlog.get_logger()) as history:
+        yield history
+
+
+async def contents(history: History, session_id: str = "s") -> list[str]:
+    """What the messages of a session say."""
+    return [message.content for message in await history.messages(OWNER, session_id)]
+
+
+async def titles(history: History, query: str = "") -> list[str]:
+    """The titles of the sessions that hold `query`."""
+    return [info.title for info in (await history.sessions(OWNER, query=query)).sessions]
+
+
+# ---- exchanges -----------------------------------------------------------------------------------------------
+
+
+async def test_a_session_begins_with_its_first_prompt(history: History) -> None:
+    """It does not exist before; then it has the prompt's words for a title, and both messages."""
+    assert await history.check(OWNER, "s") is False
+    asked = exchange(prompt="  Why is\n the sky blue?  ")
+    await history.admit(asked)
+    assert await history.check(OWNER, "s") is True
+    info, messages = await history.conversation(OWNER, "s")
+    assert (info.session_id, info.title) == ("s", "Why is the sky blue?")
+    assert info.created_at == info.updated_at == asked.prompt.created_at
+    assert messages == [asked.prompt, asked.answer]
+
+
+async def test_what_an_answer_ended_with_is_seen_at_once(history: History) -> None:
+    """Text, reasoning, outcome and figures are there with the next read, whatever the disk does."""
+    asked = exchange()
+    await history.admit(asked)
+    state = ended(asked)
+    await history.finish(state, "Because of Rayleigh.", "Hm.")
+    _, answer = await history.messages(OWNER, "s")
+    assert (answer.content, answer.reasoning, answer.outcome) == ("Because of Rayleigh.", "Hm.", "complete")
+    assert (answer.tokens, answer.duration_ms, answer.model) == (3, 120, "scripted/story")
+    assert await history.stream(OWNER, state.stream_id) == state
+
+
+async def test_an_error_is_kept_with_the_answer_that_it_cut_off(history: History) -> None:
+    """The code and the sentence are there for whoever reads the session later."""
+    asked = exchange()
+    await history.admit(asked)
+    state = failed(asked)
+    await history.finish(state, "Because", "")
+    _, answer = await history.messages(OWNER, "s")
+    assert (answer.outcome, answer.error) == (Outcome.FAILED, state.error)
+    assert await history.stream(OWNER, state.stream_id) == state
+
+
+async def test_to_finish_twice_is_to_finish_once(history: History) -> None:
+    """The same answer again changes nothing."""
+    asked = exchange()
+    await history.admit(asked)
+    for _ in range(2):
+        await history.finish(ended(asked), "Yes.", "")
+    assert await contents(history) == ["hello", "Yes."]
+
+
+async def test_messages_stand_in_the_order_of_their_prompts(history: History) -> None:
+    """Answers belong behind their prompts, also when a later one is finished first."""
+    asked = [exchange(prompt=str(number)) for number in range(5)]
+    for each in asked:
+        await history.admit(each)
+    for each in reversed(asked):
+        await history.finish(ended(each), f"to {each.prompt.content}", "")
+    assert await contents(history) == [text for n in range(5) for text in (str(n), f"to {n}")]
+
+
+async def test_the_order_does_not_depend_on_the_clock(history: History) -> None:
+    """A clock that was set back moves no message."""
+    later, earlier = exchange(prompt="first"), exchange(prompt="second")
+    later.prompt.created_at, earlier.prompt.created_at = earlier.prompt.created_at, later.prompt.created_at
+    await history.admit(later)
+    await history.admit(earlier)
+    assert await contents(history) == ["first", "", "second", ""]
+
+
+async def test_prompts_that_come_at_once_are_all_kept(history: History) -> None:
+    """Many sessions together: nothing is lost, and nothing gets into another session."""
+    await asyncio.gather(*(history.admit(exchange(f"s{n % 10}", prompt=f"{n % 10}/{n}")) for n in range(60)))
+    for n in range(10):
+        said = [text for text in await contents(history, f"s{n}") if text]
+        assert len(said) == 6
+        assert {text.partition("/")[0] for text in said} == {str(n)}
+
+
+async def test_messages_are_the_callers_to_change(history: History) -> None:
+    """What a caller does to them does not come back."""
+    await history.admit(exchange())
+    (await history.messages(OWNER, "s"))[0].content = "changed"
+    (await history.conversation(OWNER, "s")).messages.clear()
+    assert await contents(history) == ["hello", ""]
+
+
+@pytest.mark.parametrize("text", ["🌊 ünïcödé 水\n\t'\";--", "x" * 300_000, " \r\n ", "%_\\/"])
+async def test_any_text_is_kept_as_it_is(history: History, text: str) -> None:
+    """Prompts and answers come back to the letter."""
+    asked = exchange(prompt=text)
+    await history.admit(asked)
+    await history.finish(ended(asked), text, text)
+    assert await contents(history) == [text, text]
+
+
+# ---- taking back ---------------------------------------------------------------------------------------------
+
+
+async def test_a_discarded_exchange_leaves_the_conversation(history: History) -> None:
+    """Its messages are gone at once; the state of its stream stays known."""
+    kept, dropped = exchange(prompt="kept"), exchange(prompt="dropped")
+    for each in (kept, dropped):
+        await history.admit(each)
+    state = ended(dropped, Outcome.SUPERSEDED)
+    await history.finish(state, "partial", "")
+    await history.discard(state.stream_id)
+    assert await contents(history) == ["kept", ""]
+    assert await history.stream(OWNER, state.stream_id) == state
+
+
+async def test_a_withdrawn_prompt_was_never_there(history: History) -> None:
+    """Its messages, its stream and its key are gone, and its session if it was the first."""
+    asked = exchange(key="k", request_hash="h")
+    await history.admit(asked)
+    await history.withdraw(asked.stream.stream_id)
+    assert await history.check(OWNER, "s") is False
+    with pytest.raises(StreamNotFound):
+        await history.stream(OWNER, asked.stream.stream_id)
+    assert await titles(history) == []
+    await history.admit(exchange(prompt="again", key="k", request_hash="h"))
+    assert await contents(history) == ["again", ""]
+
+
+async def test_a_session_outlives_a_withdrawn_prompt(history: History) -> None:
+    """Only what was withdrawn is gone."""
+    await history.admit(exchange(prompt="first"))
+    asked = exchange(prompt="second")
+    await history.admit(asked)
+    await history.withdraw(asked.stream.stream_id)
+    assert await contents(history) == ["first", ""]
+
+
+async def test_to_withdraw_from_a_deleted_session_is_nothing(history: History) -> None:
+    """The delete came first."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.delete(OWNER, "s")
+    await history.withdraw(asked.stream.stream_id)
+    assert await history.check(OWNER, "s") is False
+
+
+async def test_a_deleted_session_is_gone(history: History) -> None:
+    """With its messages, streams and keys; its name is free for anybody."""
+    asked = exchange(key="k", request_hash="h")
+    await history.admit(asked)
+    await history.finish(ended(asked), "secret", "")
+    await history.delete(OWNER, "s")
+    assert await history.check(OWNER, "s") is False
+    for call in (history.session, history.messages, history.conversation, history.delete):
+        with pytest.raises(SessionNotFound):
+            await call(OWNER, "s")
+    with pytest.raises(StreamNotFound):
+        await history.stream(OWNER, asked.stream.stream_id)
+    assert await titles(history, "secret") == []
+    await history.admit(exchange(owner=OTHER, key="k", request_hash="other"))
+    assert await history.known_key(OTHER, "s", "k") != KnownKey(asked.stream.stream_id, "h")
+
+
+async def test_an_answer_that_ends_after_its_session_is_not_kept(history: History) -> None:
+    """Finishing and discarding what was deleted does nothing, also if the id has come to a new session."""
+    asked = exchange(prompt="old")
+    await history.admit(asked)
+    await history.delete(OWNER, "s")
+    await history.admit(exchange(prompt="new"))
+    await history.finish(ended(asked), "late", "")
+    await history.discard(asked.stream.stream_id)
+    assert await contents(history) == ["new", ""]
+    assert await titles(history, "late") == []
+
+
+# ---- keys ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_names_its_stream_in_its_session_alone(history: History) -> None:
+    """The same key in another session is another key."""
+    asked = exchange(key="k", request_hash="h")
+    await history.admit(asked)
+    await history.admit(exchange("other"))
+    assert await history.known_key(OWNER, "s", "k") == KnownKey(asked.stream.stream_id, "h")
+    assert await history.known_key(OWNER, "s", "unknown") is None
+    assert await history.known_key(OWNER, "other", "k") is None
+    assert await history.known_key(OWNER, "nowhere", "k") is None
+
+
+# ---- owners --------------------------------------------------------------------------------------------------
+
+
+async def test_to_others_a_session_does_not_exist(history: History) -> None:
+    """Whoever asks, reads or writes as somebody else is told that there is no such session."""
+    asked = exchange(key="k", request_hash="h")
+    await history.admit(asked)
+    with pytest.raises(SessionNotFound):
+        await history.check(OTHER, "s")
+    with pytest.raises(SessionNotFound):
+        await history.known_key(OTHER, "s", "k")
+    with pytest.raises(StreamNotFound):
+        await history.stream(OTHER, asked.stream.stream_id)
+    for call in (history.session, history.messages, history.conversation, history.delete):
+        with pytest.raises(SessionNotFound):
+            await call(OTHER, "s")
+    with pytest.raises(SessionNotFound):
+        await history.rename(OTHER, "s", "mine now")
+    assert (await history.sessions(OTHER)).sessions == []
+    assert await titles(history) == ["hello"]
+
+
+async def test_nobody_writes_into_a_session_of_others(history: History) -> None:
+    """A prompt for it is refused, and leaves no trace."""
+    await history.admit(exchange(prompt="mine"))
+    intruder = exchange(prompt="yours", owner=OTHER)
+    with pytest.raises(SessionNotFound):
+        await history.admit(intruder)
+    assert await contents(history) == ["mine", ""]
+    with pytest.raises(StreamNotFound):
+        await history.stream(OTHER, intruder.stream.stream_id)
+
+
+# ---- the list ------------------------------------------------------------------------------------------------
+
+
+async def test_the_list_is_newest_first_and_paged(history: History) -> None:
+    """A newer prompt or answer takes a session to the top; the pages together are the whole list, once."""
+    for n in range(7):
+        await history.admit(exchange(f"s{n}", prompt=f"title {n}"))
+    again = exchange("s0", prompt="again")
+    await history.admit(again)
+    asked = [f"title {n}" for n in (0, 6, 5, 4, 3, 2, 1)]
+    seen: list[str] = []
+    after = None
+    for size in (3, 3, 1):
+        page = await history.sessions(OWNER, after=after, limit=3)
+        assert len(page.sessions) == size
+        seen += [info.title for info in page.sessions]
+        after = page.next
+    assert (seen, after) == (asked, None)
+
+
+async def test_a_finished_answer_takes_its_session_to_the_top(history: History) -> None:
+    """Its end is the newest thing that happened, and the list knows it at once."""
+    old, new = exchange("old", prompt="old"), exchange("new", prompt="new")
+    await history.admit(old)
+    await history.admit(new)
+    await history.finish(ended(old), "done", "")
+    assert await titles(history) == ["old", "new"]
+
+
+async def test_a_search_finds_titles_and_messages(history: History) -> None:
+    """In upper or lower case, in prompts and in answers, at once."""
+    first, second = exchange("a", prompt="The Wheel"), exchange("b", prompt="The river")
+    await history.admit(first)
+    await history.admit(second)
+    await history.finish(ended(second), "It turns the WHEEL, übrigens. Ärger?", "")
+    assert sorted(await titles(history, "wheel")) == ["The Wheel", "The river"]
+    assert await titles(history, "RIVER") == ["The river"]
+    assert await titles(history, "ÜBRIGENS. ärg") == ["The river"]
+    assert await titles(history, "sea") == []
+
+
+@pytest.mark.parametrize("query", ["%", "_", "\\", "/", "'", "100%", "a_b"])
+async def test_a_search_is_for_the_very_characters(history: History, query: str) -> None:
+    """What means something to a database means itself."""
+    await history.admit(exchange("plain", prompt="100 aab"))
+    assert await titles(history, query) == []
+    await history.admit(exchange("special", prompt="100% a_b \\ / '"))
+    assert await titles(history, query) == ["100% a_b \\ / '"]
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800", "", " ", "'; --", "x" * 10_000])
+async def test_strange_questions_have_ordinary_answers(history: History, text: str) -> None:
+    """No query and no cursor upsets the list."""
+    await history.admit(exchange())
+    assert len((await history.sessions(OWNER, query=text)).sessions) <= 1
+    assert len((await history.sessions(OWNER, after=text)).sessions) <= 1
+
+
+async def test_a_session_gets_another_title(history: History) -> None:
+    """And keeps it."""
+    await history.admit(exchange())
+    assert (await history.rename(OWNER, "s", "better")).title == "better"
+    assert await titles(history) == ["better"]
+    await history.admit(exchange(prompt="second"))
+    assert (await history.session(OWNER, "s")).title == "better"
+    with pytest.raises(SessionNotFound):
+        await history.rename(OWNER, "nowhere", "x")

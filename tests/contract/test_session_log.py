@@ -1,0 +1,320 @@
+"""The session log, whoever keeps it, against the simplest model there is: a list of events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.streams.errors import Fenced
+from app.streams.events import End, LoggedEvent, Prompt, Start, StatusChange
+from app.streams.frames import Cursor, Frame
+from app.streams.log import MemoryLog, SessionLog
+from app.streams.ports import Kind
+from app.streams.states import Outcome, Status
+
+ROOMY = 10**7  # bytes
+
+
+class KeptLog(SessionLog, Protocol):
+    """A session log with the housekeeping that its owner does."""
+
+    def expire(self, older_than: float) -> None: ...
+    def promise(self, ahead: int) -> int: ...
+
+
+class LogMaker(Protocol):
+    """Makes an empty log."""
+
+    def __call__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> KeptLog: ...
+
+
+IMPLEMENTATIONS: dict[str, LogMaker] = {"memory": MemoryLog}
+
+
+class Event(NamedTuple):
+    """One event as the model has it. Of a token, `position` is its place in its kind."""
+
+    name: str
+    stream_id: str
+    position: int | None = None
+    text: str = ""
+
+
+class Stream:
+    """A stream that writes the log."""
+
+    def __init__(self, number: int) -> None:
+        self.stream_id = f"s{number}"
+        self.fence = number
+        self.positions: dict[Kind, int] = {"token": 0, "reasoning": 0}
+        self.over = False
+
+
+class Hearing(NamedTuple):
+    """A listener: what was in the log when it came, and what it has heard since."""
+
+    since: int
+    frames: list[Frame]
+    listener: Callable[[Frame], None]
+
+
+def data_of(frame: Frame) -> dict[str, Any]:
+    """Return the JSON of a frame, after checking the fields around it."""
+    fields = dict(line.split(": ", 1) for line in frame.sse.decode().removesuffix("\n\n").split("\n"))
+    assert fields["event"] == frame.name
+    data: dict[str, Any] = json.loads(fields["data"])
+    assert data["stream_id"] == frame.stream_id
+    return data
+
+
+def check_frames(frames: list[Frame], expected: list[tuple[int, Event]], epoch: int) -> None:
+    """Take merged frames apart: they are the expected events, each once, in order, under the right numbers."""
+    remaining = iter(expected)
+    for frame in frames:
+        data = data_of(frame)
+        parts = [next(remaining) for _ in range(data.get("count", 1))]
+        assert {(event.name, event.stream_id) for _, event in parts} == {(frame.name, frame.stream_id)}
+        assert frame.sse.startswith(f"id: {epoch}-{parts[-1][0]}\n".encode())
+        assert frame.last == parts[-1][0]
+        assert data.get("position") == parts[0][1].position
+        assert data.get("text", "") == "".join(event.text for _, event in parts)
+    assert list(remaining) == []
+
+
+class LogMachine(RuleBasedStateMachine):
+    """Appends, reads, forgets and restarts; after every step log and list agree."""
+
+    make: LogMaker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.now = 0.0
+        self.epoch = 0
+        self.number = 0
+
+    def teardown(self) -> None:
+        self.runner.close()
+
+    @initialize(max_bytes=st.sampled_from([1500, ROOMY]))
+    def begin(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.restart()
+
+    @rule()
+    def restart(self) -> None:
+        """The log was lost; another epoch begins."""
+        self.epoch += 1
+        self.log = type(self).make(self.epoch, max_bytes=self.max_bytes, clock=lambda: self.now)
+        self.events: list[Event] = []
+        self.begun: list[float] = []  # when the run of each event began
+        self.floor = 0
+        self.promised = 0
+        self.current: Stream | None = None
+        self.fenced: list[Stream] = []
+        self.hearings: list[Hearing] = []
+
+    # ---- appending -------------------------------------------------------------------------------------------
+
+    def _append(self, stream: Stream, event: LoggedEvent, name: str) -> None:
+        self.runner.run(self.log.append(stream.fence, event))
+        self._remember(Event(name, stream.stream_id))
+
+    def _remember(self, event: Event) -> None:
+        joins = bool(self.events) and event.position is not None and self.events[-1][:2] == event[:2]
+        self.begun.append(self.begun[-1] if joins else self.now)
+        self.events.append(event)
+
+    @rule()
+    def start(self) -> None:
+        """A stream has its turn; one that did not end is fenced off."""
+        if self.current is not None:
+            self.fenced.append(self.current)
+        self.number += 1
+        self.current = Stream(self.number)
+        prompt = Prompt("p", "hello\nthere")
+        self._append(self.current, Start(self.current.stream_id, "m", "a/b", prompt), "start")
+
+    @precondition(lambda self: self.current is not None)
+    @rule(status=st.sampled_from([Status.THINKING, Status.STREAMING]))
+    def status(self, status: Status) -> None:
+        assert self.current is not None
+        self._append(self.current, StatusChange(self.current.stream_id, status), "status")
+
+    @precondition(lambda self: self.current is not None)
+    @rule(
+        kind=st.sampled_from(["token", "token", "reasoning"]),
+        texts=st.lists(st.one_of(st.text(max_size=5), st.just("x" * 300)), min_size=1, max_size=4),
+    )
+    def text(self, kind: Kind, texts: list[str]) -> None:
+        assert self.current is not None
+        stream, position = self.current, self.current.positions[kind]
+        self.runner.run(self.log.append_text(stream.fence, kind, stream.stream_id, position, texts))
+        for place, text in enumerate(texts, position):
+            self._remember(Event(kind, stream.stream_id, place, text))
+        stream.positions[kind] += len(texts)
+
+    @precondition(lambda self: self.current is not None)
+    @rule()
+    def end(self) -> None:
+        assert self.current is not None
+        self._append(self.current, _end(self.current), "end")
+        self.fenced.append(self.current)
+        self.current = None
+
+    @precondition(lambda self: self.fenced)
+    @rule(data=st.data(), what=st.sampled_from(["text", "end", "status"]))
+    def late(self, data: st.DataObject, what: str) -> None:
+        """A stream whose turn is over appends nothing."""
+        stream = data.draw(st.sampled_from(self.fenced))
+        attempts = {
+            "text": self.log.append_text(stream.fence, "token", stream.stream_id, 0, ["late"]),
+            "end": self.log.append(stream.fence, _end(stream)),
+            "status": self.log.append(stream.fence, StatusChange(stream.stream_id, Status.STREAMING)),
+        }
+        attempt = attempts.pop(what)
+        for other in attempts.values():
+            other.close()
+        with pytest.raises(Fenced):
+            self.runner.run(attempt)
+
+    # ---- time and promises -----------------------------------------------------------------------------------
+
+    @rule(seconds=st.integers(1, 100))
+    def pass_time(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(age=st.integers(0, 200))
+    def expire(self, age: int) -> None:
+        """What is older goes, except the run that still grows; nothing younger does."""
+        older_than = self.now - age
+        self.log.expire(older_than)
+        growing = len(self.events)
+        if self.events and self.events[-1].position is not None:
+            while growing and self.events[growing - 1][:2] == self.events[-1][:2]:
+                growing -= 1
+        gone = 0
+        while gone < growing and self.begun[gone] < older_than:
+            gone += 1
+        self.floor = max(self.floor, gone)
+        assert self._floor() == self.floor
+
+    @rule(ahead=st.integers(0, 5))
+    def promise(self, ahead: int) -> None:
+        """A cursor that will be right soon is right now."""
+        assert self.log.promise(ahead) == len(self.events) + ahead
+        self.promised = max(self.promised, len(self.events) + ahead)
+
+    # ---- reading ---------------------------------------------------------------------------------------------
+
+    def _floor(self) -> int:
+        """The oldest cursor that can be served."""
+        heads = range(len(self.events) + 1)
+        return next(seq for seq in heads if self.log.refusal(Cursor(self.epoch, seq)) is None)
+
+    def _after(self, seq: int, stream_id: str | None = None) -> list[tuple[int, Event]]:
+        return [
+            (number, event)
+            for number, event in enumerate(self.events, 1)
+            if number > seq and stream_id in (None, event.stream_id)
+        ]
+
+    def _read(self, seq: int, stream_id: str | None) -> list[Frame]:
+        frames: list[Frame] = []
+        while (reading := self.log.read(seq, stream_id)).last > seq:
+            frames += reading.frames
+            seq = reading.last
+        assert seq == len(self.events)
+        return frames
+
+    @rule(data=st.data())
+    def read(self, data: st.DataObject) -> None:
+        """From any cursor that is not refused, and of any one stream, the rest is there."""
+        self.floor = self._floor()
+        seq = data.draw(st.integers(self.floor, len(self.events)))
+        stream_id = data.draw(st.sampled_from([None, *{event.stream_id for event in self.events}]))
+        check_frames(self._read(seq, stream_id), self._after(seq, stream_id), self.epoch)
+
+    @rule()
+    def listen(self) -> None:
+        frames: list[Frame] = []
+        hearing = Hearing(len(self.events), frames, frames.append)
+        self.hearings.append(hearing)
+        self.log.listen(hearing.listener)
+
+    @precondition(lambda self: self.hearings)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        """A listener hears everything until it is forgotten, and nothing afterwards."""
+        hearing = data.draw(st.sampled_from(self.hearings))
+        check_frames(hearing.frames, self._after(hearing.since), self.epoch)
+        self.log.forget(hearing.listener)
+        self.hearings = [other for other in self.hearings if other is not hearing]
+
+    # ---- always ----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def log_and_list_agree(self) -> None:
+        assert (self.log.epoch, self.log.head) == (self.epoch, len(self.events))
+        self._check_old_end()
+        self._check_refusals()
+        for number, event in enumerate(self.events, 1):
+            if event.name == "start":
+                assert self.log.before(event.stream_id) == (number - 1 if number > self.floor else None)
+        for hearing in self.hearings:
+            check_frames(hearing.frames, self._after(hearing.since), self.epoch)
+
+    def _check_old_end(self) -> None:
+        """Retention by bytes drops from the old end; what is kept is within the bound, but for the newest part."""
+        floor = self._floor()
+        assert floor >= self.floor
+        if self.max_bytes == ROOMY:
+            assert floor == self.floor
+        self.floor = floor
+        frames = self._read(floor, None)
+        assert sum(len(data_of(frame).get("text", "")) for frame in frames[:-1]) <= self.max_bytes
+
+    def _check_refusals(self) -> None:
+        refusal, last = self.log.refusal, max(len(self.events), self.promised)
+        assert refusal(Cursor(self.epoch, last)) is None
+        assert refusal(Cursor(self.epoch, last + 1)) == "epoch"
+        assert refusal(Cursor(self.epoch - 1, 0)) == "epoch"
+        if self.floor:
+            assert refusal(Cursor(self.epoch, self.floor - 1)) == "expired"
+
+
+def _end(stream: Stream) -> End:
+    return End(
+        stream_id=stream.stream_id,
+        outcome=Outcome.COMPLETE,
+        finish_reason="stop",
+        tokens=stream.positions["token"],
+        duration_ms=1,
+        ttft_ms=None,
+        upstream_closed=True,
+        message_id="m",
+    )
+
+
+@pytest.mark.parametrize("make", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS)
+def test_a_log_is_a_list_with_an_old_end_and_a_fence(make: LogMaker) -> None:
+    """Whatever is appended, read, expired, promised and refused, in any order: the log does as the list does."""
+    machine = type("Machine", (LogMachine,), {"make": staticmethod(make)})
+    limits = settings(
+        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    run_state_machine_as_test(machine, settings=limits)
