@@ -1,0 +1,98 @@
+"""The line in which changes wait for the disk, in the order in which they were made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from app.history.changes import Admit, Change, Finish
+from app.history.unwritten import Answer
+from app.streams.errors import HistoryUnavailable
+
+BATCH = 256  # changes that are taken at once
+BACKLOG_BYTES = 64 * 1024 * 1024  # of text that may wait for a database which does not answer
+CHANGE_BYTES = 256  # of a change beside its text, about
+
+
+class InDoubt(HistoryUnavailable):
+    """It is not known whether the change was kept: the database fell silent at the very moment."""
+
+
+class Entry:
+    """A change in line, who waits for it, and the answer that it belongs to, where that is of interest."""
+
+    __slots__ = ("answer", "change", "size", "waiter")
+
+    def __init__(self, change: Change, waiter: asyncio.Future[None] | None, answer: Answer | None) -> None:
+        self.change = change
+        self.waiter = waiter
+        self.answer = answer
+        self.size = CHANGE_BYTES + _text(change)
+
+    def succeed(self) -> None:
+        """It is on disk."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """It is not going to be."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_exception(error)
+
+
+def _text(change: Change) -> int:
+    match change:
+        case Finish():
+            return len(change.content) + len(change.reasoning)
+        case Admit():
+            return len(change.exchange.prompt.content)
+        case _:
+            return 0
+
+
+class Line:
+    """First in, first out. Nothing here awaits."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self._size = 0
+        self.awaited = 0  # entries that somebody waits for
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<Line entries={len(self)} bytes={self._size} awaited={self.awaited}>"
+
+    def append(self, entry: Entry) -> None:
+        """Put an entry at the end. Raises `HistoryUnavailable` if too much waits already."""
+        if self._size > BACKLOG_BYTES:
+            raise HistoryUnavailable("The history is too far behind to keep more. Try again later.")
+        self._entries.append(entry)
+        self._count(entry, 1)
+
+    def take(self) -> list[Entry]:
+        """Take the first entries out of the line."""
+        taken = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+        for entry in taken:
+            self._count(entry, -1)
+        return taken
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Put entries where they were taken from."""
+        self._entries.extendleft(reversed(entries))
+        for entry in entries:
+            self._count(entry, 1)
+
+    def remove(self, entry: Entry) -> bool:
+        """Take one entry out; tell whether it was in line still."""
+        if entry not in self._entries:
+            return False
+        self._entries.remove(entry)
+        self._count(entry, -1)
+        return True
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self._size += sign * entry.size
+        self.awaited += sign * (entry.waiter is not None)

@@ -1,0 +1,27 @@
+"""How a list of sessions is titled and paged, alike in every history."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.streams.records import SessionInfo
+
+TITLE_LENGTH = 80  # characters of the first prompt that name a session
+
+
+def title_of(prompt: str) -> str:
+    """Return the title of a session that begins with this prompt: one line of its first words."""
+    words = prompt.split(maxsplit=TITLE_LENGTH)[
+        :TITLE_LENGTH
+    ]  # so many words are long enough; the rest stays unsplit
+    return " ".join(words)[:TITLE_LENGTH]
+
+
+def place_of(info: SessionInfo) -> str:
+    """Return the place of a session in the list, as text that sorts as the list does."""
+    return f"{info.updated_at} {info.session_id}"
+
+
+def utc_now() -> str:
+    """Return the time as RFC 3339, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,161 @@
+"""A history in memory: complete and fast, and gone with the process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from app.history.listing import place_of, title_of, utc_now
+from app.streams.errors import SessionNotFound, StreamNotFound
+from app.streams.records import Conversation, Exchange, KnownKey, Message, Page, SessionInfo, StreamState
+
+
+class _Session:
+    """Everything that is remembered of one session."""
+
+    def __init__(self, owner: str, info: SessionInfo) -> None:
+        self.owner = owner
+        self.info = info
+        self.messages: list[Message] = []
+        self.keys: dict[str, KnownKey] = {}
+        self.streams: set[str] = set()
+
+
+class MemoryHistory:
+    """`History` in memory. No method suspends, so each is one moment to everybody else."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, _Session] = {}
+        self._streams: dict[str, StreamState] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
+
+    def _owned(self, owner: str, session_id: str) -> _Session:
+        session = self._sessions.get(session_id)
+        if session is None or session.owner != owner:
+            raise SessionNotFound(f"There is no session {session_id}.")
+        return session
+
+    async def check(self, owner: str, session_id: str) -> bool:
+        """See `History`."""
+        return session_id in self._sessions and bool(self._owned(owner, session_id))
+
+    async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
+        """See `History`."""
+        if not await self.check(owner, session_id):
+            return None
+        return self._owned(owner, session_id).keys.get(key)
+
+    async def admit(self, exchange: Exchange) -> None:
+        """See `History`."""
+        session = self._sessions.get(exchange.session_id)
+        if session is None:
+            created_at = exchange.prompt.created_at
+            info = SessionInfo(
+                session_id=exchange.session_id,
+                title=title_of(exchange.prompt.content),
+                created_at=created_at,
+                updated_at=created_at,
+            )
+            session = self._sessions[exchange.session_id] = _Session(exchange.owner, info)
+        elif session.owner != exchange.owner:
+            raise SessionNotFound(f"There is no session {exchange.session_id}.")
+        session.info.updated_at = exchange.prompt.created_at
+        session.messages += [exchange.prompt, exchange.answer]
+        session.streams.add(exchange.stream.stream_id)
+        self._streams[exchange.stream.stream_id] = exchange.stream
+        if exchange.key is not None:
+            session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
+
+    async def withdraw(self, stream_id: str) -> None:
+        """See `History`."""
+        await self.discard(stream_id)
+        state = self._streams.pop(stream_id, None)
+        if state is None:
+            return
+        session = self._sessions[state.session_id]
+        session.streams.remove(stream_id)
+        session.keys = {key: known for key, known in session.keys.items() if known.stream_id != stream_id}
+        if not session.streams:
+            del self._sessions[session.info.session_id]
+
+    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
+        """See `History`. Nothing here survives a crash."""
+
+    async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
+        """See `History`."""
+        session = self._sessions.get(state.session_id)
+        if session is None:
+            return
+        self._streams[state.stream_id] = state
+        session.info.updated_at = utc_now()
+        for message in session.messages:
+            if message.message_id == state.message_id:
+                message.content, message.reasoning = content, reasoning
+                message.outcome, message.tokens = state.outcome, state.tokens
+                message.duration_ms = state.duration_ms
+                message.error = state.error or None
+
+    async def discard(self, stream_id: str) -> None:
+        """See `History`."""
+        state = self._streams.get(stream_id)
+        session = self._sessions.get(state.session_id) if state else None
+        if session is not None:
+            session.messages = [message for message in session.messages if message.stream_id != stream_id]
+
+    async def stream(self, owner: str, stream_id: str) -> StreamState:
+        """See `History`."""
+        state = self._streams.get(stream_id)
+        if state is None or self._sessions[state.session_id].owner != owner:
+            raise StreamNotFound(f"There is no stream {stream_id}.")
+        return state
+
+    async def session(self, owner: str, session_id: str) -> SessionInfo:
+        """See `History`."""
+        return msgspec.structs.replace(self._owned(owner, session_id).info)
+
+    async def conversation(self, owner: str, session_id: str) -> Conversation:
+        """See `History`."""
+        session = self._owned(owner, session_id)
+        messages = [msgspec.structs.replace(message) for message in session.messages]
+        return Conversation(msgspec.structs.replace(session.info), messages)
+
+    async def messages(self, owner: str, session_id: str) -> Sequence[Message]:
+        """See `History`."""
+        return [msgspec.structs.replace(message) for message in self._owned(owner, session_id).messages]
+
+    async def sessions(
+        self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
+    ) -> Page:
+        """See `History`."""
+        needle = query.casefold()
+        found = [s.info for s in self._sessions.values() if s.owner == owner and _holds(s, needle)]
+        found.sort(key=_age, reverse=True)
+        if after is not None:
+            found = [info for info in found if place_of(info) < after]
+        page = [msgspec.structs.replace(info) for info in found[:limit]]
+        return Page(page, place_of(page[-1]) if len(found) > limit else None)
+
+    async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
+        """See `History`."""
+        self._owned(owner, session_id).info.title = title
+        return await self.session(owner, session_id)
+
+    async def delete(self, owner: str, session_id: str) -> None:
+        """See `History`."""
+        session = self._owned(owner, session_id)
+        del self._sessions[session_id]
+        for stream_id in session.streams:
+            del self._streams[stream_id]
+
+
+def _age(info: SessionInfo) -> tuple[str, str]:
+    return info.updated_at, info.session_id
+
+
+def _holds(session: _Session, needle: str) -> bool:
+    if not needle or needle in session.info.title.casefold():
+        return True
+    return any(needle in message.content.casefold() for message in session.messages)

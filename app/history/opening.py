@@ -1,0 +1,39 @@
+"""Opens the history that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from app.history.database import Database
+from app.history.memory import MemoryHistory
+from app.history.sql import SqlHistory
+from app.history.sqlite import SqliteDatabase
+from app.streams.ports import Logger
+from app.streams.records import History
+
+FILE = "tailrace.db"
+MEMORY = "memory:"
+
+
+@asynccontextmanager
+async def opened(url: str | None, data_dir: Path, *, logger: Logger) -> AsyncIterator[History]:
+    """Yield the history at `url`: `postgresql://…`, `memory:`, or by default a SQLite file in `data_dir`.
+
+    Raises `DatabaseUnusable`.
+    """
+    if url == MEMORY:
+        yield MemoryHistory()
+        return
+    async with _database(url, data_dir) as database, SqlHistory.on(database, logger) as history:
+        yield history
+
+
+def _database(url: str | None, data_dir: Path) -> AbstractAsyncContextManager[Database]:
+    if url is None:
+        return SqliteDatabase.opened(data_dir / FILE)
+    # Imported late: its libraries take a tenth of a second, and most servers have no use for them.
+    from app.history.postgres import PostgresDatabase
+
+    return PostgresDatabase.opened(url)

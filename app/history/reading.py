@@ -1,0 +1,146 @@
+"""The statements that read the history, and the records that their rows become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, or_, select, tuple_
+
+from app.history.tables import Name, keys, messages, sessions, storable, streams
+from app.streams.errors import SessionNotFound, StreamNotFound
+from app.streams.events import Problem
+from app.streams.ports import Usage
+from app.streams.records import KnownKey, Message, SessionInfo, StreamState
+from app.streams.states import Outcome, Status
+
+Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # whether a column holds a text, in any case
+
+_INFO = (sessions.c.session_id, sessions.c.title, sessions.c.created_at, sessions.c.updated_at)
+_SESSION_ID = bindparam("session_id", type_=Name)
+_OWNER = select(sessions.c.owner).where(sessions.c.session_id == _SESSION_ID)
+_SESSION = select(sessions.c.owner, *_INFO).where(sessions.c.session_id == _SESSION_ID)
+# Only an answer has a stream of its own; its prompt goes by the same stream, but not by the same message.
+_MESSAGES = (
+    select(
+        messages.c.message_id,
+        messages.c.role,
+        messages.c.content,
+        messages.c.reasoning,
+        messages.c.stream_id,
+        messages.c.created_at,
+        streams.c.outcome,
+        streams.c.model,
+        streams.c.error_code,
+        streams.c.error_message,
+        streams.c.tokens,
+        streams.c.duration_ms,
+    )
+    .select_from(messages.outerjoin(streams, streams.c.message_id == messages.c.message_id))
+    .where(messages.c.session_id == _SESSION_ID)
+    .order_by(messages.c.place)
+)
+_STREAM = (
+    select(streams, sessions.c.owner)
+    .join(sessions)
+    .where(streams.c.stream_id == bindparam("stream_id", type_=Name))
+)
+_KEY = (
+    select(keys.c.stream_id, keys.c.request_hash)
+    .where(keys.c.session_id == _SESSION_ID)
+    .where(keys.c.key == bindparam("key"))
+)
+
+
+def read_owner(connection: Connection, session_id: str) -> str | None:
+    """Return whose a session is, `None` if there is none."""
+    found: str | None = connection.scalar(_OWNER, {"session_id": session_id})
+    return found
+
+
+def read_key(connection: Connection, session_id: str, key: str) -> KnownKey | None:
+    """Return what an idempotency key stands for."""
+    row = (connection.execute(_KEY, {"session_id": session_id, "key": key})).one_or_none()
+    return KnownKey(row.stream_id, row.request_hash) if row else None
+
+
+def read_session(connection: Connection, owner: str, session_id: str) -> SessionInfo:
+    """Return a session. Raises `SessionNotFound`."""
+    row = (connection.execute(_SESSION, {"session_id": session_id})).one_or_none()
+    if row is None or row.owner != owner:
+        raise SessionNotFound(f"There is no session {session_id}.")
+    return _info(row)
+
+
+def read_messages(connection: Connection, session_id: str) -> list[Message]:
+    """Return the messages of a session, oldest first."""
+    return [_message(row) for row in connection.execute(_MESSAGES, {"session_id": session_id})]
+
+
+def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamState:
+    """Return the state of a stream. Raises `StreamNotFound`."""
+    row = (connection.execute(_STREAM, {"stream_id": stream_id})).one_or_none()
+    if row is None or row.owner != owner:
+        raise StreamNotFound(f"There is no stream {stream_id}.")
+    return _state(row)
+
+
+def read_sessions(
+    connection: Connection, holds: Holds, owner: str, query: str, after: str | None, limit: int
+) -> list[SessionInfo]:
+    """Return up to `limit` sessions, newest first, whose title or messages hold `query`, after a place in the list."""
+    wanted = select(*_INFO).where(sessions.c.owner == owner)
+    if query:
+        needle = storable(query)
+        said = select(messages.c.place).where(messages.c.session_id == sessions.c.session_id)
+        wanted = wanted.where(
+            or_(holds(sessions.c.title, needle), said.where(holds(messages.c.content, needle)).exists())
+        )
+    age = (sessions.c.updated_at, sessions.c.session_id)
+    if after is not None:
+        time, _, session_id = storable(after).partition(" ")
+        wanted = wanted.where(tuple_(*age) < tuple_(time, session_id))
+    newest_first = wanted.order_by(*(column.desc() for column in age)).limit(limit)
+    return [_info(row) for row in connection.execute(newest_first)]
+
+
+def _info(row: Row[*tuple[Any, ...]]) -> SessionInfo:
+    return SessionInfo(
+        session_id=row.session_id, title=row.title, created_at=row.created_at, updated_at=row.updated_at
+    )
+
+
+def _message(row: Row[*tuple[Any, ...]]) -> Message:
+    ended = row.outcome is not None
+    return Message(
+        message_id=row.message_id,
+        role=row.role,
+        content=row.content,
+        reasoning=row.reasoning,
+        stream_id=row.stream_id,
+        outcome=Outcome(row.outcome) if ended else None,
+        model=row.model,
+        created_at=row.created_at,
+        error=Problem(row.error_code, row.error_message) if row.error_code else None,
+        tokens=row.tokens if ended else None,
+        duration_ms=row.duration_ms if ended else None,
+    )
+
+
+def _state(row: Row[*tuple[Any, ...]]) -> StreamState:
+    return StreamState(
+        stream_id=row.stream_id,
+        session_id=row.session_id,
+        status=Status(row.status),
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        finish_reason=row.finish_reason,
+        model=row.model,
+        message_id=row.message_id,
+        tokens=row.tokens,
+        duration_ms=row.duration_ms,
+        ttft_ms=row.ttft_ms,
+        upstream_closed=row.upstream_closed,
+        usage=None if row.prompt_tokens is None else Usage(row.prompt_tokens, row.completion_tokens),
+        error=Problem(row.error_code, row.error_message) if row.error_code else msgspec.UNSET,
+    )

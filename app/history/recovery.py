@@ -1,0 +1,52 @@
+"""After a crash: what dead servers were writing is ended, with the text that it had."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, select, update
+
+from app.history.tables import messages, pieces, streams
+from app.streams.states import Outcome, Status
+
+_RUNNING = streams.c.outcome.is_(None)
+
+
+def running_nodes(connection: Connection) -> list[int]:
+    """Return the servers that have streams which have not ended."""
+    return list((connection.execute(select(streams.c.node).where(_RUNNING).distinct())).scalars())
+
+
+def end_streams(connection: Connection, dead: Collection[int]) -> int:
+    """End what these servers were running as `interrupted`; return how many streams that were."""
+    interrupted = connection.execute(
+        select(streams.c.stream_id, streams.c.message_id).where(_RUNNING, streams.c.node.in_(dead))
+    )
+    count = 0
+    for stream_id, message_id in interrupted.all():
+        _end(connection, stream_id, message_id)
+        count += 1
+    return count
+
+
+def _end(connection: Connection, stream_id: str, message_id: str) -> None:
+    own = pieces.c.message_id == message_id
+    rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
+    texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
+    connection.execute(
+        update(messages)
+        .where(messages.c.message_id == message_id)
+        .values(content=texts["token"], reasoning=texts["reasoning"])
+    )
+    connection.execute(
+        update(streams)
+        .where(streams.c.stream_id == stream_id)
+        .values(
+            status=str(Status.ENDED),
+            outcome=str(Outcome.INTERRUPTED),
+            tokens=sum(row.tokens for row in rows if row.kind == "token"),
+            duration_ms=max((row.elapsed_ms for row in rows), default=0),
+            upstream_closed=True,  # the connections of a dead process are closed by its system
+        )
+    )
+    connection.execute(delete(pieces).where(own))

@@ -1,0 +1,193 @@
+"""The durable history: `History` on a database.
+
+A prompt is on disk before its `admit` returns. An answer is seen by every read from its `finish` on, and the disk
+follows. What is read is always of one moment: the moment at which the read returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy import Connection
+
+from app.history.changes import Admit, Delete, Discard, Finish, Mark, Rename, Withdraw
+from app.history.database import Database, T, Work
+from app.history.line import InDoubt
+from app.history.listing import place_of, utc_now
+from app.history.reading import (
+    read_key,
+    read_messages,
+    read_owner,
+    read_session,
+    read_sessions,
+    read_stream,
+)
+from app.history.unwritten import Unwritten
+from app.history.writer import Writer
+from app.streams.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
+from app.streams.ports import Logger
+from app.streams.records import (
+    Conversation,
+    Exchange,
+    KnownKey,
+    Message,
+    Page,
+    SessionInfo,
+    StreamState,
+)
+
+READ_AGAIN = 16  # times, if what is read changes meanwhile
+
+
+class SqlHistory:
+    """`History` on SQLite or PostgreSQL. Made by `opened`, or by `on` for a database that is open already."""
+
+    def __init__(self, database: Database, unwritten: Unwritten, writer: Writer) -> None:
+        self._database = database
+        self._unwritten = unwritten
+        self._writer = writer
+
+    def __repr__(self) -> str:
+        return f"<SqlHistory {self._database!r} {self._unwritten!r} {self._writer!r}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, database: Database, logger: Logger) -> AsyncIterator[SqlHistory]:
+        """Use a database for as long as the block lasts. What was interrupted by a crash is ended first.
+
+        Raises `DatabaseUnusable`.
+        """
+        await database.prepare(logger)
+        unwritten = Unwritten()
+        async with Writer.writing(database, unwritten, logger) as writer:
+            yield cls(database, unwritten, writer)
+
+    # ---- reading ---------------------------------------------------------------------------------------------
+
+    async def _read(self, key: str, work: Work[T]) -> T:
+        """Read, and read again if a change came in between: what is returned is of this moment."""
+        for _ in range(READ_AGAIN):
+            with self._unwritten.reading(key) as reading:
+                found = await self._database.read(work)
+                if not reading.stale:
+                    return found
+        raise HistoryUnavailable("This session changes too fast to be read. Try again in a moment.")
+
+    async def check(self, owner: str, session_id: str) -> bool:
+        """See `History`."""
+        found = await self._read(session_id, lambda connection: read_owner(connection, session_id))
+        if found not in (None, owner):
+            raise SessionNotFound(f"There is no session {session_id}.")
+        return found is not None
+
+    async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
+        """See `History`."""
+
+        def read(connection: Connection) -> KnownKey | None:
+            if read_owner(connection, session_id) not in (None, owner):
+                raise SessionNotFound(f"There is no session {session_id}.")
+            return read_key(connection, session_id, key)
+
+        known = await self._read(session_id, read)
+        answer = self._unwritten.find(known.stream_id) if known else None
+        return None if answer is not None and answer.hidden else known
+
+    async def stream(self, owner: str, stream_id: str) -> StreamState:
+        """See `History`."""
+        if (answer := self._unwritten.find(stream_id)) is None:
+            return await self._read(stream_id, lambda connection: read_stream(connection, owner, stream_id))
+        if answer.hidden or answer.exchange.owner != owner:
+            raise StreamNotFound(f"There is no stream {stream_id}.")
+        return answer.state
+
+    async def session(self, owner: str, session_id: str) -> SessionInfo:
+        """See `History`."""
+        return await self._read(session_id, lambda connection: read_session(connection, owner, session_id))
+
+    async def messages(self, owner: str, session_id: str) -> Sequence[Message]:
+        """See `History`."""
+        return (await self.conversation(owner, session_id)).messages
+
+    async def conversation(self, owner: str, session_id: str) -> Conversation:
+        """See `History`."""
+
+        def read(connection: Connection) -> Conversation:
+            info = read_session(connection, owner, session_id)
+            return Conversation(info, read_messages(connection, session_id))
+
+        info, messages = await self._read(session_id, read)
+        # Nothing is awaited from the last look for changes to here, nor from here to the caller.
+        return Conversation(info, self._unwritten.complete(messages))
+
+    async def sessions(
+        self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
+    ) -> Page:
+        """See `History`. What was finished a moment ago is on disk before the list is read from there."""
+        if self._unwritten.behind:
+            with suppress(HistoryUnavailable):  # then the list is as new as the disk is
+                await self._writer.now(Mark())
+        holds = self._database.holds
+        found = await self._database.read(
+            lambda connection: read_sessions(connection, holds, owner, query, after, limit + 1)
+        )
+        page = found[:limit]
+        return Page(page, place_of(page[-1]) if len(found) > limit else None)
+
+    # ---- writing ---------------------------------------------------------------------------------------------
+
+    async def admit(self, exchange: Exchange) -> None:
+        """See `History`."""
+        answer = self._unwritten.arrive(exchange)
+        try:
+            await self._writer.now(Admit(exchange))
+        except (InDoubt, asyncio.CancelledError):
+            # It may be on disk all the same, or be there in a moment; but nobody is told that it was accepted.
+            self._unwritten.drop(exchange.stream.stream_id, hide=True)
+            self._writer.later(Withdraw(exchange.stream.stream_id), answer)
+            raise
+        except BaseException:
+            self._unwritten.forget(answer)
+            raise
+        self._unwritten.admit(answer)
+
+    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
+        """See `History`."""
+        self._unwritten.follow(stream_id, texts, reasoning)
+        self._writer.stir()
+
+    async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
+        """See `History`. Does not wait."""
+        finish = Finish(state, content, reasoning, utc_now())
+        self._writer.later(finish, self._unwritten.find(state.stream_id))
+        self._unwritten.end(finish)
+
+    async def discard(self, stream_id: str) -> None:
+        """See `History`. Waits only for an exchange that is on disk already."""
+        if (answer := self._unwritten.find(stream_id)) is not None:
+            self._writer.later(Discard(stream_id), answer)
+            self._unwritten.drop(stream_id)
+        else:
+            await self._writer.now(Discard(stream_id))
+
+    async def withdraw(self, stream_id: str) -> None:
+        """See `History`."""
+        answer = self._unwritten.drop(stream_id, hide=True)
+        try:
+            await self._writer.now(Withdraw(stream_id))
+        except HistoryUnavailable:
+            self._writer.later(Withdraw(stream_id), answer)
+        else:
+            if answer is not None:
+                self._unwritten.forget(answer)
+
+    async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
+        """See `History`."""
+        await self._writer.now(Rename(owner, session_id, title))
+        return await self.session(owner, session_id)
+
+    async def delete(self, owner: str, session_id: str) -> None:
+        """See `History`."""
+        await self._writer.now(Delete(owner, session_id))
+        self._unwritten.forget_session(session_id)

@@ -1,0 +1,178 @@
+"""The history's database as one SQLite file, for one server."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, func, text
+from sqlalchemy.engine import URL
+
+from app.history.database import PATIENCE, Database, T, Work
+from app.history.errors import DatabaseUnusable
+
+CHECKED_BYTES = (
+    32 * 1024 * 1024
+)  # files up to this size are read through at start, to see that they are whole
+# A thread that has waited so long for the interpreter gets it from a busy event loop. A transaction gives it up dozens
+# of times; at Python's own 5 ms that made a prompt wait for tenths of a second where the loop was half busy.
+SWITCH_SECONDS = 0.0005
+READERS = 3  # threads, each with a connection, beside the one that writes
+PRAGMAS = (
+    "journal_mode = WAL",  # readers do not wait for the writer, nor it for them
+    "synchronous = NORMAL",  # see `SqliteDatabase.tend`
+    "foreign_keys = ON",
+    "journal_size_limit = 16777216",
+)
+
+
+class SqliteDatabase(Database):
+    """A file in WAL mode. What is committed survives the server at once, and a power cut after the next `tend`.
+
+    All work is done in threads of its own, a transaction at a time: the event loop only hands it over.
+    """
+
+    def __init__(self, engine: Engine, readers: ThreadPoolExecutor, writer: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.engine = engine
+        # A writer takes its lock at the beginning: one that reads first could find it taken later.
+        self._writing_engine = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._readers = readers
+        self._writer = writer
+
+    def __repr__(self) -> str:
+        return f"<SqliteDatabase {self.engine.url.database}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path) -> AsyncIterator[SqliteDatabase]:
+        """Open the file, made if it is missing, for as long as the block lasts. Raises `DatabaseUnusable`."""
+        with _locked(path.with_suffix(".lock")):
+            await asyncio.to_thread(_check, path)
+            engine = create_engine(
+                URL.create("sqlite", database=str(path)),
+                connect_args={"timeout": PATIENCE},
+                pool_size=READERS + 1,
+                max_overflow=0,
+                hide_parameters=True,
+            )
+            event.listen(engine, "connect", _set_up)
+            event.listen(engine, "begin", _begin)
+            sys.setswitchinterval(SWITCH_SECONDS)
+            readers = ThreadPoolExecutor(READERS, "history-reader")
+            writer = ThreadPoolExecutor(1, "history-writer")
+            try:
+                yield cls(engine, readers, writer)
+            finally:
+                try:
+                    for threads in (readers, writer):
+                        threads.shutdown(wait=False, cancel_futures=True)
+                    for threads in (readers, writer):
+                        await asyncio.to_thread(threads.shutdown)
+                finally:  # also if a cancellation cuts the wait short
+                    engine.dispose()
+
+    async def _read(self, work: Work[T]) -> T:
+        def reading() -> T:
+            with self.engine.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, reading)
+
+    async def _write(self, work: Work[T]) -> T:
+        def writing() -> T:
+            with self._writing_engine.begin() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, writing)
+
+    def holds(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """See `Database`. SQLite knows upper and lower case of ASCII only; for the rest Python is asked, row by row."""
+        if text.isascii():
+            return column.icontains(text, autoescape=True)
+        return func.casefold(column).contains(text.casefold(), autoescape=True)
+
+    async def tend(self) -> None:
+        """See `Database`. Take the journal to the platter, so that commits need not wait for it."""
+        await self.read(_checkpoint)
+
+    def lock_migration(self, _: Connection) -> None:
+        """See `Database`. Whoever may write has the file alone."""
+
+    def dead(self, _: Connection, nodes: Collection[int]) -> Collection[int]:
+        """See `Database`. The lock file says that nobody else is alive."""
+        return nodes
+
+
+def _checkpoint(connection: Connection) -> None:
+    connection.execution_options(begin=None)
+    connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
+
+
+def _set_up(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # `_begin` says when a transaction begins, not the driver
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
+
+
+def _begin(connection: Connection) -> None:
+    if begin := connection.get_execution_options().get("begin", "BEGIN"):
+        connection.exec_driver_sql(begin)
+
+
+def _check(path: Path) -> None:
+    """See that an existing file is a whole database, before anything is written to it."""
+    try:
+        path.touch(mode=0o600)  # what people said is for nobody else on this machine to read
+        size = path.stat().st_size
+        with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as connection:
+            check = "PRAGMA quick_check(1)" if size <= CHECKED_BYTES else "SELECT count(*) FROM sqlite_master"
+            [found] = connection.execute(check).fetchone()
+    except sqlite3.Error as error:
+        raise DatabaseUnusable(_advice(path, str(error))) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DatabaseUnusable(f"{path}: {reason}. The server has to be able to write it.") from error
+    if isinstance(found, str) and found != "ok":
+        raise DatabaseUnusable(_advice(path, found.splitlines()[-1]))
+
+
+def _advice(path: Path, problem: str) -> str:
+    return f"{path}: {problem}. It was left as it is; restore a backup, or move it away to begin anew."
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back from a dead process. Raises `DatabaseUnusable` if another holds it."""
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        raise DatabaseUnusable(f"{path}: {error.strerror or error}.") from error
+    with file:
+        try:
+            _lock(file)
+        except OSError as error:
+            raise DatabaseUnusable(
+                f"another server uses the folder {path.parent}. Stop it, or give this one a folder of its own."
+            ) from error
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

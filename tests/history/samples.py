@@ -1,0 +1,75 @@
+"""Exchanges for tests of the history."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import msgspec
+
+from app.streams.events import Problem
+from app.streams.ports import Usage
+from app.streams.records import Exchange, Message, StreamState
+from app.streams.states import Outcome, Status
+
+OWNER = "somebody"
+_numbers = itertools.count(1)
+
+
+def exchange(session_id: str = "s", prompt: str = "hello", *, owner: str = OWNER, **more: Any) -> Exchange:
+    """A prompt that was just asked. Each is a second younger than the one before it."""
+    number = next(_numbers)
+    created_at = f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}.000+00:00"
+    stream_id, message_id = f"stream-{number}", f"answer-{number}"
+    return Exchange(
+        owner=owner,
+        session_id=session_id,
+        prompt=Message(
+            message_id=f"prompt-{number}",
+            role="user",
+            content=prompt,
+            stream_id=stream_id,
+            created_at=created_at,
+        ),
+        answer=Message(
+            message_id=message_id,
+            role="assistant",
+            content="",
+            stream_id=stream_id,
+            model="scripted/story",
+            created_at=created_at,
+        ),
+        stream=StreamState(
+            stream_id=stream_id,
+            session_id=session_id,
+            status=Status.QUEUED,
+            outcome=None,
+            finish_reason=None,
+            model="scripted/story",
+            message_id=message_id,
+            tokens=0,
+            duration_ms=0,
+            ttft_ms=None,
+            upstream_closed=True,
+        ),
+        **more,
+    )
+
+
+def ended(asked: Exchange, outcome: Outcome = Outcome.COMPLETE, **figures: Any) -> StreamState:
+    """The state of its stream after its end."""
+    known = {
+        "finish_reason": "stop",
+        "tokens": 3,
+        "duration_ms": 120,
+        "ttft_ms": 40,
+        "usage": Usage(prompt_tokens=7, completion_tokens=3),
+        **figures,
+    }
+    return msgspec.structs.replace(asked.stream, status=Status.ENDED, outcome=outcome, **known)
+
+
+def failed(asked: Exchange) -> StreamState:
+    """The state of its stream after an error."""
+    problem = Problem("upstream_truncated", "The answer broke off.")
+    return ended(asked, Outcome.FAILED, finish_reason=None, usage=None, error=problem, upstream_closed=False)
