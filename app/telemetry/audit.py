@@ -1,0 +1,144 @@
+"""Reads log lines and tells, session by session, whether the invariants of a stream's life held."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from app.streams.bounds import Bounds
+
+# `time level event key=value key="JSON string" …`, as `telemetry.logging` writes it
+_LOGFMT = re.compile(r"^\S+ (?:debug|info|warning|error) (\w+)((?: \w+=(?:\"(?:[^\"\\]|\\.)*\"|[^\s\"]*))*)$")
+_FIELD = re.compile(r" (\w+)=(\"(?:[^\"\\]|\\.)*\"|[^\s\"]*)")
+
+WAITS = ("prev_stream_finished_cleanly", "prev_stream_timeout_on_cancel")
+NOT_AFTER_THE_END = ("stream_status", "stream_token", "stream_cancelled", "stream_cleanup")
+SLACK = 1.1  # of the bound: timers fire late on a busy machine, and figures are rounded
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Something that must not be. `line` counts from 1."""
+
+    line: int
+    session: str
+    trace: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: session={self.session} trace={self.trace}: {self.what}"
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What an audit found."""
+
+    lines: int = 0
+    events: int = 0  # lines that tell of streams
+    sessions: int = 0
+    streams: int = 0
+    timeouts: int = 0  # predecessors that outlived their bound
+    violations: list[Violation] = []
+
+    def __str__(self) -> str:
+        found = f"{len(self.violations)} violations" if self.violations else "no violation"
+        return (
+            f"{self.streams} streams in {self.sessions} sessions, {self.timeouts} outlived their bound, {found} "
+            f"({self.events} events in {self.lines} lines)"
+        )
+
+
+def audit(lines: Iterable[str], *, bound: float = Bounds().supersede_timeout) -> Report:
+    """Check log lines, logfmt or JSON, in the order in which they were written. `bound` is in seconds.
+
+    Lines that tell nothing of a stream are passed over. A stream without an end is one whose server was killed, or
+    runs on: audit a log after its server has stopped.
+    """
+    auditor = _Auditor(bound)
+    for number, line in enumerate(lines, start=1):
+        auditor.report.lines = number
+        fields = parse(line)
+        if fields and fields.get("trace") and fields.get("session"):
+            auditor.see(number, fields)
+    return auditor.conclude()
+
+
+def parse(line: str) -> dict[str, Any] | None:
+    """Return the fields of a log line, the event's name as `event`; `None` if it is not one of ours."""
+    line = line.rstrip("\n")
+    if line.startswith("{"):
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            return None
+        return fields if isinstance(fields, dict) and "event" in fields else None
+    match = _LOGFMT.match(line)
+    return {"event": match[1], **dict(_pairs(match[2]))} if match else None
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for name, value in _FIELD.findall(text):
+        yield name, json.loads(value) if value.startswith('"') else value
+
+
+class _Auditor:
+    """What is known after the lines so far."""
+
+    def __init__(self, bound: float) -> None:
+        self.report = Report(violations=[])
+        self._most_ms = bound * 1000 * SLACK
+        self._open: dict[str, str] = {}  # session: the stream that has started and not ended
+        self._started: dict[str, int] = {}  # stream: the line of its start
+        self._sessions: dict[str, str] = {}  # stream: its session
+        self._ended: set[str] = set()
+
+    def see(self, line: int, fields: dict[str, Any]) -> None:
+        """Take one event into account."""
+        event, trace, session = str(fields["event"]), str(fields["trace"]), str(fields["session"])
+        self.report.events += 1
+        self._sessions[trace] = session
+        for what in self._found(event, trace, session, line, fields):
+            self.report.violations.append(Violation(line, session, trace, what))
+
+    def _found(
+        self, event: str, trace: str, session: str, line: int, fields: dict[str, Any]
+    ) -> Iterator[str]:
+        if event == "stream_start":
+            yield from self._start(trace, session, line)
+        elif event == "stream_end":
+            yield from self._end(trace, session)
+        elif event in NOT_AFTER_THE_END and trace in self._ended:
+            yield f"{event} after the end"
+        elif event in WAITS:
+            self.report.timeouts += event == "prev_stream_timeout_on_cancel"
+            if (waited := float(fields.get("waited_ms", 0))) > self._most_ms:
+                yield f"the next prompt waited {waited:.0f} ms, longer than the bound"
+
+    def _start(self, trace: str, session: str, line: int) -> Iterator[str]:
+        if trace in self._started:
+            yield "started twice"
+        if (other := self._open.get(session)) is not None:
+            yield f"started before {other} had ended: two streams at once"
+        self._started[trace] = line
+        self._open[session] = trace
+
+    def _end(self, trace: str, session: str) -> Iterator[str]:
+        if trace not in self._started:
+            yield "ended without a start"
+        if trace in self._ended:
+            yield "ended twice"
+        self._ended.add(trace)
+        if self._open.get(session) == trace:
+            del self._open[session]
+
+    def conclude(self) -> Report:
+        """Look for what is missing, and return the report."""
+        for trace, line in self._started.items():
+            if trace not in self._ended:
+                self.report.violations.append(Violation(line, self._sessions[trace], trace, "no end"))
+        self.report.streams = len(self._started)
+        self.report.sessions = len({self._sessions[trace] for trace in self._started})
+        self.report.violations.sort(key=lambda violation: violation.line)
+        return self.report
