@@ -1,0 +1,94 @@
+"""The command line: `tailrace serve` and `tailrace audit`, also as `python -m app …`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from app import __version__, settings
+from app.telemetry import audit
+
+WRONG_USE = 2  # as argparse exits on a wrong argument: nothing was started
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. `argv` is without the program's name."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    return command(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tailrace", description="A streaming chat server for language models."
+    )
+    parser.add_argument("--version", action="version", version=f"tailrace {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    serve = commands.add_parser("serve", help="run the server", description="Run the server until Ctrl-C.")
+    serve.add_argument("--host", help=f"same as {settings.PREFIX}HOST")
+    serve.add_argument("--port", help=f"same as {settings.PREFIX}PORT")
+    serve.set_defaults(run=_serve)
+    check = commands.add_parser(
+        "audit",
+        help="check a log",
+        description="Read log lines (logfmt or JSON) and tell whether the invariants of every session held. "
+        "The exit code is 1 if one did not.",
+    )
+    check.add_argument("file", metavar="FILE", help="the log; - reads standard input")
+    check.add_argument("--bound", type=float, default=2.0, help="the server's TAILRACE_SUPERSEDE_TIMEOUT")
+    check.set_defaults(run=_audit)
+    return parser
+
+
+def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """Lay the options over the environment, so that both are checked in one place with one message."""
+    given = {"HOST": arguments.host, "PORT": arguments.port}
+    return {
+        **os.environ,
+        **{settings.PREFIX + name: value for name, value in given.items() if value is not None},
+    }
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    try:
+        # Whatever is in the file, a log with odd bytes in it is still a log.
+        with sys.stdin if arguments.file == "-" else Path(arguments.file).open(errors="replace") as lines:
+            report = audit.audit(lines, bound=arguments.bound)
+    except OSError as error:
+        return _refuse(f"cannot read {arguments.file}: {error.strerror}")
+    for violation in report.violations:
+        print(violation)
+    print(report)
+    return 1 if report.violations else 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    environ = _environment(arguments)
+    try:
+        chosen = settings.load(environ)
+    except settings.SettingsError as error:
+        return _refuse(f"cannot start, the settings are wrong:\n{error}")
+
+    # Imported late: a wrong setting or `--help` is answered without loading the server.
+    from app import wiring
+    from app.telemetry import logging
+
+    log = logging.configure(chosen.log_format, chosen.log_level)
+    for name, meant in settings.unknown(environ).items():
+        log.warning("setting_unknown", name=name, did_you_mean=meant)
+    try:
+        return wiring.serve(chosen)
+    except wiring.StartupError as error:
+        return _refuse(f"cannot start: {error}")
+
+
+def _refuse(message: str) -> int:
+    print(f"tailrace: {message}", file=sys.stderr)
+    return WRONG_USE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

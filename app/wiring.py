@@ -1,0 +1,224 @@
+"""The one place that knows every layer: it builds the parts from the settings, runs the server, and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from app.backends.catalog import Catalog
+from app.backends.embedded import EmbeddedBackend
+from app.backends.ollama import OllamaBackend
+from app.backends.openai import OpenAIBackend
+from app.backends.scripted import ScriptedBackend
+from app.history import opening
+from app.history.errors import DatabaseUnusable
+from app.settings import Settings
+from app.streams.bounds import Bounds
+from app.streams.ports import Backend, Logger, MemoryFlags
+from app.streams.records import History
+from app.streams.registry import Registry
+from app.telemetry import metrics
+from app.telemetry.loop_health import LoopHealth
+from app.web.access import Access
+from app.web.application import create_application
+from app.web.limits import Limits
+
+SECRET_FILE = "secret.key"
+# aiohttp's own patience with open connections at the end; by then every stream of events has been closed.
+SHUTDOWN_SECONDS = 1.0
+
+
+class StartupError(Exception):
+    """The server cannot start. The message says why, and what to do."""
+
+
+class Server:
+    """The parts of a running server, for whoever started it."""
+
+    def __init__(self, runner: web.AppRunner, registry: Registry, catalog: Catalog, url: str) -> None:
+        self.runner = runner
+        self.registry = registry
+        self.catalog = catalog
+        self.url = url
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url} {self.registry!r}>"
+
+    def backend(self, name: str) -> Backend:
+        """Return a backend by the prefix of its models. Raises `KeyError`."""
+        return {backend.name: backend for backend in self.catalog.backends}[name]
+
+
+def bounds(settings: Settings) -> Bounds:
+    """Return the bounds of the heart as the settings have them."""
+    return Bounds(
+        supersede_timeout=settings.supersede_timeout,
+        viewer_grace=settings.viewer_grace,
+        first_token_timeout=settings.first_token_timeout,
+        token_timeout=settings.token_timeout,
+        max_streams=settings.max_streams,
+        queue_limit=settings.queue_limit,
+        max_answer_bytes=settings.max_answer_bytes,
+        context_tokens=settings.context_tokens,
+        log_tokens=settings.log_level == "debug",
+        log_bytes=settings.log_bytes,
+        log_seconds=settings.log_seconds,
+    )
+
+
+def backends(settings: Settings, logger: Logger) -> list[Backend]:
+    """Return the backends that the settings ask for, in the order in which they provide the default model."""
+    chosen: list[Backend] = []
+    if settings.openai_url:
+        chosen.append(OpenAIBackend(settings.openai_url, api_key=settings.openai_api_key))
+    if settings.ollama_url:
+        chosen.append(OllamaBackend(settings.ollama_url))
+    if settings.embedded:
+        chosen.append(EmbeddedBackend(logger=logger))
+    if settings.scripted:
+        chosen.append(ScriptedBackend())
+    return chosen
+
+
+def secret(data_dir: Path) -> bytes:
+    """Return the secret that signs cookies, made on the first start. Raises `StartupError`."""
+    path = data_dir / SECRET_FILE
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(secrets.token_bytes(32))
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        advice = "Set TAILRACE_DATA_DIR to a folder that can be written."
+        raise StartupError(f"the data folder {data_dir} cannot be used: {reason}. {advice}") from error
+
+
+@asynccontextmanager
+async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]:
+    """Open the history, and close it when everything has been told to it. Raises `StartupError`."""
+    try:
+        async with opening.opened(settings.database_url, settings.data_dir, logger=logger) as history:
+            yield history
+    except DatabaseUnusable as error:
+        raise StartupError(f"the history cannot be used: {error}") from error
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, handler_cancellation: bool = True, extra: tuple[Backend, ...] = ()
+) -> AsyncIterator[Server]:
+    """Run a server for as long as the block lasts, then end every stream and close everything.
+
+    `handler_cancellation` is aiohttp's: whether a handler is cancelled when its client leaves. With it a viewer's
+    leaving is noticed at once, without it within a second; everything else is the same.
+    Raises `StartupError`.
+    """
+    logger: Logger = structlog.get_logger()
+    cookie_secret = secret(settings.data_dir)
+    # Closed last: whatever ends before it is told to it.
+    async with _history(settings, logger) as history:
+        catalog = Catalog(
+            [*backends(settings, logger), *extra], logger=logger, default=settings.default_model
+        )
+        registry = Registry(history=history, flags=MemoryFlags(), bounds=bounds(settings), logger=logger)
+        health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
+        figures = metrics.collectors(registry.statistics, health)
+        app = create_application(
+            registry=registry,
+            catalog=catalog,
+            gate=Access(settings.access_token, cookie_secret),
+            limits=Limits(max_prompt_bytes=settings.max_prompt_bytes),
+            heartbeat=settings.heartbeat,
+            allowed_hosts=(settings.host, *settings.allowed_hosts),
+            metrics=lambda: metrics.render(figures),
+            logger=logger,
+        )
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=handler_cancellation, shutdown_timeout=SHUTDOWN_SECONDS
+        )
+        async with AsyncExitStack() as closing:
+            # They close in the reverse order, and each whatever became of the one before: a cancellation, too.
+            closing.push_async_callback(catalog.aclose)
+            closing.push_async_callback(runner.cleanup)
+            closing.push_async_callback(registry.close)
+            await runner.setup()
+            port = await _listen(runner, settings)
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            await closing.enter_async_context(health)
+            yield Server(runner, registry, catalog, f"http://{host}:{port}")
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> int:
+    """Open the port and return its number."""
+    site = web.TCPSite(runner, settings.host, settings.port)
+    try:
+        await site.start()
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        reason = error.strerror or error
+        advice = "Is another server there? TAILRACE_PORT takes another port."
+        raise StartupError(f"cannot listen on {where}: {reason}. {advice}") from error
+    address: Any = runner.addresses[0]
+    return int(address[1])
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until SIGINT or SIGTERM; return the exit code. Raises `StartupError`."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's, where it exists: not on Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings) -> int:
+    asked_to_stop, asked_twice = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (asked_twice if asked_to_stop.is_set() else asked_to_stop).set()
+
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signal_number, stop)
+    async with running(settings) as server:
+        print(f"Tailrace is serving on {server.url}", flush=True)
+        # What was loaded at start lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await asked_to_stop.wait()
+        await _drain(server, settings, asked_twice)
+    return 0
+
+
+async def _drain(server: Server, settings: Settings, hurry: asyncio.Event) -> None:
+    """Let running answers finish within the drain timeout; a second signal ends the wait."""
+    if server.registry.statistics().active:
+        print(
+            f"Finishing answers, up to {settings.drain_timeout:g} s. Press Ctrl-C again to stop now.",
+            flush=True,
+        )
+    draining = asyncio.create_task(server.registry.close(patience=settings.drain_timeout), name="drain")
+    hurrying = asyncio.create_task(hurry.wait(), name="hurry")
+    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, hurrying):
+        task.cancel()
+    await asyncio.wait({draining, hurrying})

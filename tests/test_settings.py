@@ -1,0 +1,178 @@
+"""The table of settings: what it takes, what it refuses, and what it says then."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.settings import TABLE, Row, Settings, SettingsError, is_loopback, load, unknown
+
+
+def refusal(**environ: str) -> list[str]:
+    """Return the lines of the message that these settings are refused with."""
+    with pytest.raises(SettingsError) as caught:
+        load({f"TAILRACE_{name}": value for name, value in environ.items()})
+    return str(caught.value).splitlines()
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    """An empty environment is a working configuration."""
+    assert load({}) == Settings()
+
+
+def test_an_empty_value_counts_as_unset() -> None:
+    """Compose files pass `${NAME:-}` as an empty string."""
+    assert load({row.env: "" for row in TABLE}) == Settings()
+
+
+def test_values_are_converted_to_their_types() -> None:
+    """Numbers, flags, lists and paths come as text and leave as what they are."""
+    chosen = load(
+        {
+            "TAILRACE_PORT": "9000",
+            "TAILRACE_EMBEDDED": "0",
+            "TAILRACE_SUPERSEDE_TIMEOUT": "0.25",
+            "TAILRACE_ALLOWED_HOSTS": "chat.example.org, [fd00::1]",
+            "TAILRACE_DATA_DIR": "~/tailrace",
+        }
+    )
+    assert (chosen.port, chosen.embedded, chosen.supersede_timeout) == (9000, False, 0.25)
+    assert chosen.allowed_hosts == ("chat.example.org", "[fd00::1]")
+    assert chosen.data_dir.is_absolute()
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("never", None), ("0", 0.0), ("12.5", 12.5)])
+def test_the_viewer_grace_may_be_never(word: str, seconds: float | None) -> None:
+    """`never` is `None`; `0` is a grace time of no length."""
+    assert load({"TAILRACE_VIEWER_GRACE": word}).viewer_grace == seconds
+
+
+def test_ollama_can_be_turned_off() -> None:
+    """`off` is the one word for not asking an Ollama at all."""
+    assert load({"TAILRACE_OLLAMA_URL": "off"}).ollama_url is None
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    """One start shows every mistake, each on its line with the name, the value and what is expected."""
+    lines = refusal(PORT="eighty", HEARTBEAT="-1", LOG_FORMAT="xml", OPENAI_URL="ftp://models")
+    assert [line.split("=")[0] for line in lines] == [
+        "TAILRACE_PORT",
+        "TAILRACE_OPENAI_URL",
+        "TAILRACE_HEARTBEAT",
+        "TAILRACE_LOG_FORMAT",
+    ]
+    assert lines[0] == "TAILRACE_PORT='eighty': expected a port number, 0 to 65535"
+    assert lines[3].endswith("expected one of logfmt, json, console")
+
+
+WRONG = {
+    "host": "http://127.0.0.1",
+    "port": "65536",
+    "access_token": "short",
+    "allowed_hosts": "https://chat.example.org",
+    "database_url": "mysql://user@host/name",
+    "ollama_url": "127.0.0.1:11434",
+    "openai_url": "http://user:password@models",
+    "openai_api_key": "two words",
+    "embedded": "maybe",
+    "scripted": "2",
+    "default_model": "llama",
+    "context_tokens": "8k",
+    "supersede_timeout": "nan",
+    "viewer_grace": "-1",
+    "first_token_timeout": "0",
+    "token_timeout": "inf",
+    "drain_timeout": "1e9",
+    "heartbeat": "0",
+    "max_prompt_bytes": "0",
+    "max_answer_bytes": "4MiB",
+    "max_streams": "0",
+    "queue_limit": "-1",
+    "log_bytes": "1",
+    "log_seconds": "an hour",
+    "log_format": "LOGFMT",
+    "log_level": "loud",
+}
+ANYTHING_GOES = {"data_dir"}  # any text is a path; whether it can be written shows at start
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.field)
+def test_each_setting_refuses_what_it_is_not(row: Row) -> None:
+    """No setting takes a value that it cannot mean."""
+    if row.field in ANYTHING_GOES:
+        return
+    [line] = refusal(**{row.field.upper(): WRONG[row.field]})
+    assert line.startswith(row.env)
+    assert line.endswith(f"expected {row.expects}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ACCESS_TOKEN", "s3cret"), ("OPENAI_API_KEY", "sk two"), ("OPENAI_URL", "http://me:s3cret@models")],
+)
+def test_a_refusal_never_shows_a_secret(name: str, value: str) -> None:
+    """Messages end up in logs and bug reports."""
+    [line] = refusal(**{name: value})
+    assert value not in line
+    assert "(value hidden)" in line
+
+
+def test_the_repr_hides_secrets() -> None:
+    """Settings that are printed by accident give nothing away."""
+    shown = repr(Settings(access_token="correct-horse", openai_api_key="sk-1", port=1))
+    assert shown == "Settings(port=1, access_token=***, openai_api_key=***)"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "chat.example.org"])
+def test_other_machines_are_let_in_only_with_a_token(host: str) -> None:
+    """Anything but loopback is refused without a token, and accepted with one."""
+    [line] = refusal(HOST=host)
+    assert "TAILRACE_ACCESS_TOKEN" in line
+    assert load({"TAILRACE_HOST": host, "TAILRACE_ACCESS_TOKEN": "correct-horse"}).host == host
+
+
+@pytest.mark.parametrize("word", ["none", "off", "never", "null"])
+def test_no_word_stands_for_a_token(word: str) -> None:
+    """A token that reads like "none" must not open the server to everybody."""
+    assert refusal(HOST="0.0.0.0", ACCESS_TOKEN=word)
+
+
+def test_the_bind_rule_comes_with_the_other_problems() -> None:
+    """An exposed address is told in the same message as wrong values."""
+    assert len(refusal(HOST="0.0.0.0", PORT="x")) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("LocalHost", True),
+        ("0.0.0.0", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    """Loopback is the name localhost and the two loopback ranges."""
+    assert is_loopback(host) is loopback
+
+
+def test_a_misspelt_name_is_found_with_its_neighbour() -> None:
+    """A typing error in a name must not pass in silence."""
+    found = unknown({"TAILRACE_PROT": "1", "TAILRACE_PORT": "1", "TAILRACE_XYZZY": "1", "HOME": "/"})
+    assert found == {"TAILRACE_PROT": "TAILRACE_PORT", "TAILRACE_XYZZY": None}
+
+
+def test_settings_cannot_be_changed() -> None:
+    """What was checked at start stays so."""
+    with pytest.raises(AttributeError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_every_default_is_valid() -> None:
+    """Each default passes its own limits when it is written into the environment."""
+    for row in TABLE:
+        value = getattr(Settings(), row.field)
+        if value not in (None, ()):
+            raw = row.default if row.field != "data_dir" else str(value)
+            assert row.parse(raw) == value, row.env
