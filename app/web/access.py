@@ -1,0 +1,149 @@
+"""Who may use the server: the access token, as a bearer token or by login, and how often one may guess."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp_jinja2
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from itsdangerous import BadSignature, TimestampSigner
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from app.web.keys import OWNER
+from app.web.problems import ProblemError, wants_page
+
+OWNER_NAME = (
+    "local"  # there is one user: whoever has the token, or, without one, whoever sits at this machine
+)
+COOKIE = "tailrace_access"
+COOKIE_SECONDS = 30 * 24 * 3600
+GUESSES = parse("10/minute")
+OPEN_PATHS = ("/login", "/static/")  # what the login page itself needs
+
+
+class Access:
+    """Checks tokens and cookies. Without a token everybody may in: then the server listens on loopback only.
+
+    `secret` signs the cookies. A cookie is bound to the token as well, so another token ends all log-ins.
+    """
+
+    def __init__(self, token: str | None, secret: bytes) -> None:
+        self._token = token
+        key = hashlib.sha256(secret + b"\0" + (token or "").encode()).digest()
+        self._signer = TimestampSigner(key, salt="tailrace.access", digest_method=hashlib.sha256)
+        self._guesses = MovingWindowRateLimiter(MemoryStorage())
+
+    @property
+    def required(self) -> bool:
+        """Whether a token is asked for at all."""
+        return self._token is not None
+
+    def try_token(self, candidate: str, remote: str) -> bool:
+        """Tell whether this is the token. Raises a 429 after too many wrong ones from the same address."""
+        if self._token is None:
+            return True
+        if not self._guesses.test(GUESSES, remote):
+            raise ProblemError(
+                429,
+                "too_many_guesses",
+                "Too many wrong tokens. Wait a minute.",
+                headers={"Retry-After": "60"},
+            )
+        # Headers may hold bytes that are no UTF-8; aiohttp passes those on as surrogates.
+        if hmac.compare_digest(candidate.encode(errors="surrogateescape"), self._token.encode()):
+            return True
+        self._guesses.hit(GUESSES, remote)
+        return False
+
+    def cookie(self) -> str:
+        """Return the value of a cookie that lets its bearer in."""
+        return self._signer.sign(OWNER_NAME.encode()).decode()
+
+    def allows(self, request: web.Request) -> bool:
+        """Tell whether the request carries the token or the cookie."""
+        if not self.required:
+            return True
+        scheme, _, candidate = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self.try_token(candidate.strip(), request.remote or "")
+        try:
+            cookie = request.cookies.get(COOKIE, "").encode(errors="surrogateescape")
+            self._signer.unsign(cookie, max_age=COOKIE_SECONDS)
+        except BadSignature:
+            return False
+        return True
+
+
+def middleware(access: Access) -> Any:
+    """Return the middleware that lets nobody pass without access, and tells handlers who the owner is."""
+
+    @web.middleware
+    async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith(OPEN_PATHS) and not access.allows(request):
+            if wants_page(request) and request.method == hdrs.METH_GET:
+                raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
+            raise ProblemError(
+                401,
+                "access_token_required",
+                "This server needs its access token: send `Authorization: Bearer …`, or log in at /login.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        request[OWNER] = OWNER_NAME
+        return await handler(request)
+
+    return check_access
+
+
+class LoginPage:
+    """The page that turns the token into a cookie."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """GET /login"""
+        target = local_path(request.query.get("next", "/"))
+        if self._access.allows(request):
+            raise web.HTTPSeeOther(target)
+        return self._page(request, target, None, 200)
+
+    async def submit(self, request: web.Request) -> web.StreamResponse:
+        """POST /login: 303 to where the visitor wanted to go, with the cookie; the page again if the token is wrong."""
+        form = await request.post()
+        target = local_path(str(form.get("next", "/")))
+        try:
+            if not self._access.try_token(str(form.get("token", "")).strip(), request.remote or ""):
+                return self._page(request, target, "That is not the token of this server.", 403)
+        except ProblemError as problem:
+            response = self._page(request, target, problem.detail, problem.status)
+            response.headers.update(problem.headers)
+            return response
+        redirect = web.HTTPSeeOther(target)
+        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+        redirect.set_cookie(
+            COOKIE,
+            self._access.cookie(),
+            max_age=COOKIE_SECONDS,
+            httponly=True,
+            samesite="Lax",
+            secure=secure,
+        )
+        raise redirect
+
+    def _page(self, request: web.Request, target: str, error: str | None, status: int) -> web.Response:
+        context = {"error": error, "next": target}
+        response = aiohttp_jinja2.render_template("login.html", request, context, status=status)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def local_path(target: str) -> str:
+    """Return `target` if it is a path of this server, else `/`: a login page must not send people elsewhere."""
+    local = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if local else "/"

@@ -1,0 +1,85 @@
+"""The aiohttp application: routes, middlewares, templates. It is given everything that it shows or acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from app.streams.ports import Catalog, Logger
+from app.streams.registry import Registry
+from app.web import access, assets, bodies, guard, operations, pages, problems, sessions, streams
+from app.web.keys import CATALOG, LIMITS, PULSE, REGISTRY
+from app.web.limits import Limits
+from app.web.pulse import Pulse
+
+
+def create_application(
+    *,
+    registry: Registry,
+    catalog: Catalog,
+    gate: access.Access,
+    limits: Limits,
+    heartbeat: float,
+    allowed_hosts: Collection[str],
+    metrics: Callable[[], bytes],
+    logger: Logger,
+) -> web.Application:
+    """Return the application. `heartbeat` is in seconds. Nothing runs yet, and nothing here is ever closed by it."""
+    app = web.Application(
+        client_max_size=limits.max_body_bytes,
+        middlewares=[problems.middleware(logger), guard.middleware(allowed_hosts), access.middleware(gate)],
+    )
+    app[REGISTRY] = registry
+    app[CATALOG] = catalog
+    app[LIMITS] = limits
+    app[PULSE] = Pulse(heartbeat)
+    app[operations.METRICS] = metrics
+    app.on_response_prepare.append(guard.add_headers)
+    aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(assets.folder("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    add_routes(app, access.LoginPage(gate))
+    return app
+
+
+def add_routes(app: web.Application, login: access.LoginPage) -> None:
+    """Every address of the server, in one place."""
+    app.add_routes(
+        [
+            web.get("/", pages.new_session_page),
+            web.get("/sessions/{session_id}", pages.session_page),
+            web.post("/sessions/{session_id}/stop", pages.post_stop),
+            web.get("/login", login.show),
+            web.post("/login", login.submit),
+            web.post("/api/sessions/{session_id}/streams", post_prompt),
+            web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
+            web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
+            web.get("/api/sessions", sessions.list_sessions),
+            web.get("/api/sessions/{session_id}", sessions.get_session),
+            web.patch("/api/sessions/{session_id}", sessions.patch_session),
+            web.delete("/api/sessions/{session_id}", sessions.delete_session),
+            web.get("/api/streams/{stream_id}", streams.get_stream),
+            web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
+            web.delete("/api/streams/{stream_id}", streams.delete_stream),
+            web.get("/api/models", operations.models),
+            web.get("/api/openapi.json", operations.openapi),
+            web.get("/healthz", operations.healthz),
+            web.get("/readyz", operations.readyz),
+            web.get("/metrics", operations.metrics),
+            web.static("/static", assets.folder("static")),
+        ]
+    )
+
+
+async def post_prompt(request: web.Request) -> web.StreamResponse:
+    """POST /api/sessions/{session_id}/streams: a form gets the page, anything else the API."""
+    is_form = request.content_type in bodies.FORMS
+    return await (pages.post_form(request) if is_form else streams.post_stream(request))

@@ -1,0 +1,17 @@
+"""Typed keys: what handlers find in the application and in a request."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.streams.ports import Catalog
+from app.streams.registry import Registry
+from app.web.limits import Limits
+from app.web.pulse import Pulse
+
+REGISTRY = web.AppKey("registry", Registry)
+CATALOG = web.AppKey("catalog", Catalog)
+PULSE = web.AppKey("pulse", Pulse)
+LIMITS = web.AppKey("limits", Limits)
+
+OWNER = web.RequestKey("owner", str)  # set by the access middleware

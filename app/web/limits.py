@@ -1,0 +1,19 @@
+"""The limits of requests, as handlers know them."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes and seconds."""
+
+    max_prompt_bytes: int = 262_144
+    max_stop_wait: float = 5.0
+    default_stop_wait: float = 2.0
+    retry_after: int = 2
+
+    @property
+    def max_body_bytes(self) -> int:
+        """A prompt's JSON may take six bytes for one (`\\u001f`), and there is something around it."""
+        return 6 * self.max_prompt_bytes + 65_536

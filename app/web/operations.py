@@ -1,0 +1,49 @@
+"""What operators and their machines ask: is it alive, is it ready, what does it count, what can it do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from app.web import bodies
+from app.web.keys import CATALOG, REGISTRY
+from app.web.openapi import document
+from app.web.problems import ProblemError
+
+METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
+
+
+async def healthz(_: web.Request) -> web.StreamResponse:
+    """GET /healthz: the process answers."""
+    return bodies.respond_json({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.StreamResponse:
+    """GET /readyz: it takes prompts; 503 while it drains."""
+    if request.app[REGISTRY].draining:
+        raise ProblemError(503, "draining", "The server is shutting down.", headers={"Retry-After": "2"})
+    return bodies.respond_json({"status": "ready"})
+
+
+async def metrics(request: web.Request) -> web.StreamResponse:
+    """GET /metrics, for Prometheus."""
+    return web.Response(body=request.app[METRICS](), headers={"Content-Type": METRICS_TYPE})
+
+
+async def openapi(_: web.Request) -> web.StreamResponse:
+    """GET /api/openapi.json"""
+    return bodies.respond_json(document())
+
+
+async def models(request: web.Request) -> web.StreamResponse:
+    """GET /api/models: the models of every reachable backend, and which backends do not answer."""
+    listing = await request.app[CATALOG].listing()
+    known = [
+        {"id": model.model_id, "backend": model.backend, "name": model.name, "context": model.context}
+        for model in listing.models
+    ]
+    return bodies.respond_json(
+        {"models": known, "default": listing.default, "unreachable": listing.unreachable}
+    )

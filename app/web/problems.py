@@ -1,0 +1,114 @@
+"""Errors as people and programs get them: RFC 9457 `application/problem+json`, or a page for a browser."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp_jinja2
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from app.streams import errors
+from app.streams.ports import Logger
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER = "2"  # seconds
+
+# The one place where errors of the heart become statuses. A class stands for its subclasses.
+STATUSES: dict[type[errors.TailraceError], int] = {
+    errors.SessionBusy: 409,
+    errors.QueueFull: 429,
+    errors.TooManyStreams: 429,
+    errors.Draining: 503,
+    errors.NoModels: 503,
+    errors.HistoryUnavailable: 503,
+    errors.SessionNotFound: 404,
+    errors.StreamNotFound: 404,
+    errors.KeyReused: 422,
+    errors.UnknownModel: 422,
+    errors.UpstreamError: 502,
+}
+
+# Codes and sentences for what aiohttp itself turns down.
+HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method. `Allow` lists those that it takes."),
+    413: ("prompt_too_long", "The request is too large. Send a shorter prompt."),
+    415: ("unsupported_media_type", "Send `application/json`."),
+}
+
+
+class ProblemError(Exception):
+    """A request that the web layer itself turns down. `extra` becomes members of the problem object."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+        self.extra = extra
+
+
+def translate(error: errors.TailraceError) -> ProblemError:
+    """Return an error of the heart as a problem."""
+    status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+    headers = {"Retry-After": RETRY_AFTER} if status in (429, 503) else {}
+    extra = {"models": error.known} if isinstance(error, errors.UnknownModel) else {}
+    return ProblemError(status, error.code, str(error), headers=headers, **extra)
+
+
+def respond(request: web.Request, problem: ProblemError) -> web.Response:
+    """Return the problem as a response: a page for a browser that navigates, else problem+json."""
+    title = HTTPStatus(problem.status).phrase
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    if wants_page(request):
+        context = {"status": problem.status, "title": title, "detail": problem.detail}
+        response = aiohttp_jinja2.render_template("problem.html", request, context, status=problem.status)
+        response.headers.update(headers)
+        return response
+    body = {"type": "about:blank", "title": title, "status": problem.status, "code": problem.code}
+    data = msgspec.json.encode({**body, "detail": problem.detail, **problem.extra})
+    return web.Response(status=problem.status, body=data, content_type=PROBLEM_JSON, headers=headers)
+
+
+def wants_page(request: web.Request) -> bool:
+    """Tell whether a browser navigates here: it asks for HTML, and no script of ours does."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def middleware(logger: Logger) -> Any:
+    """Return the outermost middleware: whatever goes wrong inside leaves as a problem, never as a traceback."""
+
+    @web.middleware
+    async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ProblemError as problem:
+            return respond(request, problem)
+        except errors.TailraceError as error:
+            return respond(request, translate(error))
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return respond(request, _http_problem(error))
+        except ConnectionError:
+            # The client has left. This reaches nobody; raised on, it would be in the log as an error of ours.
+            return web.Response(status=400)
+        except Exception as error:
+            logger.error("request_failed", method=request.method, path=request.path, exc_info=error)
+            return respond(
+                request, ProblemError(500, "internal", "Something went wrong in the server. Try again.")
+            )
+
+    return problems
+
+
+def _http_problem(error: web.HTTPException) -> ProblemError:
+    code, detail = HTTP_PROBLEMS.get(error.status, ("bad_request", error.reason))
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return ProblemError(error.status, code, detail, headers=headers)

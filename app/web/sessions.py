@@ -1,0 +1,107 @@
+"""Handlers of sessions: list, read, rename, delete, and their events."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from app.streams.frames import Cursor
+from app.streams.records import Message, SessionInfo
+from app.streams.registry import Registry
+from app.streams.states import Status
+from app.web import bodies
+from app.web.event_stream import EventStream
+from app.web.keys import LIMITS, OWNER, PULSE, REGISTRY
+from app.web.problems import ProblemError
+from app.web.streams import checked
+from app.web.viewer import Viewer, refuse
+
+PAGE_SIZE = 50
+TITLE_LENGTH = 200  # characters
+
+
+class ShownMessage(Message, kw_only=True):
+    """A message as a snapshot shows it: of an answer that is still being written, the text so far and its status."""
+
+    status: Status | None = None
+
+
+class Snapshot(msgspec.Struct, kw_only=True):
+    """A session at one moment: what its messages say, and the cursor from which its events go on."""
+
+    session_id: str
+    title: str
+    created_at: str
+    updated_at: str
+    messages: list[ShownMessage]
+    cursor: str
+    running: str | None  # the stream that has the turn
+
+
+async def take_snapshot(registry: Registry, owner: str, session_id: str) -> Snapshot:
+    """Return the session with its messages and a cursor, both of one moment. Raises `SessionNotFound`."""
+    info, messages = await registry.history.conversation(owner, session_id)
+    # From here on nothing is awaited: what the log says up to the cursor is what the messages show.
+    session = registry.session(session_id)
+    live = {stream.answer.message_id: stream for stream in session}
+    shown = [ShownMessage(**msgspec.structs.asdict(message)) for message in messages]
+    for message in shown:
+        if (stream := live.get(message.message_id)) is not None:
+            message.content, message.reasoning = stream.content, stream.thoughts
+            message.status, message.tokens = stream.status, stream.tokens
+    running = session.running
+    return Snapshot(
+        **msgspec.structs.asdict(info),
+        messages=shown,
+        cursor=str(Cursor(session.log.epoch, session.log.head)),
+        running=running.stream_id if running else None,
+    )
+
+
+async def list_sessions(request: web.Request) -> web.StreamResponse:
+    """GET /api/sessions?q=&after=&limit="""
+    limit = bodies.number(request, "limit", PAGE_SIZE, least=1, most=200)
+    query, after = request.query.get("q", ""), request.query.get("after")
+    page = await request.app[REGISTRY].history.sessions(request[OWNER], query=query, after=after, limit=limit)
+    return bodies.respond_json({"sessions": page.sessions, "next": page.next})
+
+
+async def get_session(request: web.Request) -> web.StreamResponse:
+    """GET /api/sessions/{session_id}"""
+    session_id = bodies.path_id(request, "session_id")
+    return bodies.respond_json(await take_snapshot(request.app[REGISTRY], request[OWNER], session_id))
+
+
+async def patch_session(request: web.Request) -> web.StreamResponse:
+    """PATCH /api/sessions/{session_id}: another title."""
+    session_id = bodies.path_id(request, "session_id")
+    title = " ".join((await bodies.json_body(request, bodies.Renaming)).title.split())
+    if not 0 < len(title) <= TITLE_LENGTH:
+        raise ProblemError(422, "invalid_title", f"A title has 1 to {TITLE_LENGTH} characters.")
+    info: SessionInfo = await request.app[REGISTRY].history.rename(request[OWNER], session_id, title)
+    return bodies.respond_json(info)
+
+
+async def delete_session(request: web.Request) -> web.StreamResponse:
+    """DELETE /api/sessions/{session_id}: its stream stops, its viewers end, its messages are gone."""
+    session_id = bodies.path_id(request, "session_id")
+    wait = request.app[LIMITS].max_stop_wait
+    await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
+    return web.Response(status=204)
+
+
+async def get_session_events(request: web.Request) -> web.StreamResponse:
+    """GET /api/sessions/{session_id}/events: from a cursor, else from the start of what runs now, else live."""
+    session_id = bodies.path_id(request, "session_id")
+    registry = request.app[REGISTRY]
+    await registry.history.session(request[OWNER], session_id)
+    session = registry.session(session_id)
+    cursor = bodies.asked_cursor(request)
+    if cursor is not None:
+        after = checked(session, cursor)
+        if isinstance(after, str):
+            return await refuse(request, EventStream(), session_id, after)
+    else:
+        before = session.log.before(session.running.stream_id) if session.running else None
+        after = session.log.head if before is None else before
+    return await Viewer(session, request.app[PULSE], after=after).serve(request, EventStream())

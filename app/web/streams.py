@@ -1,0 +1,164 @@
+"""Handlers of streams: register one, look at it, stop it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from app.streams.events import ResetReason
+from app.streams.frames import Cursor
+from app.streams.registry import Ask, Registered, Registry
+from app.streams.session import Session
+from app.web import bodies
+from app.web.event_stream import EventStream, LineStream
+from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
+from app.web.problems import ProblemError
+from app.web.viewer import Viewer, refuse
+
+
+async def register(request: web.Request, session_id: str) -> Registered:
+    """Register the stream that a request asks for. Raises a problem, or what the registry and the catalogue raise."""
+    key = bodies.idempotency_key(request)
+    body = await bodies.new_stream(request)
+    registry = request.app[REGISTRY]
+    if registry.draining:
+        raise ProblemError(
+            503,
+            "draining",
+            "The server is shutting down. Try again in a moment.",
+            headers={"Retry-After": "2"},
+        )
+    backend, model = await request.app[CATALOG].resolve(body.model)
+    ask = Ask(
+        owner=request[OWNER],
+        session_id=session_id,
+        prompt=body.prompt,
+        model=model,
+        backend=backend,
+        options=body.options,
+        if_active=body.if_active,
+        key=key,
+        request_hash=bodies.request_hash(body),
+    )
+    return await registry.register(ask)
+
+
+async def post_stream(request: web.Request) -> web.StreamResponse:
+    """POST /api/sessions/{session_id}/streams, for programs: JSON, or the events themselves."""
+    session_id = bodies.path_id(request, "session_id")
+    registered = await register(request, session_id)
+    status = 201 if registered.new else 200
+    headers = {"Location": f"/api/streams/{registered.stream_id}"}
+    if bodies.accepts(request, "text/event-stream"):
+        # A POST may carry events too; only EventSource is bound to GET.
+        return await _show_new(request, session_id, registered, EventStream(status=status, headers=headers))
+    if bodies.accepts(request, "application/x-ndjson"):
+        return await _show_new(request, session_id, registered, LineStream(status=status, headers=headers))
+    answer = {
+        "stream_id": registered.stream_id,
+        "session_id": session_id,
+        "status": registered.status,
+        "events_url": f"/api/streams/{registered.stream_id}/events",
+        "cursor": str(registered.cursor),
+    }
+    return bodies.respond_json(answer, status=status, headers=headers)
+
+
+async def _show_new(
+    request: web.Request, session_id: str, registered: Registered, response: EventStream | LineStream
+) -> web.StreamResponse:
+    session = request.app[REGISTRY].session(session_id)
+    after = stream_start(request.app[REGISTRY], session, registered.stream_id)
+    if after is None:
+        return await refuse(request, response, session_id, "expired")
+    viewer = Viewer(session, request.app[PULSE], after=after, stream_id=registered.stream_id)
+    return await viewer.serve(request, response)
+
+
+def stream_start(registry: Registry, session: Session, stream_id: str) -> int | None:
+    """Return the place to read a stream from its start; `None` if its events have expired."""
+    before = session.log.before(stream_id)
+    if before is None and registry.live(session.session_id, stream_id) is not None:
+        return session.log.head  # It waits for its turn: its start is still to come.
+    return before
+
+
+async def get_stream(request: web.Request) -> web.StreamResponse:
+    """GET /api/streams/{stream_id}"""
+    stream_id = bodies.path_id(request, "stream_id")
+    return bodies.respond_json(await request.app[REGISTRY].stream_state(request[OWNER], stream_id))
+
+
+async def get_stream_events(request: web.Request) -> web.StreamResponse:
+    """GET /api/streams/{stream_id}/events: up to its `end`; 204 if the cursor is there already."""
+    stream_id = bodies.path_id(request, "stream_id")
+    registry = request.app[REGISTRY]
+    state = await registry.stream_state(request[OWNER], stream_id)
+    session = registry.session(state.session_id)
+    after = _stream_cursor(request, registry, session, stream_id)
+    if isinstance(after, str):
+        return await refuse(request, EventStream(), state.session_id, after)
+    if registry.live(state.session_id, stream_id) is None and not session.log.read(after, stream_id).frames:
+        # 204 tells EventSource not to come back (WHATWG HTML, section 9.2.3).
+        return web.Response(status=204)
+    return await Viewer(session, request.app[PULSE], after=after, stream_id=stream_id).serve(
+        request, EventStream()
+    )
+
+
+def _stream_cursor(
+    request: web.Request, registry: Registry, session: Session, stream_id: str
+) -> int | ResetReason:
+    cursor = bodies.asked_cursor(request)
+    if cursor is None:
+        after = stream_start(registry, session, stream_id)
+        return "expired" if after is None else after
+    return checked(session, cursor)
+
+
+def checked(session: Session, cursor: Cursor | str) -> int | ResetReason:
+    """Return the sequence number of a cursor, or why it cannot be served."""
+    if isinstance(cursor, str):
+        return "epoch"
+    return session.log.refusal(cursor) or cursor.seq
+
+
+async def delete_stream(request: web.Request) -> web.StreamResponse:
+    """DELETE /api/streams/{stream_id}: stop this stream, and no other."""
+    stream_id = bodies.path_id(request, "stream_id")
+    asked, wait = _stop_wait(request)
+    began = time.monotonic()
+    state = await request.app[REGISTRY].stop(request[OWNER], stream_id, wait=wait)
+    return _stopped(state.outcome, state.upstream_closed, min(time.monotonic() - began, asked))
+
+
+async def delete_session_stream(request: web.Request) -> web.StreamResponse:
+    """DELETE /api/sessions/{session_id}/stream: stop whatever runs in the session; 204 if nothing does."""
+    session_id = bodies.path_id(request, "session_id")
+    asked, wait = _stop_wait(request)
+    began = time.monotonic()
+    state = await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=wait)
+    if state is None:
+        return web.Response(status=204)
+    return _stopped(state.outcome, state.upstream_closed, min(time.monotonic() - began, asked))
+
+
+def _stop_wait(request: web.Request) -> tuple[float, float]:
+    """Return the wait that was asked for, and the one to use.
+
+    A stop takes as long as its bound at most. Who waits just as long should see how it went, not miss it by a hair.
+    """
+    limits = request.app[LIMITS]
+    asked = bodies.number(request, "wait", limits.default_stop_wait, least=0, most=limits.max_stop_wait)
+    bound = request.app[REGISTRY].bounds.supersede_timeout
+    return asked, asked + 0.25 if asked >= bound else asked
+
+
+def _stopped(outcome: Any, upstream_closed: bool, waited: float) -> web.Response:
+    # Without an outcome it has not ended, and then nothing was seen closed, whatever may be so already.
+    closed = upstream_closed and outcome is not None
+    return bodies.respond_json(
+        {"outcome": outcome, "upstream_closed": closed, "waited_ms": round(waited * 1000)}
+    )

@@ -1,0 +1,46 @@
+"""Fixtures that every kind of test uses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.blocking import watched
+from tests.support.client import Client
+from tests.support.server import LiveServer, serve
+
+
+@pytest.fixture(params=[True, False], ids=["cancelling", "not-cancelling"])
+def handler_cancellation(request: pytest.FixtureRequest) -> bool:
+    """Whether aiohttp cancels the handler of a client that leaves: everything must hold both ways."""
+    return bool(request.param)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[LiveServer]:
+    """A real server with the scripted backend, on a free port."""
+    async with serve(tmp_path) as live:
+        yield live
+
+
+@pytest.fixture
+def client(server: LiveServer) -> Client:
+    """A client of that server."""
+    return server.client
+
+
+# Where the whole server runs in the test's own loop.
+UNBLOCKED = {"web", "functional", "faults"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which a single callback kept the event loop's thread busy for too long."""
+    if request.path.parent.name not in UNBLOCKED:
+        yield
+        return
+    with watched() as blocks:
+        yield
+    assert not blocks.found, "the event loop was blocked: " + "; ".join(blocks.found)

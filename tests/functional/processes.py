@@ -1,0 +1,64 @@
+"""The server as a process: started as an operator starts it, signalled, and watched to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.deploy.running import ROOT, free_port, wait_for_port
+
+END = 30.0  # seconds, for a process to end on a busy machine
+
+
+class Process:
+    """A running `python -m app serve`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        """What it wrote so far, on standard output and standard error."""
+        return self._log.read_text(encoding="utf-8")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def ended(self) -> int:
+        """Wait for its end, bounded; return the exit code."""
+        return self._process.wait(END)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, `None` while it runs."""
+        return self._process.poll()
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Process]:
+    """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise."""
+    port = free_port()
+    ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", **settings}
+    ours |= {"PORT": str(port), "DATA_DIR": str(folder)}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+    env |= {f"TAILRACE_{name}": value for name, value in ours.items()}
+    path = folder / "output"
+    with path.open("wb") as output:
+        command = [sys.executable, "-m", "app", "serve"]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ) as process:
+            try:
+                wait_for_port(port, process)
+                yield Process(process, port, path)
+            finally:
+                process.kill()

@@ -1,0 +1,15 @@
+"""Waiting for what comes without a signal: asked again and again, with a bound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+BOUND = 10.0  # seconds, for whatever has to happen soon
+
+
+async def until(condition: Callable[[], object], *, within: float = BOUND) -> None:
+    """Return once `condition()` is true. Raises `TimeoutError` after `within` seconds."""
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.002)
