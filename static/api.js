@@ -1,0 +1,86 @@
+/** The HTTP side of the protocol: prompts, stops, snapshots, and their errors as sentences. */
+
+const PATIENCE = 20_000; // ms for an answer; a stop may take 2 s, everything else is quicker
+
+/** A refusal or a failure. `message` is a sentence for the user; `status` is 0 if no answer came. */
+export class ApiError extends Error {
+  constructor(status, code, sentence) {
+    super(sentence);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Register a stream. `key` makes a repetition harmless. Resolves to `{stream_id, cursor, …}`. */
+export function postPrompt(sessionId, { prompt, model, ifActive }, key, signal) {
+  const body = { prompt, ...(model ? { model } : {}), ...(ifActive ? { if_active: ifActive } : {}) };
+  return request(`/api/sessions/${sessionId}/streams`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+    body: JSON.stringify(body),
+    signal,
+  });
+}
+
+/** Stop one stream and no other. Resolves to `{outcome, upstream_closed, waited_ms}`. */
+export function stopStream(streamId, signal) {
+  return request(`/api/streams/${streamId}`, { method: "DELETE", signal });
+}
+
+/** The session with its messages and the cursor that belongs to them, in the fields of the reducer. */
+export async function loadSession(sessionId, signal) {
+  const session = await request(`/api/sessions/${sessionId}`, { signal });
+  return { title: session.title, cursor: session.cursor ?? null, messages: session.messages.map(fieldsOf) };
+}
+
+/** Whether an error only says that the page aborted the request. */
+export function isAbort(error) {
+  return error.name === "AbortError";
+}
+
+/** A key that no other prompt has. `randomUUID` is missing on plain HTTP, so it is not used. */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function fieldsOf(message) {
+  const ended = message.role !== "assistant" || message.outcome !== null;
+  return {
+    id: message.message_id,
+    role: message.role,
+    text: message.content,
+    reasoning: message.reasoning ?? "",
+    streamId: message.stream_id,
+    status: ended ? "ended" : message.status ?? (message.content ? "streaming" : "thinking"),
+    outcome: message.outcome,
+    error: message.error ?? null,
+    model: message.model,
+    tokens: message.tokens ?? null,
+    durationMs: message.duration_ms ?? null,
+    since: Date.parse(message.created_at) || null,
+  };
+}
+
+async function request(url, { signal, headers, ...options }) {
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
+  let response;
+  try {
+    response = await fetch(url, { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new ApiError(0, "unreachable", "The server cannot be reached. Check the connection and try again.");
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response.status === 204 ? null : response.json();
+}
+
+async function problemOf(response) {
+  if (response.status === 401) {
+    return new ApiError(401, "unauthorized", "You are signed out. Reload the page to sign in again.");
+  }
+  const problem = await response.json().catch(() => ({})); // a proxy's error page is not JSON
+  const sentence = problem.detail || problem.title || `The server answered ${response.status}. Try again in a moment.`;
+  return new ApiError(response.status, problem.code ?? "unknown", sentence);
+}

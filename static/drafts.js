@@ -1,0 +1,41 @@
+/** What was typed and not sent, and the model chosen last. Storage can be switched off, so nothing depends on it. */
+
+const PREFIX = "tailrace.";
+
+/** The draft of a session; of one that has no prompt yet, the draft of this tab. */
+export function loadDraft(sessionId) {
+  return read(sessionId === null ? "sessionStorage" : "localStorage", draftKey(sessionId)) ?? "";
+}
+
+export function saveDraft(sessionId, text) {
+  write(sessionId === null ? "sessionStorage" : "localStorage", draftKey(sessionId), text);
+}
+
+export function loadModel() {
+  return read("localStorage", "model");
+}
+
+export function saveModel(model) {
+  write("localStorage", "model", model);
+}
+
+function draftKey(sessionId) {
+  return `draft.${sessionId ?? "new"}`;
+}
+
+function read(area, name) {
+  try {
+    return window[area].getItem(PREFIX + name);
+  } catch {
+    return null; // refused by a privacy setting: as if nothing had been kept
+  }
+}
+
+function write(area, name, value) {
+  try {
+    if (value) window[area].setItem(PREFIX + name, value);
+    else window[area].removeItem(PREFIX + name);
+  } catch {
+    // refused or full: the draft lives as long as the page does
+  }
+}

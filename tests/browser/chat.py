@@ -1,0 +1,56 @@
+"""The page as a user meets it: what can be done, and what can be seen."""
+
+from __future__ import annotations
+
+from playwright.async_api import Locator, Page, expect
+
+
+class Chat:
+    """One open page."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.box = page.get_by_label("Message", exact=True)
+        self.send = page.get_by_role("button", name="Send")
+        self.stop = page.get_by_role("button", name="Stop", exact=True)
+        self.status = page.locator("[data-part=status]")
+        self.answers = page.locator("article[data-role=assistant]")
+        self.prompts = page.locator("article[data-role=user] [data-part=content]")
+
+    async def open(self, path: str) -> None:
+        """Load a page of the server, and wait until its scripts are at work."""
+        await self.page.goto(self.url + path)
+        await self.page.wait_for_function("customElements.get('tailrace-session') !== undefined")
+
+    async def choose(self, model: str) -> None:
+        """Take a scripted model."""
+        await self.page.get_by_label("Model", exact=True).select_option(f"scripted/{model}")
+
+    async def ask(self, prompt: str, model: str | None = None) -> None:
+        """Type a prompt and press Enter."""
+        if model is not None:
+            await self.choose(model)
+        await self.box.fill(prompt)
+        await self.box.press("Enter")
+
+    def answer(self, index: int = -1) -> Locator:
+        """Return an answer, by default the last one."""
+        return self.answers.nth(index)
+
+    def text(self, index: int = -1) -> Locator:
+        """Return the text of an answer."""
+        return self.answer(index).locator("[data-part=content]")
+
+    async def words(self, index: int = -1) -> str:
+        """Return the exact text of an answer."""
+        return await self.text(index).text_content() or ""
+
+    async def ends(self, outcome: str, index: int = -1) -> None:
+        """Wait until an answer has ended with that outcome."""
+        await expect(self.answer(index)).to_have_attribute("data-outcome", outcome, timeout=15_000)
+
+    async def streams(self, index: int = -1) -> None:
+        """Wait until some of an answer is there, and more to come."""
+        await expect(self.text(index)).not_to_be_empty()
+        await expect(self.answer(index)).to_have_attribute("data-status", "streaming")

@@ -1,0 +1,62 @@
+"""One Chromium for all tests of a run, since starting it takes longer than most tests do."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What Playwright itself sets so that a page behaves the same whether or not its window would be in front.
+HEADLESS = [
+    "--headless=new",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+]
+START_TIMEOUT = 30.0  # s
+STOP_TIMEOUT = 10.0  # s
+
+
+@contextmanager
+def running_chromium(executable: str, profile: Path) -> Iterator[str]:
+    """Run Chromium; yields the address that Playwright connects to."""
+    command = [
+        executable,
+        *ARGUMENTS,
+        *HEADLESS,
+        "--remote-debugging-port=0",
+        f"--user-data-dir={profile}",
+        "about:blank",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{_port(process, profile / 'DevToolsActivePort')}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _port(process: subprocess.Popen[bytes], file: Path) -> int:
+    """Return the port, which Chromium writes to a file once it listens."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        lines = file.read_text().splitlines() if file.exists() else []
+        if len(lines) > 1:
+            return int(lines[0])
+        time.sleep(0.05)
+    raise RuntimeError(f"Chromium did not start (exit code {process.poll()})")

@@ -1,0 +1,69 @@
+"""Chromium, a browser context that collects everything that went wrong, and the page as a user meets it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, async_playwright
+
+from tests.browser.chat import Chat
+from tests.browser.chromium import running_chromium
+from tests.machine import need
+from tests.support.server import LiveServer
+
+# Said by Chromium about any answer of 400 and above. The tests that provoke one look at what the page says.
+EXPECTED = "Failed to load resource"
+
+WATCH_CSP = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
+
+
+class Complaints(list[str]):
+    """What the browser complained about: console errors, exceptions, CSP violations."""
+
+    def watch(self, context: BrowserContext) -> None:
+        """Collect from every page of `context`."""
+        context.on("console", self._on_console)
+        context.on("weberror", lambda error: self.append(str(error.error)))
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith(EXPECTED):
+            self.append(message.text)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the machine's Chromium, which runs for as long as the tests do."""
+    with running_chromium(need("chromium"), tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """A connection to Chromium."""
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.connect_over_cdp(chromium)
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser profile. The test fails at its end if the browser complained about anything."""
+    complaints = Complaints()
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(15_000)
+    complaints.watch(context)
+    await context.add_init_script(WATCH_CSP)
+    yield context
+    await context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def chat(context: BrowserContext, server: LiveServer) -> Chat:
+    """The page of a new session."""
+    page = Chat(await context.new_page(), server.url)
+    await page.open("/")
+    return page

@@ -1,0 +1,154 @@
+"""Asking, watching the answer come, and what an answer looks like when it has ended."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser.chat import Chat
+from tests.browser.held import POSTS, hold
+from tests.support.server import LiveServer
+
+
+async def test_an_answer_comes_token_by_token_and_completes(chat: Chat) -> None:
+    """The text grows while it is generated, and ends as what the model said."""
+    prompt = " ".join(f"word{number}" for number in range(100))
+    await chat.ask(prompt, "echo")
+    await chat.streams()
+    early = await chat.words()
+    await chat.ends("complete")
+    assert early != await chat.words() == prompt
+
+
+async def test_thinking_is_shown_until_the_first_token(chat: Chat) -> None:
+    """The word "Thinking…" appears at once and counts seconds after the third; it never stands beside text."""
+    await chat.ask("take your time", "slow-start")
+    thinking = chat.answer().get_by_text("Thinking…")
+    await expect(thinking).to_be_visible()
+    await expect(chat.status).to_have_text("Generating")
+    await expect(chat.answer().locator("[data-part=elapsed]")).to_have_text(re.compile(r"^[3-5] s$"))
+    await expect(chat.text()).not_to_be_empty()
+    await expect(thinking).to_be_hidden()
+    await chat.ends("complete")
+    await expect(chat.status).to_have_text("Answer complete")
+
+
+async def test_first_token_moves_nothing(chat: Chat) -> None:
+    """The first line of an answer stands where "Thinking…" stood."""
+    held = await hold(chat, POSTS)
+    await chat.ask("where do you stand", "short")
+    waiting = await chat.answer().locator(".thinking").bounding_box()
+    held.release()
+    await chat.ends("complete")
+    line = await chat.text().bounding_box()
+    assert waiting is not None
+    assert line is not None
+    assert (line["x"], line["y"], line["height"]) == (waiting["x"], waiting["y"], waiting["height"])
+
+
+async def test_the_prompt_is_shown_before_the_server_has_answered(chat: Chat) -> None:
+    """A prompt and its "Thinking…" appear while the POST is still under way; the draft is kept until the 2xx."""
+    held = await hold(chat, POSTS)
+    await chat.ask("are you there", "echo")
+    await expect(chat.prompts).to_have_text("are you there")
+    await expect(chat.answer()).to_contain_text("Thinking…")
+    await expect(chat.box).to_have_value("are you there")
+    held.release()
+    await chat.ends("complete")
+    await expect(chat.box).to_have_value("")
+    await expect(chat.prompts).to_have_count(1)
+
+
+async def test_reasoning_is_folded_away_beside_the_answer(chat: Chat) -> None:
+    """The model's thinking goes to a closed details box, the answer to the answer."""
+    await chat.ask("what is the answer", "reasoning")
+    await chat.ends("complete")
+    box = chat.answer().locator("details.reasoning")
+    await expect(box).not_to_have_attribute("open", re.compile(".*"))
+    assert await box.locator("[data-part=reasoning]").text_content() == (
+        "The user asks. I think about it, then I answer."
+    )
+    assert await chat.words() == "It is forty-two."
+
+
+async def test_an_answer_shows_its_figures(chat: Chat) -> None:
+    """Tokens, seconds and model stand under an answer, the same before and after a reload."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    figures = chat.answer().locator("[data-part=figures]")
+    await expect(figures).to_have_text(re.compile(r"^7 tokens · \d+\.\d s$"))
+    before = await figures.text_content()
+    await chat.page.reload()
+    await expect(figures).to_have_text(before or "")
+    await expect(chat.answer().locator("[data-part=model]")).to_have_text("scripted/short")
+
+
+async def test_markup_in_an_answer_stays_text(chat: Chat) -> None:
+    """What a model writes is never taken as HTML, neither live nor after a reload."""
+    prompt = '<img src=x onerror=alert(1)> <b>bold</b> & "quotes" {{ 7 * 7 }}'
+    await chat.ask(prompt, "echo")
+    await chat.ends("complete")
+    assert await chat.words() == prompt
+    await chat.page.reload()
+    assert await chat.words() == prompt
+    await expect(chat.page.locator("main img, main b")).to_have_count(0)
+
+
+async def test_a_long_answer_is_whole(chat: Chat) -> None:
+    """An answer of many lines, painted in parts, has exactly its text and its height, live and after a reload."""
+    prompt = "\n\n".join(f"{number} " + "x" * 200 for number in range(40))
+    await chat.ask(prompt, "echo")
+    await chat.ends("complete")
+    assert await chat.words() == prompt
+    assert await chat.text().locator("> div").count() > 1
+    live = await chat.text().bounding_box()
+    await chat.page.reload()
+    assert await chat.words() == prompt
+    loaded = await chat.text().bounding_box()
+    assert live is not None
+    assert loaded is not None
+    assert live["height"] == loaded["height"]
+
+
+async def test_the_page_gets_the_address_and_name_of_its_session(chat: Chat) -> None:
+    """The first prompt turns `/` into the session's own address, without a new entry in the history."""
+    entries = await chat.page.evaluate("history.length")
+    await chat.ask("name this   session", "short")
+    await chat.ends("complete")
+    assert re.search(r"/sessions/[A-Za-z0-9_-]+$", chat.page.url)
+    assert await chat.page.evaluate("history.length") == entries
+    await expect(chat.page).to_have_title("name this session · Tailrace")
+    await expect(chat.page.locator("#sessions a[aria-current=page]")).to_have_text("name this session")
+
+
+async def test_a_second_tab_shows_the_same(chat: Chat, context: BrowserContext, server: LiveServer) -> None:
+    """Another tab draws the prompt and the answer from the events, to the same text, and its Stop works."""
+    await chat.ask("first", "short")
+    await chat.ends("complete")
+    other = Chat(await context.new_page(), server.url)
+    await other.open(chat.page.url.removeprefix(server.url))
+    await chat.ask("tell a long story", "long")
+    await other.streams()
+    await expect(other.prompts).to_have_text(["first", "tell a long story"])
+    await other.stop.click()
+    await chat.ends("stopped")
+    await other.ends("stopped")
+    assert await chat.words() == await other.words() != ""
+
+
+async def test_a_phone_has_the_width_and_the_list_in_a_popover(
+    context: BrowserContext, server: LiveServer
+) -> None:
+    """At 390 px nothing is cut off, and the list of sessions opens without moving anything."""
+    page = await context.new_page()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    chat = Chat(page, server.url)
+    await chat.open("/")
+    await chat.ask("unbreakable" * 40, "echo")
+    await chat.ends("complete")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+    sessions = page.get_by_role("navigation", name="Sessions")
+    await expect(sessions).to_be_hidden()
+    await page.get_by_label("Open the list of sessions").click()
+    await expect(sessions).to_be_visible()

@@ -1,0 +1,130 @@
+"""Stop, and newer prompts: what happens on the page, and in the model."""
+
+from __future__ import annotations
+
+import asyncio
+
+from playwright.async_api import expect
+
+from tests.browser.chat import Chat
+from tests.browser.held import POSTS, STOPS, hold
+from tests.support.server import LiveServer
+
+
+async def test_stop_stops_the_model_and_keeps_what_came(chat: Chat, server: LiveServer) -> None:
+    """After Stop the model generates no more; the partial answer stays, labelled, also after a reload."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.stop.click()
+    await chat.ends("stopped")
+    assert server.scripted.ledger.open == 0
+    kept = await chat.words()
+    assert kept
+    await expect(chat.answer().locator("[data-part=label]")).to_have_text("Stopped")
+    await expect(chat.status).to_have_text("Stopped")
+    await chat.page.reload()
+    assert await chat.words() == kept
+    await expect(chat.answer().locator("[data-part=label]")).to_have_text("Stopped")
+
+
+async def test_escape_stops(chat: Chat) -> None:
+    """Esc does what Stop does."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.page.keyboard.press("Escape")
+    await chat.ends("stopped")
+
+
+async def test_stopping_is_shown_at_once(chat: Chat) -> None:
+    """Between the click and the end, the button and the answer say "Stopping…"."""
+    held = await hold(chat, STOPS)
+    await chat.ask("tell a long story", "stubborn")
+    await chat.streams()
+    await chat.stop.click()
+    await expect(chat.page.get_by_role("button", name="Stopping…")).to_be_disabled()
+    await expect(chat.answer().locator("[data-part=label]")).to_have_text("Stopping…")
+    held.release()
+    await chat.ends("stopped")
+    await expect(chat.answer().locator("[data-part=label]")).to_contain_text("has not confirmed")
+
+
+async def test_send_becomes_stop_in_the_same_place(chat: Chat) -> None:
+    """While an answer is made and nothing is typed, Stop is where Send was; a typed prompt brings Send back."""
+    await chat.box.fill("tell a long story")
+    place = await chat.send.bounding_box()
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await expect(chat.send).to_be_hidden()
+    taken = await chat.stop.bounding_box()
+    assert place is not None
+    assert taken is not None
+    assert taken["x"] + taken["width"] == place["x"] + place["width"]
+    assert taken["y"] == place["y"]
+    await chat.box.fill("never mind")
+    await expect(chat.send).to_be_visible()
+    await expect(chat.stop).to_be_visible()
+    await chat.box.fill("")
+    await chat.stop.click()
+    await chat.ends("stopped")
+    await expect(chat.send).to_be_visible()
+    await expect(chat.stop).to_be_hidden()
+
+
+async def test_a_double_click_on_send_does_not_stop(chat: Chat) -> None:
+    """The second click of a double click falls on Stop, and is ignored."""
+    await chat.choose("long")
+    await chat.box.fill("tell a long story")
+    held = await hold(chat, POSTS)
+    await chat.send.click()
+    await expect(chat.send).to_be_visible()  # the draft is still there, so Send is
+    held.release()
+    await chat.streams()
+    box = await chat.stop.bounding_box()
+    assert box is not None
+    await chat.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await chat.page.mouse.down(click_count=2)
+    await chat.page.mouse.up(click_count=2)
+    await expect(chat.stop).to_be_enabled()
+    assert await chat.answer().get_attribute("data-status") == "streaming"
+
+
+async def test_stop_before_the_server_has_answered(chat: Chat) -> None:
+    """A stop that comes before the stream has a name is sent as soon as it has one."""
+    held = await hold(chat, POSTS)
+    await chat.ask("tell a long story", "long")
+    await chat.page.keyboard.press("Escape")
+    await expect(chat.answer()).to_contain_text("Stopping…")
+    held.release()
+    await chat.ends("stopped")
+
+
+async def test_a_newer_prompt_supersedes(chat: Chat, server: LiveServer) -> None:
+    """Enter during an answer starts the next; the old answer stays, labelled, and grows no more."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.ask("no, this instead", "short")
+    await chat.ends("superseded", 0)
+    old = await chat.words(0)
+    await chat.ends("complete", 1)
+    assert await chat.words(0) == old != ""
+    assert await chat.words(1) == "Hello! What would you like to know?"
+    await expect(chat.answer(0).locator("[data-part=label]")).to_have_text("Superseded")
+    assert server.scripted.ledger.most_open == 1
+
+
+async def test_five_quick_prompts_leave_the_last_one_running(chat: Chat) -> None:
+    """Of prompts sent one after the other the last is answered; each of the others ends superseded, in order."""
+    await chat.choose("echo")
+    for number in range(5):
+        await chat.ask(f"prompt number {number} with some words to say back")
+    await chat.ends("complete")
+    await expect(chat.answers).to_have_count(5)
+    await expect(chat.prompts).to_have_text(
+        [f"prompt number {number} with some words to say back" for number in range(5)]
+    )
+    assert await chat.words() == "prompt number 4 with some words to say back"
+    outcomes = await asyncio.gather(*(chat.answer(index).get_attribute("data-outcome") for index in range(5)))
+    assert set(outcomes[:4]) <= {"superseded", "complete"}
+    await expect(
+        chat.page.locator("article[data-status=thinking], article[data-status=streaming]")
+    ).to_have_count(0)

@@ -1,0 +1,94 @@
+"""Bad days: failing models, refused prompts, answers that get lost, reloads at the wrong moment."""
+
+from __future__ import annotations
+
+from playwright.async_api import Route, expect
+
+from app.backends.scripts import SCRIPTS
+from tests.browser.chat import Chat
+from tests.browser.held import POSTS
+
+STORY = SCRIPTS["long"].text or ""
+PROBLEM = '{"title": "Too many", "status": 429, "code": "too_many_streams", "detail": "Wait a moment."}'
+
+
+async def test_a_model_error_is_a_sentence_with_a_retry(chat: Chat) -> None:
+    """A failed answer keeps its text, says one sentence as an alert, and Retry asks the same again."""
+    await chat.ask("will this work", "error-middle")
+    await chat.ends("failed")
+    assert await chat.words() == "It begins well, and then"
+    await expect(chat.answer().get_by_role("alert")).to_contain_text("The scripted model failed")
+    await chat.answer().get_by_role("button", name="Retry").click()
+    await expect(chat.answers).to_have_count(2)
+    await chat.ends("failed", 1)
+    await expect(chat.prompts).to_have_text(["will this work", "will this work"])
+    await expect(chat.page.get_by_role("button", name="Retry")).to_have_count(1)
+
+
+async def test_a_refused_prompt_stays_in_the_box(chat: Chat) -> None:
+    """When the POST is refused the draft is kept with the reason beside it, and the transcript is as before."""
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, content_type="application/problem+json", body=PROBLEM)
+
+    await chat.page.route(POSTS, refuse)
+    await chat.ask("let me in", "short")
+    await expect(chat.page.get_by_role("alert")).to_have_text("Wait a moment.")
+    await expect(chat.box).to_have_value("let me in")
+    await expect(chat.answers).to_have_count(0)
+    await expect(chat.stop).to_be_hidden()
+    await chat.page.unroute(POSTS, refuse)
+    await chat.box.press("Enter")
+    await chat.ends("complete")
+    await expect(chat.page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_repeated_prompt_after_a_lost_answer_is_registered_once(chat: Chat) -> None:
+    """If the POST arrived but its answer was lost, sending again repeats the key: one exchange, not two."""
+    keys: list[str] = []
+
+    async def lose_the_answer(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            await route.fetch()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await chat.page.route(POSTS, lose_the_answer)
+    await chat.ask("only once", "short")
+    await expect(chat.page.get_by_role("alert")).to_contain_text("cannot be reached")
+    await chat.box.press("Enter")
+    await chat.ends("complete")
+    await chat.page.reload()
+    await expect(chat.prompts).to_have_text(["only once"])
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+async def test_the_draft_survives_a_reload(chat: Chat) -> None:
+    """What was typed and not sent is there again, for the session that it was typed in."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    await chat.box.fill("half a thought")
+    await chat.page.reload()
+    await expect(chat.box).to_have_value("half a thought")
+    await chat.open("/")
+    await expect(chat.box).to_have_value("")
+
+
+async def test_a_reload_in_the_middle_loses_nothing(chat: Chat) -> None:
+    """A page loaded in the middle of an answer ends with exactly the text that the server keeps."""
+    await chat.ask("tell a long story", "long")
+    for _ in range(3):
+        await chat.streams()
+        before = await chat.words()
+        await chat.page.reload()
+        await expect(chat.text()).to_contain_text(before)
+    await chat.streams()
+    await chat.stop.click()
+    await chat.ends("stopped")
+    answer = await chat.page.request.get(chat.page.url.replace("/sessions/", "/api/sessions/"))
+    kept = (await answer.json())["messages"][-1]["content"]
+    assert await chat.words() == kept
+    assert (STORY * 200).startswith(kept)
