@@ -1,0 +1,1 @@
+"""Explored schedules: the real heart under an event loop whose every next step is chosen by an explorer."""

@@ -1,0 +1,90 @@
+"""What the explorer drives: the product's registry, or something that claims to be one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from app.streams.bounds import Bounds
+from app.streams.log import SessionLog
+from app.streams.ports import CancelFlags, Logger
+from app.streams.records import History
+from app.streams.registry import Ask, Registered, Registry
+from app.streams.session import Session
+from tests.schedules.upstream import Upstream
+
+
+class LiveStream(Protocol):
+    """A stream in line."""
+
+    stream_id: str
+
+    @property
+    def backend(self) -> Upstream:
+        """Where it reads from."""
+        ...
+
+
+class LiveSession(Protocol):
+    """A session with its line of streams."""
+
+    @property
+    def log(self) -> SessionLog:
+        """The log that its streams write."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """The streams that have not ended, the oldest first."""
+        ...
+
+
+class Heart(Protocol):
+    """A registry of streams."""
+
+    flags: CancelFlags
+
+    @property
+    def remembers(self) -> bool: ...  # whether its streams go to the history
+
+    def session(self, session_id: str) -> LiveSession: ...
+    def find(self, session_id: str) -> LiveSession | None: ...
+    async def register(self, ask: Ask) -> Registered: ...
+    async def stop(self, owner: str, stream_id: str, *, wait: float) -> Any: ...
+    async def stop_session(self, owner: str, session_id: str, *, wait: float) -> Any: ...
+    async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None: ...
+    async def close(self, *, patience: float = 0.0) -> None: ...
+    def zombies(self) -> int: ...
+
+
+class HeartMaker(Protocol):
+    """Makes a heart for one run."""
+
+    def __call__(
+        self,
+        *,
+        history: History,
+        flags: CancelFlags,
+        bounds: Bounds,
+        logger: Logger,
+        new_id: Callable[[], str],
+    ) -> Heart: ...
+
+
+class ProductHeart(Registry):
+    """The product itself, and no more than what the explorer has to see of it."""
+
+    remembers = True
+
+    def __init__(self, *, flags: CancelFlags, **parts: Any) -> None:
+        super().__init__(flags=flags, now=lambda: 0.0, **parts)
+        self.flags = flags
+
+    def zombies(self) -> int:
+        """How many producers outlived their bound, and live."""
+        return self.statistics().zombies
+
+
+def viewable(session: LiveSession) -> Session:
+    """Return the session for a viewer. Only the product has viewers."""
+    assert isinstance(session, Session)
+    return session

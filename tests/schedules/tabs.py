@@ -1,0 +1,151 @@
+"""A browser's tab in virtual time: the product's own viewer, writing to a transport that the explorer can fill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from aiohttp import HttpVersion10
+
+from app.streams.session import Session
+from app.web.event_stream import EventStream
+from app.web.pulse import Beating, Pulse
+from app.web.viewer import BUFFER_BYTES, Viewer
+from tests.schedules.events import Logged, parse
+
+ViewerType = type[Viewer]
+Complain = Callable[[int, str], None]
+
+
+class StillPulse:
+    """A `Pulse` that beats when told, not every second: its timer would be most of what there is to explore."""
+
+    def __init__(self) -> None:
+        self.beating: list[Beating] = []
+
+    def add(self, beating: Beating) -> None:
+        """See `Pulse`."""
+        self.beating.append(beating)
+
+    def discard(self, beating: Beating) -> None:
+        """See `Pulse`."""
+        if beating in self.beating:
+            self.beating.remove(beating)
+
+
+class Tab:
+    """Is request, response, transport, protocol and writer at once, as far as a viewer uses them."""
+
+    version = HttpVersion10  # not chunked: what is written is what the tab parses
+    encode = staticmethod(EventStream.encode)
+
+    def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
+        self.name = name
+        self.session = session
+        self.transport = self.protocol = self
+        self.writing_paused = False
+        self.left = False
+        self.reset = False
+        self.over = False  # the response has ended by itself
+        self.task: asyncio.Task[Any] | None = None
+        self.stream_id: str | None = None
+        self.seq = 0
+        self._model = model
+        self._complain = complain
+        self._room = asyncio.Event()
+        self._room.set()
+        self._pulse = StillPulse()
+
+    def __repr__(self) -> str:
+        return f"<Tab {self.name} at={self.seq}{' stalled' if self.writing_paused else ''}>"
+
+    async def watch(self, viewer: ViewerType, after: int, stream_id: str | None) -> None:
+        """Serve this tab from a cursor on."""
+        self.seq, self.stream_id = after, stream_id
+        serving = viewer(self.session, cast("Pulse", self._pulse), after=after, stream_id=stream_id)
+        await serving.serve(cast("Any", self), cast("Any", self))
+
+    # ---- what the explorer does ------------------------------------------------------------------------------
+
+    def stall(self) -> None:
+        """Read no more; the transport is full from now on."""
+        self.writing_paused = True
+        self._room.clear()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.writing_paused = False
+        self._room.set()
+
+    def leave(self, *, cancelled: bool) -> None:
+        """Close the connection; the server's handler is cancelled, or finds out at the next tick."""
+        self.left = True
+        self.resume()
+        if cancelled and self.task is not None:
+            self.task.cancel()
+        for beating in tuple(self._pulse.beating):
+            beating.tick()
+
+    # ---- what the viewer uses --------------------------------------------------------------------------------
+
+    async def prepare(self, request: object) -> Tab:
+        return self
+
+    async def write_eof(self) -> None:
+        self.over = True
+
+    async def drain(self) -> None:
+        await self._room.wait()
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        """The explorer says when it is full."""
+
+    def get_write_buffer_size(self) -> int:
+        return 2 * BUFFER_BYTES if self.writing_paused else 0
+
+    def is_closing(self) -> bool:
+        return self.left
+
+    def abort(self) -> None:
+        self.left = True
+
+    def write(self, data: bytes) -> None:
+        for frame in data.split(b"\n\n")[:-1]:
+            self._show(*parse(frame))
+
+    # ---- invariant 9 -----------------------------------------------------------------------------------------
+
+    def _show(self, name: str, seq: int, data: dict[str, Any]) -> None:
+        if name == "heartbeat":
+            return
+        if name == "reset":
+            self.reset = True
+            return
+        texts = []
+        for _ in range(data.get("count", 1)):
+            event = self.next_event()
+            if event is None or (event.name, event.stream_id) != (name, data["stream_id"]):
+                self._complain(9, f"{self.name} saw {name} {seq} where {event} was next")
+                return
+            self.seq = event.seq
+            texts.append(event.text)
+        if self.seq != seq or "".join(texts) != data.get("text", ""):
+            self._complain(9, f"{self.name} saw {msgspec.json.encode(data).decode()} for {texts}")
+
+    def next_event(self) -> Logged | None:
+        """Return the next event that this tab has to see, if it was appended already."""
+        for event in self._model[self.seq :]:
+            if self.stream_id in (None, event.stream_id):
+                return event
+        return None
+
+    def at_the_end(self) -> None:
+        """Everything is over, nobody stalls: a tab that did not leave has seen it all."""
+        missed = self.next_event()
+        shown = self.stream_id is not None and self.seq and self._model[self.seq - 1].name == "end"
+        if shown and not (self.over or self.left):
+            self._complain(8, f"{self.name} saw the end of its stream, and is still served")
+        if missed is not None and not (self.left or self.reset):
+            self._complain(9, f"{self.name} never saw {missed.name} {missed.seq}: it is still at {self.seq}")
