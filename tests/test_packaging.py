@@ -1,0 +1,130 @@
+"""The distribution: a wheel installed into a fresh environment serves pages from any working directory."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.deploy.running import free_port, running
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("app", "templates", "static", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+BOUND = 120  # seconds, for one step
+
+
+def run(*command: str | Path, cwd: Path) -> None:
+    """Run a program, and show what it said if it fails."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=BOUND, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy of the sources, without the network."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in filter(lambda name: (ROOT / name).exists(), SOURCES):
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, tree / name, ignore=ignore) if source.is_dir() else shutil.copy(
+            source, tree / name
+        )
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        "dist",
+        ".",
+    ]
+    run(*build, cwd=tree)
+    [built] = (tree / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into a new environment, which borrows its dependencies from the one of the tests."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    python = folder / "bin/python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    run(*pip, "install", "--no-deps", "--no-index", "--no-warn-script-location", wheel, cwd=folder)
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return folder
+
+
+def test_the_wheel_holds_every_file(wheel: Path) -> None:
+    """Each module, template and static file of the tree is in it, and nothing of the tests."""
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = {
+        f"{package}{path.relative_to(ROOT)}"
+        for folder, package in (("app", ""), ("templates", "app/"), ("static", "app/"))
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert inside == expected
+
+
+def test_an_installed_server_serves_its_page_from_anywhere(environment: Path, tmp_path: Path) -> None:
+    """The console script, started in another folder, finds its templates and its static files."""
+    port = free_port()
+    settings = {
+        "PORT": str(port),
+        "DATA_DIR": str(tmp_path / "data"),
+        "SCRIPTED": "1",
+        "EMBEDDED": "0",
+        "OLLAMA_URL": "off",
+    }
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("TAILRACE_", "PYTHON"))}
+    env |= {f"TAILRACE_{name}": value for name, value in settings.items()}
+    with running([str(environment / "bin/tailrace"), "serve"], port, cwd=tmp_path, env=env):
+        with urlopen(f"http://127.0.0.1:{port}/", timeout=BOUND) as page:
+            html = page.read().decode()
+        [script] = re.findall(r'<script[^>]* src="([^"]+)"', html)
+        with urlopen(f"http://127.0.0.1:{port}{script}", timeout=BOUND) as module:
+            assert module.read() == (ROOT / script.partition("?")[0].lstrip("/")).read_bytes()
+
+
+def test_the_lock_files_name_no_index() -> None:
+    """Whoever installs chooses where from: a lock holds names, versions and hashes."""
+    for lock in sorted((ROOT / "requirements").glob("*.txt")):
+        for line in lock.read_text(encoding="utf-8").splitlines():
+            assert re.fullmatch(
+                r"[a-z0-9.-]+==[^ /]+( ; [^/]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line
+            ), line
+
+
+def test_the_test_lock_contains_the_run_lock() -> None:
+    """Tests run with the very releases that are served with."""
+    run_lock, test_lock = (
+        re.findall(r"^\S+==.*", (ROOT / "requirements" / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name in ("run.txt", "test.txt")
+    )
+    assert set(run_lock) <= set(test_lock)
+
+
+def test_every_dependency_is_locked() -> None:
+    """What setup.cfg asks for is in the lock that `make run` installs."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    wanted = setup["options"]["install_requires"] + setup["options.extras_require"]["embedded"]
+    locked = re.findall(
+        r"^(\S+)==", (ROOT / "requirements/run.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(re.findall(r"^([a-z0-9-]+)", wanted, re.MULTILINE)) <= set(locked)
