@@ -29,6 +29,7 @@ from app.streams.records import History
 from app.streams.registry import Registry
 from app.telemetry import metrics
 from app.telemetry.loop_health import LoopHealth
+from app.web import unreadable
 from app.web.access import Access
 from app.web.application import create_application
 from app.web.limits import Limits
@@ -146,7 +147,11 @@ async def running(
             logger=logger,
         )
         runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=handler_cancellation, shutdown_timeout=SHUTDOWN_SECONDS
+            app,
+            access_log=None,
+            logger=unreadable.logger(),
+            handler_cancellation=handler_cancellation,
+            shutdown_timeout=SHUTDOWN_SECONDS,
         )
         async with AsyncExitStack() as closing:
             # They close in the reverse order, and each whatever became of the one before: a cancellation, too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 
 import pytest
 from yarl import URL
@@ -147,8 +148,9 @@ async def test_a_method_that_is_not_taken(client: Client) -> None:
         assert set(response.headers["Allow"].replace(" ", "").split(",")) >= {"DELETE", "GET", "PATCH"}
 
 
-async def test_what_is_not_http_is_turned_down(server: LiveServer) -> None:
-    """Garbage, and headers without end, are answered 400; the server goes on."""
+async def test_what_is_not_http_is_turned_down(server: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Garbage, and headers without end, are answered 400, with at most one line in the log each; the server goes on."""
+    caplog.set_level(logging.INFO, "aiohttp.server")
     host, port = server.url.removeprefix("http://").split(":")
     for garbage in (b"\x00\xff\x13\x37\r\n\r\n", b"GET / HTTP/1.1\r\nHost: " + b"x" * 20_000 + b"\r\n\r\n"):
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -157,3 +159,6 @@ async def test_what_is_not_http_is_turned_down(server: LiveServer) -> None:
         assert status.split()[1] == b"400"
         writer.close()
     assert (await server.client.get("/healthz"))["http"] == 200
+    reports = [record for record in caplog.records if record.name == "aiohttp.server"]
+    assert [(record.levelname, record.exc_info) for record in reports] == [("INFO", None)]
+    assert "xxx" not in caplog.text
