@@ -57,11 +57,78 @@ def mill(water: int) -> int:
 > What has passed the wheel is free. <b>This is text, not HTML.</b>
 """
 
+_CHAPTER = """## What the water does
+
+A mill stands where the river *falls*. The **head** is the height of that fall, the flow is what passes in a second, and
+the two together are all there is to have: `power = head * flow`, less what the wheel loses. The [race](https://example.org/race)
+brings the water to the wheel, and the tailrace takes it away again, or the wheel would stand in its own waste.
+
+1. The **sluice** opens, by hand or by a float.
+2. Water fills the buckets:
+   - an overshot wheel takes it from above,
+   - an undershot wheel from below.
+3. The axle turns the `pit wheel`, and that the stones.
+
+| wheel | water comes | of the power it keeps |
+|:---|:---:|---:|
+| overshot | from above | 85 % |
+| breastshot | at the axle | 65 % |
+| undershot | from **below** | 30 % |
+
+> What has passed the wheel is free. Nobody has yet made it climb back
+> for nothing, though many have drawn plans for it.
+
+```python
+from dataclasses import dataclass
+
+GRAVITY = 9.81  # m/s²
+DENSITY = 1000.0  # kg/m³
+
+
+@dataclass(frozen=True)
+class Wheel:
+    # A wheel, by how its water comes.
+
+    name: str
+    keeps: float  # of the power that falls
+
+    def power(self, head: float, flow: float) -> float:
+        # Return the watts at the axle; `head` is in metres, `flow` in cubic metres a second.
+        return DENSITY * GRAVITY * head * flow * self.keeps
+
+
+WHEELS = [Wheel("overshot", 0.85), Wheel("breastshot", 0.65), Wheel("undershot", 0.30)]
+
+
+def best(head: float, flow: float) -> Wheel:
+    # Return the wheel that grinds the most.
+    return max(WHEELS, key=lambda wheel: wheel.power(head, flow))
+
+
+if __name__ == "__main__":
+    for wheel in WHEELS:
+        print(f"{wheel.name:12} {wheel.power(3.2, 0.4):8.0f} W")
+```
+
+With a head of 3.2 m and 0.4 m³ a second the law
+
+$$
+P = \\rho g h Q \\eta
+$$
+
+gives some ten kilowatts, which is a sack of flour in a quarter of an hour. A miller who wants more digs a longer race;
+one who wants it *steadier* builds a pond.
+
+---
+
+"""
+
 SCRIPTS: dict[str, Script] = {
     "echo": Script(text=None),
     "short": Script(text="Hello! What would you like to know?"),
     "long": Script(text=_STORY, repeat=200),
     "markdown": Script(text=_MARKDOWN),
+    "essay": Script(text=_CHAPTER, repeat=52, pace=0.005),  # 100 KB of rich Markdown, 200 tokens a second
     "reasoning": Script(thought="The user asks. I think about it, then I answer.", text="It is forty-two."),
     "slow-start": Script(text="Good things take time.", first=5.0),
     "hang": Script(ending="hang"),
