@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from app.streams.errors import NoModels, UnknownModel, UpstreamError, UpstreamUnreachable
 from app.streams.ports import Backend, Listing, Logger, Model, Unreachable
@@ -12,21 +11,6 @@ from app.streams.ports import Backend, Listing, Logger, Model, Unreachable
 FRESH_FOR = 10.0  # s that an answer is reused
 UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: it may just have been pulled
 ANSWER_TIMEOUT = 8.0  # s for one backend, above its own bounds
-
-
-class Problem(NamedTuple):
-    """A backend that has no answer, and why: a stable code, and a sentence for a person."""
-
-    backend: str
-    code: str
-    message: str
-
-
-class Overview(NamedTuple):
-    """What the backends said at one moment, in the catalog's order."""
-
-    models: list[Model]
-    problems: list[Problem]
 
 
 class Catalog:
@@ -40,33 +24,25 @@ class Catalog:
         self._backends = {backend.name: backend for backend in backends}
         self._logger = logger
         self._default = default
-        self._overview = Overview([], [])
+        self._models: list[Model] = []  # in the catalog's order
+        self._unreachable: list[Unreachable] = []
         self._asked_at: float | None = None  # loop time
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Catalog {', '.join(self._backends)} models={len(self._overview.models)}>"
+        return f"<Catalog {', '.join(self._backends)} models={len(self._models)}>"
 
     @property
     def backends(self) -> list[Backend]:
         """All of them, in order."""
         return list(self._backends.values())
 
-    async def models(self, *, refresh: bool = False) -> Overview:
-        """Return the models of every backend that answers, and the problems of those that do not.
-
-        It never raises `UpstreamError`. `refresh` asks again even if the last answer is fresh.
-        """
+    async def listing(self, *, refresh: bool = False) -> Listing:
+        """See the port `Catalog`. `refresh` asks again even if the last answer is fresh."""
         await self._know(0.0 if refresh else FRESH_FOR)
-        return self._overview
-
-    async def listing(self) -> Listing:
-        """See the port `Catalog`."""
-        models, problems = await self.models()
-        first = models[0].model_id if models else None
-        unreachable = [Unreachable(*problem) for problem in problems]
-        return Listing(models=models, unreachable=unreachable, default=self._default or first)
+        first = self._models[0].model_id if self._models else None
+        return Listing(self._models, self._unreachable, default=self._default or first)
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
         """Return what `model_id` means; without one the configured default, else the first model there is.
@@ -83,7 +59,7 @@ class Catalog:
             await self._know(UNKNOWN_AFTER)
             found = self._find(wanted)
         if found is None:
-            known = [model.model_id for model in self._overview.models]
+            known = [model.model_id for model in self._models]
             raise UnknownModel(f"There is no model called {wanted!r}.", known)
         return found
 
@@ -101,10 +77,10 @@ class Catalog:
                 self._logger.error("backend_close_failed", backend=backend, error=repr(result))
 
     def _first(self) -> tuple[Backend, Model]:
-        if not self._overview.models:
-            reasons = " ".join(problem.message for problem in self._overview.problems)
+        if not self._models:
+            reasons = " ".join(silent.message for silent in self._unreachable)
             raise NoModels(f"No model is available. {reasons}".strip())
-        model = self._overview.models[0]
+        model = self._models[0]
         return self._backends[model.backend], model
 
     def _find(self, wanted: str) -> tuple[Backend, Model] | None:
@@ -112,11 +88,11 @@ class Catalog:
         backend = self._backends.get(prefix)
         if backend is None or not name:
             return None
-        for model in self._overview.models:
+        for model in self._models:
             # Ollama's own rule: a name without a tag means the tag `latest`
             if model.backend == prefix and model.name in (name, f"{name}:latest"):
                 return backend, model
-        if any(problem.backend == prefix for problem in self._overview.problems):
+        if any(silent.backend == prefix for silent in self._unreachable):
             return backend, Model(name, prefix)
         return None
 
@@ -126,7 +102,7 @@ class Catalog:
         return asyncio.get_running_loop().time() - self._asked_at
 
     async def _know(self, max_age: float) -> None:
-        """Return once the overview is no older than `max_age` seconds."""
+        """Return once what is known is no older than `max_age` seconds."""
         if self._asking is None:
             if self._closed or self._age() <= max_age:
                 return
@@ -141,16 +117,17 @@ class Catalog:
 
     async def _ask(self) -> None:
         answers = await asyncio.gather(*(self._ask_one(backend) for backend in self._backends.values()))
-        models = [model for answer in answers if not isinstance(answer, Problem) for model in answer]
-        problems = [answer for answer in answers if isinstance(answer, Problem)]
-        self._overview = Overview(models, problems)
+        self._models = [model for answer in answers if isinstance(answer, list) for model in answer]
+        self._unreachable = [answer for answer in answers if isinstance(answer, Unreachable)]
         self._asked_at = asyncio.get_running_loop().time()
 
-    async def _ask_one(self, backend: Backend) -> list[Model] | Problem:
+    async def _ask_one(self, backend: Backend) -> list[Model] | Unreachable:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 return await backend.models()
         except UpstreamError as error:
-            return Problem(backend.name, error.code, str(error))
+            return Unreachable(backend.name, error.code, str(error))
         except TimeoutError:
-            return Problem(backend.name, UpstreamUnreachable.code, f"{backend.name} does not answer in time.")
+            return Unreachable(
+                backend.name, UpstreamUnreachable.code, f"{backend.name} does not answer in time."
+            )

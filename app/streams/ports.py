@@ -131,8 +131,11 @@ class Listing(msgspec.Struct, frozen=True):
 class Catalog(Protocol):
     """All backends together."""
 
-    async def listing(self) -> Listing:
-        """Return what there is now. Bounded in time; a backend that does not answer is part of the answer."""
+    async def listing(self, *, refresh: bool = False) -> Listing:
+        """Return what there is now. Bounded in time; a backend that does not answer is part of the answer.
+
+        An answer of the last seconds may be given again, unless a `refresh` is asked for.
+        """
         ...
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:

@@ -13,7 +13,7 @@ from app.backends.ollama import OllamaBackend
 from app.backends.openai import OpenAIBackend
 from app.backends.scripted import ScriptedBackend, ScriptedGeneration
 from app.streams.errors import NoModels, UnknownModel, UpstreamUnauthorized, UpstreamUnreachable
-from app.streams.ports import Backend, Model, Request
+from app.streams.ports import Backend, Listing, Model, Request, Unreachable
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 
@@ -58,28 +58,28 @@ def catalog(*backends: Told, default: str | None = None) -> Catalog:
     return Catalog(backends, logger=structlog.get_logger(), default=default)
 
 
-async def test_models_and_problems() -> None:
-    """Models come in the order of the backends; one that fails is a problem with code and sentence."""
+async def test_models_and_the_unreachable() -> None:
+    """Models come in the order of the backends; one that fails is listed with code and sentence."""
     all_of_them = catalog(
         Told("openai", failing(UpstreamUnauthorized("Check the API key."))),
         Told("ollama", named("a", "b")),
         Told("scripted", named("c")),
     )
-    models, problems = await all_of_them.models()
-    assert [model.model_id for model in models] == ["ollama/a", "ollama/b", "scripted/c"]
-    assert problems == [("openai", "upstream_unauthorized", "Check the API key.")]
+    known = await all_of_them.listing()
+    assert [model.model_id for model in known.models] == ["ollama/a", "ollama/b", "scripted/c"]
+    assert known.unreachable == [Unreachable("openai", "upstream_unauthorized", "Check the API key.")]
 
 
 async def test_one_question_for_many() -> None:
     """A hundred who ask at once share one question, and those who ask soon after share its answer."""
     backend = Told("ollama", named("a"))
     shared = catalog(backend)
-    overviews = await asyncio.gather(*(shared.models() for _ in range(100)))
-    assert all(overview is overviews[0] for overview in overviews)
-    await shared.models()
+    listings = await asyncio.gather(*(shared.listing() for _ in range(100)))
+    assert all(listing.models is listings[0].models for listing in listings)
+    await shared.listing()
     await shared.resolve("ollama/a")
     assert backend.asked == 1
-    await shared.models(refresh=True)
+    await shared.listing(refresh=True)
     assert backend.asked == 2
 
 
@@ -92,7 +92,7 @@ async def test_cancelled_asker_disturbs_nobody() -> None:
         return ["a"]
 
     shared = catalog(Told("ollama", answer))
-    first, second = asyncio.create_task(shared.models()), asyncio.create_task(shared.models())
+    first, second = asyncio.create_task(shared.listing()), asyncio.create_task(shared.listing())
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait({first})
@@ -176,9 +176,9 @@ async def test_silent_backend(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.Event().wait()
         return []
 
-    models, problems = await catalog(Told("openai", answer), Told("scripted", named("echo"))).models()
-    assert [model.name for model in models] == ["echo"]
-    assert [problem.code for problem in problems] == ["upstream_unreachable"]
+    known = await catalog(Told("openai", answer), Told("scripted", named("echo"))).listing()
+    assert [model.name for model in known.models] == ["echo"]
+    assert [silent.code for silent in known.unreachable] == ["upstream_unreachable"]
 
 
 async def test_aclose() -> None:
@@ -191,10 +191,10 @@ async def test_aclose() -> None:
 
     backends = [Told("openai", answer), Told("ollama", named())]
     shared = catalog(*backends)
-    asking = asyncio.create_task(shared.models())
+    asking = asyncio.create_task(shared.listing())
     await asyncio.sleep(0)
     await shared.aclose()
-    assert await asking == ([], [])
+    assert await asking == Listing([], [], default=None)
     assert [backend.closed for backend in backends] == [1, 1]
     assert asyncio.all_tasks() == before
 
@@ -208,17 +208,20 @@ async def test_real_ones() -> None:
             ScriptedBackend(),
         ]
         shared = Catalog(backends, logger=structlog.get_logger())
-        models, problems = await shared.models()
-        assert [model.model_id for model in models][:3] == [
+        known = await shared.listing()
+        assert [model.model_id for model in known.models][:3] == [
             "ollama/double:latest",
             "ollama/other:1b",
             "scripted/echo",
         ]
-        assert [(problem.backend, problem.code) for problem in problems] == [
+        assert [(silent.backend, silent.code) for silent in known.unreachable] == [
             ("openai", "upstream_unauthorized")
         ]
-        assert "wrong" not in problems[0].message
+        assert "wrong" not in known.unreachable[0].message
         await ollama.stop()
-        _, problems = await shared.models(refresh=True)
-        assert [problem.code for problem in problems] == ["upstream_unauthorized", "upstream_unreachable"]
+        known = await shared.listing(refresh=True)
+        assert [silent.code for silent in known.unreachable] == [
+            "upstream_unauthorized",
+            "upstream_unreachable",
+        ]
         await shared.aclose()
