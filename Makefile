@@ -12,7 +12,7 @@ PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
-.PHONY: help setup setup-test run test test-all check format bench explore soak screenshots lock clean
+.PHONY: help setup setup-test run test test-all check format bench explore soak screenshots translations lock clean
 
 help:
 	@echo "make run     set up once, then serve on http://127.0.0.1:8080 with the embedded model"
@@ -24,6 +24,7 @@ help:
 	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
 	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
 	@echo "make screenshots  the pictures of the README, from the running product"
+	@echo "make translations  bring the catalogues in translations/ up to what the page says"
 	@echo "make lock    compile the lock files anew, with the newest releases"
 	@echo "make clean   remove the environment and all caches"
 
@@ -68,6 +69,9 @@ soak: setup-test
 screenshots: setup-test
 	$(BIN)/python -m tests.machine
 	$(BIN)/python -m tests.browser.screenshots docs/images
+
+translations: setup-test
+	$(BIN)/python -m tests.translating
 
 bench: setup-test
 	$(BIN)/python -m tests.bench $(ARGS)

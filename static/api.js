@@ -1,5 +1,7 @@
 /** The HTTP side of the protocol: prompts, stops, snapshots, and their errors as sentences. */
 
+import { t } from "./words.js";
+
 const PATIENCE = 20_000; // ms for an answer; a stop may take 2 s, everything else is quicker
 
 /** A refusal or a failure. `message` is a sentence for the user; `status` is 0 if no answer came. */
@@ -70,7 +72,7 @@ async function request(url, { signal, headers, ...options }) {
     response = await fetch(url, { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new ApiError(0, "unreachable", "The server cannot be reached. Check the connection and try again.");
+    throw new ApiError(0, "unreachable", t("The server cannot be reached. Check the connection and try again."));
   }
   if (!response.ok) throw await problemOf(response);
   return response.status === 204 ? null : response.json();
@@ -78,9 +80,9 @@ async function request(url, { signal, headers, ...options }) {
 
 async function problemOf(response) {
   if (response.status === 401) {
-    return new ApiError(401, "unauthorized", "You are signed out. Reload the page to sign in again.");
+    return new ApiError(401, "unauthorized", t("You are signed out. Reload the page to sign in again."));
   }
   const problem = await response.json().catch(() => ({})); // a proxy's error page is not JSON
-  const sentence = problem.detail || problem.title || `The server answered ${response.status}. Try again in a moment.`;
+  const sentence = problem.detail || problem.title || t("The server answered %(status)s. Try again in a moment.", { status: response.status });
   return new ApiError(response.status, problem.code ?? "unknown", sentence);
 }

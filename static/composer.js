@@ -1,6 +1,7 @@
 /** `<tailrace-composer>`: the box for the prompt. It sends `prompt` and `stop` events and keeps the draft. */
 
 import { loadDraft, loadModel, saveDraft, saveModel } from "./drafts.js";
+import { t } from "./words.js";
 
 const COMPOSING = 229; // the key code of a key that an input method takes; Safari's `isComposing` comes too late
 const MOST_ROWS = 8;
@@ -96,7 +97,7 @@ class Composer extends HTMLElement {
     send.hidden = this.#running && this.#input.value.trim() === "";
     stop.hidden = !this.#running;
     stop.disabled = this.#stopping;
-    stop.textContent = this.#stopping ? "Stopping…" : "Stop";
+    stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
     if (hadFocus && (document.activeElement?.hidden || document.activeElement === document.body)) this.#input.focus();
     if (!this.#growsByItself) this.#input.rows = Math.min(MOST_ROWS, this.#input.value.split("\n").length);
   }

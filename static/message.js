@@ -1,10 +1,12 @@
 /** One message on the page: reads what the server rendered, and changes only what has changed. */
 
+import { t, tn } from "./words.js";
+
 const LABELS = {
-  stopped: "Stopped",
-  superseded: "Superseded",
-  abandoned: "Abandoned: nobody was watching",
-  interrupted: "Interrupted",
+  stopped: t("Stopped"),
+  superseded: t("Superseded"),
+  abandoned: t("Abandoned: nobody was watching"),
+  interrupted: t("Interrupted"),
 };
 const RETRIABLE = new Set(["failed", "interrupted"]);
 const SHOW_ELAPSED_AFTER = 3; // seconds
@@ -74,8 +76,8 @@ export class MessageView {
     dataset.status = message.status;
     dataset.outcome = message.outcome ?? "";
     this.#show("thinking", !ended && message.text === "");
-    this.#parts["thinking-text"].textContent = message.stopping ? "Stopping…" : "Thinking…";
-    const label = ended ? labelOf(message) : message.stopping && message.text ? "Stopping…" : "";
+    this.#parts["thinking-text"].textContent = message.stopping ? t("Stopping…") : t("Thinking…");
+    const label = ended ? labelOf(message) : message.stopping && message.text ? t("Stopping…") : "";
     this.#parts.label.textContent = label;
     this.#show("label", label !== "");
     this.#show("problem", message.outcome === "failed");
@@ -85,12 +87,12 @@ export class MessageView {
     this.#parts.model.textContent = model ?? "";
     // The server rendered the figures of the answers that had ended; only those of later ones come this way.
     if (status !== "ended" || !tokens || !durationMs) return;
-    this.#parts.figures.textContent = `${tokens} token${tokens === 1 ? "" : "s"} · ${(durationMs / 1000).toFixed(1)} s`;
+    this.#parts.figures.textContent = `${tn("%(num)s token", "%(num)s tokens", tokens)} · ${(durationMs / 1000).toFixed(1)} s`;
   }
 
   #problem(error, isNews) {
     if (isNews) this.#parts.problem.setAttribute("role", "alert"); // said once, when it happens
-    this.#parts["problem-text"].textContent = error?.message || "The answer failed.";
+    this.#parts["problem-text"].textContent = error?.message || t("The answer failed.");
     this.#parts["problem-code"].textContent = error?.code || "unknown";
   }
 
@@ -138,5 +140,5 @@ function append(box, text) {
 
 function labelOf({ outcome, upstreamClosed }) {
   const label = LABELS[outcome] ?? "";
-  return outcome === "stopped" && !upstreamClosed ? `${label} here; the model server has not confirmed it` : label;
+  return outcome === "stopped" && !upstreamClosed ? t("Stopped here; the model server has not confirmed it") : label;
 }

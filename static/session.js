@@ -4,8 +4,9 @@ import { isAbort, loadSession, newKey, postPrompt, stopStream } from "./api.js";
 import { Feed } from "./events.js";
 import { answerOf, initial, reduce, running } from "./reducer.js";
 import { addSession } from "./sidebar.js";
+import { t } from "./words.js";
 
-const ANNOUNCED = { complete: "Answer complete", stopped: "Stopped", interrupted: "Interrupted" };
+const ANNOUNCED = { complete: t("Answer complete"), stopped: t("Stopped"), interrupted: t("Interrupted") };
 const TITLE_LENGTH = 80; // characters
 const UNSEEN = "● ";
 
@@ -58,7 +59,7 @@ class Session extends HTMLElement {
     const isAgain = this.#unsure?.text === text && this.#unsure.model === model;
     const sent = isAgain ? this.#unsure : { text, model, key };
     this.#dispatch({ type: "prompted", key, text, model, at: Date.now() });
-    this.#announce("Generating");
+    this.#announce(t("Generating"));
     this.#transcript.jump();
     try {
       this.#onAccepted(key, text, await postPrompt(this.#id, { prompt: text, model }, sent.key, this.#listeners.signal));
@@ -125,7 +126,7 @@ class Session extends HTMLElement {
     this.#dispatch({ type: name, data, id, at: Date.now() });
     if (this.#state === before) return;
     if (this.#state.torn) this.#feed.refresh();
-    if (name === "start") this.#announce("Generating");
+    if (name === "start") this.#announce(t("Generating"));
     if (name === "end") this.#onEnd(data);
   }
 
@@ -146,7 +147,7 @@ class Session extends HTMLElement {
       if (error.status !== 404 && error.status !== 401) return "later";
       this.#dispatch({ type: "lost" });
       this.#part("link").hidden = true;
-      this.#composer.complain(error.status === 404 ? "The server no longer has this session. Start a new chat." : error.message);
+      this.#composer.complain(error.status === 404 ? t("The server no longer has this session. Start a new chat.") : error.message);
       return "gone";
     }
   }

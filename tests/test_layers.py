@@ -35,7 +35,9 @@ LAYERS = {
     "backends.llama_child": layer("streams", "xllamacpp"),
     "history": layer("streams", "sqlalchemy alembic asyncpg"),
     "telemetry": layer("streams", "structlog prometheus_client"),
-    "web": layer("streams", "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 itsdangerous limits"),
+    "web": layer(
+        "streams", "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits"
+    ),
     "settings": layer("", "platformdirs"),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer

@@ -18,7 +18,16 @@ import pytest
 from tests.deploy.running import free_port, running
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("app", "templates", "static", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = (
+    "app",
+    "templates",
+    "static",
+    "translations",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 BOUND = 120  # seconds, for one step
 
 
@@ -69,12 +78,17 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_file(wheel: Path) -> None:
-    """Each module, template and static file of the tree is in it, and nothing of the tests."""
+    """Each module, template, static file and translation of the tree is in it, and nothing of the tests."""
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {
         f"{package}{path.relative_to(ROOT)}"
-        for folder, package in (("app", ""), ("templates", "app/"), ("static", "app/"))
+        for folder, package in (
+            ("app", ""),
+            ("templates", "app/"),
+            ("static", "app/"),
+            ("translations", "app/"),
+        )
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

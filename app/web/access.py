@@ -7,7 +7,6 @@ import hmac
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp_jinja2
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from itsdangerous import BadSignature, TimestampSigner
@@ -15,8 +14,10 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from app.web import translations
 from app.web.keys import OWNER
 from app.web.problems import ProblemError, wants_page
+from app.web.rendering import render
 
 OWNER_NAME = (
     "local"  # there is one user: whoever has the token, or, without one, whoever sits at this machine
@@ -119,7 +120,10 @@ class LoginPage:
         target = local_path(str(form.get("next", "/")))
         try:
             if not self._access.try_token(str(form.get("token", "")).strip(), request.remote or ""):
-                return self._page(request, target, "That is not the token of this server.", 403)
+                sentences = translations.of(request).sentences
+                return self._page(
+                    request, target, sentences.gettext("That is not the token of this server."), 403
+                )
         except ProblemError as problem:
             response = self._page(request, target, problem.detail, problem.status)
             response.headers.update(problem.headers)
@@ -137,10 +141,7 @@ class LoginPage:
         raise redirect
 
     def _page(self, request: web.Request, target: str, error: str | None, status: int) -> web.Response:
-        context = {"error": error, "next": target}
-        response = aiohttp_jinja2.render_template("login.html", request, context, status=status)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return render(request, "login.html", {"error": error, "next": target}, status=status)
 
 
 def local_path(target: str) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import aiohttp_jinja2
-import jinja2
 from aiohttp import web
 
 from app.streams.ports import Catalog, Logger
 from app.streams.registry import Registry
-from app.web import access, assets, bodies, guard, operations, pages, problems, sessions, streams
+from app.web import access, assets, bodies, guard, operations, pages, problems, rendering, sessions, streams
 from app.web.keys import CATALOG, LIMITS, PULSE, REGISTRY
 from app.web.limits import Limits
 from app.web.pulse import Pulse
@@ -38,14 +36,7 @@ def create_application(
     app[PULSE] = Pulse(heartbeat)
     app[operations.METRICS] = metrics
     app.on_response_prepare.append(guard.add_headers)
-    aiohttp_jinja2.setup(
-        app,
-        loader=jinja2.FileSystemLoader(assets.folder("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    rendering.set_up(app)
     add_routes(app, access.LoginPage(gate))
     return app
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import aiohttp_jinja2
 from aiohttp import web
 
 from app import __version__
@@ -13,6 +12,7 @@ from app.streams.errors import TailraceError
 from app.web import bodies
 from app.web.keys import CATALOG, OWNER, REGISTRY
 from app.web.problems import ProblemError, translate
+from app.web.rendering import render
 from app.web.sessions import PAGE_SIZE, take_snapshot
 from app.web.streams import register
 
@@ -74,9 +74,7 @@ async def _page(
         "draft": draft,
         "error": error,
     }
-    response = aiohttp_jinja2.render_template("session.html", request, context)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return render(request, "session.html", context)
 
 
 def _empty(session_id: str) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import aiohttp_jinja2
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.streams import errors
 from app.streams.ports import Logger
+from app.web.rendering import render
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = "2"  # seconds
@@ -68,7 +68,7 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
     headers = {"Cache-Control": "no-store", **problem.headers}
     if wants_page(request):
         context = {"status": problem.status, "title": title, "detail": problem.detail}
-        response = aiohttp_jinja2.render_template("problem.html", request, context, status=problem.status)
+        response = render(request, "problem.html", context, status=problem.status)
         response.headers.update(headers)
         return response
     body = {"type": "about:blank", "title": title, "status": problem.status, "code": problem.code}

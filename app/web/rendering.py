@@ -1,0 +1,58 @@
+"""How a template becomes a page: in the language of its reader, and never stored by a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, cast
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from jinja2.runtime import Context
+
+from app.web import assets, translations
+
+
+def set_up(app: web.Application) -> None:
+    """Give the application its templates and its languages."""
+    app[translations.LANGUAGES] = translations.load(assets.folder("translations"))
+    app[aiohttp_jinja2.APP_KEY] = _environment()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Return the templates, all of them compiled: at the first request that would keep everybody waiting."""
+    environment: Any = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(assets.folder("templates")),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return cast("jinja2.Environment", environment)
+
+
+def render(
+    request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> web.Response:
+    """Return the page."""
+    languages = request.app[translations.LANGUAGES]
+    shared = {"language": translations.of(request), "languages": languages.values()}
+    response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@jinja2.pass_context
+def _gettext(context: Context, sentence: str) -> str:
+    return str(context["language"].sentences.gettext(sentence))
+
+
+@jinja2.pass_context
+def _ngettext(context: Context, singular: str, plural: str, number: int) -> str:
+    return str(context["language"].sentences.ngettext(singular, plural, number))
