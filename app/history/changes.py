@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.streams.ports import Kind
+from app.streams.ports import Kind, Options
 from app.streams.records import Exchange, StreamState
 
 
@@ -24,7 +24,7 @@ class Finish(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """Drop the messages of an exchange."""
+    """Drop the messages of an exchange, or give a continued answer back to the stream before."""
 
     stream_id: str
 
@@ -41,6 +41,14 @@ class Rename(NamedTuple):
     owner: str
     session_id: str
     title: str
+
+
+class Configure(NamedTuple):
+    """Give a session other options."""
+
+    owner: str
+    session_id: str
+    options: Options
 
 
 class Delete(NamedTuple):
@@ -65,4 +73,4 @@ class Piece(NamedTuple):
     elapsed_ms: int  # since the prompt was admitted
 
 
-Change = Admit | Finish | Discard | Withdraw | Rename | Delete | Mark
+Change = Admit | Finish | Discard | Withdraw | Rename | Configure | Delete | Mark

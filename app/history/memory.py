@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from app.history.listing import place_of, title_of, utc_now
-from app.streams.errors import SessionNotFound, StreamNotFound
+from app.streams.branches import without
+from app.streams.errors import AnswerMoved, SessionNotFound, StreamNotFound
+from app.streams.ports import Options
 from app.streams.records import Conversation, Exchange, KnownKey, Message, Page, SessionInfo, StreamState
 
 
@@ -21,6 +23,17 @@ class _Session:
         self.keys: dict[str, KnownKey] = {}
         self.streams: set[str] = set()
 
+    def follow(self, message: Message) -> None:
+        """Put a message behind the one that it follows."""
+        there = [before.message_id for before in self.messages]
+        if message.parent_id is not None and message.parent_id not in there:
+            message.parent_id = there[-1] if there else None
+        self.messages.append(message)
+
+    def find(self, message_id: str) -> Message | None:
+        """Return a message."""
+        return next((message for message in self.messages if message.message_id == message_id), None)
+
 
 class MemoryHistory:
     """`History` in memory. No method suspends, so each is one moment to everybody else."""
@@ -28,6 +41,7 @@ class MemoryHistory:
     def __init__(self) -> None:
         self._sessions: dict[str, _Session] = {}
         self._streams: dict[str, StreamState] = {}
+        self._before: dict[str, Message] = {}  # answers as they were before a stream continued them
 
     def __repr__(self) -> str:
         return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
@@ -48,26 +62,45 @@ class MemoryHistory:
             return None
         return self._owned(owner, session_id).keys.get(key)
 
+    async def newest(self, owner: str, session_id: str) -> str | None:
+        """See `History`."""
+        if not await self.check(owner, session_id):
+            return None
+        messages = self._owned(owner, session_id).messages
+        return messages[-1].message_id if messages else None
+
     async def admit(self, exchange: Exchange) -> None:
         """See `History`."""
         session = self._sessions.get(exchange.session_id)
-        if session is None:
-            created_at = exchange.prompt.created_at
+        if session is None and exchange.asks:
             info = SessionInfo(
                 session_id=exchange.session_id,
                 title=title_of(exchange.prompt.content),
-                created_at=created_at,
-                updated_at=created_at,
+                created_at=exchange.created_at,
+                updated_at=exchange.created_at,
             )
             session = self._sessions[exchange.session_id] = _Session(exchange.owner, info)
-        elif session.owner != exchange.owner:
+        if session is None or session.owner != exchange.owner:
             raise SessionNotFound(f"There is no session {exchange.session_id}.")
-        session.info.updated_at = exchange.prompt.created_at
-        session.messages += [exchange.prompt, exchange.answer]
+        if exchange.stream.continues is not None:
+            self._take_over(session, exchange)
+        else:
+            for message in (exchange.prompt, exchange.answer) if exchange.asks else (exchange.answer,):
+                session.follow(msgspec.structs.replace(message))
+        session.info.updated_at = exchange.created_at
+        session.info.options = exchange.remember or session.info.options
         session.streams.add(exchange.stream.stream_id)
         self._streams[exchange.stream.stream_id] = exchange.stream
         if exchange.key is not None:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
+
+    def _take_over(self, session: _Session, exchange: Exchange) -> None:
+        """The answer belongs to another stream from now on."""
+        answer = session.find(exchange.answer.message_id)
+        if answer is None or answer.stream_id != exchange.stream.continues:
+            raise AnswerMoved("Another stream goes on with this answer already.")
+        self._before[exchange.stream.stream_id] = msgspec.structs.replace(answer)
+        _show(answer, exchange.stream)
 
     async def withdraw(self, stream_id: str) -> None:
         """See `History`."""
@@ -91,19 +124,25 @@ class MemoryHistory:
             return
         self._streams[state.stream_id] = state
         session.info.updated_at = utc_now()
-        for message in session.messages:
-            if message.message_id == state.message_id:
-                message.content, message.reasoning = content, reasoning
-                message.outcome, message.tokens = state.outcome, state.tokens
-                message.duration_ms = state.duration_ms
-                message.error = state.error or None
+        message = session.find(state.message_id)
+        if message is not None and message.stream_id == state.stream_id:
+            message.content, message.reasoning = content, reasoning
+            _show(message, state)
 
     async def discard(self, stream_id: str) -> None:
         """See `History`."""
         state = self._streams.get(stream_id)
         session = self._sessions.get(state.session_id) if state else None
-        if session is not None:
-            session.messages = [message for message in session.messages if message.stream_id != stream_id]
+        if state is None or session is None:
+            return
+        if state.continues is not None:
+            answer, before = session.find(state.message_id), self._before.pop(stream_id, None)
+            if answer is not None and before is not None and answer.stream_id == stream_id:
+                before.content, before.reasoning = answer.content, answer.reasoning
+                session.messages[session.messages.index(answer)] = before
+            return
+        gone = {message.message_id for message in session.messages if message.stream_id == stream_id}
+        session.messages = without(session.messages, gone)
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""
@@ -143,12 +182,27 @@ class MemoryHistory:
         self._owned(owner, session_id).info.title = title
         return await self.session(owner, session_id)
 
+    async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
+        """See `History`."""
+        self._owned(owner, session_id).info.options = options
+        return await self.session(owner, session_id)
+
     async def delete(self, owner: str, session_id: str) -> None:
         """See `History`."""
         session = self._owned(owner, session_id)
         del self._sessions[session_id]
         for stream_id in session.streams:
             del self._streams[stream_id]
+            self._before.pop(stream_id, None)
+
+
+def _show(answer: Message, state: StreamState) -> None:
+    """Let an answer have the outcome and the figures of the stream that writes it."""
+    answer.stream_id, answer.model = state.stream_id, state.model
+    answer.outcome, answer.finish_reason = state.outcome, state.finish_reason
+    answer.error = state.error or None
+    answer.tokens = state.tokens if state.outcome else None
+    answer.duration_ms = state.duration_ms if state.outcome else None
 
 
 def _age(info: SessionInfo) -> tuple[str, str]:

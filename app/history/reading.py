@@ -3,43 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, tuple_
 
-from app.history.tables import Name, keys, messages, sessions, storable, streams
+from app.history.tables import Name, images, keys, messages, sessions, storable, streams
 from app.streams.errors import SessionNotFound, StreamNotFound
 from app.streams.events import Problem
-from app.streams.ports import Usage
-from app.streams.records import KnownKey, Message, SessionInfo, StreamState
+from app.streams.ports import Options, Usage
+from app.streams.records import Image, KnownKey, Message, SessionInfo, StreamState
 from app.streams.states import Outcome, Status
+
+
+class Newest(NamedTuple):
+    """The newest message of a session, and the stream that it came with."""
+
+    message_id: str
+    stream_id: str | None
+
 
 Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # whether a column holds a text, in any case
 
-_INFO = (sessions.c.session_id, sessions.c.title, sessions.c.created_at, sessions.c.updated_at)
+_INFO = (
+    sessions.c.session_id,
+    sessions.c.title,
+    sessions.c.created_at,
+    sessions.c.updated_at,
+    sessions.c.options,
+)
 _SESSION_ID = bindparam("session_id", type_=Name)
 _OWNER = select(sessions.c.owner).where(sessions.c.session_id == _SESSION_ID)
 _SESSION = select(sessions.c.owner, *_INFO).where(sessions.c.session_id == _SESSION_ID)
-# Only an answer has a stream of its own; its prompt goes by the same stream, but not by the same message.
+# Only an answer has a stream of its own; its prompt goes by the same stream, but not by the same message. And of the
+# streams that wrote an answer, it has the last.
 _MESSAGES = (
     select(
         messages.c.message_id,
+        messages.c.parent_id,
         messages.c.role,
         messages.c.content,
         messages.c.reasoning,
         messages.c.stream_id,
         messages.c.created_at,
         streams.c.outcome,
+        streams.c.finish_reason,
         streams.c.model,
         streams.c.error_code,
         streams.c.error_message,
         streams.c.tokens,
         streams.c.duration_ms,
     )
-    .select_from(messages.outerjoin(streams, streams.c.message_id == messages.c.message_id))
+    .select_from(
+        messages.outerjoin(
+            streams,
+            and_(streams.c.stream_id == messages.c.stream_id, streams.c.message_id == messages.c.message_id),
+        )
+    )
     .where(messages.c.session_id == _SESSION_ID)
     .order_by(messages.c.place)
+)
+_IMAGES = (
+    select(images.c.message_id, images.c.image_id, images.c.media_type, images.c.size)
+    .where(images.c.session_id == _SESSION_ID)
+    .order_by(images.c.message_id, images.c.number)
+)
+_NEWEST = (
+    select(messages.c.message_id, messages.c.stream_id)
+    .where(messages.c.session_id == _SESSION_ID)
+    .order_by(messages.c.place.desc())
+    .limit(1)
 )
 _STREAM = (
     select(streams, sessions.c.owner)
@@ -75,7 +108,22 @@ def read_session(connection: Connection, owner: str, session_id: str) -> Session
 
 def read_messages(connection: Connection, session_id: str) -> list[Message]:
     """Return the messages of a session, oldest first."""
-    return [_message(row) for row in connection.execute(_MESSAGES, {"session_id": session_id})]
+    of = {"session_id": session_id}
+    found = [_message(row) for row in connection.execute(_MESSAGES, of)]
+    shown: dict[str, list[Image]] = {}
+    for message_id, *image in connection.execute(_IMAGES, of):
+        shown.setdefault(message_id, []).append(Image(*image))
+    for message in found if shown else ():
+        message.images = shown.get(message.message_id, [])
+    return found
+
+
+def read_newest(connection: Connection, owner: str, session_id: str) -> Newest | None:
+    """Return the newest message of a session. Raises `SessionNotFound` if the session is somebody else's."""
+    if read_owner(connection, session_id) not in (None, owner):
+        raise SessionNotFound(f"There is no session {session_id}.")
+    row = connection.execute(_NEWEST, {"session_id": session_id}).one_or_none()
+    return Newest(*row) if row else None
 
 
 def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamState:
@@ -107,7 +155,11 @@ def read_sessions(
 
 def _info(row: Row[*tuple[Any, ...]]) -> SessionInfo:
     return SessionInfo(
-        session_id=row.session_id, title=row.title, created_at=row.created_at, updated_at=row.updated_at
+        session_id=row.session_id,
+        title=row.title,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        options=msgspec.json.decode(row.options, type=Options) if row.options else Options(),
     )
 
 
@@ -115,11 +167,13 @@ def _message(row: Row[*tuple[Any, ...]]) -> Message:
     ended = row.outcome is not None
     return Message(
         message_id=row.message_id,
+        parent_id=row.parent_id,
         role=row.role,
         content=row.content,
         reasoning=row.reasoning,
         stream_id=row.stream_id,
         outcome=Outcome(row.outcome) if ended else None,
+        finish_reason=row.finish_reason,
         model=row.model,
         created_at=row.created_at,
         error=Problem(row.error_code, row.error_message) if row.error_code else None,
@@ -137,6 +191,7 @@ def _state(row: Row[*tuple[Any, ...]]) -> StreamState:
         finish_reason=row.finish_reason,
         model=row.model,
         message_id=row.message_id,
+        continues=row.continues,
         tokens=row.tokens,
         duration_ms=row.duration_ms,
         ttft_ms=row.ttft_ms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, case, delete, select, update
 
 from app.history.tables import messages, pieces, streams
 from app.streams.states import Outcome, Status
@@ -33,10 +33,12 @@ def _end(connection: Connection, stream_id: str, message_id: str) -> None:
     own = pieces.c.message_id == message_id
     rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
     texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
+    # A continued answer has a text already, and its pieces go on from there. Without one it was begun anew.
+    thought = case((messages.c.content == "", ""), else_=messages.c.reasoning)
     connection.execute(
         update(messages)
         .where(messages.c.message_id == message_id)
-        .values(content=texts["token"], reasoning=texts["reasoning"])
+        .values(content=messages.c.content + texts["token"], reasoning=thought + texts["reasoning"])
     )
     connection.execute(
         update(streams)

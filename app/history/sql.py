@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import Connection
 
-from app.history.changes import Admit, Delete, Discard, Finish, Mark, Rename, Withdraw
+from app.history.changes import Admit, Configure, Delete, Discard, Finish, Mark, Rename, Withdraw
 from app.history.database import Database, T, Work
 from app.history.line import InDoubt
 from app.history.listing import place_of, utc_now
 from app.history.reading import (
     read_key,
     read_messages,
+    read_newest,
     read_owner,
     read_session,
     read_sessions,
@@ -27,7 +28,7 @@ from app.history.reading import (
 from app.history.unwritten import Unwritten
 from app.history.writer import Writer
 from app.streams.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
-from app.streams.ports import Logger
+from app.streams.ports import Logger, Options
 from app.streams.records import (
     Conversation,
     Exchange,
@@ -93,6 +94,15 @@ class SqlHistory:
         known = await self._read(session_id, read)
         answer = self._unwritten.find(known.stream_id) if known else None
         return None if answer is not None and answer.hidden else known
+
+    async def newest(self, owner: str, session_id: str) -> str | None:
+        """See `History`."""
+        found = await self._read(session_id, lambda connection: read_newest(connection, owner, session_id))
+        if found is None or not self._unwritten.is_off(found.stream_id):
+            return found and found.message_id
+        # It is on disk, but nobody may follow it any more.
+        messages = await self.messages(owner, session_id)
+        return messages[-1].message_id if messages else None
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""
@@ -185,6 +195,11 @@ class SqlHistory:
     async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
         """See `History`."""
         await self._writer.now(Rename(owner, session_id, title))
+        return await self.session(owner, session_id)
+
+    async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
+        """See `History`."""
+        await self._writer.now(Configure(owner, session_id, options))
         return await self.session(owner, session_id)
 
     async def delete(self, owner: str, session_id: str) -> None:

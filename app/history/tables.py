@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -10,12 +11,15 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
 )
+
+from app.streams.ports import Options
 
 
 def storable(text: str) -> str:
@@ -36,6 +40,11 @@ class Prose(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
+def options_json(options: Options) -> str:
+    """Return the options of a session as they are kept."""
+    return msgspec.json.encode(options).decode()
+
+
 # Names and times sort by their bytes everywhere, whatever the locale of a PostgreSQL.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
 Time = Name  # RFC 3339, UTC
@@ -51,6 +60,7 @@ sessions = Table(
     Column("title", Prose, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
+    Column("options", Prose),  # as JSON; none where nothing was chosen
     Index("ix_sessions_newest", "owner", "updated_at", "session_id"),
 )
 
@@ -59,7 +69,9 @@ streams = Table(
     metadata,
     Column("stream_id", Name, primary_key=True),
     Column("session_id", Name, ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
-    Column("message_id", Name, nullable=False),  # of the answer
+    Column("message_id", Name, nullable=False),  # of the answer; another stream may have written it before
+    Column("continues", Name),  # the stream before, where this one goes on with its answer
+    Column("created_at", Time),  # when it was registered; not known of the oldest ones
     Column("node", BigInteger, nullable=False),  # the server that runs it; see `Database.node`
     Column("model", Text, nullable=False),
     Column("status", Text, nullable=False),
@@ -73,7 +85,6 @@ streams = Table(
     Column("completion_tokens", BigInteger),
     Column("error_code", Text),
     Column("error_message", Prose),
-    UniqueConstraint("message_id", name="uq_streams_message"),
     Index("ix_streams_session", "session_id"),
 )
 # What a start has to end is found without a look at all that ever ran.
@@ -96,6 +107,19 @@ messages = Table(
     Index("ix_messages_session", "session_id", "place"),
     Index("ix_messages_stream", "stream_id"),
     sqlite_autoincrement=True,
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("image_id", Name, primary_key=True),
+    Column("session_id", Name, ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
+    Column("message_id", Name, nullable=False),  # of the prompt
+    Column("number", Integer, nullable=False),  # its place among those of that prompt
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("data", LargeBinary, nullable=False),
+    Index("ix_images_session", "session_id", "message_id", "number"),
 )
 
 # An answer while it grows: what came since the last piece. At its end the pieces give way to the whole.

@@ -7,7 +7,10 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import msgspec
+
 from app.history.changes import Finish, Piece
+from app.streams.branches import without
 from app.streams.ports import Kind
 from app.streams.records import Exchange, Message, StreamState
 
@@ -54,6 +57,11 @@ class Answer:
         self.dropped = False  # from the conversation
         self.ending: Finish | None = None
         self.pending = 0  # changes of it that stand in the writer's line
+
+    @property
+    def off(self) -> bool:
+        """Whether its messages are not part of the conversation."""
+        return self.hidden or self.dropped
 
     @property
     def state(self) -> StreamState:
@@ -178,17 +186,27 @@ class Unwritten:
 
     def complete(self, messages: Iterable[Message]) -> list[Message]:
         """Return messages as they are at this moment, given what was read from the disk."""
-        return [message for message in messages if self._is_there(message)]
+        found = [self._as_it_is(message) for message in messages]
+        gone = {message.message_id for message in found if self.is_off(message.stream_id)}
+        return without(found, gone) if gone else found
 
-    def _is_there(self, message: Message) -> bool:
+    def is_off(self, stream_id: str | None) -> bool:
+        """Tell whether what came with a stream is not part of the conversation, although the disk may have it."""
+        answer = self._answers.get(stream_id) if stream_id else None
+        return answer is not None and answer.off
+
+    def _as_it_is(self, message: Message) -> Message:
         answer = self._answers.get(message.stream_id) if message.stream_id else None
-        if answer is None:
-            return True
-        if answer.ending is not None and message.message_id == answer.ending.state.message_id:
+        if answer is None or message.message_id != answer.state.message_id:
+            return message
+        if answer.off and answer.state.continues is not None:
+            return msgspec.structs.replace(answer.exchange.answer, parent_id=message.parent_id)  # as before
+        if answer.ending is not None:
             state, message.content, message.reasoning, _ = answer.ending
-            message.outcome, message.tokens = state.outcome, state.tokens
-            message.duration_ms, message.error = state.duration_ms, state.error or None
-        return not (answer.hidden or answer.dropped)
+            message.outcome, message.finish_reason = state.outcome, state.finish_reason
+            message.tokens, message.duration_ms = state.tokens, state.duration_ms
+            message.error = state.error or None
+        return message
 
     @contextmanager
     def reading(self, key: str) -> Iterator[Reading]:

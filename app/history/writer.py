@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection
 
-from app.history.applying import Results, apply, grow
+from app.history.admitting import Results
+from app.history.applying import apply, grow
 from app.history.changes import Change
 from app.history.database import Database
 from app.history.line import Entry, InDoubt, Line

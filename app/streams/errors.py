@@ -68,6 +68,18 @@ class HistoryUnavailable(Refused):
     code = "history_unavailable"
 
 
+class MessageNotFound(Refused):
+    """No such message in the session."""
+
+    code = "message_not_found"
+
+
+class AnswerMoved(Refused):
+    """The answer to be continued is not as it was: another stream goes on with it."""
+
+    code = "answer_moved"
+
+
 class KeyReused(Refused):
     """An idempotency key came back with another request."""
 

@@ -33,6 +33,8 @@ class Start(msgspec.Struct, frozen=True):
     message_id: str
     model: str
     prompt: Prompt
+    parent_id: str | None = None  # the message that the prompt follows
+    continues: bool = False  # whether it goes on with the text that the answer has
 
 
 class StatusChange(msgspec.Struct, frozen=True):

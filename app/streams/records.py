@@ -8,24 +8,39 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from app.streams.events import Problem
-from app.streams.ports import Role, Usage
+from app.streams.ports import Options, Role, Usage
 from app.streams.states import Outcome, Status
 
 
+class Image(msgspec.Struct, frozen=True):
+    """A picture that came with a prompt, without its bytes."""
+
+    image_id: str
+    media_type: str
+    size: int  # bytes
+
+
 class Message(msgspec.Struct, kw_only=True):
-    """One message of a session. An answer has the stream that made it; its `outcome` is `None` while it runs."""
+    """One message of a session. An answer has the stream that made it; its `outcome` is `None` while it runs.
+
+    Several streams may have written one answer, each going on where another broke off: `stream_id` is the last of
+    them, and outcome and figures are those of that stream.
+    """
 
     message_id: str
+    parent_id: str | None = None  # the message that it follows; those with the same one are branches
     role: Role
     content: str
     reasoning: str = ""
     stream_id: str | None = None
     outcome: Outcome | None = None
+    finish_reason: str | None = None
     model: str | None = None
     created_at: str  # RFC 3339, UTC
     error: Problem | None = None
     tokens: int | None = None
     duration_ms: int | None = None
+    images: list[Image] = []
 
 
 class SessionInfo(msgspec.Struct, kw_only=True):
@@ -35,6 +50,7 @@ class SessionInfo(msgspec.Struct, kw_only=True):
     title: str
     created_at: str  # RFC 3339, UTC
     updated_at: str
+    options: Options = Options()  # of every prompt in it that says nothing else
 
 
 class StreamState(msgspec.Struct, kw_only=True, frozen=True):
@@ -47,6 +63,7 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
     finish_reason: str | None
     model: str
     message_id: str
+    continues: str | None = None  # the stream whose answer it goes on with, in the same message
     tokens: int
     duration_ms: int
     ttft_ms: int | None
@@ -56,13 +73,20 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Exchange(msgspec.Struct, kw_only=True, frozen=True):
-    """A prompt, and the answer that a stream will give to it."""
+    """A prompt, and the answer that a stream will give to it.
+
+    The prompt is new, and both messages are to be kept; or (`asks` is false) it was kept with an earlier exchange.
+    Where the stream continues another, the answer is there already as well, and given here as it was before.
+    """
 
     owner: str
     session_id: str
+    created_at: str  # RFC 3339, UTC; when the stream was registered
     stream: StreamState
     prompt: Message
     answer: Message
+    asks: bool = True
+    remember: Options | None = None  # what becomes the options of the session
     key: str | None = None  # the idempotency key, if the prompt came with one
     request_hash: str = ""  # of the request that the key stands for
 
@@ -75,7 +99,7 @@ class KnownKey(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """A session with its messages, oldest first, all as of one moment."""
+    """A session with its messages, those of all branches, oldest first, and all as of one moment."""
 
     info: SessionInfo
     messages: list[Message]
@@ -99,14 +123,22 @@ class History(Protocol):
         """Return what an idempotency key of that session stands for."""
         ...
 
+    async def newest(self, owner: str, session_id: str) -> str | None:
+        """Return the newest message of a session, `None` if there is no such session or nothing in it."""
+        ...
+
     async def admit(self, exchange: Exchange) -> None:
-        """Keep a prompt and the place of its answer, before anybody is told that they were accepted."""
+        """Keep a prompt and the place of its answer, before anybody is told that they were accepted.
+
+        A message whose `parent_id` is not there any more follows the newest one. Raises `AnswerMoved` if the answer
+        that the stream continues is not as the exchange has it: another stream goes on with it.
+        """
         ...
 
     async def withdraw(self, stream_id: str) -> None:
         """Undo `admit`: the prompt was turned down after all, and its idempotency key is free again.
 
-        Does nothing if the session was deleted meanwhile.
+        A continued answer is as it was before. Does nothing if the session was deleted meanwhile.
         """
         ...
 
@@ -118,14 +150,19 @@ class History(Protocol):
         ...
 
     async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
-        """Keep an answer and the figures of its stream. Idempotent; does nothing if the session was deleted.
+        """Keep an answer, all of its text, and the figures of its stream.
 
+        Idempotent; does nothing if the session was deleted, or if another stream writes that answer now.
         Every read sees it at once; it may come to the disk later.
         """
         ...
 
     async def discard(self, stream_id: str) -> None:
-        """Drop an exchange from the conversation; the state of its stream stays known."""
+        """Drop an exchange from the conversation; the state of its stream stays known.
+
+        What followed it follows what it followed. A continued answer stays, as it was last finished, and belongs to
+        the stream before.
+        """
         ...
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
@@ -152,6 +189,10 @@ class History(Protocol):
 
     async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
         """Give a session another title."""
+        ...
+
+    async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
+        """Give a session other options."""
         ...
 
     async def delete(self, owner: str, session_id: str) -> None:

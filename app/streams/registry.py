@@ -170,11 +170,11 @@ class Registry:
             return await self._admit(ask)
 
     async def _admit(self, ask: Ask) -> Registered:
-        await self.history.check(ask.owner, ask.session_id)
+        newest = await self.history.newest(ask.owner, ask.session_id)
         if ask.key is not None and (known := await self._known(ask, ask.key)) is not None:
             return known
         self._admit_or_refuse(ask)
-        exchange = self._exchange(ask)
+        exchange = self._exchange(ask, newest)
         # Before admitting, so that a delete of the session meanwhile is noticed: a deleted one takes no claim.
         session = self.session(ask.session_id)
         await self.history.admit(exchange)
@@ -216,16 +216,18 @@ class Registry:
                 f"{self.bounds.max_streams} answers are being written already. Try again in a moment."
             )
 
-    def _exchange(self, ask: Ask) -> Exchange:
+    def _exchange(self, ask: Ask, newest: str | None) -> Exchange:
         created_at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
         stream_id = self._new_id()
         model = ask.model.model_id
-        answer_id = self._new_id()
+        prompt_id, answer_id = self._new_id(), self._new_id()
         return Exchange(
             owner=ask.owner,
             session_id=ask.session_id,
+            created_at=created_at,
             prompt=Message(
-                message_id=self._new_id(),
+                message_id=prompt_id,
+                parent_id=newest,
                 role="user",
                 content=ask.prompt,
                 stream_id=stream_id,
@@ -233,6 +235,7 @@ class Registry:
             ),
             answer=Message(
                 message_id=answer_id,
+                parent_id=prompt_id,
                 role="assistant",
                 content="",
                 stream_id=stream_id,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from app.streams.bounds import Bounds
+from app.streams.branches import path
 from app.streams.conversation import assemble
 from app.streams.errors import QueueFull, SessionBusy
 from app.streams.events import StatusChange
@@ -239,13 +240,12 @@ class Session:
 
     async def _prepare(self, stream: Stream) -> Request:
         """Read the conversation as it is at this stream's turn: what its predecessors left is part of it."""
-        messages = list(await self._history.messages(stream.owner, stream.session_id))
-        earlier = [message for message in messages if message.outcome or message.role != "assistant"]
-        place = next(
-            (i for i, m in enumerate(earlier) if m.message_id == stream.prompt.message_id), len(earlier)
-        )
+        messages = await self._history.messages(stream.owner, stream.session_id)
+        # Without what other branches say. An answer that has not ended is none yet.
+        *before, prompt = path(messages, stream.prompt.message_id)
+        earlier = [message for message in before if message.outcome or message.role != "assistant"]
         context = stream.model.context or self._bounds.context_tokens
-        read = assemble(earlier[:place], stream.prompt, stream.options, context)
+        read = assemble(earlier, prompt, stream.options, context)
         return Request(model=stream.model.name, messages=read, options=stream.options)
 
     def _outlived(self, stream: Stream, producer: asyncio.Task[None]) -> None:

@@ -238,8 +238,13 @@ class Stream:
 
     def start_event(self) -> Start:
         """Return the event that begins it in the log."""
-        prompt = Prompt(self.prompt.message_id, self.prompt.content)
-        return Start(self.stream_id, self.answer.message_id, self.model.model_id, prompt)
+        return Start(
+            stream_id=self.stream_id,
+            message_id=self.answer.message_id,
+            model=self.model.model_id,
+            prompt=Prompt(self.prompt.message_id, self.prompt.content),
+            parent_id=self.prompt.parent_id,
+        )
 
     def end_event(self) -> End:
         """Return the event that ends it in the log."""

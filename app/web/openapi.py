@@ -98,6 +98,9 @@ def _paths() -> dict[str, Any]:
     wait = _parameter(
         "wait", "query", {"type": "number", "minimum": 0, "maximum": 5}, "Seconds to wait for the end."
     )
+    branch = _parameter(
+        "branch", "query", {"type": "string"}, "A message: show the newest branch that it is part of."
+    )
     listing = [
         _parameter("q", "query", {"type": "string"}, "Text that titles or messages hold."),
         _parameter("after", "query", {"type": "string"}, "`next` of the page before."),
@@ -120,7 +123,12 @@ def _paths() -> dict[str, Any]:
         },
         "/api/sessions": {"get": _operation("Sessions.", listing, {200: _json("SessionList")}, 422)},
         "/api/sessions/{session_id}": {
-            "get": _operation("A session with its messages.", [session], {200: _json("Snapshot")}, 404, 422),
+            "get": _operation(
+                "A session with the messages of one branch.",
+                [session, branch],
+                {200: _json("Snapshot")},
+                *(404, 422),
+            ),
             "patch": _operation(
                 "Rename a session.",
                 [session],

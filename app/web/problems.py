@@ -26,6 +26,8 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.HistoryUnavailable: 503,
     errors.SessionNotFound: 404,
     errors.StreamNotFound: 404,
+    errors.MessageNotFound: 404,
+    errors.AnswerMoved: 409,
     errors.KeyReused: 422,
     errors.UnknownModel: 422,
     errors.UpstreamError: 502,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from app.streams.branches import branch, siblings
 from app.streams.frames import Cursor
+from app.streams.ports import Options
 from app.streams.records import Message, SessionInfo
 from app.streams.registry import Registry
 from app.streams.states import Status
@@ -23,28 +25,41 @@ TITLE_LENGTH = 200  # characters
 class ShownMessage(Message, kw_only=True):
     """A message as a snapshot shows it: of an answer that is still being written, the text so far and its status."""
 
+    siblings: list[str]  # all that follow the same message, oldest first, itself among them
     status: Status | None = None
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
-    """A session at one moment: what its messages say, and the cursor from which its events go on."""
+    """A session at one moment: what the messages of a branch say, and the cursor from which its events go on."""
 
     session_id: str
     title: str
     created_at: str
     updated_at: str
+    options: Options
+    branch: str | None  # the last of the messages
     messages: list[ShownMessage]
     cursor: str
     running: str | None  # the stream that has the turn
 
 
-async def take_snapshot(registry: Registry, owner: str, session_id: str) -> Snapshot:
-    """Return the session with its messages and a cursor, both of one moment. Raises `SessionNotFound`."""
+async def take_snapshot(
+    registry: Registry, owner: str, session_id: str, through: str | None = None
+) -> Snapshot:
+    """Return the session with the messages of a branch and a cursor, both of one moment.
+
+    The branch is the newest one, or the newest of those that the message `through` is part of. Raises
+    `SessionNotFound`, `MessageNotFound`.
+    """
     info, messages = await registry.history.conversation(owner, session_id)
     # From here on nothing is awaited: what the log says up to the cursor is what the messages show.
     session = registry.session(session_id)
     live = {stream.answer.message_id: stream for stream in session}
-    shown = [ShownMessage(**msgspec.structs.asdict(message)) for message in messages]
+    families = siblings(messages)
+    shown = [
+        ShownMessage(**msgspec.structs.asdict(message), siblings=families[message.message_id])
+        for message in branch(messages, through)
+    ]
     for message in shown:
         if (stream := live.get(message.message_id)) is not None:
             message.content, message.reasoning = stream.content, stream.thoughts
@@ -52,6 +67,7 @@ async def take_snapshot(registry: Registry, owner: str, session_id: str) -> Snap
     running = session.running
     return Snapshot(
         **msgspec.structs.asdict(info),
+        branch=shown[-1].message_id if shown else None,
         messages=shown,
         cursor=str(Cursor(session.log.epoch, session.log.head)),
         running=running.stream_id if running else None,
@@ -67,9 +83,12 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
 
 
 async def get_session(request: web.Request) -> web.StreamResponse:
-    """GET /api/sessions/{session_id}"""
+    """GET /api/sessions/{session_id}?branch="""
     session_id = bodies.path_id(request, "session_id")
-    return bodies.respond_json(await take_snapshot(request.app[REGISTRY], request[OWNER], session_id))
+    through = request.query.get("branch")
+    return bodies.respond_json(
+        await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
+    )
 
 
 async def patch_session(request: web.Request) -> web.StreamResponse:

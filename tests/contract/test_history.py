@@ -10,11 +10,12 @@ import pytest
 import structlog
 
 from app.history.opening import MEMORY, opened
-from app.streams.errors import SessionNotFound, StreamNotFound
-from app.streams.records import History, KnownKey
+from app.streams.errors import AnswerMoved, SessionNotFound, StreamNotFound
+from app.streams.ports import Options
+from app.streams.records import Exchange, History, KnownKey, Message
 from app.streams.states import Outcome
 from tests.history import postgres
-from tests.history.samples import OWNER, ended, exchange, failed
+from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
 
 OTHER = "somebody else"
 
@@ -139,6 +140,183 @@ async def test_any_text_is_kept_as_it_is(history: History, text: str) -> None:
     await history.admit(asked)
     await history.finish(ended(asked), text, text)
     assert await contents(history) == [text, text]
+
+
+# ---- branches ------------------------------------------------------------------------------------------------
+
+
+async def places(history: History) -> dict[str, str | None]:
+    """Which message each message follows."""
+    return {message.message_id: message.parent_id for message in await history.messages(OWNER, "s")}
+
+
+async def test_a_message_follows_the_one_that_it_names(history: History) -> None:
+    """Its prompt is followed by its answer; without a parent it begins a branch of its own."""
+    first = exchange()
+    await history.admit(first)
+    edited, second = exchange(), exchange(parent_id=first.answer.message_id)
+    for each in (edited, second):
+        await history.admit(each)
+    assert await places(history) == {
+        first.prompt.message_id: None,
+        first.answer.message_id: first.prompt.message_id,
+        edited.prompt.message_id: None,
+        edited.answer.message_id: edited.prompt.message_id,
+        second.prompt.message_id: first.answer.message_id,
+        second.answer.message_id: second.prompt.message_id,
+    }
+
+
+async def test_what_would_follow_a_lost_message_follows_the_newest(history: History) -> None:
+    """The message was withdrawn meanwhile, or is one of another session."""
+    first, elsewhere = exchange(), exchange("other")
+    for each in (first, elsewhere):
+        await history.admit(each)
+    stray = exchange(parent_id=elsewhere.answer.message_id)
+    await history.admit(stray)
+    assert (await places(history))[stray.prompt.message_id] == first.answer.message_id
+
+
+async def test_the_newest_message_is_the_last_one_admitted(history: History) -> None:
+    """There is none in a session that does not exist, and none for anybody else."""
+    assert await history.newest(OWNER, "s") is None
+    first, second = exchange(), exchange()
+    for each in (first, second):
+        await history.admit(each)
+    assert await history.newest(OWNER, "s") == second.answer.message_id
+    await history.discard(second.stream.stream_id)
+    assert await history.newest(OWNER, "s") == first.answer.message_id
+    with pytest.raises(SessionNotFound):
+        await history.newest(OTHER, "s")
+
+
+async def test_a_regenerated_answer_is_a_sibling(history: History) -> None:
+    """It follows the same prompt, which is not said again."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.finish(ended(asked), "one", "")
+    again = regenerated(asked)
+    await history.admit(again)
+    await history.finish(ended(again), "two", "")
+    assert await contents(history) == ["hello", "one", "two"]
+    assert (await places(history))[again.answer.message_id] == asked.prompt.message_id
+    await history.discard(again.stream.stream_id)
+    assert await contents(history) == ["hello", "one"]
+
+
+async def test_what_followed_a_dropped_exchange_stays_in_the_conversation(history: History) -> None:
+    """It follows what that followed, at once and on disk."""
+    first = exchange()
+    dropped = exchange(parent_id=first.answer.message_id)
+    later = exchange(parent_id=dropped.answer.message_id)
+    for each in (first, dropped, later):
+        await history.admit(each)
+    await history.finish(ended(dropped, Outcome.SUPERSEDED), "partial", "")
+    await history.discard(dropped.stream.stream_id)
+    assert (await places(history))[later.prompt.message_id] == first.answer.message_id
+    await history.sessions(OWNER)  # by then it is on disk
+    assert (await places(history))[later.prompt.message_id] == first.answer.message_id
+
+
+async def test_nothing_is_regenerated_in_a_session_that_is_gone(history: History) -> None:
+    """It does not come back into being."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.delete(OWNER, "s")
+    with pytest.raises(SessionNotFound):
+        await history.admit(regenerated(asked))
+    assert await history.check(OWNER, "s") is False
+
+
+# ---- continued answers ---------------------------------------------------------------------------------------
+
+
+async def broken_off(history: History) -> tuple[Exchange, Message]:
+    """An answer that was stopped in the middle."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.finish(ended(asked, Outcome.STOPPED, finish_reason=None), "half", "Hm.")
+    return asked, (await history.messages(OWNER, "s"))[-1]
+
+
+async def test_a_continued_answer_keeps_what_it_has(history: History) -> None:
+    """While it is written, and at its end it has the outcome and the figures of the stream that ended it."""
+    asked, before = await broken_off(history)
+    again = continued(asked, before)
+    await history.admit(again)
+    answer = (await history.messages(OWNER, "s"))[-1]
+    assert (answer.content, answer.reasoning, answer.outcome) == ("half", "Hm.", None)
+    assert answer.stream_id == again.stream.stream_id
+    state = ended(again, tokens=9)
+    await history.finish(state, "half and half", "Hm.")
+    answer = (await history.messages(OWNER, "s"))[-1]
+    assert (answer.content, answer.outcome, answer.finish_reason) == ("half and half", "complete", "stop")
+    assert (answer.tokens, answer.message_id) == (9, before.message_id)
+    assert await contents(history) == ["hello", "half and half"]
+    assert await history.stream(OWNER, again.stream.stream_id) == state
+    assert (await history.stream(OWNER, asked.stream.stream_id)).outcome == "stopped"
+
+
+async def test_only_one_stream_goes_on_with_an_answer(history: History) -> None:
+    """The second comes too late, whoever admits it, and leaves no trace."""
+    asked, before = await broken_off(history)
+    rivals = [continued(asked, before) for _ in range(2)]
+    outcomes = await asyncio.gather(*map(history.admit, rivals), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), AnswerMoved]
+    assert (await history.messages(OWNER, "s"))[-1].stream_id == rivals[0].stream.stream_id
+    with pytest.raises(StreamNotFound):
+        await history.stream(OWNER, rivals[1].stream.stream_id)
+
+
+async def test_a_withdrawn_continuation_gives_the_answer_back(history: History) -> None:
+    """It is as it was, to the last figure, and can be continued."""
+    asked, before = await broken_off(history)
+    again = continued(asked, before)
+    await history.admit(again)
+    await history.withdraw(again.stream.stream_id)
+    assert (await history.messages(OWNER, "s"))[-1] == before
+    await history.admit(continued(asked, before))
+
+
+async def test_a_discarded_continuation_leaves_the_answer_as_it_was(history: History) -> None:
+    """At once and on disk; the state of its stream stays known."""
+    asked, before = await broken_off(history)
+    again = continued(asked, before)
+    await history.admit(again)
+    state = ended(again, Outcome.SUPERSEDED)
+    await history.finish(state, before.content, before.reasoning)
+    await history.discard(again.stream.stream_id)
+    assert (await history.messages(OWNER, "s"))[-1] == before
+    await history.sessions(OWNER)  # by then it is on disk
+    assert (await history.messages(OWNER, "s"))[-1] == before
+    assert await history.stream(OWNER, again.stream.stream_id) == state
+
+
+async def test_a_stream_that_lost_its_answer_does_not_write_it(history: History) -> None:
+    """What it says at its end comes too late: another one has gone on."""
+    asked, before = await broken_off(history)
+    again = continued(asked, before)
+    await history.admit(again)
+    await history.finish(ended(asked), "too late", "")
+    assert (await history.messages(OWNER, "s"))[-1].content == "half"
+
+
+# ---- options -------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_keeps_its_options(history: History) -> None:
+    """Those that come with a prompt to be remembered, and those that are set later."""
+    asked = exchange()
+    await history.admit(asked)
+    assert (await history.session(OWNER, "s")).options == Options()
+    chosen = Options(system="Be \0 brief. 水", temperature=0.5)
+    await history.admit(exchange(remember=chosen))
+    assert (await history.conversation(OWNER, "s")).info.options == chosen
+    await history.admit(exchange())
+    assert (await history.sessions(OWNER)).sessions[0].options == chosen
+    assert (await history.configure(OWNER, "s", Options(seed=1))).options == Options(seed=1)
+    with pytest.raises(SessionNotFound):
+        await history.configure(OTHER, "s", chosen)
 
 
 # ---- taking back ---------------------------------------------------------------------------------------------

@@ -16,7 +16,14 @@ OWNER = "somebody"
 _numbers = itertools.count(1)
 
 
-def exchange(session_id: str = "s", prompt: str = "hello", *, owner: str = OWNER, **more: Any) -> Exchange:
+def exchange(
+    session_id: str = "s",
+    prompt: str = "hello",
+    *,
+    owner: str = OWNER,
+    parent_id: str | None = None,
+    **more: Any,
+) -> Exchange:
     """A prompt that was just asked. Each is a second younger than the one before it."""
     number = next(_numbers)
     created_at = f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}.000+00:00"
@@ -24,8 +31,10 @@ def exchange(session_id: str = "s", prompt: str = "hello", *, owner: str = OWNER
     return Exchange(
         owner=owner,
         session_id=session_id,
+        created_at=created_at,
         prompt=Message(
             message_id=f"prompt-{number}",
+            parent_id=parent_id,
             role="user",
             content=prompt,
             stream_id=stream_id,
@@ -33,6 +42,7 @@ def exchange(session_id: str = "s", prompt: str = "hello", *, owner: str = OWNER
         ),
         answer=Message(
             message_id=message_id,
+            parent_id=f"prompt-{number}",
             role="assistant",
             content="",
             stream_id=stream_id,
@@ -54,6 +64,20 @@ def exchange(session_id: str = "s", prompt: str = "hello", *, owner: str = OWNER
         ),
         **more,
     )
+
+
+def regenerated(asked: Exchange) -> Exchange:
+    """The same prompt, to be answered once more."""
+    again = exchange(asked.session_id, owner=asked.owner)
+    answer = msgspec.structs.replace(again.answer, parent_id=asked.prompt.message_id)
+    return msgspec.structs.replace(again, prompt=asked.prompt, answer=answer, asks=False)
+
+
+def continued(asked: Exchange, answer: Message) -> Exchange:
+    """The same answer, to be gone on with from what it is now."""
+    again = exchange(asked.session_id, owner=asked.owner)
+    stream = msgspec.structs.replace(again.stream, message_id=answer.message_id, continues=answer.stream_id)
+    return msgspec.structs.replace(again, prompt=asked.prompt, answer=answer, stream=stream, asks=False)
 
 
 def ended(asked: Exchange, outcome: Outcome = Outcome.COMPLETE, **figures: Any) -> StreamState:

@@ -14,17 +14,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from app.history.database import Database
 from app.history.errors import DatabaseUnusable
-from app.history.migrating import NEWEST, SCRIPTS, revision
+from app.history.migrating import NEWEST, SCRIPTS, migrate, revision
 from app.history.opening import FILE
 from app.history.postgres import PostgresDatabase
+from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
 from app.history.tables import metadata
 from tests.history.postgres import Postgres
 from tests.history.recorder import Recorder
+from tests.history.samples import OWNER
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -54,6 +56,31 @@ async def test_the_migrations_make_the_tables_of_the_code(database: Database) ->
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
     assert await database.read(differences) == []
+
+
+async def test_what_an_older_server_kept_is_still_there(database: Database) -> None:
+    """A database of the first revision, with a conversation in it, comes to the tables of today."""
+    await database.write(made_by_the_first_revision)
+    logger = Recorder()
+    async with SqlHistory.on(database, logger) as history:
+        messages = await history.messages(OWNER, "s")
+    assert logger.events == ["history_migrated"]
+    shown = [(m.message_id, m.parent_id, m.content, m.outcome, m.model) for m in messages]
+    assert shown == [("p", None, "hello", None, None), ("a", "p", "Hi!", "complete", "scripted/story")]
+
+
+def made_by_the_first_revision(connection: Connection) -> None:
+    """Make the tables of the first revision, and an exchange as it was kept there."""
+    migrate(connection, "0001")
+    for table, values in (
+        ("sessions", "('s', 'somebody', 'hello', '2026', '2026')"),
+        ("streams", "('x', 's', 'a', 1, 'scripted/story', 'ended', 'complete', 'stop', 1, 5, 2, true)"),
+        ("messages", "(1, 'p', 's', NULL, 'x', 'user', 'hello', '', '2026')"),
+        ("messages", "(2, 'a', 's', 'p', 'x', 'assistant', 'Hi!', '', '2026')"),
+    ):
+        columns = ", ".join(column["name"] for column in inspect(connection).get_columns(table))
+        columns = columns.partition(", prompt_tokens")[0]
+        connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES {values}"))
 
 
 async def test_a_second_start_migrates_nothing(database: Database) -> None:

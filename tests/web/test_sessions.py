@@ -52,6 +52,22 @@ async def test_a_session_is_read_with_its_messages_and_a_cursor(stage: Stage) ->
     assert session["messages"][3]["status"] == "streaming"
 
 
+async def test_a_snapshot_shows_one_branch(stage: Stage) -> None:
+    """Each message says what it follows and what its siblings are; `branch` is the last one shown."""
+    await stage.answer("s1", "hello", "Hi")
+    await stage.answer("s1", "more", "Well")
+    session = await stage.client.get("/api/sessions/s1")
+    messages = session["messages"]
+    ids = [message["message_id"] for message in messages]
+    assert [message["parent_id"] for message in messages] == [None, *ids[:-1]]
+    assert [message["siblings"] for message in messages] == [[each] for each in ids]
+    assert session["branch"] == ids[-1]
+    assert messages[-1]["finish_reason"] == "stop"
+    assert (await stage.client.get(f"/api/sessions/s1?branch={ids[0]}"))["messages"] == messages
+    async with stage.http.get("/api/sessions/s1?branch=unknown") as response:
+        await problem(response, 404, "message_not_found")
+
+
 async def test_the_list_is_newest_first(stage: Stage) -> None:
     """A session moves to the front with each prompt."""
     for session_id in ("s1", "s2", "s3", "s1"):
