@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app import __version__
 from app.streams.errors import TailraceError
+from app.streams.ports import Options
 from app.web import bodies
 from app.web.keys import CATALOG, OWNER, REGISTRY
 from app.web.problems import ProblemError, translate
@@ -78,4 +79,12 @@ async def _page(
 
 
 def _empty(session_id: str) -> dict[str, Any]:
-    return {"session_id": session_id, "title": "", "messages": [], "cursor": None, "running": None}
+    return {
+        "session_id": session_id,
+        "title": "",
+        "options": Options(),
+        "branch": None,
+        "messages": [],
+        "cursor": None,
+        "running": None,
+    }

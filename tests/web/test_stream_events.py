@@ -65,6 +65,8 @@ async def test_the_members_of_start(stage: Stage) -> None:
         "message_id": answer["message_id"],
         "model": "puppet/puppet",
         "prompt": {"message_id": prompt["message_id"], "text": "hello"},
+        "parent_id": None,
+        "continues": False,
     }
 
 
