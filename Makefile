@@ -12,7 +12,7 @@ PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
-.PHONY: help setup setup-test run test test-all check format bench explore soak screenshots translations lock clean
+.PHONY: help setup setup-test run test test-all check format bench page-bench explore soak screenshots translations lock clean
 
 help:
 	@echo "make run     set up once, then serve on http://127.0.0.1:8080 with the embedded model"
@@ -21,6 +21,7 @@ help:
 	@echo "make format  let the formatter rewrite the code"
 	@echo "make test-all  the same under every CPython from 3.11 on that is installed"
 	@echo "make bench   the benchmarks, with their table"
+	@echo "make page-bench  the gates of the page in a real browser, with their table"
 	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
 	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
 	@echo "make screenshots  the pictures of the README, from the running product"
@@ -38,6 +39,7 @@ run: setup
 # Tests may be chosen with `make test ARGS="tests/streams -k supersede"`.
 test: setup-test
 	$(BIN)/python -m tests.machine
+	$(BIN)/python -m tests.page_bench.packages
 	$(BIN)/python -m pytest $(ARGS)
 
 check: setup-test
@@ -76,13 +78,18 @@ translations: setup-test
 bench: setup-test
 	$(BIN)/python -m tests.bench $(ARGS)
 
+page-bench: setup-test
+	$(BIN)/python -m tests.machine
+	$(BIN)/python -m tests.page_bench.packages
+	$(BIN)/python -m tests.page_bench $(ARGS)
+
 lock: setup-test
 	$(LOCK) requirements/run.in --output-file requirements/run.txt
 	$(LOCK) requirements/run.in requirements/test.in --constraints requirements/run.txt \
 		--output-file requirements/test.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/page_bench/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that could not be finished is removed, so that the next try starts afresh.

@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from tests.browser.chat import Chat
 from tests.browser.chromium import running_chromium
+from tests.browser.complaints import Complaints
 from tests.machine import need
 from tests.support.server import LiveServer
-
-# Said by Chromium about any answer of 400 and above. The tests that provoke one look at what the page says.
-EXPECTED = "Failed to load resource"
-
-WATCH_CSP = """
-document.addEventListener("securitypolicyviolation", (event) =>
-  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
-"""
-
-
-class Complaints(list[str]):
-    """What the browser complained about: console errors, exceptions, CSP violations."""
-
-    def watch(self, context: BrowserContext) -> None:
-        """Collect from every page of `context`."""
-        context.on("console", self._on_console)
-        context.on("weberror", lambda error: self.append(str(error.error)))
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith(EXPECTED):
-            self.append(message.text)
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +34,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     complaints = Complaints()
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(15_000)
-    complaints.watch(context)
-    await context.add_init_script(WATCH_CSP)
+    await complaints.watch(context)
     yield context
     await context.close()
     assert complaints == []

@@ -1,0 +1,50 @@
+"""The gates of the page that are counts, so that they hold on a busy machine too; `make page-bench` has the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.page_bench import axe, weight
+from tests.page_bench.packages import lack
+from tests.page_bench.stage import Stage
+from tests.page_bench.states import STATES
+from tests.support.server import LiveServer, serve
+
+
+@pytest.fixture
+async def stage(browser: Browser, server: LiveServer, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A server and a browser. The test fails at its end if the browser complained about anything."""
+    async with serve(tmp_path / "locked", access_token="a token of this test") as locked:
+        stage = Stage(browser, server.url, locked.url, server.client)
+        yield stage
+    assert stage.complaints == []
+
+
+@pytest.fixture
+def judges() -> None:
+    """The packages that judge the page; without them the test is skipped, in CI it fails."""
+    if reason := lack():
+        message = f"{reason}, so the accessibility of the page is not judged"
+        pytest.fail(message, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(message)
+
+
+def test_the_page_is_light() -> None:
+    """All JavaScript and all CSS that there are, gzipped, stay under their limits."""
+    assert [gate for gate in weight.sizes() if not gate.holds] == []
+
+
+@pytest.mark.usefixtures("judges")
+async def test_no_rule_of_accessibility_fails(stage: Stage) -> None:
+    """The judge finds nothing on any page, whatever an answer is doing there."""
+    assert await axe.judge(stage, STATES, axe.TWO_LOOKS) == []
+
+
+@pytest.mark.usefixtures("judges")
+async def test_no_rule_fails_in_what_opens(stage: Stage) -> None:
+    """Neither do menus, panels and folded details break a rule, once they are open."""
+    assert await axe.judge_opened(stage, axe.TWO_LOOKS) == []

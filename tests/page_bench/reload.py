@@ -1,0 +1,62 @@
+"""A reload in the middle of an answer changes nothing: the text and its markup are those of an unbroken page."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+
+from tests.browser.chat import Chat
+from tests.page_bench.stage import ESSAY, Stage
+from tests.page_bench.table import Gate, none_of
+
+SESSION = "reload"
+TOKENS = 700  # of an answer that takes three and a half seconds
+RELOADS = 3
+
+# Progress is in the attributes; what a reader sees is in the elements.
+MARKUP = """(box) => {
+  const copy = box.cloneNode(true);
+  copy.removeAttribute("data-end");
+  return copy.innerHTML;
+}"""
+
+
+async def differences(stage: Stage) -> list[str]:
+    """Watch one answer on three pages: unbroken, reloaded again and again, and opened at the end."""
+    async with stage.context() as context:
+        stream_id = await stage.ask(SESSION, ESSAY, options={"max_tokens": TOKENS})
+        unbroken = await stage.open(context, f"/sessions/{SESSION}")
+        reloaded = await stage.open(context, f"/sessions/{SESSION}")
+        for _ in range(RELOADS):
+            await reloaded.streams()
+            await asyncio.sleep(0.3)  # some of the answer comes while the page watches
+            await reloaded.page.reload()
+        await stage.client.read_stream(stream_id)
+        await asyncio.gather(unbroken.ends("complete"), reloaded.ends("complete"))
+        late = await stage.open(context, f"/sessions/{SESSION}")
+        seen = {"unbroken": unbroken, "reloaded": reloaded, "opened at the end": late}
+        return await _compare(seen)
+
+
+async def _compare(seen: dict[str, Chat]) -> list[str]:
+    texts = {name: await chat.words() for name, chat in seen.items()}
+    markup = {name: await chat.text().evaluate(MARKUP) for name, chat in seen.items()}
+    first = next(iter(seen))
+    found = [f"the text {name} is another" for name in texts if texts[name] != texts[first]]
+    found += [
+        f"the markup {name} is another: {_first_difference(markup[first], markup[name])}"
+        for name in markup
+        if markup[name] != markup[first]
+    ]
+    return found if texts[first] else ["there is no text", *found]
+
+
+def _first_difference(one: str, other: str) -> str:
+    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    at = matcher.find_longest_match().size
+    return f"{one[at : at + 60]!r} against {other[at : at + 60]!r}"
+
+
+async def measure(stage: Stage) -> Gate:
+    """Look for differences."""
+    return none_of("reload in the middle of an answer: differences", await differences(stage))

@@ -1,0 +1,48 @@
+"""Eight tabs of one browser over HTTP/1.1, an answer streaming in each: none waits for a connection."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.browser.chat import Chat
+from tests.page_bench.stage import ESSAY, Stage, seen
+from tests.page_bench.table import Gate, at_most
+
+TABS = 8  # two more than the connections that a browser opens to one server
+LIMIT = 500.0  # ms
+LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd || null"
+LENGTH = "document.querySelector('article[data-role=assistant] [data-part=content]').textContent.length"
+
+
+class Tabs(NamedTuple):
+    """What became of the tabs."""
+
+    loads: list[float]  # ms, in the order in which they were opened
+    alive: int  # tabs in which more and more of the answer came, once all were open
+
+
+async def open_tabs(stage: Stage) -> Tabs:
+    """Open one tab after the other, each with an answer of its own, and see that all of them go on."""
+    async with stage.context() as context:
+        streams = [await stage.ask(f"tab-{number}", ESSAY) for number in range(TABS)]
+        tabs = [await stage.open(context, f"/sessions/tab-{number}") for number in range(TABS)]
+        loads = [float(await seen(tab.page, LOADED)) for tab in tabs]
+        alive = sum([await _grows(tab) for tab in tabs])
+        for stream in streams:
+            await stage.client.stop(stream)
+        return Tabs(loads, alive)
+
+
+async def _grows(tab: Chat) -> bool:
+    before = await tab.page.evaluate(LENGTH)
+    return bool(await seen(tab.page, f"{LENGTH} > {before}"))
+
+
+async def measure(stage: Stage) -> list[Gate]:
+    """Hold the slowest tab against the limit; beside it stands the first, which says how busy the machine is."""
+    loads, alive = await open_tabs(stage)
+    note = f" (first {loads[0]:.0f}, slowest {max(loads) / loads[0]:.1f} times as long)"
+    return [
+        at_most("eight tabs: slowest load, ms", max(loads), LIMIT, note=note),
+        Gate("eight tabs: answers that go on", f"{TABS}", f"{alive}", alive == TABS),
+    ]
