@@ -7,13 +7,15 @@ follows. What is read is always of one moment: the moment at which the read retu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
 from sqlalchemy import Connection
 
 from app.history.changes import Admit, Configure, Delete, Discard, Finish, Mark, Rename, Withdraw
 from app.history.database import Database, T, Work
+from app.history.gathering import Reads
 from app.history.line import InDoubt
 from app.history.listing import place_of, utc_now
 from app.history.reading import (
@@ -45,8 +47,9 @@ READ_AGAIN = 16  # times, if what is read changes meanwhile
 class SqlHistory:
     """`History` on SQLite or PostgreSQL. Made by `opened`, or by `on` for a database that is open already."""
 
-    def __init__(self, database: Database, unwritten: Unwritten, writer: Writer) -> None:
+    def __init__(self, database: Database, reads: Reads, unwritten: Unwritten, writer: Writer) -> None:
         self._database = database
+        self._reads = reads
         self._unwritten = unwritten
         self._writer = writer
 
@@ -62,23 +65,29 @@ class SqlHistory:
         """
         await database.prepare(logger)
         unwritten = Unwritten()
-        async with Writer.writing(database, unwritten, logger) as writer:
-            yield cls(database, unwritten, writer)
+        async with (
+            Writer.writing(database, unwritten, logger) as writer,
+            Reads.gathering(database) as reads,
+        ):
+            yield cls(database, reads, unwritten, writer)
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
-    async def _read(self, key: str, work: Work[T]) -> T:
-        """Read, and read again if a change came in between: what is returned is of this moment."""
+    async def _read(self, key: str, what: Hashable, work: Work[T]) -> T:
+        """Read, and read again if a change came in between: what is returned is of this moment.
+
+        `key` is the session or stream whose changes count, `what` says what is read: others may get the same object.
+        """
         for _ in range(READ_AGAIN):
             with self._unwritten.reading(key) as reading:
-                found = await self._database.read(work)
+                found = await self._reads.read((key, what), work)
                 if not reading.stale:
                     return found
         raise HistoryUnavailable("This session changes too fast to be read. Try again in a moment.")
 
     async def check(self, owner: str, session_id: str) -> bool:
         """See `History`."""
-        found = await self._read(session_id, lambda connection: read_owner(connection, session_id))
+        found = await self._read(session_id, "owner", lambda connection: read_owner(connection, session_id))
         if found not in (None, owner):
             raise SessionNotFound(f"There is no session {session_id}.")
         return found is not None
@@ -91,7 +100,7 @@ class SqlHistory:
                 raise SessionNotFound(f"There is no session {session_id}.")
             return read_key(connection, session_id, key)
 
-        known = await self._read(session_id, read)
+        known = await self._read(session_id, ("key", owner, key), read)
         answer = self._unwritten.find(known.stream_id) if known else None
         return None if answer is not None and answer.hidden else known
 
@@ -107,14 +116,19 @@ class SqlHistory:
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""
         if (answer := self._unwritten.find(stream_id)) is None:
-            return await self._read(stream_id, lambda connection: read_stream(connection, owner, stream_id))
+            return await self._read(
+                stream_id, ("stream", owner), lambda connection: read_stream(connection, owner, stream_id)
+            )
         if answer.hidden or answer.exchange.owner != owner:
             raise StreamNotFound(f"There is no stream {stream_id}.")
         return answer.state
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""
-        return await self._read(session_id, lambda connection: read_session(connection, owner, session_id))
+        found = await self._read(
+            session_id, ("session", owner), lambda connection: read_session(connection, owner, session_id)
+        )
+        return msgspec.structs.replace(found)
 
     async def messages(self, owner: str, session_id: str) -> Sequence[Message]:
         """See `History`."""
@@ -127,9 +141,10 @@ class SqlHistory:
             info = read_session(connection, owner, session_id)
             return Conversation(info, read_messages(connection, session_id))
 
-        info, messages = await self._read(session_id, read)
+        info, messages = await self._read(session_id, ("conversation", owner), read)
         # Nothing is awaited from the last look for changes to here, nor from here to the caller.
-        return Conversation(info, self._unwritten.complete(messages))
+        own = [msgspec.structs.replace(message) for message in messages]
+        return Conversation(msgspec.structs.replace(info), self._unwritten.complete(own))
 
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
@@ -139,10 +154,14 @@ class SqlHistory:
             with suppress(HistoryUnavailable):  # then the list is as new as the disk is
                 await self._writer.now(Mark())
         holds = self._database.holds
-        found = await self._database.read(
-            lambda connection: read_sessions(connection, holds, owner, query, after, limit + 1)
-        )
-        page = found[:limit]
+
+        def read(connection: Connection) -> list[SessionInfo]:
+            return read_sessions(connection, holds, owner, query, after, limit + 1)
+
+        # A search may take long: nobody else's read is to wait for it.
+        searching = self._database.read(read) if query else None
+        found = await (searching or self._reads.read(("sessions", owner, after, limit), read))
+        page = [msgspec.structs.replace(info) for info in found[:limit]]
         return Page(page, place_of(page[-1]) if len(found) > limit else None)
 
     # ---- writing ---------------------------------------------------------------------------------------------
