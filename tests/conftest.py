@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.web import assets, rendering, translations
 from tests.support.blocking import watched
 from tests.support.client import Client
 from tests.support.server import LiveServer, serve
@@ -31,6 +32,13 @@ def client(server: LiveServer) -> Client:
     return server.client
 
 
+@pytest.fixture(scope="session")
+def started() -> None:
+    """Done once in a process, before it serves anybody: compiling the templates, reading the languages."""
+    rendering.environment()
+    translations.load(assets.folder("translations"))
+
+
 # Where the whole server runs in the test's own loop.
 UNBLOCKED = {"web", "functional", "faults"}
 
@@ -41,6 +49,7 @@ def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.path.parent.name not in UNBLOCKED:
         yield
         return
+    request.getfixturevalue("started")
     with watched() as blocks:
         yield
     assert not blocks.found, "the event loop was blocked: " + "; ".join(blocks.found)

@@ -17,11 +17,11 @@ from app.web import assets, translations
 def set_up(app: web.Application) -> None:
     """Give the application its templates and its languages."""
     app[translations.LANGUAGES] = translations.load(assets.folder("translations"))
-    app[aiohttp_jinja2.APP_KEY] = _environment()
+    app[aiohttp_jinja2.APP_KEY] = environment()
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     """Return the templates, all of them compiled: at the first request that would keep everybody waiting."""
     environment: Any = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets.folder("templates")),
