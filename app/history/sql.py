@@ -106,7 +106,9 @@ class SqlHistory:
 
     async def newest(self, owner: str, session_id: str) -> str | None:
         """See `History`."""
-        found = await self._read(session_id, lambda connection: read_newest(connection, owner, session_id))
+        found = await self._read(
+            session_id, ("newest", owner), lambda connection: read_newest(connection, owner, session_id)
+        )
         if found is None or not self._unwritten.is_off(found.stream_id):
             return found and found.message_id
         # It is on disk, but nobody may follow it any more.
