@@ -35,8 +35,10 @@ LAYERS = {
     "backends.llama_child": layer("streams", "xllamacpp"),
     "history": layer("streams", "sqlalchemy alembic asyncpg"),
     "telemetry": layer("streams", "structlog prometheus_client"),
+    "markdown": layer("", "markdown_it pygments nh3 latex2mathml"),
     "web": layer(
-        "streams", "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits"
+        "streams markdown",
+        "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits",
     ),
     "settings": layer("", "platformdirs"),
 }
@@ -112,6 +114,8 @@ def test_a_file_imports_only_what_lies_under_it(path: Path) -> None:
         ("backends.llama_child", "xllamacpp.Server", True),
         ("web", "app.settings.Settings", False),
         ("web", "app.backends.ollama", False),
+        ("web", "app.markdown.document.document", True),
+        ("markdown", "app.streams.events", False),
         ("settings", "app.streams.errors", False),
     ],
 )

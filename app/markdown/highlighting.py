@@ -1,0 +1,69 @@
+"""Code as HTML: Pygments' classes, no styles, in boxes of some lines, so that a long listing is laid out in parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.token import STANDARD_TYPES
+
+from app.markdown.bounds import COLOURED_LENGTH, Deadline
+from app.markdown.plain import escape
+
+BOX_LINES = 32
+
+# The languages of answers. The others that Pygments knows are grammars that nobody here has looked at.
+_NAMES = """
+    asm bash bat batch bibtex c c# c++ cfg clj clojure cmake cpp cs csharp css dart diff docker dockerfile elixir elm
+    erlang ex f# fish fortran fsharp go golang graphql groovy haskell hcl hs html http ini java javascript js json
+    jsx julia kotlin latex lisp lua make makefile markdown matlab md nasm nginx nim nix objc objective-c objectivec
+    ocaml perl php pl powershell proto protobuf ps1 py python r racket rb rs rst ruby rust sass scala scheme scss sh
+    shell solidity sql swift terraform tex tf toml ts tsx typescript verilog vhdl vim vue xml yaml yml zig zsh
+"""
+LANGUAGES = frozenset(_NAMES.split())
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+def code(text: str, language: str, deadline: Deadline) -> str:
+    """Return the inner HTML of `<code>`. Raises `TooMuchError` after the deadline."""
+    known = language.lower() in LANGUAGES and len(text) <= COLOURED_LENGTH
+    lexer = _lexer(language.lower()) if known else None
+    lines = list(_coloured(text, lexer, deadline) if lexer else map(escape, _LINE.findall(text)))
+    boxes = (lines[first : first + BOX_LINES] for first in range(0, len(lines), BOX_LINES))
+    return "".join(f'<span class="lines">{"".join(box)}</span>' for box in boxes)
+
+
+@cache
+def _lexer(language: str) -> Lexer:
+    return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+
+
+def _coloured(text: str, lexer: Lexer, deadline: Deadline) -> Iterator[str]:
+    """Yield line after line, each with its end. No span reaches from one line into the next."""
+    line: list[str] = []
+    for kind, value in lexer.get_tokens(text):
+        deadline.check()
+        for part in _LINE.findall(value):
+            line.append(_span(kind, part))
+            if part.endswith("\n"):
+                yield "".join(line)
+                line.clear()
+    if line:
+        yield "".join(line)
+
+
+def _span(kind: Any, text: str) -> str:
+    name = _class(kind)
+    return f'<span class="{name}">{escape(text)}</span>' if name and not text.isspace() else escape(text)
+
+
+@cache
+def _class(kind: Any) -> str:
+    """Return the short class of a token type, or of the nearest one above it that has one."""
+    while kind not in STANDARD_TYPES:
+        kind = kind.parent
+    return str(STANDARD_TYPES[kind])

@@ -1,0 +1,53 @@
+"""Looks at single lines of an answer: which one may end a block? Guesses, cheap enough for every line."""
+
+from __future__ import annotations
+
+import re
+
+_FENCE = re.compile(r"[\s>]*(?:[-*+]\s+|[0-9]+[.)]\s+)?(`{3,}|~{3,})")
+_ITEM = re.compile(
+    r"\s*(?:[-*+]|[0-9]{1,9}[.)])(?:\s|$)|    |\t"
+)  # of a list; indented code goes on in the same way
+_INTERRUPTS = re.compile(r"#{1,6}\s|[-*_=]{3,}\s*$|>")
+_FORMULA = re.compile(r"\s*(?:\$\$|\\\[)")
+
+
+class Guesses:
+    """Is shown every line that is open. A wrong guess costs time or delay, and never changes a block."""
+
+    def __init__(self) -> None:
+        self._blank = True  # whether the last line was
+        self._fence = ""  # the mark of a listing that seems to be open
+        self._formula = (
+            False  # whether one has begun since the last blank line: nothing is sure up to the next
+        )
+
+    def may_end(self, line: str, first: str) -> bool:
+        """Guess whether `line` ends a block. `first` is the first line that is open and not blank, if any."""
+        was_blank, self._blank = self._blank, not line.strip()
+        fence = _FENCE.match(line)
+        if self._fence:
+            closes = fence is not None and fence[1].startswith(self._fence)
+            self._fence = "" if closes else self._fence
+            return closes
+        if fence:
+            self._fence = fence[1]
+            return bool(first)
+        in_list = _ITEM.match(first) is not None
+        if self._blank:
+            self._formula = False
+            return not was_blank and not in_list
+        self._formula = self._formula or _FORMULA.match(line) is not None
+        if self._formula:
+            return False
+        if line[0] in " \t":
+            return False
+        if _ITEM.match(line):
+            return bool(first) and not in_list
+        return (was_blank and bool(first)) or _INTERRUPTS.match(line) is not None
+
+
+def is_mark(line: str, fence: str) -> bool:
+    """Tell whether `line` is the end mark of a listing that began with `fence`."""
+    text = line.strip()
+    return text.startswith(fence) and not text.strip(fence[0])

@@ -1,0 +1,90 @@
+r"""Where formulas are: `$$…$$` and `\[…\]` as blocks or in a line, `\(…\)` in a line. A single `$` is a dollar.
+
+A formula holds no blank line, as in LaTeX. So one that is never closed harms no more than its paragraph.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from app.markdown.bounds import MATHS_LENGTH, TERMINATED
+
+_BLOCKS = {"$$": "$$", r"\[": r"\]"}
+_INLINE = {**_BLOCKS, r"\(": r"\)"}
+# A line that may begin a formula, whatever it is nested in.
+_OPENING = re.compile(r"[\s>*+\-0-9.)]*(\$\$|\\\[)")
+
+
+def add_maths(parser: MarkdownIt) -> None:
+    """Teach a parser to find formulas. They become tokens of the type `maths`, in a line or as a block."""
+    parser.block.ruler.before("table", "maths", _maths_block, {"alt": TERMINATED})
+    parser.inline.ruler.before("newline", "maths", _maths_inline)
+
+
+def undecided(lines: list[str]) -> int | None:
+    """Return the first line of which only later lines will tell whether a formula begins there."""
+    waiting: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        if not line.strip():
+            waiting.clear()
+            continue
+        for opening, closing in _BLOCKS.items():
+            if opening in line or closing in line:
+                waiting.pop(opening, None)
+        found = _OPENING.match(line)
+        if found and _BLOCKS[found[1]] not in line[found.end() :]:
+            waiting[found[1]] = number
+    return min(waiting.values(), default=None)
+
+
+def _maths_block(state: Any, start: int, end: int, silent: bool) -> bool:
+    if state.is_code_block(start):
+        return False
+    first = state.bMarks[start] + state.tShift[start]
+    opening = state.src[first : first + 2]
+    closing = _BLOCKS.get(opening)
+    last = None if closing is None else _last_line(state, start, end, opening, closing)
+    if last is None:
+        return False
+    if not silent:
+        source = state.getLines(start, last + 1, state.blkIndent, False).strip()
+        token = state.push("maths", "math", 0)
+        token.content, token.markup = source[2:-2], opening
+        token.map = [start, last + 1]
+        state.line = last + 1
+    return True
+
+
+def _last_line(state: Any, start: int, end: int, opening: str, closing: str) -> int | None:
+    """Return the line that ends with the closing mark; `None` if something else comes first."""
+    for line in range(start, end):
+        begin = state.bMarks[line] + state.tShift[line]
+        text = state.src[begin + 2 if line == start else begin : state.eMarks[line]]
+        if line > start and (state.isEmpty(line) or state.sCount[line] < state.blkIndent):
+            return None
+        found = text.find(closing)
+        if found >= 0:
+            is_end = not text[found + 2 :].strip() and (line > start or text[:found].strip())
+            return line if is_end else None
+        if opening in text:
+            return None
+    return None
+
+
+def _maths_inline(state: Any, silent: bool) -> bool:
+    opening = state.src[state.pos : state.pos + 2]
+    closing = _INLINE.get(opening)
+    if closing is None:
+        return False
+    begin = state.pos + 2
+    end = state.src.find(closing, begin, min(begin + MATHS_LENGTH, state.posMax))
+    if end < 0 or not state.src[begin:end].strip():
+        return False
+    if not silent:
+        token = state.push("maths", "math", 0)
+        token.content, token.markup = state.src[begin:end], opening
+    state.pos = end + 2
+    return True

@@ -1,0 +1,49 @@
+"""The last word on HTML: an explicit list of what may stand on the page, whatever the grammar made of a text."""
+
+from __future__ import annotations
+
+import nh3
+
+SCHEMES = frozenset({"http", "https", "mailto"})
+REL = "noopener noreferrer nofollow"
+
+_TEXT = """
+    a bdi blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong table tbody td th thead tr ul
+"""
+_MATHS = """
+    math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub
+    msubsup msup mtable mtd mtext mtr munder munderover none
+"""
+# Of form alone: nothing here names, loads, links or runs anything.
+_MATHS_ATTRIBUTES = """
+    accent accentunder columnalign columnlines columnspacing depth displaystyle fence form height largeop linethickness
+    lspace mathvariant maxsize minsize movablelimits notation rowlines rowspacing rspace scriptlevel separator
+    stretchy symmetric voffset width
+"""
+# No `id` and no `name`, which would shadow what scripts look for, and no `style`.
+_ATTRIBUTES: dict[str, set[str]] = {
+    "a": {"href", "title", "target"},
+    "bdi": {"class"},
+    "code": {"class"},
+    "ol": {"start"},
+    "pre": {"class", "dir"},
+    "span": {"class"},
+    "td": {"class"},
+    "th": {"class"},
+    **{tag: set(_MATHS_ATTRIBUTES.split()) for tag in _MATHS.split()},
+    "math": {"display"},
+}
+
+_cleaner = nh3.Cleaner(
+    tags={*_TEXT.split(), *_MATHS.split()},
+    attributes=_ATTRIBUTES,
+    clean_content_tags={"script", "style"},
+    url_schemes=SCHEMES,
+    url_relative="deny",
+    link_rel=REL,
+)
+
+
+def sanitize(html: str) -> str:
+    """Return `html` without anything that is not listed here."""
+    return _cleaner.clean(html)

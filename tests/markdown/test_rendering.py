@@ -1,0 +1,121 @@
+"""What a block looks like."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.markdown.document import document, opened
+from app.markdown.highlighting import BOX_LINES
+from app.markdown.rendering import render
+from tests.markdown.shown import Shown
+
+
+def shown(text: str) -> Shown:
+    """Render a text that has ended, and look at it."""
+    found = Shown("".join(document(text).blocks))
+    assert found.wrong == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("*a* **b** ~~c~~ `d`", "<p><em>a</em> <strong>b</strong> <s>c</s> <code>d</code></p>\n"),
+        ("a <b>b</b> &amp; c", "<p>a &lt;b&gt;b&lt;/b&gt; &amp; c</p>\n"),
+        ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>\n'),
+        ("a  \nb", "<p>a<br>\nb</p>\n"),
+        ("$5 and $6", "<p>$5 and $6</p>\n"),
+    ],
+)
+def test_markdown_is_html(text: str, html: str) -> None:
+    """CommonMark with strikethrough; raw HTML is text."""
+    assert document(text).blocks == [html]
+
+
+def test_links_leave_the_page_alone() -> None:
+    """They open elsewhere, tell nobody where from, and lead to http, https and mail only."""
+    html = document("[a](https://example.org '\"t\"') [b](mailto:a@example.org) [c](/settings)").blocks[0]
+    assert html.count('target="_blank" rel="noopener noreferrer nofollow"') == 2
+    assert 'title="&quot;t&quot;"' in html
+    assert "[c](/settings)" in Shown(html).text
+
+
+def test_an_image_is_a_link() -> None:
+    """Nothing is fetched from another site unless the reader asks for it."""
+    found = shown("![a *b*](https://example.org/a.png) ![](https://example.org/b.png)")
+    assert found.links == ["https://example.org/a.png", "https://example.org/b.png"]
+    assert found.text == "a b https://example.org/b.png\n"
+
+
+def test_an_image_in_a_link_is_its_words() -> None:
+    """A link in a link would be two links."""
+    found = shown("[![badge](https://example.org/b.svg)](https://example.org/build)")
+    assert (found.links, found.text) == (["https://example.org/build"], "badge\n")
+
+
+def test_code_has_classes_and_no_styles() -> None:
+    """Pygments' short ones, under the language's; the text is untouched."""
+    code = 'def f(x):\n    """Doc\n    of two lines."""\n    return x < 1  # é\n'
+    found = shown(f"```python title=x\n{code}```")
+    assert found.text.rstrip("\n") == code.rstrip("\n")
+    assert {"language-python", "k", "nf", "sd", "c1"} <= set(found.classes)
+
+
+@pytest.mark.parametrize("language", ["", "nothing-known", "é", "<b>"])
+def test_code_of_an_unknown_language_is_plain(language: str) -> None:
+    """It has no colours, and all of its text."""
+    found = shown(f"```{language}\nif x < 1:\n```")
+    assert found.text == "if x < 1:\n\n"
+    assert "k" not in found.classes
+
+
+def test_long_code_has_no_colours() -> None:
+    """Over 20 KB they would take too long."""
+    found = shown("```python\n" + "x = 1\n" * 4_000 + "```")
+    assert set(found.classes) == {"language-python", "lines"}
+
+
+@pytest.mark.parametrize("language", ["python", "nothing-known"])
+@pytest.mark.parametrize("lines", [1, BOX_LINES, BOX_LINES + 1, 3 * BOX_LINES])
+def test_code_stands_in_boxes(language: str, lines: int) -> None:
+    """Of 32 lines each, also where one token reaches over many lines."""
+    code = '"""\n' + "text\n" * (lines - 1)
+    html = document(f"```{language}\n{code}```").blocks[0]
+    boxes = html.split('<span class="lines">')[1:]
+    assert [Shown(f"<span>{box.partition('</code>')[0]}").text.count("\n") for box in boxes] == [
+        min(BOX_LINES, lines - first) for first in range(0, lines, BOX_LINES)
+    ]
+
+
+def test_alignment_is_a_class() -> None:
+    """The page allows no styles."""
+    found = shown("| a | b | c |\n|:-:|--:|---|\n| 1 | 2 | 3 |")
+    assert found.classes == ["align-center", "align-right"] * 2
+
+
+def test_definitions_come_from_outside_and_from_within() -> None:
+    """Those from outside count first."""
+    known = {"A": {"href": "https://first.example", "title": ""}}
+    html = render("[a] [b]\n\n[a]: https://second.example\n[b]: https://b.example\n", known)
+    assert Shown(html).links == ["https://first.example", "https://b.example"]
+    assert set(known) == {"A"}
+
+
+def test_an_open_answer_has_blocks_and_a_tail() -> None:
+    """The tail is source text, and begins where the blocks end."""
+    text = "# 🌊\n\nopen *te"
+    rendered = opened(text)
+    assert rendered.blocks == ["<h1>🌊</h1>\n"]
+    assert (rendered.end, rendered.tail) == (5, "\nopen *te")
+    assert opened("").blocks == document("").blocks == []
+
+
+def test_what_follows_the_last_block_is_a_block_of_its_own() -> None:
+    """So the blocks cover the whole text, and none that was sent has to grow."""
+    assert document("one\n\n\n").blocks == ["<p>one</p>\n", ""]
+    assert document("one\n\n\n").end == 6
+
+
+def test_what_utf8_cannot_hold_is_replaced() -> None:
+    """NUL and halves of surrogate pairs."""
+    assert document("a\0\ud83db").blocks == ["<p>a\ufffd\ufffdb</p>\n"]
