@@ -48,6 +48,7 @@ Bytes = Annotated[int, _kind("a whole number of bytes, at least 1024", unit="byt
 Tokens = Annotated[int, _kind("a whole number of tokens, at least 256", unit="tokens", ge=256, le=2**30)]
 Count = Annotated[int, _kind("a whole number, at least 1", ge=1, le=1_000_000)]
 Format = Literal["logfmt", "json", "console"]
+Continuing = Literal["ask", "auto", "off"]
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -84,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     first_token_timeout: Annotated[Seconds, "how long a model may be silent before its first token"] = 300.0
     token_timeout: Annotated[Seconds, "how long a model may be silent between two tokens"] = 60.0
     drain_timeout: Annotated[Seconds, "how long running streams may go on at shutdown"] = 20.0
+    continue_: Annotated[
+        Continuing,
+        "answers that broke off: `ask` offers to go on, `auto` goes on after a restart too, or `off`",
+    ] = "ask"
     heartbeat: Annotated[Seconds, "silence after which a viewer is sent a heartbeat"] = 15.0
 
     max_prompt_bytes: Annotated[Bytes, "a longer prompt is answered `413`"] = 262_144
@@ -121,7 +126,7 @@ class Row(NamedTuple):
     @property
     def env(self) -> str:
         """The name in the environment."""
-        return PREFIX + self.field.upper()
+        return PREFIX + self.field.rstrip("_").upper()  # a word that Python keeps to itself ends in `_` there
 
     def parse(self, raw: str) -> Any:
         """Return the value that `raw` means. Raises `msgspec.ValidationError` if it means none."""

@@ -140,7 +140,7 @@ async def running(
             registry=registry,
             catalog=catalog,
             gate=Access(settings.access_token, cookie_secret),
-            limits=Limits(max_prompt_bytes=settings.max_prompt_bytes),
+            limits=Limits(max_prompt_bytes=settings.max_prompt_bytes, continuing=settings.continue_ != "off"),
             heartbeat=settings.heartbeat,
             allowed_hosts=(settings.host, *settings.allowed_hosts),
             metrics=lambda: metrics.render(figures),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from app.streams.ports import ChatMessage, Delta, Kind, Request, Usage
+from app.streams.ports import Delta, Kind, Usage
 
 
 class Decoder(Protocol):
@@ -50,10 +50,3 @@ class Gathering:
         if deltas:
             self._deltas = []
         return deltas
-
-
-def messages_of(request: Request) -> list[ChatMessage]:
-    """Return the messages to send, with the answer's own system prompt in front."""
-    if request.options.system is None:
-        return list(request.messages)
-    return [ChatMessage("system", request.options.system), *request.messages]

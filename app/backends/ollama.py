@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from yarl import URL
 
-from app.backends.decoding import Gathering, messages_of
+from app.backends.decoding import Gathering
 from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration
 from app.backends.lines import LineSplitter
@@ -221,7 +222,7 @@ class _Settings(msgspec.Struct, omit_defaults=True):
 
 class _Body(msgspec.Struct):
     model: str
-    messages: list[ChatMessage]
+    messages: Sequence[ChatMessage]
     options: _Settings
     stream: bool = True
     truncate: bool = False  # refuse a prompt that is too long rather than quietly drop its beginning
@@ -237,7 +238,7 @@ def _body(model: str, request: Request, context: int | None) -> bytes:
         seed=options.seed,
         stop=options.stop,
     )
-    return msgspec.json.encode(_Body(model, messages_of(request), settings))
+    return msgspec.json.encode(_Body(model, request.messages, settings))
 
 
 def _key(name: str, digest: str) -> str:

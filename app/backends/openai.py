@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from yarl import URL
 
-from app.backends.decoding import Gathering, messages_of
+from app.backends.decoding import Gathering
 from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration
 from app.backends.lines import EventSplitter
@@ -163,7 +164,7 @@ class _StreamOptions(msgspec.Struct):
 
 class _Body(msgspec.Struct, omit_defaults=True):
     model: str
-    messages: list[ChatMessage]
+    messages: Sequence[ChatMessage]
     stream: bool
     stream_options: _StreamOptions
     temperature: float | None = None
@@ -180,7 +181,7 @@ def chat_body(request: Request, *, progress: bool = False) -> bytes:
     return msgspec.json.encode(
         _Body(
             request.model,
-            messages_of(request),
+            request.messages,
             stream=True,
             stream_options=_StreamOptions(),
             temperature=options.temperature,

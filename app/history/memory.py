@@ -10,7 +10,16 @@ from app.history.listing import place_of, title_of, utc_now
 from app.streams.branches import without
 from app.streams.errors import AnswerMoved, SessionNotFound, StreamNotFound
 from app.streams.ports import Options
-from app.streams.records import Conversation, Exchange, KnownKey, Message, Page, SessionInfo, StreamState
+from app.streams.records import (
+    Conversation,
+    Exchange,
+    KnownKey,
+    Message,
+    Page,
+    SessionInfo,
+    Standing,
+    StreamState,
+)
 
 
 class _Session:
@@ -62,12 +71,13 @@ class MemoryHistory:
             return None
         return self._owned(owner, session_id).keys.get(key)
 
-    async def newest(self, owner: str, session_id: str) -> str | None:
+    async def standing(self, owner: str, session_id: str) -> Standing:
         """See `History`."""
         if not await self.check(owner, session_id):
-            return None
-        messages = self._owned(owner, session_id).messages
-        return messages[-1].message_id if messages else None
+            return Standing()
+        session = self._owned(owner, session_id)
+        newest = session.messages[-1].message_id if session.messages else None
+        return Standing(newest, session.info.options)
 
     async def admit(self, exchange: Exchange) -> None:
         """See `History`."""

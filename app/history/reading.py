@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, tuple_
@@ -12,16 +12,8 @@ from app.history.tables import Name, images, keys, messages, sessions, storable,
 from app.streams.errors import SessionNotFound, StreamNotFound
 from app.streams.events import Problem
 from app.streams.ports import Options, Usage
-from app.streams.records import Image, KnownKey, Message, SessionInfo, StreamState
+from app.streams.records import Image, KnownKey, Message, SessionInfo, Standing, StreamState
 from app.streams.states import Outcome, Status
-
-
-class Newest(NamedTuple):
-    """The newest message of a session, and the stream that it came with."""
-
-    message_id: str
-    stream_id: str | None
-
 
 Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # whether a column holds a text, in any case
 
@@ -68,6 +60,7 @@ _IMAGES = (
     .where(images.c.session_id == _SESSION_ID)
     .order_by(images.c.message_id, images.c.number)
 )
+_STANDING = select(sessions.c.owner, sessions.c.options).where(sessions.c.session_id == _SESSION_ID)
 _NEWEST = (
     select(messages.c.message_id, messages.c.stream_id)
     .where(messages.c.session_id == _SESSION_ID)
@@ -118,12 +111,20 @@ def read_messages(connection: Connection, session_id: str) -> list[Message]:
     return found
 
 
-def read_newest(connection: Connection, owner: str, session_id: str) -> Newest | None:
-    """Return the newest message of a session. Raises `SessionNotFound` if the session is somebody else's."""
-    if read_owner(connection, session_id) not in (None, owner):
+def read_standing(connection: Connection, owner: str, session_id: str) -> tuple[Standing, str | None]:
+    """Return what a new prompt starts from, and the stream that the newest message came with.
+
+    Raises `SessionNotFound` if the session is somebody else's.
+    """
+    of = {"session_id": session_id}
+    session = connection.execute(_STANDING, of).one_or_none()
+    if session is None:
+        return Standing(), None
+    if session.owner != owner:
         raise SessionNotFound(f"There is no session {session_id}.")
-    row = connection.execute(_NEWEST, {"session_id": session_id}).one_or_none()
-    return Newest(*row) if row else None
+    newest = connection.execute(_NEWEST, of).one_or_none()
+    message_id, stream_id = newest or (None, None)
+    return Standing(message_id, _options(session.options)), stream_id
 
 
 def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamState:
@@ -159,8 +160,12 @@ def _info(row: Row[*tuple[Any, ...]]) -> SessionInfo:
         title=row.title,
         created_at=row.created_at,
         updated_at=row.updated_at,
-        options=msgspec.json.decode(row.options, type=Options) if row.options else Options(),
+        options=_options(row.options),
     )
+
+
+def _options(kept: str | None) -> Options:
+    return msgspec.json.decode(kept, type=Options) if kept else Options()
 
 
 def _message(row: Row[*tuple[Any, ...]]) -> Message:

@@ -21,10 +21,10 @@ from app.history.listing import place_of, utc_now
 from app.history.reading import (
     read_key,
     read_messages,
-    read_newest,
     read_owner,
     read_session,
     read_sessions,
+    read_standing,
     read_stream,
 )
 from app.history.unwritten import Unwritten
@@ -38,6 +38,7 @@ from app.streams.records import (
     Message,
     Page,
     SessionInfo,
+    Standing,
     StreamState,
 )
 
@@ -104,16 +105,16 @@ class SqlHistory:
         answer = self._unwritten.find(known.stream_id) if known else None
         return None if answer is not None and answer.hidden else known
 
-    async def newest(self, owner: str, session_id: str) -> str | None:
+    async def standing(self, owner: str, session_id: str) -> Standing:
         """See `History`."""
-        found = await self._read(
-            session_id, ("newest", owner), lambda connection: read_newest(connection, owner, session_id)
+        standing, stream_id = await self._read(
+            session_id, ("standing", owner), lambda connection: read_standing(connection, owner, session_id)
         )
-        if found is None or not self._unwritten.is_off(found.stream_id):
-            return found and found.message_id
-        # It is on disk, but nobody may follow it any more.
-        messages = await self.messages(owner, session_id)
-        return messages[-1].message_id if messages else None
+        if not self._unwritten.is_off(stream_id):
+            return standing
+        # The newest message on disk is one that nobody may follow any more.
+        info, messages = await self.conversation(owner, session_id)
+        return Standing(messages[-1].message_id if messages else None, info.options)
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""

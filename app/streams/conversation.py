@@ -32,16 +32,19 @@ def as_read_by_model(message: Message) -> ChatMessage:
 
 
 def assemble(
-    earlier: Sequence[Message], prompt: Message, options: Options, context: int
+    earlier: Sequence[Message], prompt: Message, options: Options, context: int, *, begun: str = ""
 ) -> list[ChatMessage]:
     """Return the messages for the model: the system prompt, as many of the latest exchanges as fit, the prompt.
 
-    `context` is in tokens. The prompt always goes, whatever its length: whether it fits is the model's to say.
+    `begun` is what the answer has already; it goes last, as a message of the model's own. `context` is in tokens. The
+    prompt always goes, whatever its length: whether it fits is the model's to say.
     """
     system = [ChatMessage("system", options.system)] if options.system else []
-    asked = ChatMessage("user", prompt.content)
+    asked = [ChatMessage("user", prompt.content)]
+    if begun:
+        asked.append(ChatMessage("assistant", begun))
     room = context - min(options.max_tokens or context // ANSWER_SHARE, context // 2)
-    room -= sum(map(estimate, [*system, asked]))
+    room -= sum(map(estimate, [*system, *asked]))
 
     kept: list[ChatMessage] = []
     for message in reversed(earlier):
@@ -53,7 +56,7 @@ def assemble(
     kept.reverse()
     while kept and kept[0].role == "assistant":  # an answer without its question; many templates refuse that
         del kept[0]
-    return [*system, *kept, asked]
+    return [*system, *kept, *asked]
 
 
 def estimate(message: ChatMessage) -> int:

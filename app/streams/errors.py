@@ -74,6 +74,18 @@ class MessageNotFound(Refused):
     code = "message_not_found"
 
 
+class NotAnAnswer(Refused):
+    """A message is not what it has to be for this: an answer."""
+
+    code = "not_an_answer"
+
+
+class CannotContinue(Refused):
+    """The answer is not one to go on with, or its model's server cannot."""
+
+    code = "cannot_continue"
+
+
 class AnswerMoved(Refused):
     """The answer to be continued is not as it was: another stream goes on with it."""
 

@@ -27,11 +27,20 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None  # of the answer
     seed: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
     stop: list[str] | None = None
-    system: str | None = None  # a system prompt for this answer
+    system: str | None = None  # what the model reads before everything else; empty: nothing
+
+    def over(self, others: Options) -> Options:
+        """Return these, and where they say nothing, the others."""
+        said = {name: getattr(self, name) for name in self.__struct_fields__}
+        return msgspec.structs.replace(others, **{k: v for k, v in said.items() if v is not None})
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a backend is asked to generate. `model` is the backend's own name for it, without the prefix."""
+    """What a backend is asked to generate. `model` is the backend's own name for it, without the prefix.
+
+    The system prompt is one of the messages; that of the options is not for the backend. A last message of the
+    assistant is the beginning of the answer: only what comes after it is generated.
+    """
 
     model: str
     messages: Sequence[ChatMessage]
@@ -39,11 +48,13 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model that a backend can run. `context` is in tokens, `None` where the model server does not say."""
+    """A model that a backend can run. `None` where the model server does not say."""
 
     name: str
     backend: str
-    context: int | None = None
+    context: int | None = None  # tokens
+    continues: bool = False  # whether it can go on with an answer that broke off
+    vision: bool | None = None  # whether it sees images
 
     @property
     def model_id(self) -> str:

@@ -91,6 +91,13 @@ class Exchange(msgspec.Struct, kw_only=True, frozen=True):
     request_hash: str = ""  # of the request that the key stands for
 
 
+class Standing(NamedTuple):
+    """What a new prompt in a session starts from."""
+
+    newest: str | None = None  # the newest message, `None` if there is none
+    options: Options = Options()
+
+
 class KnownKey(NamedTuple):
     """What an idempotency key stands for."""
 
@@ -123,8 +130,8 @@ class History(Protocol):
         """Return what an idempotency key of that session stands for."""
         ...
 
-    async def newest(self, owner: str, session_id: str) -> str | None:
-        """Return the newest message of a session, `None` if there is no such session or nothing in it."""
+    async def standing(self, owner: str, session_id: str) -> Standing:
+        """Return what a new prompt in a session starts from; the session need not exist yet."""
         ...
 
     async def admit(self, exchange: Exchange) -> None:

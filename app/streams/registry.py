@@ -11,34 +11,20 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import msgspec
-
+from app.streams.asking import Ask
+from app.streams.asking import exchange as exchange_of
 from app.streams.bounds import Bounds
 from app.streams.errors import Draining, KeyReused, Refused, SessionBusy, TooManyStreams
 from app.streams.frames import Cursor
 from app.streams.log import MemoryLog
-from app.streams.ports import Backend, CancelFlags, Logger, Model, Options
-from app.streams.records import Exchange, History, Message, StreamState
-from app.streams.session import IfActive, Session
+from app.streams.ports import CancelFlags, Logger, Options
+from app.streams.records import Exchange, History, Standing, StreamState
+from app.streams.session import Session
 from app.streams.states import Reason, Status
 from app.streams.stream import Stream
 from app.streams.tally import Statistics, Tally
 
 SWEEP_SECONDS = 30.0  # between two looks for what has expired
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt to be answered, with everything resolved."""
-
-    owner: str
-    session_id: str
-    prompt: str
-    model: Model
-    backend: Backend
-    options: Options = Options()
-    if_active: IfActive = "supersede"
-    key: str | None = None
-    request_hash: str = ""
 
 
 class Registered(NamedTuple):
@@ -134,8 +120,9 @@ class Registry:
     async def register(self, ask: Ask) -> Registered:
         """Register a stream for a prompt; the stream runs whatever becomes of the caller.
 
-        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, or what the
-        history raises when it cannot keep the prompt; then nothing was registered.
+        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, what
+        `asking.exchange` raises, or what the history raises when it cannot keep the prompt.
+        Nothing was registered then.
         """
         place = None if ask.key is None else (ask.owner, ask.session_id, ask.key)
         earlier = None if place is None else self._by_key.get(place)
@@ -170,15 +157,15 @@ class Registry:
             return await self._admit(ask)
 
     async def _admit(self, ask: Ask) -> Registered:
-        newest = await self.history.newest(ask.owner, ask.session_id)
+        standing = await self.history.standing(ask.owner, ask.session_id)
         if ask.key is not None and (known := await self._known(ask, ask.key)) is not None:
             return known
         self._admit_or_refuse(ask)
-        exchange = self._exchange(ask, newest)
+        exchange = await self._exchange(ask, standing)
         # Before admitting, so that a delete of the session meanwhile is noticed: a deleted one takes no claim.
         session = self.session(ask.session_id)
         await self.history.admit(exchange)
-        stream = self._stream(ask, exchange)
+        stream = self._stream(ask, exchange, ask.options.over(standing.options))
         try:
             # A second look, for admitting may have taken a while; from it to the claim nothing is awaited.
             self._admit_or_refuse(ask)
@@ -216,50 +203,13 @@ class Registry:
                 f"{self.bounds.max_streams} answers are being written already. Try again in a moment."
             )
 
-    def _exchange(self, ask: Ask, newest: str | None) -> Exchange:
-        created_at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
-        stream_id = self._new_id()
-        model = ask.model.model_id
-        prompt_id, answer_id = self._new_id(), self._new_id()
-        return Exchange(
-            owner=ask.owner,
-            session_id=ask.session_id,
-            created_at=created_at,
-            prompt=Message(
-                message_id=prompt_id,
-                parent_id=newest,
-                role="user",
-                content=ask.prompt,
-                stream_id=stream_id,
-                created_at=created_at,
-            ),
-            answer=Message(
-                message_id=answer_id,
-                parent_id=prompt_id,
-                role="assistant",
-                content="",
-                stream_id=stream_id,
-                model=model,
-                created_at=created_at,
-            ),
-            stream=StreamState(
-                stream_id=stream_id,
-                session_id=ask.session_id,
-                status=Status.QUEUED,
-                outcome=None,
-                finish_reason=None,
-                model=model,
-                message_id=answer_id,
-                tokens=0,
-                duration_ms=0,
-                ttft_ms=None,
-                upstream_closed=True,
-            ),
-            key=ask.key,
-            request_hash=ask.request_hash,
-        )
+    async def _exchange(self, ask: Ask, standing: Standing) -> Exchange:
+        looks_back = ask.looks_back and standing.newest is not None
+        messages = await self.history.messages(ask.owner, ask.session_id) if looks_back else ()
+        now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
+        return exchange_of(ask, standing, messages, new_id=self._new_id, now=now)
 
-    def _stream(self, ask: Ask, exchange: Exchange) -> Stream:
+    def _stream(self, ask: Ask, exchange: Exchange, options: Options) -> Stream:
         return Stream(
             stream_id=exchange.stream.stream_id,
             session_id=ask.session_id,
@@ -268,7 +218,8 @@ class Registry:
             answer=exchange.answer,
             model=ask.model,
             backend=ask.backend,
-            options=ask.options,
+            options=options,
+            continues=exchange.stream.continues is not None,
             bounds=self.bounds,
             flags=self._flags,
             logger=self._logger,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 from app.streams.bounds import Bounds
 from app.streams.branches import path
@@ -22,14 +21,12 @@ from app.streams.log import MemoryLog
 from app.streams.ports import CancelFlags, Logger, Request
 from app.streams.producer import produce
 from app.streams.records import History
-from app.streams.states import Outcome, Reason, Status
+from app.streams.states import IfActive, Outcome, Reason, Status
 from app.streams.stream import INTERNAL, Stream
 from app.streams.tally import Tally
 
 # Superseded streams leave the line within the bound; only a flood of prompts behind a hanging one gets this far.
 LINE_LIMIT = 256
-
-IfActive = Literal["supersede", "reject", "enqueue", "rollback"]
 
 
 class Session:
@@ -245,7 +242,7 @@ class Session:
         *before, prompt = path(messages, stream.prompt.message_id)
         earlier = [message for message in before if message.outcome or message.role != "assistant"]
         context = stream.model.context or self._bounds.context_tokens
-        read = assemble(earlier, prompt, stream.options, context)
+        read = assemble(earlier, prompt, stream.options, context, begun=stream.base)
         return Request(model=stream.model.name, messages=read, options=stream.options)
 
     def _outlived(self, stream: Stream, producer: asyncio.Task[None]) -> None:
@@ -277,7 +274,11 @@ class Session:
     async def _remember(self, stream: Stream) -> None:
         try:
             if not self._deleted:
-                await self._history.finish(stream.state(), stream.content, stream.thoughts)
+                if stream.discarded and stream.continues:  # the answer stays, as it was before
+                    content, reasoning = stream.answer.content, stream.answer.reasoning
+                else:
+                    content, reasoning = stream.content, stream.thoughts
+                await self._history.finish(stream.state(), content, reasoning)
                 if stream.discarded:
                     await self._history.discard(stream.stream_id)
         except Exception as error:  # noqa: BLE001 - it is logged

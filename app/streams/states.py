@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from app.streams.errors import IllegalTransition
 
@@ -37,6 +38,9 @@ class Reason(StrEnum):
     SESSION_DELETED = "session_deleted"
     TIMEOUT = "timeout"
 
+
+# What a newer prompt does to the streams of its session that have not ended.
+IfActive = Literal["supersede", "reject", "enqueue", "rollback"]
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.THINKING, Status.ENDED}),

@@ -35,6 +35,9 @@ class Stream:
         "_loop",
         "answer",
         "backend",
+        "base",
+        "base_reasoning",
+        "continues",
         "created",
         "discarded",
         "duration",
@@ -78,6 +81,7 @@ class Stream:
         model: Model,
         backend: Backend,
         options: Options,
+        continues: bool = False,
         bounds: Bounds,
         flags: CancelFlags,
         logger: Logger,
@@ -90,6 +94,9 @@ class Stream:
         self.model = model
         self.backend = backend
         self.options = options
+        self.continues = continues  # whether it goes on with an answer that broke off
+        self.base = answer.content if continues else ""  # what that answer has already
+        self.base_reasoning = answer.reasoning if self.base else ""
         self._bounds = bounds
         self._flags = flags
         self._logger = logger
@@ -115,7 +122,9 @@ class Stream:
         self.texts: list[str] = []
         self.reasoning: list[str] = []
         self.tokens = 0
-        self.size = 0  # characters of the answer and the reasoning so far
+        self.size = len(self.base) + len(
+            self.base_reasoning
+        )  # characters of the answer and the reasoning so far
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.problem: Problem | None = None
@@ -209,13 +218,13 @@ class Stream:
 
     @property
     def content(self) -> str:
-        """The answer so far."""
-        return "".join(self.texts)
+        """The answer so far, with what it had before this stream."""
+        return self.base + "".join(self.texts)
 
     @property
     def thoughts(self) -> str:
-        """The model's reasoning so far."""
-        return "".join(self.reasoning)
+        """The model's reasoning so far, with what there was before this stream."""
+        return self.base_reasoning + "".join(self.reasoning)
 
     def state(self) -> StreamState:
         """Return the state as others may see it now."""
@@ -228,6 +237,7 @@ class Stream:
             finish_reason=self.finish_reason,
             model=self.model.model_id,
             message_id=self.answer.message_id,
+            continues=self.answer.stream_id if self.continues else None,
             tokens=self.tokens,
             duration_ms=_ms(duration),
             ttft_ms=None if self.ttft is None else _ms(self.ttft),
@@ -244,6 +254,7 @@ class Stream:
             model=self.model.model_id,
             prompt=Prompt(self.prompt.message_id, self.prompt.content),
             parent_id=self.prompt.parent_id,
+            continues=self.continues,
         )
 
     def end_event(self) -> End:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any, TypeVar
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import hdrs, web
 
 from app.streams.frames import Cursor
 from app.streams.ports import Options
-from app.streams.session import IfActive
-from app.web.keys import LIMITS
 from app.web.problems import ProblemError
 
 T = TypeVar("T")
@@ -25,19 +21,11 @@ URLENCODED = "application/x-www-form-urlencoded"
 FORMS = (URLENCODED, "multipart/form-data")
 
 
-class NewStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /api/sessions/{session_id}/streams`."""
+class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /api/sessions/{session_id}`: what is to be another."""
 
-    prompt: str
-    model: str | None = None
-    options: Options = Options()
-    if_active: IfActive = "supersede"
-
-
-class Renaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PATCH /api/sessions/{session_id}`."""
-
-    title: str
+    title: str | None = None
+    options: Options | None = None
 
 
 def path_id(request: web.Request, name: str) -> str:
@@ -100,50 +88,6 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         raise ProblemError(400, "invalid_utf8", "The body is not UTF-8. Send the text as UTF-8.") from error
     except msgspec.DecodeError as error:
         raise ProblemError(400, "invalid_json", f"The body is not JSON: {error}.") from error
-
-
-async def form_body(request: web.Request) -> NewStream:
-    """Return a form's prompt and model. Raises a 4xx if there is no text in it, or if it is not UTF-8."""
-    try:
-        if request.content_type == URLENCODED:
-            # aiohttp would replace what is not UTF-8: a prompt is taken as it was typed, or not at all.
-            unquote_to_bytes(await request.read()).decode()
-        form = await request.post()
-    except (ValueError, LookupError) as error:  # not UTF-8, broken multipart; an unknown charset
-        raise ProblemError(400, "invalid_form", "The form could not be read. Send it as UTF-8.") from error
-    prompt, model = form.get("prompt", ""), form.get("model", "")
-    if not isinstance(prompt, str) or not isinstance(model, str):
-        raise ProblemError(422, "invalid_request", "Send the prompt as text, not as a file.")
-    # Browsers send line ends as CR LF (WHATWG HTML, section 4.10.22); the prompt has the ones that were typed.
-    return NewStream(prompt=prompt.replace("\r\n", "\n"), model=model or None)
-
-
-async def draft(request: web.Request) -> str:
-    """Return the prompt of a form that was refused, whatever else is wrong with it; empty if it cannot be read."""
-    try:
-        return (await form_body(request)).prompt
-    except ProblemError:
-        return ""
-
-
-async def new_stream(request: web.Request) -> NewStream:
-    """Return the body of a POST of a prompt, JSON or form, with its prompt checked."""
-    is_form = request.content_type in FORMS
-    body = await (form_body(request) if is_form else json_body(request, NewStream))
-    if not body.prompt.strip():
-        raise ProblemError(422, "prompt_empty", "The prompt is empty. Write something to answer.")
-    limit = request.app[LIMITS].max_prompt_bytes
-    size = len(body.prompt.encode(errors="surrogatepass"))
-    if size > limit:
-        raise ProblemError(
-            413, "prompt_too_long", f"The prompt has {size} bytes; {limit} is the most. Shorten it."
-        )
-    return body
-
-
-def request_hash(body: NewStream) -> str:
-    """Return what tells a repeated request from another one under the same idempotency key."""
-    return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
 
 
 def accepts(request: web.Request, media_type: str) -> bool:

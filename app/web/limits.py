@@ -6,9 +6,10 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes and seconds."""
+    """Bytes, seconds, and what is allowed at all."""
 
     max_prompt_bytes: int = 262_144
+    continuing: bool = True  # whether answers that broke off may be gone on with
     max_stop_wait: float = 5.0
     default_stop_wait: float = 2.0
     retry_after: int = 2

@@ -10,7 +10,8 @@ import msgspec
 from app import __version__
 from app.streams.records import SessionInfo, StreamState
 from app.streams.states import Outcome, Status
-from app.web.bodies import ID_PATTERN, KEY_PATTERN, NewStream, Renaming
+from app.web.bodies import ID_PATTERN, KEY_PATTERN, Changes
+from app.web.new_stream import WHAT, NewStream
 from app.web.sessions import Snapshot
 
 
@@ -51,7 +52,7 @@ class SessionList(msgspec.Struct, kw_only=True):
 
 COMPONENTS = (
     NewStream,
-    Renaming,
+    Changes,
     Problem,
     Registered,
     Stopped,
@@ -71,7 +72,9 @@ def document() -> dict[str, Any]:
         COMPONENTS, ref_template="#/components/schemas/{name}"
     )
     del schemas
-    components["NewStream"]["properties"]["prompt"]["minLength"] = 1
+    components["NewStream"]["oneOf"] = [
+        {"required": [name], "properties": {name: {"type": "string"}}} for name in WHAT
+    ]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -130,11 +133,11 @@ def _paths() -> dict[str, Any]:
                 *(404, 422),
             ),
             "patch": _operation(
-                "Rename a session.",
+                "Give a session another title, or other options.",
                 [session],
                 {200: _json("SessionInfo")},
                 *(400, 403, 404, 413, 415, 422),
-                body="Renaming",
+                body="Changes",
             ),
             "delete": _operation(
                 "Delete a session.", [session], {204: {"description": "It is gone."}}, 403, 404, 409, 422

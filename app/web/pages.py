@@ -12,6 +12,7 @@ from app.streams.errors import TailraceError
 from app.streams.ports import Options
 from app.web import bodies
 from app.web.keys import CATALOG, OWNER, REGISTRY
+from app.web.new_stream import draft
 from app.web.problems import ProblemError, translate
 from app.web.rendering import render
 from app.web.sessions import PAGE_SIZE, take_snapshot
@@ -54,7 +55,7 @@ async def _refused(request: web.Request, session_id: str, problem: ProblemError)
         session: Any = await take_snapshot(registry, request[OWNER], session_id)
     else:
         session = _empty(session_id)
-    response = await _page(request, session, draft=await bodies.draft(request), error=problem.detail)
+    response = await _page(request, session, draft=await draft(request), error=problem.detail)
     response.set_status(problem.status)
     response.headers.update(problem.headers)
     return response

@@ -29,6 +29,8 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.MessageNotFound: 404,
     errors.AnswerMoved: 409,
     errors.KeyReused: 422,
+    errors.NotAnAnswer: 422,
+    errors.CannotContinue: 422,
     errors.UnknownModel: 422,
     errors.UpstreamError: 502,
 }

@@ -92,13 +92,27 @@ async def get_session(request: web.Request) -> web.StreamResponse:
 
 
 async def patch_session(request: web.Request) -> web.StreamResponse:
-    """PATCH /api/sessions/{session_id}: another title."""
+    """PATCH /api/sessions/{session_id}: another title, other options."""
     session_id = bodies.path_id(request, "session_id")
-    title = " ".join((await bodies.json_body(request, bodies.Renaming)).title.split())
+    changes = await bodies.json_body(request, bodies.Changes)
+    if changes == bodies.Changes():
+        raise ProblemError(422, "invalid_request", "Send a `title`, or `options`, or both.")
+    title = None if changes.title is None else checked_title(changes.title)
+    history, owner = request.app[REGISTRY].history, request[OWNER]
+    info: SessionInfo = await history.session(owner, session_id)
+    if title is not None:
+        info = await history.rename(owner, session_id, title)
+    if changes.options is not None:
+        info = await history.configure(owner, session_id, changes.options)
+    return bodies.respond_json(info)
+
+
+def checked_title(text: str) -> str:
+    """Return a title in one line. Raises a 422 if nothing is left of it, or too much."""
+    title = " ".join(text.split())
     if not 0 < len(title) <= TITLE_LENGTH:
         raise ProblemError(422, "invalid_title", f"A title has 1 to {TITLE_LENGTH} characters.")
-    info: SessionInfo = await request.app[REGISTRY].history.rename(request[OWNER], session_id, title)
-    return bodies.respond_json(info)
+    return title
 
 
 async def delete_session(request: web.Request) -> web.StreamResponse:

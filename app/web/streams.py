@@ -7,13 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
+from app.streams.asking import Ask
+from app.streams.branches import path
+from app.streams.errors import Draining
 from app.streams.events import ResetReason
 from app.streams.frames import Cursor
-from app.streams.registry import Ask, Registered, Registry
+from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from app.web import bodies
 from app.web.event_stream import EventStream, LineStream
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
+from app.web.new_stream import NewStream, new_stream, request_hash
 from app.web.problems import ProblemError
 from app.web.viewer import Viewer, refuse
 
@@ -21,28 +25,44 @@ from app.web.viewer import Viewer, refuse
 async def register(request: web.Request, session_id: str) -> Registered:
     """Register the stream that a request asks for. Raises a problem, or what the registry and the catalogue raise."""
     key = bodies.idempotency_key(request)
-    body = await bodies.new_stream(request)
-    registry = request.app[REGISTRY]
-    if registry.draining:
+    body = await new_stream(request)
+    if body.continues is not None and not request.app[LIMITS].continuing:
         raise ProblemError(
-            503,
-            "draining",
-            "The server is shutting down. Try again in a moment.",
-            headers={"Retry-After": "2"},
+            403,
+            "continue_off",
+            "This server does not continue answers (TAILRACE_CONTINUE=off). Regenerate it instead.",
         )
-    backend, model = await request.app[CATALOG].resolve(body.model)
+    registry = request.app[REGISTRY]
+    if registry.draining and key is None:  # with a key it may be one that was registered before
+        raise Draining("The server is shutting down. Try again in a moment.")
+    backend, model = await request.app[CATALOG].resolve(
+        body.model or await _model_of(request, session_id, body)
+    )
     ask = Ask(
         owner=request[OWNER],
         session_id=session_id,
-        prompt=body.prompt,
+        prompt=body.prompt or "",
+        parent_id=body.parent_id,
+        regenerate=body.regenerate,
+        continues=body.continues,
+        remember=body.remember,
         model=model,
         backend=backend,
         options=body.options,
         if_active=body.if_active,
         key=key,
-        request_hash=bodies.request_hash(body),
+        request_hash=request_hash(body),
     )
     return await registry.register(ask)
+
+
+async def _model_of(request: web.Request, session_id: str, body: NewStream) -> str | None:
+    """Return the model of the answer that is to be regenerated or continued: it is the one that is meant."""
+    answer_id = body.regenerate or body.continues
+    if answer_id is None:
+        return None
+    messages = await request.app[REGISTRY].history.messages(request[OWNER], session_id)
+    return path(messages, answer_id)[-1].model
 
 
 async def post_stream(request: web.Request) -> web.StreamResponse:

@@ -21,8 +21,7 @@ from tests.doubles.openai import OpenAIDouble
 
 MESSAGES = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Yes?"), ChatMessage("user", "Go.")]
 SENT = [{"role": message.role, "content": message.content} for message in MESSAGES]
-OPTIONS = Options(temperature=0.5, top_p=0.9, max_tokens=7, seed=42, stop=["END"], system="Be brief.")
-SYSTEM = {"role": "system", "content": "Be brief."}
+OPTIONS = Options(temperature=0.5, top_p=0.9, max_tokens=7, seed=42, stop=["END"])
 
 
 async def drain(generation: Generation) -> None:
@@ -45,7 +44,7 @@ async def test_ollama_body() -> None:
         "stream": True,
         "truncate": False,
     }
-    assert full["messages"] == [SYSTEM, *SENT]
+    assert full["messages"] == SENT
     assert full["options"] == {
         "num_ctx": 4096,
         "num_predict": 7,
@@ -122,7 +121,7 @@ async def test_openai_body() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert full["messages"] == [SYSTEM, *SENT]
+    assert full["messages"] == SENT
     assert {key: full[key] for key in ("temperature", "top_p", "max_tokens", "seed", "stop")} == {
         "temperature": 0.5,
         "top_p": 0.9,

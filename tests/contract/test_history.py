@@ -12,7 +12,7 @@ import structlog
 from app.history.opening import MEMORY, opened
 from app.streams.errors import AnswerMoved, SessionNotFound, StreamNotFound
 from app.streams.ports import Options
-from app.streams.records import Exchange, History, KnownKey, Message
+from app.streams.records import Exchange, History, KnownKey, Message, Standing
 from app.streams.states import Outcome
 from tests.history import postgres
 from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
@@ -179,15 +179,15 @@ async def test_what_would_follow_a_lost_message_follows_the_newest(history: Hist
 
 async def test_the_newest_message_is_the_last_one_admitted(history: History) -> None:
     """There is none in a session that does not exist, and none for anybody else."""
-    assert await history.newest(OWNER, "s") is None
+    assert await history.standing(OWNER, "s") == Standing()
     first, second = exchange(), exchange()
     for each in (first, second):
         await history.admit(each)
-    assert await history.newest(OWNER, "s") == second.answer.message_id
+    assert (await history.standing(OWNER, "s")).newest == second.answer.message_id
     await history.discard(second.stream.stream_id)
-    assert await history.newest(OWNER, "s") == first.answer.message_id
+    assert (await history.standing(OWNER, "s")).newest == first.answer.message_id
     with pytest.raises(SessionNotFound):
-        await history.newest(OTHER, "s")
+        await history.standing(OTHER, "s")
 
 
 async def test_a_regenerated_answer_is_a_sibling(history: History) -> None:
@@ -312,6 +312,7 @@ async def test_a_session_keeps_its_options(history: History) -> None:
     chosen = Options(system="Be \0 brief. 水", temperature=0.5)
     await history.admit(exchange(remember=chosen))
     assert (await history.conversation(OWNER, "s")).info.options == chosen
+    assert (await history.standing(OWNER, "s")).options == chosen
     await history.admit(exchange())
     assert (await history.sessions(OWNER)).sessions[0].options == chosen
     assert (await history.configure(OWNER, "s", Options(seed=1))).options == Options(seed=1)

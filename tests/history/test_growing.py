@@ -16,7 +16,7 @@ from app.streams.records import Exchange
 from app.streams.states import Outcome, Status
 from tests.history.files import crash_image, rows
 from tests.history.recorder import Recorder
-from tests.history.samples import OWNER, ended, exchange
+from tests.history.samples import OWNER, continued, ended, exchange
 from tests.support.waiting import until
 
 PIECES = "SELECT kind, start, tokens, text FROM pieces ORDER BY kind, start"
@@ -129,6 +129,46 @@ async def test_after_a_crash_an_answer_is_interrupted_with_its_text_so_far(tmp_p
         assert ("history_recovered", {"interrupted": 1}) in logger.lines
         await history.admit(exchange(prompt="goes on"))
         assert len(await history.messages(OWNER, "s")) == 4
+
+
+async def test_a_crash_leaves_a_continued_answer_with_all_of_its_text(tmp_path: Path) -> None:
+    """What it had, and what was added; and it can be continued again."""
+    async with opened(None, tmp_path, logger=Recorder()) as history:
+        asked = exchange()
+        await history.admit(asked)
+        await history.finish(ended(asked, Outcome.STOPPED), "one", "hm")
+        image = tmp_path
+        for number, words in enumerate((" two", " three")):
+            again = continued(asked, (await history.messages(OWNER, "s"))[-1])
+            await history.admit(again)
+            texts, thoughts = growing(history, again)  # type: ignore[arg-type]
+            texts += [words]
+            thoughts += ["m"]
+            await until(lambda: len(rows(tmp_path, PIECES)) == 2)
+            image = crash_image(tmp_path, tmp_path / f"crashed{number}")
+            await history.finish(ended(again, Outcome.FAILED), "one" + " two", "hmm")
+    async with opened(None, image, logger=Recorder()) as history:
+        answer = (await history.messages(OWNER, "s"))[-1]
+        assert (answer.content, answer.reasoning) == ("one two three", "hmmm")
+        assert answer.outcome is Outcome.INTERRUPTED
+
+
+async def test_what_an_answer_had_thought_before_it_began_anew_is_gone(tmp_path: Path) -> None:
+    """It broke off before its first word, so the thoughts of the second attempt are the only ones, crash or not."""
+    async with opened(None, tmp_path, logger=Recorder()) as history:
+        asked = exchange()
+        await history.admit(asked)
+        await history.finish(ended(asked, Outcome.STOPPED), "", "hm")
+        again = continued(asked, (await history.messages(OWNER, "s"))[-1])
+        await history.admit(again)
+        texts, thoughts = growing(history, again)  # type: ignore[arg-type]
+        thoughts += ["oh"]
+        texts += ["yes"]
+        await until(lambda: len(rows(tmp_path, PIECES)) == 2)
+        image = crash_image(tmp_path, tmp_path / "crashed")
+    async with opened(None, image, logger=Recorder()) as history:
+        answer = (await history.messages(OWNER, "s"))[-1]
+        assert (answer.content, answer.reasoning) == ("yes", "oh")
 
 
 async def test_a_prompt_is_on_disk_before_admit_returns(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from app.history.database import T, Work
 from app.history.opening import FILE
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
+from app.streams.asking import Ask
 from app.streams.bounds import Bounds
 from app.streams.errors import HistoryUnavailable, StreamNotFound
 from app.streams.log import MemoryLog
 from app.streams.ports import MemoryFlags
-from app.streams.registry import Ask, Registry
-from app.streams.session import IfActive, Session
-from app.streams.states import Outcome
+from app.streams.registry import Registry
+from app.streams.session import Session
+from app.streams.states import IfActive, Outcome
 from app.streams.stream import Stream
 from app.web.sessions import Snapshot, take_snapshot
 from tests.history.files import rows

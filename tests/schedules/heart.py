@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from app.streams.asking import Ask
 from app.streams.bounds import Bounds
 from app.streams.log import SessionLog
 from app.streams.ports import CancelFlags, Logger
 from app.streams.records import History
-from app.streams.registry import Ask, Registered, Registry
+from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from tests.schedules.upstream import Upstream
 

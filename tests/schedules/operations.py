@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from app.streams.session import IfActive
+from app.streams.states import IfActive
 from tests.schedules.upstream import Behaviour
 
 WELL = Behaviour()

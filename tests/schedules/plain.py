@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from app.streams.asking import Ask
 from app.streams.bounds import Bounds
 from app.streams.errors import Draining, Fenced, UpstreamError
 from app.streams.events import End, Prompt, Start, StatusChange
@@ -18,7 +19,7 @@ from app.streams.frames import Cursor
 from app.streams.log import MemoryLog, SessionLog
 from app.streams.ports import CancelFlags, Generation, Logger
 from app.streams.records import History
-from app.streams.registry import Ask, Registered
+from app.streams.registry import Registered
 from app.streams.states import OUTCOMES, Outcome, Reason, Status
 
 NO_PROMISE = -1

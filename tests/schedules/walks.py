@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from app.streams.bounds import Bounds
-from app.streams.session import IfActive
+from app.streams.states import IfActive
 from tests.schedules.operations import (
     Come,
     Cut,

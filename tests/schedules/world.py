@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
+from app.streams.asking import Ask
 from app.streams.ports import MemoryFlags
-from app.streams.registry import Ask, Registered
-from app.streams.session import IfActive
+from app.streams.registry import Registered
+from app.streams.states import IfActive
 from app.web.viewer import Viewer
 from tests.schedules.choices import Chooser
 from tests.schedules.heart import Heart, HeartMaker, LiveSession, ProductHeart, viewable

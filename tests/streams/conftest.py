@@ -10,9 +10,10 @@ import pytest
 import structlog
 
 from app.history.memory import MemoryHistory
+from app.streams.asking import Ask
 from app.streams.bounds import Bounds
 from app.streams.ports import MemoryFlags
-from app.streams.registry import Ask, Registered, Registry
+from app.streams.registry import Registered, Registry
 from app.streams.stream import Stream
 from tests.support.puppet import PuppetBackend, PuppetGeneration
 

@@ -33,9 +33,13 @@ class Client:
         self, session_id: str, prompt: str, *, key: str | None = None, **body: Any
     ) -> dict[str, Any]:
         """Register a stream; return the answer with its HTTP status as `http`."""
+        return await self.register(session_id, key=key, prompt=prompt, **body)
+
+    async def register(self, session_id: str, *, key: str | None = None, **body: Any) -> dict[str, Any]:
+        """Register a stream with any body; return the answer with its HTTP status as `http`."""
         headers = {"Idempotency-Key": key} if key else {}
         path = f"/api/sessions/{session_id}/streams"
-        async with self.http.post(path, json={"prompt": prompt, **body}, headers=headers) as response:
+        async with self.http.post(path, json=body, headers=headers) as response:
             return {
                 "http": response.status,
                 "headers": response.headers,

@@ -71,6 +71,7 @@ class PuppetBackend:
     name = "puppet"
 
     def __init__(self, *, stubborn: bool = False, deaf: bool = False) -> None:
+        self.continues = True  # whether its model goes on with an answer that broke off
         self.generations: list[PuppetGeneration] = []
         self.stubborn = stubborn
         self.deaf = deaf
@@ -78,7 +79,7 @@ class PuppetBackend:
     @property
     def model(self) -> Model:
         """Its one model."""
-        return Model("puppet", self.name, 4096)
+        return Model("puppet", self.name, 4096, continues=self.continues)
 
     async def models(self) -> list[Model]:
         """See `Backend`."""

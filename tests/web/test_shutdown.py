@@ -26,6 +26,16 @@ async def test_a_draining_server_takes_no_prompts(stage: Stage) -> None:
     assert (await stage.client.stop(registered["stream_id"]))["outcome"] == "stopped"
 
 
+async def test_a_draining_server_knows_its_keys(stage: Stage) -> None:
+    """A POST that is sent again gets its answer: what it asks for is there. Any other key is turned down."""
+    first = await stage.client.post("s1", "hello", key="k1")
+    stage.registry.drain()
+    again = await stage.client.post("s1", "hello", key="k1")
+    assert (again["http"], again["stream_id"]) == (200, first["stream_id"])
+    other = await stage.client.post("s1", "hello", key="k2")
+    assert (other["http"], other["code"]) == (503, "draining")
+
+
 async def test_running_answers_may_finish_while_it_drains(stage: Stage) -> None:
     """Those that do in time are `complete`, the others are `interrupted` when the patience is over."""
     ids = [(await stage.client.post(session, "hello"))["stream_id"] for session in ("s1", "s2")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from app.streams.asking import Ask
 from app.streams.log import SessionLog
-from app.streams.registry import Ask
 from app.streams.states import Reason
 from tests.schedules.plain import Entry, PlainRegistry, Slot
 from tests.schedules.wrong.waiting import CancelsWaiting

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from app.streams.asking import Ask
 from app.streams.log import SessionLog
-from app.streams.registry import Ask, Registered
+from app.streams.registry import Registered
 from app.streams.states import Reason
 from tests.schedules.plain import Entry, PlainRegistry
 

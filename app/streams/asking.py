@@ -1,0 +1,148 @@
+"""What is asked of the heart, and the exchange that becomes of it: its messages, and their place in the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from app.streams.branches import path
+from app.streams.errors import CannotContinue, MessageNotFound, NotAnAnswer, SessionBusy
+from app.streams.ports import Backend, Model, Options
+from app.streams.records import Exchange, Message, Standing, StreamState
+from app.streams.states import IfActive, Outcome, Status
+
+NewId = Callable[[], str]
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is asked for, with everything resolved: to a new prompt, or else to one that was asked before."""
+
+    owner: str
+    session_id: str
+    model: Model
+    backend: Backend
+    prompt: str = ""
+    # What the prompt follows: `None` is the beginning; unset, the newest message.
+    parent_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    regenerate: str | None = None  # an answer: another one is wanted to the same prompt
+    continues: str | None = None  # an answer that broke off
+    options: Options = Options()
+    remember: bool = False  # whether the options become those of the session
+    if_active: IfActive = "supersede"
+    key: str | None = None
+    request_hash: str = ""
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it names a message of the conversation."""
+        return isinstance(self.parent_id or self.regenerate or self.continues, str)
+
+
+def exchange(
+    ask: Ask, standing: Standing, messages: Sequence[Message], *, new_id: NewId, now: str
+) -> Exchange:
+    """Return the exchange for `ask`. `messages` are those of the session if it `looks_back`.
+
+    Raises `MessageNotFound`, `NotAnAnswer`, `CannotContinue`, `SessionBusy`.
+    """
+    stream_id = new_id()
+    if ask.continues is not None:
+        prompt, answer = _broken_off(messages, ask.continues, ask.model)
+    elif ask.regenerate is not None:
+        prompt, _ = _answered(messages, ask.regenerate)
+        answer = _answer(ask, prompt, stream_id, new_id, now)
+    else:
+        prompt = _prompt(ask, standing, messages, stream_id, new_id, now)
+        answer = _answer(ask, prompt, stream_id, new_id, now)
+    return Exchange(
+        owner=ask.owner,
+        session_id=ask.session_id,
+        created_at=now,
+        stream=_registered(ask, stream_id, answer),
+        prompt=prompt,
+        answer=answer,
+        asks=ask.continues is None and ask.regenerate is None,
+        remember=ask.options if ask.remember else None,
+        key=ask.key,
+        request_hash=ask.request_hash,
+    )
+
+
+def _prompt(
+    ask: Ask, standing: Standing, messages: Sequence[Message], stream_id: str, new_id: NewId, now: str
+) -> Message:
+    parent_id = standing.newest
+    if not isinstance(ask.parent_id, msgspec.UnsetType):
+        parent_id = ask.parent_id
+        if parent_id is not None and _find(messages, parent_id).role != "assistant":
+            raise NotAnAnswer("A prompt follows an answer. Give the id of one as `parent_id`, or null.")
+    return Message(
+        message_id=new_id(),
+        parent_id=parent_id,
+        role="user",
+        content=ask.prompt,
+        stream_id=stream_id,
+        created_at=now,
+    )
+
+
+def _answer(ask: Ask, prompt: Message, stream_id: str, new_id: NewId, now: str) -> Message:
+    return Message(
+        message_id=new_id(),
+        parent_id=prompt.message_id,
+        role="assistant",
+        content="",
+        stream_id=stream_id,
+        model=ask.model.model_id,
+        created_at=now,
+    )
+
+
+def _registered(ask: Ask, stream_id: str, answer: Message) -> StreamState:
+    return StreamState(
+        stream_id=stream_id,
+        session_id=ask.session_id,
+        status=Status.QUEUED,
+        outcome=None,
+        finish_reason=None,
+        model=ask.model.model_id,
+        message_id=answer.message_id,
+        continues=answer.stream_id if ask.continues is not None else None,
+        tokens=0,
+        duration_ms=0,
+        ttft_ms=None,
+        upstream_closed=True,
+    )
+
+
+def _find(messages: Sequence[Message], message_id: str) -> Message:
+    return path(messages, message_id)[-1]
+
+
+def _answered(messages: Sequence[Message], answer_id: str) -> tuple[Message, Message]:
+    """Return a prompt, and the answer to it that has this id."""
+    *before, answer = path(messages, answer_id)
+    if answer.role != "assistant":
+        raise NotAnAnswer("This message is no answer. Give the id of one.")
+    if not before:
+        raise MessageNotFound("The prompt of this answer is not there any more.")
+    return before[-1], answer
+
+
+def _broken_off(messages: Sequence[Message], answer_id: str, model: Model) -> tuple[Message, Message]:
+    """Return a prompt, and the answer to it that is to be gone on with."""
+    prompt, answer = _answered(messages, answer_id)
+    if answer.outcome is None:
+        raise SessionBusy("This answer is still being written. Wait for its end, or stop it.")
+    if answer.stream_id is None:
+        raise CannotContinue("This answer was not written here. Regenerate it for another one.")
+    if answer.outcome is Outcome.COMPLETE and answer.finish_reason != "length":
+        raise CannotContinue("This answer is complete. Regenerate it for another one.")
+    if any(message.parent_id == answer_id for message in messages):
+        raise CannotContinue("The conversation went on after this answer. Regenerate it for another one.")
+    if answer.content and not model.continues:
+        raise CannotContinue(
+            f"The server of {model.model_id} cannot go on with an answer that broke off. Regenerate it for another one."
+        )
+    return prompt, answer

@@ -1,0 +1,127 @@
+"""The request for an answer, as JSON or as a form, read and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from aiohttp import web
+
+from app.streams.ports import Options
+from app.streams.states import IfActive
+from app.web.bodies import FORMS, URLENCODED, json_body
+from app.web.keys import LIMITS
+from app.web.problems import ProblemError
+
+WHAT = ("prompt", "regenerate", "continue")  # of which a request has one
+OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed")  # that a form may have a field for
+
+
+class NewStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of `POST /api/sessions/{session_id}/streams`: exactly one of `prompt`, `regenerate` and `continue`."""
+
+    prompt: str | None = None
+    parent_id: str | msgspec.UnsetType | None = msgspec.UNSET  # the message that the prompt follows
+    regenerate: str | None = None  # an answer: another one to the same prompt
+    continues: str | None = msgspec.field(name="continue", default=None)  # an answer that broke off
+    model: str | None = None
+    options: Options = Options()
+    remember: bool = False
+    if_active: IfActive = "supersede"
+
+
+async def new_stream(request: web.Request) -> NewStream:
+    """Return the body of a POST, JSON or form, checked. Raises a 4xx that says what to do."""
+    is_form = request.content_type in FORMS
+    body = await (form_body(request) if is_form else json_body(request, NewStream))
+    _check(body)
+    if body.prompt is not None:
+        _check_prompt(body.prompt, request.app[LIMITS].max_prompt_bytes)
+    return body
+
+
+def _check(body: NewStream) -> None:
+    given = [body.prompt, body.regenerate, body.continues]
+    if sum(one is not None for one in given) != 1:
+        raise ProblemError(422, "invalid_request", "Send exactly one of `prompt`, `regenerate`, `continue`.")
+    if body.prompt is not None:
+        return
+    if body.parent_id is not msgspec.UNSET:
+        raise ProblemError(422, "invalid_request", "`parent_id` is for a `prompt`. Leave it out.")
+    if body.if_active == "rollback":
+        raise ProblemError(422, "invalid_request", "`if_active: rollback` is for a `prompt`. Leave it out.")
+
+
+def _check_prompt(prompt: str, limit: int) -> None:
+    if not prompt.strip():
+        raise ProblemError(422, "prompt_empty", "The prompt is empty. Write something to answer.")
+    size = len(prompt.encode(errors="surrogatepass"))
+    if size > limit:
+        raise ProblemError(
+            413, "prompt_too_long", f"The prompt has {size} bytes; {limit} is the most. Shorten it."
+        )
+
+
+def request_hash(body: NewStream) -> str:
+    """Return what tells a repeated request from another one under the same idempotency key."""
+    return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
+
+
+# ---- forms ---------------------------------------------------------------------------------------------------
+
+
+async def form_body(request: web.Request) -> NewStream:
+    """Return what a form asks for; an empty field is one that is not there. Raises a 4xx.
+
+    Without `regenerate` and `continue` it is a prompt, which may be empty. Its options are remembered if it has
+    fields for them.
+    """
+    fields = await _fields(request)
+    text = _texts(fields)
+    is_prompt = not (text("regenerate") or text("continue"))
+    body = {
+        # Browsers send line ends as CR LF (WHATWG HTML, section 4.10.22); the prompt has the ones that were typed.
+        "prompt": text("prompt").replace("\r\n", "\n") if is_prompt else None,
+        "regenerate": text("regenerate") or None,
+        "continue": text("continue") or None,
+        "model": text("model") or None,
+        "options": {name: text(name).replace("\r\n", "\n") for name in OPTIONS if text(name).strip()},
+        "remember": any(name in fields for name in OPTIONS),
+    }
+    if is_prompt and "parent_id" in fields:
+        body["parent_id"] = text("parent_id") or None  # empty: the prompt begins the conversation
+    try:
+        return msgspec.convert(body, NewStream, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProblemError(422, "invalid_request", f"The form does not fit: {error}.") from error
+
+
+async def _fields(request: web.Request) -> Mapping[str, Any]:
+    try:
+        if request.content_type == URLENCODED:
+            # aiohttp would replace what is not UTF-8: a prompt is taken as it was typed, or not at all.
+            unquote_to_bytes(await request.read()).decode()
+        return await request.post()
+    except (ValueError, LookupError) as error:  # not UTF-8, broken multipart; an unknown charset
+        raise ProblemError(400, "invalid_form", "The form could not be read. Send it as UTF-8.") from error
+
+
+def _texts(fields: Mapping[str, Any]) -> Callable[[str], str]:
+    def text(name: str) -> str:
+        value = fields.get(name, "")
+        if not isinstance(value, str):
+            raise ProblemError(422, "invalid_request", f"Send {name} as text, not as a file.")
+        return value
+
+    return text
+
+
+async def draft(request: web.Request) -> str:
+    """Return the prompt of a form that was refused, whatever else is wrong with it; empty if it cannot be read."""
+    try:
+        return _texts(await _fields(request))("prompt").replace("\r\n", "\n")
+    except ProblemError:
+        return ""
