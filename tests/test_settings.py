@@ -82,6 +82,7 @@ WRONG = {
     "first_token_timeout": "0",
     "token_timeout": "inf",
     "drain_timeout": "1e9",
+    "continue_": "perhaps",
     "heartbeat": "0",
     "max_prompt_bytes": "0",
     "max_answer_bytes": "4MiB",
@@ -100,7 +101,7 @@ def test_each_setting_refuses_what_it_is_not(row: Row) -> None:
     """No setting takes a value that it cannot mean."""
     if row.field in ANYTHING_GOES:
         return
-    [line] = refusal(**{row.field.upper(): WRONG[row.field]})
+    [line] = refusal(**{row.env.removeprefix("TAILRACE_"): WRONG[row.field]})
     assert line.startswith(row.env)
     assert line.endswith(f"expected {row.expects}")
 
