@@ -8,10 +8,11 @@ from aiohttp import web
 
 from app.streams.ports import Catalog, Logger
 from app.streams.registry import Registry
-from app.web import access, assets, bodies, guard, operations, pages, problems, rendering, sessions, streams
+from app.web import access, bodies, guard, operations, pages, problems, rendering, sessions, streams
 from app.web.keys import CATALOG, LIMITS, PULSE, REGISTRY
 from app.web.limits import Limits
 from app.web.pulse import Pulse
+from app.web.static_files import static_files
 
 
 def create_application(
@@ -65,7 +66,7 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
             web.get("/healthz", operations.healthz),
             web.get("/readyz", operations.readyz),
             web.get("/metrics", operations.metrics),
-            web.static("/static", assets.folder("static")),
+            web.get("/static/{path:.+}", static_files().get),
         ]
     )
 

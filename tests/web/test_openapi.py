@@ -30,7 +30,7 @@ PAGES = {
     ("POST", "/sessions/{session_id}/stop"),
     ("GET", "/login"),
     ("POST", "/login"),
-    ("GET", "/static"),
+    ("GET", "/static/{path}"),
 }
 CHECKS = [
     checks.not_a_server_error,
