@@ -40,7 +40,7 @@ class StaticFiles:
 
     def __init__(self, folder: Path) -> None:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        self._files = {path.relative_to(folder).as_posix(): _read(path) for path in paths}
+        self._files = {path.relative_to(folder).as_posix(): served(path) for path in paths}
         together = hashlib.sha256(
             "".join(f"{name} {file.etag}\n" for name, file in self._files.items()).encode()
         )
@@ -66,12 +66,8 @@ def static_files() -> StaticFiles:
     return StaticFiles(assets.folder("static"))
 
 
-def without_comments(module: str) -> str:
-    """Return a module without the comments that stand on lines of their own."""
-    return _COMMENTS.sub("", module)
-
-
-def _read(path: Path) -> StaticFile:
+def served(path: Path) -> StaticFile:
+    """Return a file as it is sent."""
     body = path.read_bytes()
     if path.suffix == ".js":
         body = without_comments(body.decode()).encode()
@@ -79,6 +75,11 @@ def _read(path: Path) -> StaticFile:
     content_type = TEXT.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     etag = hashlib.sha256(body).hexdigest()[:16]
     return StaticFile(body, compressed if len(compressed) < len(body) else None, content_type, etag)
+
+
+def without_comments(module: str) -> str:
+    """Return a module without the comments that stand on lines of their own."""
+    return _COMMENTS.sub("", module)
 
 
 def _respond(request: web.Request, file: StaticFile, caching: str) -> Response:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from app.web.static_files import served
 from tests.page_bench.stage import Stage, seen
 from tests.page_bench.table import Gate, at_most
 
@@ -28,7 +28,7 @@ EARLY = """() => {
 
 
 def sizes() -> Iterator[Gate]:
-    """Weigh what every page loads, gzipped file by file, and beside it what is loaded when it is asked for."""
+    """Weigh what every page loads, as the server sends it; beside it stands what is loaded when somebody asks for it."""
     scripts = set(STATIC.rglob("*.js"))
     loaded = with_imports(STATIC / name for name in ENTRIES if (STATIC / name).exists())
     on_demand = f" in {len(loaded)} files; on demand {_weight(scripts - loaded):.1f}"
@@ -51,7 +51,7 @@ def with_imports(entries: Iterable[Path]) -> set[Path]:
 
 
 def _weight(files: Iterable[Path]) -> float:
-    return sum(len(gzip.compress(path.read_bytes(), mtime=0)) for path in files) / KB
+    return sum(len(served(path).compressed or served(path).body) for path in files) / KB
 
 
 async def early_requests(stage: Stage, path: str) -> list[str]:
