@@ -28,7 +28,7 @@ EARLY = """() => {
 
 
 def sizes() -> Iterator[Gate]:
-    """Weigh what every page loads, as the server sends it; beside it stands what is loaded when somebody asks for it."""
+    """Weigh what every page loads, as the server sends it; beside it stands what is loaded when asked for."""
     scripts = set(STATIC.rglob("*.js"))
     loaded = with_imports(STATIC / name for name in ENTRIES if (STATIC / name).exists())
     on_demand = f" in {len(loaded)} files; on demand {_weight(scripts - loaded):.1f}"
