@@ -6,53 +6,108 @@ import asyncio
 import re
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
 from tests.browser.chat import Chat
 from tests.browser.chromium import ARGUMENTS
+from tests.browser.pictured import NEXT, OTHERS, QUESTION, SYSTEM, PicturedBackend
 from tests.machine import need
 from tests.support.server import LiveServer, serve
 
 SESSION = "pictures"
-QUESTION = "What does a water mill do? Answer in two sentences."
-NEXT = "Tell me about rivers in five paragraphs."
-# name: width, height, colour scheme
-PICTURES = {"page": (1280, 800, "light"), "dark": (1280, 800, "dark"), "phone": (390, 844, "light")}
+DESKTOP: ViewportSize = {"width": 1280, "height": 832}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+SHARPNESS = 2  # device pixels of a CSS pixel
+
+
+async def rest(chat: Chat) -> None:
+    """The first answer, whole, from its beginning."""
+    await chat.page.locator("[data-part=scroll]").evaluate("(box) => box.scrollTo(0, 0)")
+
+
+async def streaming(chat: Chat) -> None:
+    """The next answer, while it is written."""
+    await chat.ask(NEXT, "engineer-next")
+    await expect(chat.text()).to_have_text(re.compile(r"[\s\S]{500}"))
+
+
+async def stopped(chat: Chat) -> None:
+    """An answer that the reader stopped."""
+    await chat.ask(NEXT, "engineer-unfinished")
+    await expect(chat.text()).to_have_text(re.compile("eight seconds"))
+    await chat.stop.click()
+    await chat.ends("stopped")
+
+
+async def failed(chat: Chat) -> None:
+    """An answer whose model failed in the middle."""
+    await chat.ask(NEXT, "engineer-failing")
+    await chat.ends("failed")
+
+
+class Picture(NamedTuple):
+    """One picture: what is shown, how wide, and in which light."""
+
+    name: str
+    show: Callable[[Chat], Awaitable[None]]
+    viewport: ViewportSize = DESKTOP
+    dark: bool = False
+
+
+PICTURES = [
+    Picture("page", rest),
+    Picture("dark", streaming, dark=True),
+    Picture("phone", streaming, viewport=PHONE),
+    Picture("streaming", streaming),
+    Picture("stopped", stopped),
+    Picture("failed", failed),
+]
 
 
 async def main(folder: Path) -> None:
-    """Ask the embedded model, and take each picture while another answer is being written."""
-    expect.set_options(timeout=60_000)
+    """Prepare the sessions anew for each picture, and take it."""
     with tempfile.TemporaryDirectory() as data:
         async with (
-            serve(Path(data), embedded=True, scripted=False, viewer_grace=None) as server,
+            serve(Path(data), scripted=False, extra=(PicturedBackend(),), viewer_grace=None) as server,
             async_playwright() as playwright,
         ):
             chromium = await playwright.chromium.launch(executable_path=need("chromium"), args=ARGUMENTS)
-            for name in PICTURES:
-                await server.client.ask(SESSION, QUESTION, options={"seed": 7, "temperature": 0.2})
-                await take(chromium, server, name, folder / f"{name}.png")
+            for number, title in enumerate(OTHERS):
+                await server.client.ask(f"other-{number}", title, model="demo/titles")
+            for picture in PICTURES:
+                await take(chromium, server, picture, folder / f"{picture.name}.png")
             await chromium.close()
 
 
-async def take(browser: Browser, server: LiveServer, name: str, path: Path) -> None:
-    """Take one picture of the session with an answer that is being written."""
-    width, height, scheme = PICTURES[name]
+async def take(browser: Browser, server: LiveServer, picture: Picture, path: Path) -> None:
+    """Take one picture of the session with its rich answer."""
+    options = {"system": SYSTEM, "temperature": 0.4}
+    await server.client.ask(SESSION, QUESTION, model="demo/engineer", options=options, remember=True)
+    await server.client.http.patch(f"/api/sessions/{SESSION}", json={"title": "Retry a flaky request"})
     context = await browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme="dark" if scheme == "dark" else "light"
+        viewport=picture.viewport,
+        device_scale_factor=SHARPNESS,
+        color_scheme="dark" if picture.dark else "light",
     )
-    chat = Chat(await context.new_page(), server.url)
-    options = {"seed": 7, "temperature": 0.2}
-    posted = await server.client.post(SESSION, NEXT, options=options)
+    chat = DemoChat(await context.new_page(), server.url)
     await chat.open(f"/sessions/{SESSION}")
-    await chat.streams()
-    await expect(chat.text()).to_have_text(re.compile(r"[\s\S]{350}"))
-    await chat.page.screenshot(path=path)
+    await picture.show(chat)
+    await chat.page.screenshot(path=path, animations="disabled")
     await context.close()
-    await server.client.stop(posted["stream_id"])
+    await server.client.delete(f"/api/sessions/{SESSION}/stream")
     await server.client.delete(f"/api/sessions/{SESSION}")
+
+
+class DemoChat(Chat):
+    """The page with the models of the pictures."""
+
+    async def choose(self, model: str) -> None:
+        """Take one of them."""
+        await self.page.get_by_label("Model", exact=True).select_option(f"demo/{model}")
 
 
 if __name__ == "__main__":
