@@ -20,6 +20,7 @@ from app.backends.embedded import EmbeddedBackend
 from app.backends.ollama import OllamaBackend
 from app.backends.openai import OpenAIBackend
 from app.backends.scripted import ScriptedBackend
+from app.ending import LastResort, drain
 from app.history import opening
 from app.history.errors import DatabaseUnusable
 from app.settings import Settings
@@ -36,7 +37,7 @@ from app.web.limits import Limits
 
 SECRET_FILE = "secret.key"
 # aiohttp's own patience with open connections at the end; by then every stream of events has been closed.
-SHUTDOWN_SECONDS = 1.0
+SHUTDOWN_SECONDS = 0.25
 
 
 class StartupError(Exception):
@@ -181,8 +182,8 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
 
 def serve(settings: Settings) -> int:
     """Run the server until SIGINT or SIGTERM; return the exit code. Raises `StartupError`."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings))
+    with LastResort() as last_resort, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, last_resort))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -194,7 +195,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, last_resort: LastResort) -> int:
     asked_to_stop, asked_twice = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -210,20 +211,10 @@ async def _serve(settings: Settings) -> int:
         gc.collect()
         gc.freeze()
         await asked_to_stop.wait()
-        await _drain(server, settings, asked_twice)
+        if server.registry.statistics().active:
+            print(
+                f"Finishing answers, up to {settings.drain_timeout:g} s. Press Ctrl-C again to stop now.",
+                flush=True,
+            )
+        await drain(server.registry, settings.drain_timeout, asked_twice, last_resort)
     return 0
-
-
-async def _drain(server: Server, settings: Settings, hurry: asyncio.Event) -> None:
-    """Let running answers finish within the drain timeout; a second signal ends the wait."""
-    if server.registry.statistics().active:
-        print(
-            f"Finishing answers, up to {settings.drain_timeout:g} s. Press Ctrl-C again to stop now.",
-            flush=True,
-        )
-    draining = asyncio.create_task(server.registry.close(patience=settings.drain_timeout), name="drain")
-    hurrying = asyncio.create_task(hurry.wait(), name="hurry")
-    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (draining, hurrying):
-        task.cancel()
-    await asyncio.wait({draining, hurrying})

@@ -41,6 +41,7 @@ LAYERS = {
         "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits",
     ),
     "settings": layer("", "platformdirs"),
+    "ending": layer("streams", "structlog"),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer
 

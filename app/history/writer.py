@@ -24,7 +24,7 @@ from app.streams.ports import Logger
 TICK = 0.25  # seconds from one batch that nobody waits for to the next
 TEND = 1.0  # seconds from one `Database.tend` to the next, while there are changes
 WAIT = 5.0  # seconds that somebody waits for a change at most
-LAST = 1.5  # seconds for what is left at the end
+LAST = 1.0  # seconds for what is left at the end
 SLOWEST = 4.0  # seconds at most from one attempt to the next, on a database that does not answer
 
 

@@ -9,6 +9,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Every wait has a bound and every queue a limit; these are they."""
 
     supersede_timeout: float = 2.0  # s, from a signal to the forced end of the stream
+    shutdown_timeout: float = 1.0  # s, the same when the server ends
     close_timeout: float = 0.5  # s, for an upstream connection to be closed
     first_token_timeout: float = 300.0  # s
     token_timeout: float = 60.0  # s, between two tokens

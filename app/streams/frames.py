@@ -64,6 +64,11 @@ def event_frame(cursor: Cursor, event: Any) -> bytes:
     return b"id: %d-%d\nevent: %b\n" % (*cursor, EVENT_NAMES[type(event)].encode()) + _data(event)
 
 
+def retry_frame(milliseconds: int) -> bytes:
+    """Return what tells an EventSource how long to wait before it comes back. It is no event."""
+    return b"retry: %d\n\n" % milliseconds
+
+
 def passing_frame(event: Any) -> bytes:
     """Return the SSE frame of an event without an id: it carries no state, and moves no cursor."""
     return b"event: %b\n" % EVENT_NAMES[type(event)].encode() + _data(event)

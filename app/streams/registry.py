@@ -285,7 +285,7 @@ class Registry:
     async def close(self, *, patience: float = 0.0) -> None:
         """End everything: running answers have `patience` seconds to finish, the rest ends `interrupted`.
 
-        Takes at most `patience` + `supersede_timeout` + a moment for the log and the history.
+        Takes at most `patience` + `shutdown_timeout` + a moment for the log and the history.
         """
         self.drain()
         if self._sweep is not None:
@@ -294,7 +294,11 @@ class Registry:
             await self._all_ended(patience)
         for session in self._sessions.values():
             session.signal_all(Reason.SHUTDOWN)
-        await self._all_ended(self.bounds.supersede_timeout + self.bounds.close_timeout)
+        await self._all_ended(self.bounds.shutdown_timeout)
+        for session in self._sessions.values():
+            for stream in session:
+                stream.lapse()
+        await self._all_ended(self.bounds.close_timeout)
         self._closed = True
         for session in self._sessions.values():
             session.close_viewers()

@@ -165,9 +165,10 @@ class Stream:
     def limit_cleanup(self) -> None:
         """From now on the stream has `supersede_timeout` to end; then it is overdue. Idempotent."""
         if self._lapse is None:
-            self._lapse = self._loop.call_later(self._bounds.supersede_timeout, self._overdue)
+            self._lapse = self._loop.call_later(self._bounds.supersede_timeout, self.lapse)
 
-    def _overdue(self) -> None:
+    def lapse(self) -> None:
+        """The bound has passed: its session goes on without it. Idempotent."""
         if not self.overdue.done():
             self.overdue.set_result(None)
 

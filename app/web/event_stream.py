@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 
 from aiohttp import HttpVersion11
@@ -9,10 +10,13 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
-from app.streams.frames import PREAMBLE, Frame
+from app.streams.frames import PREAMBLE, Frame, retry_frame
 
 # A proxy must neither store nor change nor hold back what it passes on.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+
+# Between these a client of a server that ended comes back: not all of them in the same instant.
+EARLIEST_MS, LATEST_MS = 1000, 5000
 
 
 class EventStream(EventSourceResponse):
@@ -34,6 +38,11 @@ class EventStream(EventSourceResponse):
         """Return the frame as this response carries it."""
         return frame.sse
 
+    @staticmethod
+    def farewell() -> bytes:
+        """Return the last bytes of a server that ends: when to come back, another moment for each client."""
+        return retry_frame(EARLIEST_MS + secrets.randbelow(LATEST_MS - EARLIEST_MS))
+
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers and the preamble; no ping task is started."""
         begins = not self.prepared  # aiohttp prepares once more when the handler returns
@@ -54,6 +63,11 @@ class LineStream(StreamResponse):
     def encode(frame: Frame) -> bytes:
         """Return the frame as this response carries it."""
         return frame.ndjson
+
+    @staticmethod
+    def farewell() -> bytes:
+        """Return nothing: a line cannot say when to come back."""
+        return b""
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers at once."""

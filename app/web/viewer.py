@@ -17,6 +17,7 @@ from app.streams.events import Heartbeat, Reset, ResetReason
 from app.streams.frames import Cursor, Frame, passing_frame
 from app.streams.session import Session
 from app.web.event_stream import EventStream, LineStream, chunk, is_chunked
+from app.web.keys import REGISTRY
 from app.web.pulse import TICKS, Pulse
 
 STALL_SECONDS = (
@@ -57,6 +58,8 @@ class Viewer:
         try:
             await self._show()
             if not self._gone:
+                if request.app[REGISTRY].draining and (farewell := response.farewell()):
+                    await self._send(farewell)
                 await response.write_eof()
         except (TimeoutError, ConnectionError):
             # It read nothing for too long, or left in the middle of a write. Its cursor brings it back.

@@ -56,9 +56,8 @@ async def test_a_crowd_costs_a_few_transactions(database: Counted) -> None:
         crowd = [history.conversation(OWNER, f"s{number % SESSIONS}") for number in range(CROWD)]
         found = await asyncio.gather(*crowd)
         assert database.reads <= LANES + SESSIONS // TOGETHER
-        assert (
-            len(statements) <= 2 * SESSIONS + 2 * database.reads
-        )  # the session, its messages; BEGIN, ROLLBACK
+        # The session, its messages and their pictures; BEGIN and ROLLBACK.
+        assert len(statements) <= 3 * SESSIONS + 2 * database.reads
     assert [each.messages[0].content for each in found] == [f"prompt {n % SESSIONS}" for n in range(CROWD)]
     assert len({id(message) for each in found for message in each.messages}) == 2 * CROWD
 
