@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -11,6 +12,7 @@ from aiohttp import HttpVersion10
 
 from app.streams.session import Session
 from app.web.event_stream import EventStream
+from app.web.keys import REGISTRY
 from app.web.pulse import Beating, Pulse
 from app.web.viewer import BUFFER_BYTES, Viewer
 from tests.schedules.events import Logged, parse
@@ -40,6 +42,7 @@ class Tab:
 
     version = HttpVersion10  # not chunked: what is written is what the tab parses
     encode = staticmethod(EventStream.encode)
+    app = {REGISTRY: SimpleNamespace(draining=False)}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
         self.name = name
