@@ -65,7 +65,8 @@ function fieldsOf(message) {
   };
 }
 
-async function request(url, { signal, headers, ...options }) {
+/** Ask the server; resolves to its JSON. Throws `ApiError`, or an `AbortError` if `signal` says so. */
+export async function request(url, { signal, headers, ...options }) {
   const bound = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
   let response;
   try {

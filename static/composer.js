@@ -1,6 +1,11 @@
 /** `<tailrace-composer>`: the box for the prompt. It sends `prompt` and `stop` events and keeps the draft. */
 
+import { isAbort } from "./api.js";
 import { loadDraft, loadModel, saveDraft, saveModel } from "./drafts.js";
+import { Images } from "./images.js";
+import { OptionsPanel } from "./options.js";
+import { Picker } from "./picker.js";
+import { patchSession } from "./sessions.js";
 import { t } from "./words.js";
 
 const COMPOSING = 229; // the key code of a key that an input method takes; Safari's `isComposing` comes too late
@@ -8,23 +13,26 @@ const MOST_ROWS = 8;
 
 class Composer extends HTMLElement {
   #listeners = null;
-  #draftOf = null;
+  #sessionId = null; // of a session that exists
   #running = false;
   #stopping = false;
+  #picker = null;
+  #options = null;
+  #images = null;
+  #sent = []; // images that are on their way
   #growsByItself = CSS.supports("field-sizing", "content");
 
   connectedCallback() {
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
     const isNew = location.pathname === "/";
-    this.#draftOf = isNew ? null : this.dataset.sessionId;
-    this.#input.value ||= loadDraft(this.#draftOf);
-    if (isNew) this.#preferModel(loadModel());
-    this.#form.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
-    this.#input.addEventListener("input", () => this.#onInput(), { signal });
-    this.#input.addEventListener("keydown", (event) => this.#onKey(event), { signal });
-    this.#model.addEventListener("change", () => saveModel(this.#model.value), { signal });
-    this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
+    this.#sessionId = isNew ? null : this.dataset.sessionId;
+    this.#picker = new Picker(this.#select, this.#part("no-models"), signal);
+    this.#options = new OptionsPanel(this.#part("options"), () => this.#keepOptions(), signal);
+    this.#images = new Images(this.#part("images"), () => this.#layOut());
+    this.#input.value ||= loadDraft(this.#sessionId);
+    if (isNew) this.#picker.prefer(loadModel());
+    this.#listen(signal);
     this.#layOut();
   }
 
@@ -33,7 +41,7 @@ class Composer extends HTMLElement {
   }
 
   get model() {
-    return this.#model.value;
+    return this.#picker.model;
   }
 
   /** Whether an answer is being made, and whether it is being stopped. */
@@ -45,8 +53,9 @@ class Composer extends HTMLElement {
 
   /** The prompt was taken: forget it, but not what was typed meanwhile. */
   taken(text, sessionId) {
-    saveDraft(this.#draftOf, "");
-    this.#draftOf = sessionId;
+    saveDraft(this.#sessionId, "");
+    this.#sessionId = sessionId;
+    this.#images.remove(this.#sent);
     if (this.#input.value.trim() === text) this.#input.value = "";
     this.#onInput();
   }
@@ -58,8 +67,29 @@ class Composer extends HTMLElement {
     error.hidden = sentence === "";
   }
 
+  #listen(signal) {
+    this.querySelector("form").addEventListener("submit", (event) => this.#onSubmit(event), { signal });
+    this.#input.addEventListener("input", () => this.#onInput(), { signal });
+    this.#input.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    this.#input.addEventListener("paste", (event) => this.#onFiles(event, event.clipboardData), { signal });
+    this.#select.addEventListener("change", () => this.#onModel(), { signal });
+    this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
+    this.#part("files").addEventListener("change", ({ target }) => {
+      this.#images.add(target.files);
+      target.value = ""; // so that the same file can be chosen again
+    }, { signal });
+    this.addEventListener("dragover", (event) => this.#onDrag(event), { signal });
+    this.addEventListener("dragleave", () => this.#part("box").classList.remove("target"), { signal });
+    this.addEventListener("drop", (event) => this.#onDrop(event), { signal });
+  }
+
   #onInput() {
-    saveDraft(this.#draftOf, this.#input.value);
+    saveDraft(this.#sessionId, this.#input.value);
+    this.#layOut();
+  }
+
+  #onModel() {
+    saveModel(this.model);
     this.#layOut();
   }
 
@@ -82,12 +112,60 @@ class Composer extends HTMLElement {
     this.dispatchEvent(new CustomEvent("stop", { bubbles: true }));
   }
 
-  #send() {
+  #onDrag(event) {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault(); // without it the browser would leave the page for the file
+    this.#part("box").classList.add("target");
+  }
+
+  #onDrop(event) {
+    this.#part("box").classList.remove("target");
+    if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+    this.#onFiles(event, event.dataTransfer);
+  }
+
+  /** Take the images of a clipboard or a drop; text is left to the browser. */
+  #onFiles(event, { files }) {
+    if (!Images.among(files)) return;
+    event.preventDefault();
+    if (this.#picker.isBlind) this.complain(this.#blindness);
+    else this.#images.add(files);
+  }
+
+  async #send() {
     const text = this.#input.value.trim();
     if (text === "") return;
-    this.complain("");
-    this.dispatchEvent(new CustomEvent("prompt", { detail: { text, model: this.model }, bubbles: true }));
+    if (!this.#options.isValid) {
+      this.#options.report();
+      return;
+    }
+    if (this.#picker.isEmpty) await this.#picker.look();
+    const problem = this.#problem;
+    this.complain(problem);
+    if (problem) return;
+    this.#sent = this.#images.all;
+    const detail = { text, model: this.model, options: this.#options.value, images: this.#sent };
+    this.dispatchEvent(new CustomEvent("prompt", { detail, bubbles: true }));
     if (!isTouch()) this.#input.focus();
+  }
+
+  /** Why nothing can be sent, or `""`. */
+  get #problem() {
+    if (this.#picker.isEmpty) return `${t("No model answers at the moment.")} ${this.#picker.reasons}`;
+    return this.#picker.isBlind && this.#images.all.length > 0 ? this.#blindness : "";
+  }
+
+  get #blindness() {
+    return t("%(model)s cannot see images. Choose another model, or leave them out.", { model: this.model });
+  }
+
+  async #keepOptions() {
+    if (this.#sessionId === null) return; // they go along with the first prompt
+    try {
+      await patchSession(this.#sessionId, { options: this.#options.value }, this.#listeners.signal);
+    } catch (error) {
+      if (!isAbort(error)) this.complain(error.message);
+    }
   }
 
   /** Send and Stop share a place: Stop has it while an answer is made and there is nothing to send. */
@@ -98,24 +176,16 @@ class Composer extends HTMLElement {
     stop.hidden = !this.#running;
     stop.disabled = this.#stopping;
     stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
+    this.#part("attach").hidden = this.#picker.isBlind;
     if (hadFocus && (document.activeElement?.hidden || document.activeElement === document.body)) this.#input.focus();
     if (!this.#growsByItself) this.#input.rows = Math.min(MOST_ROWS, this.#input.value.split("\n").length);
   }
 
-  #preferModel(model) {
-    const option = Array.from(this.#model.options).find((each) => each.value === model && !each.disabled);
-    if (option) option.selected = true;
-  }
-
-  get #form() {
-    return this.querySelector("form");
-  }
-
   get #input() {
-    return this.querySelector("textarea");
+    return this.querySelector("#prompt");
   }
 
-  get #model() {
+  get #select() {
     return this.querySelector("select");
   }
 

@@ -8,7 +8,20 @@ from aiohttp import web
 
 from app.streams.ports import Catalog, Logger
 from app.streams.registry import Registry
-from app.web import access, bodies, guard, operations, pages, problems, rendering, sessions, streams
+from app.web import (
+    access,
+    bodies,
+    composer_forms,
+    guard,
+    operations,
+    pages,
+    preferences,
+    problems,
+    rendering,
+    session_forms,
+    sessions,
+    streams,
+)
 from app.web.keys import CATALOG, LIMITS, PULSE, REGISTRY
 from app.web.limits import Limits
 from app.web.pulse import Pulse
@@ -37,7 +50,7 @@ def create_application(
     app[PULSE] = Pulse(heartbeat)
     app[operations.METRICS] = metrics
     app.on_response_prepare.append(guard.add_headers)
-    rendering.set_up(app)
+    app.on_startup.append(rendering.set_up)
     add_routes(app, access.LoginPage(gate))
     return app
 
@@ -48,7 +61,12 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
         [
             web.get("/", pages.new_session_page),
             web.get("/sessions/{session_id}", pages.session_page),
-            web.post("/sessions/{session_id}/stop", pages.post_stop),
+            web.post("/sessions/{session_id}/stop", composer_forms.post_stop),
+            web.post("/sessions/{session_id}/refresh", composer_forms.post_refresh),
+            web.get("/sessions/{session_id}/manage", session_forms.manage_page),
+            web.post("/sessions/{session_id}/rename", session_forms.post_rename),
+            web.post("/sessions/{session_id}/delete", session_forms.post_delete),
+            web.post("/preferences", preferences.post_preferences),
             web.get("/login", login.show),
             web.post("/login", login.submit),
             web.post("/api/sessions/{session_id}/streams", post_prompt),
@@ -74,4 +92,4 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
 async def post_prompt(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/streams: a form gets the page, anything else the API."""
     is_form = request.content_type in bodies.FORMS
-    return await (pages.post_form(request) if is_form else streams.post_stream(request))
+    return await (composer_forms.post_prompt(request) if is_form else streams.post_stream(request))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import web
 
 from app.streams.ports import Options
 from app.streams.states import IfActive
-from app.web.bodies import FORMS, URLENCODED, json_body
+from app.web.bodies import FORMS, json_body
+from app.web.forms import read_form
 from app.web.keys import LIMITS
 from app.web.problems import ProblemError
 
@@ -79,7 +79,7 @@ async def form_body(request: web.Request) -> NewStream:
     Without `regenerate` and `continue` it is a prompt, which may be empty. Its options are remembered if it has
     fields for them.
     """
-    fields = await _fields(request)
+    fields = await read_form(request)
     text = _texts(fields)
     is_prompt = not (text("regenerate") or text("continue"))
     body = {
@@ -88,7 +88,7 @@ async def form_body(request: web.Request) -> NewStream:
         "regenerate": text("regenerate") or None,
         "continue": text("continue") or None,
         "model": text("model") or None,
-        "options": {name: text(name).replace("\r\n", "\n") for name in OPTIONS if text(name).strip()},
+        "options": {name: text(name).replace("\r\n", "\n").strip() for name in OPTIONS if text(name).strip()},
         "remember": any(name in fields for name in OPTIONS),
     }
     if is_prompt and "parent_id" in fields:
@@ -99,16 +99,6 @@ async def form_body(request: web.Request) -> NewStream:
         raise ProblemError(422, "invalid_request", f"The form does not fit: {error}.") from error
 
 
-async def _fields(request: web.Request) -> Mapping[str, Any]:
-    try:
-        if request.content_type == URLENCODED:
-            # aiohttp would replace what is not UTF-8: a prompt is taken as it was typed, or not at all.
-            unquote_to_bytes(await request.read()).decode()
-        return await request.post()
-    except (ValueError, LookupError) as error:  # not UTF-8, broken multipart; an unknown charset
-        raise ProblemError(400, "invalid_form", "The form could not be read. Send it as UTF-8.") from error
-
-
 def _texts(fields: Mapping[str, Any]) -> Callable[[str], str]:
     def text(name: str) -> str:
         value = fields.get(name, "")
@@ -117,11 +107,3 @@ def _texts(fields: Mapping[str, Any]) -> Callable[[str], str]:
         return value
 
     return text
-
-
-async def draft(request: web.Request) -> str:
-    """Return the prompt of a form that was refused, whatever else is wrong with it; empty if it cannot be read."""
-    try:
-        return _texts(await _fields(request))("prompt").replace("\r\n", "\n")
-    except ProblemError:
-        return ""

@@ -1,91 +1,84 @@
-"""The pages, rendered by the server, and the forms on them that work without JavaScript."""
+"""The page of a session, rendered by the server."""
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from yarl import URL
 
 from app import __version__
-from app.streams.errors import TailraceError
 from app.streams.ports import Options
 from app.web import bodies
 from app.web.keys import CATALOG, OWNER, REGISTRY
-from app.web.new_stream import draft
-from app.web.problems import ProblemError, translate
+from app.web.picker import groups
 from app.web.rendering import render
-from app.web.sessions import PAGE_SIZE, take_snapshot
-from app.web.streams import register
+from app.web.sessions import take_snapshot
+from app.web.sidebar import listing
 
 
 async def new_session_page(request: web.Request) -> web.StreamResponse:
     """GET /: an empty session. It comes into being with its first prompt."""
-    return await _page(request, _empty(secrets.token_urlsafe(12)))
+    return await show(request, empty(secrets.token_urlsafe(12)))
 
 
 async def session_page(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}"""
     session_id = bodies.path_id(request, "session_id")
-    return await _page(request, await take_snapshot(request.app[REGISTRY], request[OWNER], session_id))
+    return await show(request, await take_snapshot(request.app[REGISTRY], request[OWNER], session_id))
 
 
-async def post_form(request: web.Request) -> web.StreamResponse:
-    """POST of the composer without JavaScript: 303 to the page, or the page with the error and what was typed."""
-    session_id = bodies.path_id(request, "session_id")
-    try:
-        await register(request, session_id)
-    except (ProblemError, TailraceError) as error:
-        problem = error if isinstance(error, ProblemError) else translate(error)
-        return await _refused(request, session_id, problem)
-    raise web.HTTPSeeOther(f"/sessions/{session_id}")
-
-
-async def post_stop(request: web.Request) -> web.StreamResponse:
-    """POST /sessions/{session_id}/stop: the Stop button without JavaScript."""
-    session_id = bodies.path_id(request, "session_id")
-    await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=2.0)
-    raise web.HTTPSeeOther(f"/sessions/{session_id}")
-
-
-async def _refused(request: web.Request, session_id: str, problem: ProblemError) -> web.StreamResponse:
-    """Show the page again, so that nothing that was typed is lost."""
-    registry = request.app[REGISTRY]
-    if await registry.history.check(request[OWNER], session_id):
-        session: Any = await take_snapshot(registry, request[OWNER], session_id)
-    else:
-        session = _empty(session_id)
-    response = await _page(request, session, draft=await draft(request), error=problem.detail)
-    response.set_status(problem.status)
-    response.headers.update(problem.headers)
-    return response
-
-
-async def _page(
-    request: web.Request, session: Any, *, draft: str = "", error: str | None = None
-) -> web.Response:
-    listing = await request.app[CATALOG].listing()
-    page = await request.app[REGISTRY].history.sessions(request[OWNER], limit=PAGE_SIZE)
-    context = {
-        "version": __version__,
-        "session": session,
-        "sessions": page.sessions,
-        "models": [model.model_id for model in listing.models],
-        "unreachable": listing.unreachable,
-        "default_model": listing.default,
-        "draft": draft,
-        "error": error,
-    }
-    return render(request, "session.html", context)
-
-
-def _empty(session_id: str) -> dict[str, Any]:
+def empty(session_id: str) -> dict[str, Any]:
+    """Return a session that does not exist yet, with the members of a snapshot."""
     return {
         "session_id": session_id,
         "title": "",
-        "options": Options(),
-        "branch": None,
         "messages": [],
         "cursor": None,
         "running": None,
     }
+
+
+async def show(
+    request: web.Request,
+    session: Any,
+    *,
+    typed: Mapping[str, str] = MappingProxyType({}),
+    error: str | None = None,
+    status: int = 200,
+) -> web.Response:
+    """Return the page of a session. `typed` is what the composer's form held, where it comes back."""
+    here = _address(request, session)
+    models = await request.app[CATALOG].listing()
+    context = {
+        "version": __version__,
+        "here": here,
+        "session": session,
+        "listing": await listing(request, here),
+        "deleted": _deleted(request),
+        "backends": groups(models),
+        "models": [model.model_id for model in models.models],
+        "default_model": models.default,
+        "draft": typed.get("prompt", ""),
+        "chosen": typed.get("model", ""),
+        "options": typed or (Options() if isinstance(session, dict) else session.options),
+        "error": error,
+    }
+    return render(request, "session.html", context, status=status)
+
+
+def _address(request: web.Request, session: Any) -> URL:
+    """Return where the page can be had again; that of a form that comes back is the one it came from."""
+    if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
+        return request.rel_url.without_query_params("deleted")
+    return URL("/" if isinstance(session, dict) else f"/sessions/{session.session_id}")
+
+
+def _deleted(request: web.Request) -> str | None:
+    """Return the session that was deleted just now, as the address says."""
+    session_id = request.query.get("deleted", "")
+    return session_id if re.fullmatch(bodies.ID_PATTERN, session_id) else None

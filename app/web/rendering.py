@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
@@ -11,13 +12,13 @@ import jinja2
 from aiohttp import web
 from jinja2.runtime import Context
 
-from app.web import assets, translations
+from app.web import assets, choices, translations
 
 
-def set_up(app: web.Application) -> None:
-    """Give the application its templates and its languages."""
-    app[translations.LANGUAGES] = translations.load(assets.folder("translations"))
-    app[aiohttp_jinja2.APP_KEY] = environment()
+async def set_up(app: web.Application) -> None:
+    """Signal `on_startup`: give the application its templates and its languages. Reading them takes a moment."""
+    app[translations.LANGUAGES] = await asyncio.to_thread(translations.load, assets.folder("translations"))
+    app[aiohttp_jinja2.APP_KEY] = await asyncio.to_thread(environment)
 
 
 @cache
@@ -42,7 +43,14 @@ def render(
 ) -> web.Response:
     """Return the page."""
     languages = request.app[translations.LANGUAGES]
-    shared = {"language": translations.of(request), "languages": languages.values()}
+    chosen = choices.of(request)
+    shared = {
+        "language": translations.of(request),
+        "languages": languages.values(),
+        "chosen_language": chosen.language,
+        "theme": chosen.theme,
+        "single_keys": chosen.single_keys,
+    }
     response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response

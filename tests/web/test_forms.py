@@ -7,6 +7,7 @@ import io
 import aiohttp
 import pytest
 
+from app.streams.ports import Options
 from tests.web.stage import Stage
 
 STREAMS = "/api/sessions/s1/streams"
@@ -51,6 +52,46 @@ async def test_a_refused_form_shows_the_page_with_what_was_typed(stage: Stage) -
     assert "&lt;b&gt;hi&lt;/b&gt;" in page
     assert "<b>hi</b>" not in page
     assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
+
+
+async def test_a_form_may_carry_parameters(stage: Stage) -> None:
+    """Numbers as numbers; an empty field leaves the choice open."""
+    form = {
+        "prompt": "hello",
+        "system": "Be brief.",
+        "temperature": "0.5",
+        "top_p": "",
+        "max_tokens": "64",
+        "seed": " 7 ",
+    }
+    async with stage.http.post(STREAMS, data=form, allow_redirects=False) as response:
+        assert response.status == 303
+    options = (await stage.opened()).request.options
+    assert options == Options(system="Be brief.", temperature=0.5, max_tokens=64, seed=7)
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "max_tokens", "seed"])
+async def test_a_parameter_that_does_not_fit_is_refused(stage: Stage, field: str) -> None:
+    """422, and what was typed is in the form again."""
+    async with stage.http.post(
+        STREAMS, data={"prompt": "hello", "system": "Be brief.", field: "99e99"}
+    ) as response:
+        page = await response.text()
+        assert response.status == 422
+    assert "The form does not fit" in page
+    assert 'value="99e99"' in page
+    assert "Be brief." in page
+
+
+async def test_looking_for_models_again_loses_nothing(stage: Stage) -> None:
+    """Refresh is a part of the form: what was typed comes back."""
+    async with stage.http.post(
+        "/sessions/s1/refresh", data={"prompt": "half a thou", "seed": "7"}
+    ) as response:
+        page = await response.text()
+        assert response.status == 200
+    assert "half a thou</textarea>" in page
+    assert 'value="7"' in page
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""The models as the composer offers them: by backend, those that do not answer with the reason."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.streams.ports import Listing, Model
+
+
+class Group(NamedTuple):
+    """One backend: its models, or why it has none."""
+
+    backend: str
+    models: list[Model]
+    reason: str | None
+
+
+def groups(listing: Listing) -> list[Group]:
+    """Return the backends in the order of the listing, those without an answer at the end."""
+    found: dict[str, list[Model]] = {}
+    for model in listing.models:
+        found.setdefault(model.backend, []).append(model)
+    answering = [Group(backend, models, None) for backend, models in found.items()]
+    return answering + [Group(silent.backend, [], silent.message) for silent in listing.unreachable]

@@ -1,0 +1,48 @@
+"""What can be done with a session without JavaScript: a page with forms to rename, export and delete it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.web import bodies
+from app.web.forms import text_form
+from app.web.keys import LIMITS, OWNER, REGISTRY
+from app.web.problems import ProblemError
+from app.web.rendering import render
+from app.web.sessions import checked_title
+
+
+async def manage_page(request: web.Request) -> web.StreamResponse:
+    """GET /sessions/{session_id}/manage"""
+    return await _page(request)
+
+
+async def post_rename(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/rename: 303 to the session, or the page again with what was typed."""
+    session_id = bodies.path_id(request, "session_id")
+    title = (await text_form(request)).get("title", "")
+    try:
+        await request.app[REGISTRY].history.rename(request[OWNER], session_id, checked_title(title))
+    except ProblemError as problem:
+        return await _page(request, draft=title, problem=problem)
+    raise web.HTTPSeeOther(f"/sessions/{session_id}")
+
+
+async def post_delete(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/delete: 303 to a new session, whose page offers to undo it."""
+    session_id = bodies.path_id(request, "session_id")
+    wait = request.app[LIMITS].max_stop_wait
+    await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
+    raise web.HTTPSeeOther(f"/?deleted={session_id}")
+
+
+async def _page(
+    request: web.Request, *, draft: str | None = None, problem: ProblemError | None = None
+) -> web.Response:
+    session_id = bodies.path_id(request, "session_id")
+    context = {
+        "session": await request.app[REGISTRY].history.session(request[OWNER], session_id),
+        "draft": draft,
+        "error": problem.detail if problem else None,
+    }
+    return render(request, "manage.html", context, status=problem.status if problem else 200)

@@ -1,0 +1,127 @@
+/** The menu of a session in the list: rename in place, export, delete with an undo. */
+
+import { isAbort } from "./api.js";
+import { askName } from "./renaming.js";
+import { deleteSession, patchSession, restoreSession } from "./sessions.js";
+import { toast } from "./toast.js";
+import { t } from "./words.js";
+
+export class SessionMenu {
+  #menu;
+  #list;
+  #onChange;
+  #signal;
+  #item = null; // of the list: the session that the menu is about
+
+  /** `onChange()` is called when the list has got longer or shorter. */
+  constructor(menu, list, onChange, signal) {
+    this.#menu = menu;
+    this.#list = list;
+    this.#onChange = onChange;
+    this.#signal = signal;
+    list.addEventListener("click", (event) => this.#onClick(event), { signal });
+    menu.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    this.#part("rename").addEventListener("click", () => this.#rename(), { signal });
+    this.#part("delete").addEventListener("click", () => this.#delete(), { signal });
+    for (const format of ["markdown", "json"]) this.#part(format).addEventListener("click", () => menu.hidePopover(), { signal });
+  }
+
+  #onClick(event) {
+    const more = event.target.closest("a.more");
+    if (!more || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    this.#item = more.closest("li");
+    for (const format of ["markdown", "json"]) this.#part(format).href = `/api/sessions/${this.#id}/export?format=${format}`;
+    this.#menu.showPopover();
+    this.#place(more.getBoundingClientRect());
+    this.#part("rename").focus();
+    this.#menu.addEventListener("toggle", ({ newState }) => { if (newState === "closed") this.#focus(more); }, { once: true });
+  }
+
+  /** Beside what opened it, and inside the window. */
+  #place({ left, bottom, top }) {
+    const { style, offsetWidth, offsetHeight } = this.#menu;
+    const isBelow = bottom + offsetHeight < innerHeight;
+    style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8))}px`;
+    style.top = `${isBelow ? bottom : Math.max(8, top - offsetHeight)}px`;
+  }
+
+  #onKey(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const rows = Array.from(this.#menu.children);
+    rows.at((rows.indexOf(document.activeElement) + step) % rows.length).focus();
+  }
+
+  /** The closed menu gives the focus back, unless it has gone elsewhere already. */
+  #focus(more) {
+    if (more.isConnected && (document.activeElement === document.body || this.#menu.contains(document.activeElement))) more.focus();
+  }
+
+  async #rename() {
+    const link = this.#item.querySelector(".session");
+    const before = link.textContent;
+    this.#menu.hidePopover();
+    const title = await askName(link, t("Title"));
+    if (title === "" || title === before) return;
+    link.textContent = title;
+    try {
+      const session = await patchSession(link.closest("li").dataset.sessionId, { title }, this.#signal);
+      named(link, session.title);
+    } catch (error) {
+      if (isAbort(error)) return;
+      link.textContent = before;
+      toast(error.message);
+    }
+  }
+
+  async #delete() {
+    const [item, sessionId] = [this.#item, this.#id];
+    this.#menu.hidePopover();
+    try {
+      await deleteSession(sessionId, this.#signal);
+    } catch (error) {
+      if (!isAbort(error)) toast(error.message);
+      return;
+    }
+    if (item.querySelector("[aria-current]")) {
+      location.assign(`/?deleted=${sessionId}`); // that page offers the undo
+      return;
+    }
+    const place = item.nextElementSibling;
+    item.remove();
+    (place ?? this.#list.lastElementChild)?.querySelector("a").focus();
+    this.#onChange();
+    toast(t("The session was deleted."), () => this.#restore(item, place, sessionId));
+  }
+
+  async #restore(item, place, sessionId) {
+    try {
+      await restoreSession(sessionId, this.#signal);
+    } catch (error) {
+      if (!isAbort(error)) toast(error.status === 404 ? t("The session can no longer be brought back.") : error.message);
+      return;
+    }
+    this.#list.insertBefore(item, place?.parentNode === this.#list ? place : null);
+    item.querySelector("a").focus();
+    this.#onChange();
+  }
+
+  get #id() {
+    return this.#item.dataset.sessionId;
+  }
+
+  #part(name) {
+    return this.#menu.querySelector(`[data-part="${name}"]`);
+  }
+}
+
+/** The session has another title, wherever the page says it. */
+function named(link, title) {
+  link.textContent = title;
+  link.closest("li").querySelector(".more").setAttribute("aria-label", t("Manage “%(title)s”", { title }));
+  if (!link.hasAttribute("aria-current")) return;
+  document.querySelector('[data-part="title"]').textContent = title;
+  document.title = `${title} · Tailrace`;
+}

@@ -1,0 +1,33 @@
+/** The HTTP side of the list of sessions. */
+
+import { request } from "./api.js";
+
+/** A part of the list: `{sessions, next}`. */
+export function loadSessions(query, after, signal) {
+  const asked = { limit: 50, ...(query ? { q: query } : {}), ...(after ? { after } : {}) };
+  return request(`/api/sessions?${new URLSearchParams(asked)}`, { signal });
+}
+
+/** Change `title` or `options` of a session. Resolves to the session. */
+export function patchSession(sessionId, changes, signal) {
+  return request(`/api/sessions/${sessionId}`, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(changes),
+    signal,
+  });
+}
+
+export function deleteSession(sessionId, signal) {
+  return request(`/api/sessions/${sessionId}`, { method: "DELETE", signal });
+}
+
+/** Undo a deletion. A 404 says that it is too late. */
+export function restoreSession(sessionId, signal) {
+  return request(`/api/sessions/${sessionId}/restore`, { method: "POST", signal });
+}
+
+/** The models that there are now: `{models, unreachable, default}`. */
+export function loadModels(signal) {
+  return request("/api/models", { signal });
+}

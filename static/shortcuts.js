@@ -1,0 +1,55 @@
+/** Keys that work everywhere on the page. The help panel lists them. */
+
+const SINGLE = {
+  "?": () => toggle("help"),
+  "/": () => document.getElementById("prompt").focus(),
+};
+const WITH_CTRL = {
+  k: () => search(),
+  "/": () => toggle("help"),
+};
+const WITH_ALT = {
+  ArrowUp: () => go(-1),
+  ArrowDown: () => go(1),
+};
+
+/** Listen for as long as the page lives. */
+export function listen(target = document) {
+  target.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.isComposing) return;
+    const action = actionOf(event);
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+function actionOf(event) {
+  const isCtrl = event.ctrlKey || event.metaKey;
+  if (isCtrl && event.shiftKey) return event.key.toLowerCase() === "o" ? () => location.assign("/") : null;
+  if (isCtrl) return event.altKey ? null : WITH_CTRL[event.key.toLowerCase()];
+  if (event.altKey) return isTyping(event.target) ? null : WITH_ALT[event.key];
+  if (document.documentElement.dataset.singleKeys === "off" || isTyping(event.target)) return null;
+  return SINGLE[event.key];
+}
+
+function isTyping(target) {
+  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+}
+
+function toggle(id) {
+  document.getElementById(id).togglePopover();
+}
+
+function search() {
+  const sidebar = document.getElementById("sidebar");
+  if (getComputedStyle(sidebar).display === "none") sidebar.showPopover();
+  document.getElementById("search").focus();
+}
+
+/** To the next session of the list, or the one before. */
+function go(step) {
+  const sessions = Array.from(document.querySelectorAll("#sessions .session"));
+  const current = sessions.findIndex((each) => each.hasAttribute("aria-current"));
+  sessions[current + step]?.click();
+}
