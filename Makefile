@@ -12,7 +12,8 @@ PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
-.PHONY: help setup setup-test run test test-all check format bench page-bench explore soak screenshots translations lock clean
+.PHONY: help setup setup-test run test test-all check format bench page-bench explore soak screenshots translations vendor lock \
+	clean
 
 help:
 	@echo "make run     set up once, then serve on http://127.0.0.1:8080 with the embedded model"
@@ -26,6 +27,7 @@ help:
 	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
 	@echo "make screenshots  the pictures of the README, from the running product"
 	@echo "make translations  bring the catalogues in translations/ up to what the page says"
+	@echo "make vendor  fetch the third-party scripts of static/vendor/ anew"
 	@echo "make lock    compile the lock files anew, with the newest releases"
 	@echo "make clean   remove the environment and all caches"
 
@@ -82,6 +84,14 @@ page-bench: setup-test
 	$(BIN)/python -m tests.machine
 	$(BIN)/python -m tests.page_bench.packages
 	$(BIN)/python -m tests.page_bench $(ARGS)
+
+# The version stands in THIRD-PARTY.md too, with the hash that a test compares.
+vendor:
+	@set -e; folder=`mktemp -d`; trap 'rm -rf "$$folder"' EXIT; \
+	npm pack --silent --pack-destination "$$folder" streaming-markdown@0.2.15 >/dev/null; \
+	tar -xzf "$$folder"/streaming-markdown-*.tgz -C "$$folder"; \
+	cp "$$folder/package/smd.min.js" static/vendor/smd.js; \
+	cp "$$folder/package/license" static/vendor/smd-LICENSE.txt
 
 lock: setup-test
 	$(LOCK) requirements/run.in --output-file requirements/run.txt

@@ -15,8 +15,7 @@ export class ApiError extends Error {
 }
 
 /** Register a stream. `key` makes a repetition harmless. Resolves to `{stream_id, cursor, …}`. */
-export function postPrompt(sessionId, { prompt, model, ifActive }, key, signal) {
-  const body = { prompt, ...(model ? { model } : {}), ...(ifActive ? { if_active: ifActive } : {}) };
+export function postStream(sessionId, body, key, signal) {
   return request(`/api/sessions/${sessionId}/streams`, {
     method: "POST",
     headers: { "Content-Type": "application/json", "Idempotency-Key": key },
@@ -30,10 +29,21 @@ export function stopStream(streamId, signal) {
   return request(`/api/streams/${streamId}`, { method: "DELETE", signal });
 }
 
-/** The session with its messages and the cursor that belongs to them, in the fields of the reducer. */
-export async function loadSession(sessionId, signal) {
-  const session = await request(`/api/sessions/${sessionId}`, { signal });
-  return { title: session.title, cursor: session.cursor ?? null, messages: session.messages.map(fieldsOf) };
+/** One branch of the session, by default the newest, and the cursor that belongs to it, in the fields of the reducer. */
+export async function loadSession(sessionId, branch, signal) {
+  const session = await snapshot(sessionId, branch, signal);
+  return { cursor: session.cursor ?? null, messages: session.messages.map(fieldsOf) };
+}
+
+/** What a message says, as it was written. */
+export async function loadSource(sessionId, messageId, signal) {
+  const { messages } = await snapshot(sessionId, messageId, signal);
+  return messages.find((each) => each.message_id === messageId).content;
+}
+
+function snapshot(sessionId, branch, signal) {
+  const query = branch ? `?branch=${encodeURIComponent(branch)}` : "";
+  return request(`/api/sessions/${sessionId}${query}`, { signal });
 }
 
 /** Whether an error only says that the page aborted the request. */
@@ -53,15 +63,20 @@ function fieldsOf(message) {
     id: message.message_id,
     role: message.role,
     text: message.content,
+    blocks: message.blocks ?? [],
+    closed: message.end ?? 0,
     reasoning: message.reasoning ?? "",
     streamId: message.stream_id,
     status: ended ? "ended" : message.status ?? (message.content ? "streaming" : "thinking"),
     outcome: message.outcome,
+    finishReason: message.finish_reason ?? null,
     error: message.error ?? null,
     model: message.model,
     tokens: message.tokens ?? null,
     durationMs: message.duration_ms ?? null,
     since: Date.parse(message.created_at) || null,
+    siblings: message.siblings ?? [],
+    images: message.images ?? [],
   };
 }
 

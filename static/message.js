@@ -1,72 +1,105 @@
 /** One message on the page: reads what the server rendered, and changes only what has changed. */
 
-import { t, tn } from "./words.js";
+import { hasText } from "./answer.js";
+import { BranchView } from "./branches.js";
+import { Content } from "./content.js";
+import { doing, figures, isBroken, labelOf } from "./outcome.js";
+import { appendBoxes } from "./text.js";
+import { t } from "./words.js";
 
-const LABELS = {
-  stopped: t("Stopped"),
-  superseded: t("Superseded"),
-  abandoned: t("Abandoned: nobody was watching"),
-  interrupted: t("Interrupted"),
-};
-const RETRIABLE = new Set(["failed", "interrupted"]);
 const SHOW_ELAPSED_AFTER = 3; // seconds
-const LONG = 2000; // characters: past that the tail is closed at a line's end, so that a frame lays out little
 
 export class MessageView {
   #article;
   #parts = {};
   #shown = {};
-  #painted = { content: "", reasoning: "" };
+  #content = null; // of an answer
+  #plain = {}; // what stands in the parts of plain text
+  #branches;
 
   constructor(article) {
     this.#article = article;
     for (const part of article.querySelectorAll("[data-part]")) this.#parts[part.dataset.part] = part;
-    for (const name of Object.keys(this.#painted)) this.#painted[name] = this.#parts[name]?.textContent ?? "";
+    if (article.dataset.role === "assistant") this.#content = new Content(this.#parts.content);
+    for (const name of this.#content ? ["reasoning"] : ["content"]) this.#plain[name] = this.#parts[name].textContent;
+    this.#branches = new BranchView(this.#parts.branches);
   }
 
   get article() {
     return this.#article;
   }
 
+  /** The message that is shown. */
+  get message() {
+    return this.#shown.message;
+  }
+
   /** The message as the server rendered it, in the fields of the reducer. */
   read() {
-    const { messageId, streamId, role, status, outcome, createdAt, model } = this.#article.dataset;
+    const { messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings } = this.#article.dataset;
     return {
       id: messageId,
       role,
-      text: this.#painted.content,
-      reasoning: this.#painted.reasoning,
+      ...(this.#content ? this.#content.read() : { text: this.#plain.content }),
+      reasoning: this.#plain.reasoning ?? "",
       streamId: streamId || null,
       status: status ?? "ended",
       outcome: outcome || null,
+      finishReason: finishReason || null,
       error: this.#readProblem(),
       model: model || null,
       since: Date.parse(createdAt) || null,
+      siblings: siblings ? siblings.split(" ") : [],
+      images: null, // they stand there, and do not change
     };
   }
 
-  /** Show `message`. `retryPrompt` is the text that Retry would send again, or `null` where there is no retry. */
-  update(message, retryPrompt) {
-    if (message === this.#shown.message && retryPrompt === this.#shown.retryPrompt) return;
+  /** Show `message`, which follows the one with the id `parentId`. Returns whether all of it is shown. */
+  update(message, { isLast, parentId }) {
+    const shown = this.#shown;
+    const isSame = message === shown.message && isLast === shown.isLast && parentId === shown.parentId;
+    if (isSame && shown.isDone) return true;
     const isNews = this.#article.dataset.status !== "ended";
-    this.#shown = { message, retryPrompt };
-    this.#article.dataset.messageId = message.id ?? "";
-    this.#paint("content", message.text);
-    if (message.role !== "assistant") return;
-    this.#paint("reasoning", message.reasoning);
-    this.#show("reasoning-box", message.reasoning !== "");
-    this.#state(message);
-    this.#figures(message);
-    if (message.outcome === "failed") this.#problem(message.error, isNews);
-    this.#retry(retryPrompt, message);
+    const isDone = this.#content?.paint(message, message.status === "ended") ?? true;
+    if (!isSame) this.#describe(message, { isLast, parentId }, isNews);
+    this.#shown = { message, isLast, parentId, isDone };
+    return isDone;
   }
 
   /** Show how long the model has been thinking. */
   tick(now) {
     const { message } = this.#shown;
-    if (!message || message.status === "ended" || message.text || message.since === null) return;
+    if (!message || message.status === "ended" || hasText(message) || message.since === null) return;
     const seconds = Math.floor((now - message.since) / 1000);
     this.#parts.elapsed.textContent = seconds >= SHOW_ELAPSED_AFTER ? `${seconds} s` : "";
+  }
+
+  /** An answer's text as HTML. */
+  get html() {
+    return this.#content.html;
+  }
+
+  #describe(message, place, isNews) {
+    this.#article.dataset.messageId = message.id ?? "";
+    this.#branches.show(message);
+    if (message.role === "assistant") this.#describeAnswer(message, place, isNews);
+    else this.#describePrompt(message, place);
+  }
+
+  #describePrompt({ text, images, id }, { parentId }) {
+    this.#paint("content", text);
+    if (images?.length > 0 && this.#parts.images.childElementCount === 0) this.#parts.images.append(...images.map(thumbnail));
+    if (!this.#parts.edit) return;
+    this.#show("edit", id !== null);
+    this.#parts.edit.querySelector("form").elements.parent_id.value = parentId ?? "";
+  }
+
+  #describeAnswer(message, { isLast }, isNews) {
+    this.#paint("reasoning", message.reasoning);
+    this.#show("reasoning-box", message.reasoning !== "");
+    this.#state(message);
+    if (message.outcome === "failed") this.#problem(message.error, isNews);
+    this.#actions(message, isLast);
   }
 
   #state(message) {
@@ -75,19 +108,28 @@ export class MessageView {
     dataset.streamId = message.streamId ?? "";
     dataset.status = message.status;
     dataset.outcome = message.outcome ?? "";
-    this.#show("thinking", !ended && message.text === "");
-    this.#parts["thinking-text"].textContent = message.stopping ? t("Stopping…") : t("Thinking…");
-    const label = ended ? labelOf(message) : message.stopping && message.text ? t("Stopping…") : "";
+    this.#show("thinking", !ended && !hasText(message));
+    this.#parts["thinking-text"].textContent = doing(message);
+    const label = labelOf(message);
     this.#parts.label.textContent = label;
     this.#show("label", label !== "");
     this.#show("problem", message.outcome === "failed");
+    this.#parts.model.textContent = message.model ?? "";
+    // The server rendered the figures of the answers that had ended; only those of later ones come this way.
+    if (!ended) this.#parts.figures.textContent = "";
+    else if (message.tokens && message.durationMs) this.#parts.figures.textContent = figures(message);
   }
 
-  #figures({ status, tokens, durationMs, model }) {
-    this.#parts.model.textContent = model ?? "";
-    // The server rendered the figures of the answers that had ended; only those of later ones come this way.
-    if (status !== "ended" || !tokens || !durationMs) return;
-    this.#parts.figures.textContent = `${tn("%(num)s token", "%(num)s tokens", tokens)} · ${(durationMs / 1000).toFixed(1)} s`;
+  #actions(message, isLast) {
+    const { copy, regenerate, "continue": goOn } = this.#parts;
+    const ended = message.status === "ended";
+    copy.hidden = !ended || !hasText(message);
+    regenerate.hidden = !ended || message.id === null;
+    regenerate.elements.regenerate.value = message.id ?? "";
+    regenerate.querySelector("button").textContent = message.outcome === "failed" ? t("Retry") : t("Regenerate");
+    if (!goOn) return; // the server offers no such thing
+    goOn.hidden = !isLast || !isBroken(message);
+    goOn.elements.continue.value = message.id ?? "";
   }
 
   #problem(error, isNews) {
@@ -101,44 +143,25 @@ export class MessageView {
     return sentence ? { code: this.#parts["problem-code"].textContent, message: sentence } : null;
   }
 
-  #retry(prompt, message) {
-    this.#show("retry", prompt !== null && RETRIABLE.has(message.outcome));
-    this.#parts.retry.elements.prompt.value = prompt ?? "";
-    this.#parts.retry.elements.model.value = message.model ?? "";
-  }
-
   #show(part, visible) {
     this.#parts[part].hidden = !visible;
   }
 
-  /** Append what is new to the last line box; start over only if the text is another one. */
+  /** Append what is new; start over only if the text is another one. */
   #paint(part, text) {
-    const painted = this.#painted[part];
+    const painted = this.#plain[part];
     if (text === painted) return;
-    this.#painted[part] = text;
-    const box = this.#parts[part];
-    if (!text.startsWith(painted)) {
-      box.replaceChildren(document.createElement("div"));
-      append(box, text);
-    } else {
-      append(box, text.slice(painted.length));
-    }
+    this.#plain[part] = text;
+    if (text.startsWith(painted)) return appendBoxes(this.#parts[part], text.slice(painted.length));
+    this.#parts[part].replaceChildren();
+    appendBoxes(this.#parts[part], text);
   }
 }
 
-function append(box, text) {
-  const tail = box.lastElementChild;
-  const end = tail.textContent.length > LONG ? text.lastIndexOf("\n") + 1 : 0;
-  if (end > 0) {
-    tail.append(text.slice(0, end));
-    box.append(document.createElement("div"));
-  }
-  const last = box.lastElementChild;
-  if (last.lastChild) last.lastChild.appendData(text.slice(end));
-  else last.append(text.slice(end));
-}
-
-function labelOf({ outcome, upstreamClosed }) {
-  const label = LABELS[outcome] ?? "";
-  return outcome === "stopped" && !upstreamClosed ? t("Stopped here; the model server has not confirmed it") : label;
+/** A picture of a prompt: one that the server has, or one that is just being sent. */
+function thumbnail({ image_id: id, media_type: type, data }) {
+  const image = document.createElement("img");
+  image.src = id ? `/api/images/${id}` : `data:${type};base64,${data}`;
+  image.alt = t("Picture");
+  return image;
 }

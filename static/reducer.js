@@ -1,19 +1,26 @@
 /**
  * What the page shows of a session, as a pure function of what happened: no DOM, no clock, no network.
  *
- * A state is `{cursor, messages, torn}`. A message is
- * `{key, id, role, text, reasoning, streamId, status, stopping, outcome, error, model, tokens, durationMs,
- *   upstreamClosed, since, local, next}`: `key` stays the same for as long as it is shown, `local` is true
- * until the session log has spoken of it, `next` counts the tokens taken of each kind (`null`: not known).
+ * A state is `{cursor, messages, torn}`; the messages are those of the branch that is shown. A message is
+ * `{key, id, role, reasoning, streamId, status, stopping, outcome, finishReason, error, model, tokens, durationMs,
+ *   upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of `answer.js`: `key` stays the same for
+ * as long as it is shown, `siblings` are the ids of the messages in its place, its own among them, `local` is true until
+ * the session log has spoken of it, `again` is the answer's prompt where that was asked again, `undo` is what comes back
+ * if the server refuses, `next` counts the tokens taken of each kind (`null`: not known).
  * `torn` says that events are missing, so that a snapshot has to be loaded.
  */
 
+import { EMPTY, close, hasText, reopen } from "./answer.js";
+
 const BLANK = {
-  id: null, role: "user", text: "", reasoning: "", streamId: null, status: "ended", stopping: false, outcome: null,
-  error: null, model: null, tokens: null, durationMs: null, upstreamClosed: true, since: null, local: false,
-  next: { token: null, reasoning: null },
+  ...EMPTY, id: null, role: "user", reasoning: "", streamId: null, status: "ended", stopping: false, outcome: null,
+  finishReason: null, error: null, model: null, tokens: null, durationMs: null, upstreamClosed: true, since: null,
+  siblings: [], images: [], local: false, again: null, undo: [], next: { token: null, reasoning: null },
 };
-const UNTOUCHED = { token: 0, reasoning: 0 };
+const BEGUN = {
+  status: "thinking", stopping: false, outcome: null, finishReason: null, error: null, tokens: null, durationMs: null,
+  upstreamClosed: true, next: { token: 0, reasoning: 0 },
+};
 
 export function initial({ cursor = null, messages = [] } = {}) {
   return { cursor, messages: messages.map(message), torn: false };
@@ -44,26 +51,39 @@ export function reduce(state, action) {
 
 /** What this page did, or learnt other than from the session log. */
 const OWN = {
-  /** The user sent a prompt; the server has not answered yet. */
-  prompted(state, { key, text, model, at }) {
-    const prompt = message({ key: `${key}-prompt`, text, local: true });
-    const answer = message({
-      key, role: "assistant", status: "thinking", model, since: at, local: true, next: UNTOUCHED,
-    });
-    return { ...state, messages: [...state.messages, prompt, answer] };
+  /** The user sent a prompt; the server has not answered yet. With a `parentId` it takes the place of what followed that. */
+  prompted(state, { key, text, images = [], model, at, parentId }) {
+    const [kept, undo] = parentId === undefined ? [state.messages, []] : cut(state.messages, indexOf(state, parentId) + 1);
+    const prompt = message({ key: `${key}-prompt`, text, images, local: true });
+    const answer = message({ ...BEGUN, key, role: "assistant", model, since: at, local: true, undo });
+    return { ...state, messages: [...kept, prompt, answer] };
   },
 
-  /** The server took the prompt. The log may already have said so. */
+  /** The user asked for another answer in the place of the one with the id `of`. */
+  regenerated(state, { key, of, model, at }) {
+    const place = indexOf(state, of);
+    const [kept, undo] = cut(state.messages, place);
+    const again = state.messages[place - 1]?.id ?? null;
+    const answer = message({ ...BEGUN, key, role: "assistant", model, since: at, local: true, undo, again });
+    return { ...state, messages: [...kept, answer] };
+  },
+
+  /** The user asked that an answer goes on. */
+  continued(state, { key, at }) {
+    return change(state, (each) => each.key === key, (each) => (
+      { ...each, ...BEGUN, streamId: null, since: at, local: true, undo: [each] }
+    ));
+  },
+
+  /** The server took what was asked. The log may already have said so. */
   accepted(state, { key, streamId, cursor }) {
     const known = { ...state, cursor: state.cursor ?? cursor };
-    if (answerOf(state, streamId)) return without(known, key, (each) => each.local);
+    if (answerOf(state, streamId)) return without(known, key);
     return change(known, (each) => each.key === key && each.local, (each) => ({ ...each, streamId }));
   },
 
-  /** The server did not take the prompt. */
-  refused(state, { key }) {
-    return without(state, key, (each) => each.local);
-  },
+  /** The server did not take it: all is as it was. */
+  refused: (state, { key }) => without(state, key, (each) => each.undo),
 
   stopping(state, { key, value }) {
     return change(state, (each) => each.key === key && each.status !== "ended", (each) => ({ ...each, stopping: value }));
@@ -84,31 +104,22 @@ const OWN = {
       const same = shown && shown.role === fields.role ? { key: shown.key, stopping: shown.stopping } : {};
       return message({ ...fields, ...same });
     });
-    const streams = new Set(messages.map((fields) => fields.streamId).filter(Boolean));
-    const answers = state.messages.filter((each) => each.local && each.role === "assistant" && !streams.has(each.streamId));
+    const known = new Set(messages.flatMap((fields) => [fields.streamId, fields.id]).filter(Boolean));
+    const answers = state.messages.filter((each) => (
+      each.local && each.role === "assistant" && !known.has(each.streamId) && !known.has(each.id)
+    ));
     const waiting = answers.flatMap((answer) => pair(state, answer.key));
-    return { cursor, messages: [...kept, ...waiting], torn: false };
+    return { cursor, messages: [...kept, ...waiting.filter((each) => each.local)], torn: false };
   },
 };
 
 /** What the session log says. Each takes the event's data and the time at which it came, in ms. */
 const LOGGED = {
-  start(state, { stream_id: streamId, message_id: id, model, prompt }, at) {
-    const own = answerOf(state, streamId) ?? sentWithoutAnswer(state, prompt?.text);
-    if (own && own.status === "ended") return state;
-    const [asked, answer] = own
-      ? [pair(state, own.key).find((each) => each.role === "user"), own]
-      : [null, message({ key: id, role: "assistant", next: UNTOUCHED })];
-    const begun = { ...answer, id, streamId, model, status: "thinking", since: answer.since ?? at, local: false };
-    const text = asked || prompt
-      ? [{ ...(asked ?? message({ key: prompt.message_id })), ...(prompt ? { id: prompt.message_id, text: prompt.text } : {}), local: false }]
-      : [];
-    // What the log says stands in the log's order; what it has not said yet comes after that.
-    const others = state.messages.filter((each) => each !== asked && each !== own && !isSame(each, text[0]));
-    return {
-      ...state,
-      messages: [...others.filter((each) => !each.local), ...text, begun, ...others.filter((each) => each.local)],
-    };
+  start(state, data, at) {
+    const own = answerOf(state, data.stream_id) ?? awaited(state, data);
+    if (own && own.status === "ended" && own.streamId === data.stream_id) return state;
+    const begun = { streamId: data.stream_id, model: data.model, local: false, undo: [] };
+    return data.continues ? goOn(state, data, begun, at) : begin(state, data, begun, at, own);
   },
 
   status(state, { stream_id: streamId, status }) {
@@ -118,13 +129,69 @@ const LOGGED = {
   reasoning: (state, data) => grow(state, data, "reasoning", "reasoning"),
   token: (state, data) => grow(state, data, "token", "text"),
 
+  /** A block is closed, or an earlier one has changed: its answer may have ended meanwhile. */
+  block(state, data) {
+    const answer = answerOf(state, data.stream_id);
+    const closed = answer && close(answer, data);
+    if (closed === null) return answer ? { ...state, torn: true } : state;
+    return change(state, (each) => each === answer, () => closed);
+  },
+
+  /** The last block of a continued answer is open again; it stays as it is if this page has taken tokens since. */
+  tail(state, data) {
+    return change(state, (each) => live(data.stream_id)(each) && each.next.token === 0, (each) => reopen(each, data));
+  },
+
   end(state, data) {
     return change(state, live(data.stream_id), (each) => ({
-      ...each, status: "ended", stopping: false, outcome: data.outcome, error: data.error ?? null,
-      tokens: data.tokens, durationMs: data.duration_ms, upstreamClosed: data.upstream_closed,
+      ...each, status: "ended", stopping: false, outcome: data.outcome, finishReason: data.finish_reason ?? null,
+      error: data.error ?? null, tokens: data.tokens, durationMs: data.duration_ms, upstreamClosed: data.upstream_closed,
     }));
   },
 };
+
+/** An answer goes on, in its place. */
+function goOn(state, { message_id: id }, begun, at) {
+  const place = indexOf(state, id);
+  if (place < 0) return { ...state, torn: true };
+  return change(state, (each) => each.id === id, (each) => ({
+    ...each, ...BEGUN, ...begun, reasoning: hasText(each) ? each.reasoning : "", stopping: each.stopping,
+    since: each.local ? each.since : at,
+  }));
+}
+
+/** A prompt and its answer, or another answer to a prompt: they take the place of what followed the same message. */
+function begin(state, { message_id: id, prompt, parent_id: parentId }, begun, at, own) {
+  const asked = own && !own.again ? pair(state, own.key).find((each) => each.role === "user") : null;
+  const logged = state.messages.filter((each) => !each.local && each !== asked && each !== own);
+  const waiting = state.messages.filter((each) => each.local && each !== asked && each !== own);
+  const shown = prompt && logged.findIndex((each) => each.id === prompt.message_id);
+  const parent = logged.findIndex((each) => each.id === parentId);
+  if (parentId && parent < 0 && !(shown >= 0)) return { ...state, torn: true };
+  const length = shown >= 0 ? shown + 1 : parentId === undefined ? logged.length : parent + 1;
+  const [kept, gone] = cut(logged, length);
+  const isAnotherAnswer = shown >= 0;
+  const siblings = beside(gone[0] ?? own?.undo[0], isAnotherAnswer ? id : prompt?.message_id);
+  const text = isAnotherAnswer ? [] : promptOf(asked, prompt, siblings);
+  const base = own ?? message({ ...BEGUN, key: id, role: "assistant" });
+  const answer = {
+    ...base, ...begun, id, again: null, status: "thinking", since: base.since ?? at,
+    siblings: isAnotherAnswer ? siblings : [id],
+  };
+  return { ...state, messages: [...kept, ...text, answer, ...waiting] };
+}
+
+function promptOf(asked, prompt, siblings) {
+  if (!prompt) return asked ? [{ ...asked, local: false }] : [];
+  const { message_id: id, text, images = [] } = prompt;
+  return [{ ...(asked ?? message({ key: id, images })), id, text, siblings, local: false }];
+}
+
+/** The ids of what stands where `first` stood, now that `id` does. */
+function beside(first, id) {
+  const others = first ? first.siblings : [];
+  return [...(others.length > 0 || !first ? others : [first.id]).filter((each) => each !== id), id];
+}
 
 /** Append what is new. A repetition is dropped; a gap, or half a repetition, tears the state. */
 function grow(state, { stream_id: streamId, position, count, text }, kind, field) {
@@ -148,25 +215,33 @@ function change(state, matches, update) {
   return { ...state, messages: state.messages.map((each) => (matches(each) ? update(each) : each)) };
 }
 
+/** What comes before `place`, and of the rest what is in the log. */
+function cut(messages, place) {
+  return [messages.slice(0, place), messages.slice(place).filter((each) => !each.local)];
+}
+
+function indexOf(state, id) {
+  return id === null ? -1 : state.messages.findIndex((each) => each.id === id);
+}
+
 /** The prompt and the answer that were added under one key. */
 function pair(state, key) {
   return state.messages.filter((each) => each.key === key || each.key === `${key}-prompt`);
 }
 
-function without(state, key, matches) {
-  const dropped = new Set(pair(state, key).filter(matches));
-  return { ...state, messages: state.messages.filter((each) => !dropped.has(each)) };
+/** Take away what was added under `key` and is not in the log, and put `instead` in its place. */
+function without(state, key, instead = () => []) {
+  const dropped = new Set(pair(state, key).filter((each) => each.local));
+  return { ...state, messages: state.messages.flatMap((each) => (dropped.has(each) ? instead(each) : [each])) };
 }
 
-/** The oldest answer whose POST is still under way, if its prompt is this one: the log can be the faster of the two. */
-function sentWithoutAnswer(state, text) {
-  return state.messages.find((each) => (
-    each.local && each.role === "assistant" && !each.streamId && pair(state, each.key)[0].text === text
-  )) ?? null;
-}
-
-function isSame(each, other) {
-  return other !== undefined && each.id !== null && each.id === other.id;
+/** The oldest answer whose POST is still under way and that this `start` may be of: the log can be the faster of the two. */
+function awaited(state, { message_id: id, prompt }) {
+  return state.messages.find((each) => {
+    if (!each.local || each.role !== "assistant" || each.streamId) return false;
+    if (each.id) return each.id === id;
+    return each.again ? each.again === prompt?.message_id : pair(state, each.key)[0].text === prompt?.text;
+  }) ?? null;
 }
 
 /** Whether the event `id` (`<epoch>-<seq>`) is not after `cursor`. Frames without an id are never past. */

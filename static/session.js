@@ -1,6 +1,7 @@
 /** `<tailrace-session>`: one conversation. It owns the state, the event stream and what the user does with them. */
 
-import { isAbort, loadSession, newKey, postPrompt, stopStream } from "./api.js";
+import { isAbort, loadSession, loadSource, stopStream } from "./api.js";
+import { Asking } from "./asking.js";
 import { Feed } from "./events.js";
 import { answerOf, initial, reduce, running } from "./reducer.js";
 import { addSession } from "./sidebar.js";
@@ -13,14 +14,14 @@ const UNSEEN = "● ";
 class Session extends HTMLElement {
   #state = initial();
   #feed = null;
+  #asking = null;
   #listeners = null;
-  #frame = 0;
+  #told = {}; // what the composer knows
   #exists = false; // on the server: it comes into being with its first prompt
-  #sending = new Set(); // prompts whose POST is under way
-  #unsure = null; // a prompt that may have arrived though no answer came, and its key
 
   connectedCallback() {
     this.#listeners = new AbortController();
+    const { signal } = this.#listeners;
     const messages = this.#transcript.read();
     this.#state = initial({ cursor: this.dataset.cursor || null, messages });
     this.#exists = this.#state.cursor !== null || messages.length > 0;
@@ -30,65 +31,63 @@ class Session extends HTMLElement {
       getCursor: () => this.#state.cursor,
       catchUp: () => this.#catchUp(),
     });
-    this.#listen(this.#listeners.signal);
-    this.#render();
+    this.#asking = new Asking(this.#id, {
+      dispatch: (action) => this.#dispatch(action),
+      isArrived: (key) => this.#state.messages.some((each) => each.key === key && !each.local),
+      onAccepted: (key, wish, answer) => this.#onAccepted(key, wish, answer),
+      onRefused: (_, error) => this.#onRefused(error),
+    }, signal);
+    this.#listen(signal);
+    this.#transcript.showNow(this.#state.messages);
+    this.#tellComposer();
     this.#tend();
   }
 
   disconnectedCallback() {
     this.#listeners.abort();
     this.#feed.close();
-    cancelAnimationFrame(this.#frame);
   }
 
   #listen(signal) {
-    this.addEventListener("prompt", ({ detail }) => this.#send(detail), { signal });
-    this.addEventListener("retry", ({ detail }) => this.#send(detail), { signal });
+    this.addEventListener("prompt", ({ detail }) => this.#ask({ ...detail, ...this.#place() }), { signal });
+    this.addEventListener("ask", ({ detail }) => this.#ask({ model: this.#composer.model, ...detail }), { signal });
     this.addEventListener("stop", () => this.#stop(), { signal });
+    this.addEventListener("branch", ({ detail }) => this.#showBranch(detail), { signal });
+    this.addEventListener("source", ({ detail }) => detail.taken(loadSource(this.#id, detail.id, signal)), { signal });
     document.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     document.addEventListener("visibilitychange", () => this.#onVisible(), { signal });
     window.addEventListener("online", () => this.#feed.hurry(), { signal });
+    window.addEventListener("popstate", () => this.#feed.refresh(), { signal });
     window.addEventListener("pagehide", () => this.#feed.close(), { signal }); // lets the page into the back/forward cache
     window.addEventListener("pageshow", (event) => { if (event.persisted) this.#tend(); }, { signal });
   }
 
-  async #send({ text, model }) {
-    if (this.#sending.has(text)) return; // Enter twice
-    this.#sending.add(text);
-    const key = newKey();
-    const isAgain = this.#unsure?.text === text && this.#unsure.model === model;
-    const sent = isAgain ? this.#unsure : { text, model, key };
-    this.#dispatch({ type: "prompted", key, text, model, at: Date.now() });
+  #ask(wish) {
     this.#announce(t("Generating"));
+    this.#asking.send(wish);
     this.#transcript.jump();
-    try {
-      this.#onAccepted(key, text, await postPrompt(this.#id, { prompt: text, model }, sent.key, this.#listeners.signal));
-    } catch (error) {
-      if (isAbort(error)) return;
-      this.#onRefused(key, sent, error);
-    } finally {
-      this.#sending.delete(text);
-    }
   }
 
-  #onAccepted(key, text, { stream_id: streamId, cursor }) {
-    this.#unsure = null;
-    this.#composer.taken(text, this.#id);
+  /** A prompt follows the newest message, but on an older branch it follows what is shown. */
+  #place() {
+    const last = this.#state.messages.at(-1)?.id;
+    return branch() && last ? { parentId: last } : {};
+  }
+
+  /** The server took the wish; `answer` is missing where only the log said so. */
+  #onAccepted(key, { text }, answer) {
+    if (text !== undefined) this.#composer.taken(text, this.#id);
     if (!this.#exists) this.#begin(text);
+    if (branch()) history.replaceState(null, "", location.pathname); // what was asked is on the newest branch
+    if (!answer) return;
+    const { stream_id: streamId, cursor } = answer;
     this.#dispatch({ type: "accepted", key, streamId, cursor });
     this.#tend();
-    const answer = answerOf(this.#state, streamId);
-    if (answer?.stopping) this.#cancel(answer); // stopped before its stream had a name
+    const shown = answerOf(this.#state, streamId);
+    if (shown?.stopping) this.#cancel(shown); // stopped before its stream had a name
   }
 
-  #onRefused(key, sent, error) {
-    const arrived = this.#state.messages.some((each) => each.key === key && !each.local);
-    if (arrived) {
-      this.#composer.taken(sent.text, this.#id); // the answer to the POST was lost, but the log has its start
-      return;
-    }
-    this.#unsure = error.status === 0 || error.status >= 500 ? sent : null;
-    this.#dispatch({ type: "refused", key });
+  #onRefused(error) {
     this.#announce("");
     this.#composer.complain(error.message);
   }
@@ -121,6 +120,11 @@ class Session extends HTMLElement {
     }
   }
 
+  async #showBranch(id) {
+    history.pushState(null, "", `?branch=${id}`);
+    if (await this.#catchUp() === "later") location.reload();
+  }
+
   #onEvent(name, data, id) {
     const before = this.#state;
     this.#dispatch({ type: name, data, id, at: Date.now() });
@@ -140,7 +144,7 @@ class Session extends HTMLElement {
   /** Load what the server has. Tells the feed whether to go on, to try later, or to give up. */
   async #catchUp() {
     try {
-      this.#dispatch({ type: "snapshot", ...await loadSession(this.#id, this.#listeners.signal) });
+      this.#dispatch({ type: "snapshot", ...await loadSession(this.#id, branch(), this.#listeners.signal) });
       return "ready";
     } catch (error) {
       if (isAbort(error)) return "gone";
@@ -172,15 +176,17 @@ class Session extends HTMLElement {
   #dispatch(action) {
     const before = this.#state;
     this.#state = reduce(before, action);
-    if (this.#state !== before) this.#frame ||= requestAnimationFrame(() => this.#render());
+    if (this.#state === before) return;
+    this.#transcript.show(this.#state.messages);
+    this.#tellComposer();
   }
 
-  /** One paint a frame, however many events came. */
-  #render() {
-    this.#frame = 0;
+  #tellComposer() {
     const answer = running(this.#state);
-    this.#transcript.render(this.#state.messages);
-    this.#composer.state = { running: answer !== null, stopping: answer?.stopping ?? false };
+    const state = { running: answer !== null, stopping: answer?.stopping ?? false };
+    if (state.running === this.#told.running && state.stopping === this.#told.stopping) return;
+    this.#told = state;
+    this.#composer.state = state;
   }
 
   #announce(words) {
@@ -203,6 +209,11 @@ class Session extends HTMLElement {
   #part(name) {
     return this.querySelector(`[data-part="${name}"]`);
   }
+}
+
+/** The branch that the page's address asks for, `null` for the newest. */
+function branch() {
+  return new URLSearchParams(location.search).get("branch");
 }
 
 customElements.define("tailrace-session", Session);

@@ -1,11 +1,16 @@
 /** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
 
+import { hasText } from "./answer.js";
+import { copy, listingOf } from "./copying.js";
 import { MessageView } from "./message.js";
 import { Pin } from "./pin.js";
 
 class Transcript extends HTMLElement {
   #views = new Map(); // by the message's key
+  #messages = [];
+  #isDone = true;
   #pin = null;
+  #frame = 0;
   #ticking = 0;
   #sizes = null;
   #listeners = null;
@@ -15,7 +20,9 @@ class Transcript extends HTMLElement {
     const { signal } = this.#listeners;
     this.#pin = new Pin(this.#part("scroll"), (pinned) => { this.#part("jump").hidden = pinned; }, signal);
     this.#part("jump").addEventListener("click", () => this.jump(), { signal });
+    this.addEventListener("click", (event) => this.#onClick(event), { signal });
     this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
+    document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
     this.#sizes = new ResizeObserver(() => this.#pin.follow());
     this.#sizes.observe(this.#part("scroll"));
   }
@@ -23,6 +30,7 @@ class Transcript extends HTMLElement {
   disconnectedCallback() {
     this.#listeners.abort();
     this.#sizes.disconnect();
+    cancelAnimationFrame(this.#frame);
     this.#tickWhile(false);
   }
 
@@ -35,16 +43,36 @@ class Transcript extends HTMLElement {
     return messages;
   }
 
-  /** Show `messages`, in their order. */
-  render(messages) {
-    const box = this.#part("messages");
+  /** Show `messages` in the next frame: one paint a frame, however often this is called. */
+  show(messages) {
+    this.#messages = messages;
+    this.#frame ||= requestAnimationFrame(() => this.#render());
+  }
+
+  /** Show `messages` at once. */
+  showNow(messages) {
+    this.#messages = messages;
+    cancelAnimationFrame(this.#frame);
+    this.#render();
+  }
+
+  /** Go to the latest message and stay there. */
+  jump() {
+    this.#pin.jump();
+  }
+
+  #render() {
+    this.#frame = 0;
+    const messages = this.#messages;
     const gone = new Map(this.#views);
     let place = this.#part("welcome");
+    let isDone = true;
     messages.forEach((message, index) => {
       const view = this.#views.get(message.key) ?? this.#create(message);
       gone.delete(message.key);
-      view.update(message, retryPrompt(messages, index));
-      if (place.nextElementSibling !== view.article) box.insertBefore(view.article, place.nextSibling);
+      const parentId = messages[index - 1]?.id ?? null;
+      isDone = view.update(message, { isLast: index === messages.length - 1, parentId }) && isDone;
+      if (place.nextElementSibling !== view.article) place.after(view.article);
       place = view.article;
     });
     for (const [key, view] of gone) {
@@ -52,13 +80,15 @@ class Transcript extends HTMLElement {
       this.#views.delete(key);
     }
     this.#part("welcome").hidden = messages.length > 0;
-    this.#tickWhile(messages.some((message) => message.status !== "ended" && message.text === ""));
+    this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
     this.#pin.follow();
+    this.#isDone = isDone;
+    if (!isDone && getSelection().isCollapsed) this.show(messages); // there was more than a frame bears
   }
 
-  /** Go to the latest message and stay there. */
-  jump() {
-    this.#pin.jump();
+  /** What waited for a selection may be shown when that is gone. */
+  #onSelection() {
+    if (!this.#isDone) this.show(this.#messages);
   }
 
   #create(message) {
@@ -79,12 +109,42 @@ class Transcript extends HTMLElement {
     for (const view of this.#views.values()) view.tick(Date.now());
   }
 
-  #onSubmit(event) {
-    if (event.target.dataset.part !== "retry") return;
+  #onClick(event) {
+    const target = event.target.closest("[data-part='copy'], .copy-code, [data-part='branches'] a[href]");
+    if (!target) return;
+    if (target.matches("a")) this.#onBranch(event, target);
+    else if (target.matches(".copy-code")) copy(target, listingOf(target));
+    else this.#copyAnswer(target);
+  }
+
+  #onBranch(event, link) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // meant for another tab
     event.preventDefault();
-    const { prompt, model } = event.target.elements;
-    const detail = { text: prompt.value, model: model.value };
-    this.dispatchEvent(new CustomEvent("retry", { detail, bubbles: true }));
+    this.#say("branch", new URL(link.href).searchParams.get("branch"));
+  }
+
+  /** What an answer says is fetched when it is asked for: the page has its HTML only. */
+  #copyAnswer(button) {
+    const { message, html } = this.#viewOf(button);
+    this.#say("source", { id: message.id, taken: (text) => copy(button, text, html) });
+  }
+
+  #onSubmit(event) {
+    const { part } = event.target.dataset;
+    const view = this.#viewOf(event.target);
+    if (!ASKS[part] || !view) return;
+    event.preventDefault();
+    this.#say("ask", ASKS[part](view.message, event.target.elements));
+    event.target.closest("details")?.removeAttribute("open");
+  }
+
+  #viewOf(element) {
+    const article = element.closest(".message");
+    return Array.from(this.#views.values()).find((view) => view.article === article);
+  }
+
+  #say(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
   }
 
   #part(name) {
@@ -92,9 +152,11 @@ class Transcript extends HTMLElement {
   }
 }
 
-/** The text that a retry of the message at `index` would send, or `null`: only the last answer can be tried again. */
-function retryPrompt(messages, index) {
-  return index > 0 && index === messages.length - 1 ? messages[index - 1].text : null;
-}
+/** What each form asks for, in the fields of `asking.js`. */
+const ASKS = {
+  regenerate: ({ id }) => ({ regenerate: id }),
+  continue: ({ id, key, model }) => ({ goOn: id, key, model }),
+  "edit-form": (_, { prompt, parent_id: parent }) => ({ text: prompt.value.trim(), parentId: parent.value || null }),
+};
 
 customElements.define("tailrace-transcript", Transcript);

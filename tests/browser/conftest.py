@@ -10,6 +10,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright
 from tests.browser.chat import Chat
 from tests.browser.chromium import running_chromium
 from tests.browser.complaints import Complaints
+from tests.browser.modules import Modules, opened
 from tests.machine import need
 from tests.support.server import LiveServer
 
@@ -46,3 +47,10 @@ async def chat(context: BrowserContext, server: LiveServer) -> Chat:
     page = Chat(await context.new_page(), server.url)
     await page.open("/")
     return page
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[Modules]:
+    """The page's modules by themselves."""
+    with opened() as modules:
+        yield modules

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-from app.web.assets import folder
-from tests.browser.chromium import ARGUMENTS
-from tests.machine import need
+from tests.browser.modules import Modules
 
-REDUCE = """async ([source, state, actions]) => {
-    const { initial, reduce } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+REDUCE = """async ([url, state, actions]) => {
+    const { initial, reduce } = await import(`${url}/reducer.js`);
     return actions.reduce(reduce, initial(state));
 }"""
 
@@ -22,20 +19,14 @@ Reduce = Callable[..., State]
 
 
 @pytest.fixture(scope="module")
-def reduce() -> Iterator[Reduce]:
+def reduce(modules: Modules) -> Reduce:
     """A function `(actions, state) -> state` that runs `reducer.js`."""
-    source = (folder("static") / "reducer.js").read_text("utf-8")
-    executable = need("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        page = browser.new_page()
 
-        def call(actions: list[dict[str, Any]], state: State | None = None) -> State:
-            result: State = page.evaluate(REDUCE, [source, state or {}, actions])
-            return result
+    def call(actions: list[dict[str, Any]], state: State | None = None) -> State:
+        result: State = modules.page.evaluate(REDUCE, [modules.url, state or {}, actions])
+        return result
 
-        yield call
-        browser.close()
+    return call
 
 
 def start(stream: str, seq: int, text: str = "hello") -> dict[str, Any]:

@@ -1,0 +1,127 @@
+/** The text of an answer on the page: closed blocks as the server rendered them, in groups, and behind them the open tail. */
+
+import { dress, htmlOf } from "./copying.js";
+import { setHTML } from "./html.js";
+import { Tail } from "./tail.js";
+
+const GROUP = 24; // blocks; a group is laid out apart from the others
+const BUDGET = 16_384; // characters of the tail in one frame
+
+export class Content {
+  #box;
+  #end; // the element of the tail
+  #tail = null;
+  #blocks; // elements
+  #html; // of each, `null` where it came with the page
+  #seen = null; // the blocks shown last
+  #base; // where in the source the text of the tail begins
+  #written = 0; // how much of it is painted
+  #isOver = false;
+
+  /** `box` as the server rendered it. */
+  constructor(box) {
+    this.#box = box;
+    this.#end = box.querySelector(":scope > .tail");
+    this.#blocks = Array.from(box.querySelectorAll(":scope > .group > .block"));
+    this.#html = this.#blocks.map(() => null);
+    this.#base = Number(box.dataset.end) || 0;
+    this.#blocks.forEach(dress);
+  }
+
+  /** What the page came with, in the fields of the reducer. */
+  read() {
+    return { blocks: this.#html.slice(), closed: this.#base, from: this.#base, text: this.#end.textContent };
+  }
+
+  /** The text as HTML, without what the page has added. */
+  get html() {
+    return htmlOf(this.#box);
+  }
+
+  /** Show an answer's text; `isOver` says that no more comes. Returns whether all of it is shown. */
+  paint(answer, isOver) {
+    const isClosed = this.#close(answer);
+    const isGrown = this.#grow(answer);
+    if (isGrown && isOver && !this.#isOver) this.#tail?.end();
+    this.#isOver = isOver;
+    return isClosed && isGrown;
+  }
+
+  /** Bring the blocks up to date. What somebody has selected stays until the selection is gone. */
+  #close({ blocks, closed }) {
+    if (blocks === this.#seen && closed === this.#base) return true;
+    const moves = closed !== this.#base;
+    if (moves && isSelected(this.#end)) return false;
+    while (this.#blocks.length > blocks.length) this.#drop();
+    const isDone = blocks.map((html, index) => this.#put(index, html)).every(Boolean);
+    this.#seen = isDone ? blocks : null;
+    if (moves) this.#startTail(closed);
+    return isDone;
+  }
+
+  /** A block is replaced only by another one. */
+  #put(index, html) {
+    const shown = this.#blocks[index];
+    if (shown && (html === null || html === this.#html[index])) return true;
+    const block = made(index, html);
+    if (!shown) {
+      this.#group().append(block);
+    } else if (!block.isEqualNode(shown)) {
+      if (isSelected(shown)) return false;
+      shown.replaceWith(block);
+    }
+    if (!shown?.isConnected) this.#blocks[index] = block;
+    this.#html[index] = html;
+    return true;
+  }
+
+  #group() {
+    const last = this.#end.previousElementSibling;
+    if (last && last.childElementCount < GROUP) return last;
+    const group = document.createElement("div");
+    group.className = "group";
+    this.#end.before(group);
+    return group;
+  }
+
+  #drop() {
+    this.#html.pop();
+    const block = this.#blocks.pop();
+    const group = block.parentElement;
+    block.remove();
+    if (group.childElementCount === 0) group.remove();
+  }
+
+  #startTail(base) {
+    this.#tail = null;
+    this.#base = base;
+    this.#written = 0;
+    this.#isOver = false;
+    this.#end.replaceChildren();
+  }
+
+  /** Append to the tail what is new, as much as a frame bears. */
+  #grow({ from, text }) {
+    const start = Math.max(0, this.#base + this.#written - from);
+    const piece = start < text.length ? text.slice(start, start + BUDGET) : "";
+    if (piece === "") return true;
+    this.#tail ??= new Tail(this.#end);
+    this.#tail.write(piece);
+    this.#written += piece.length;
+    return start + piece.length === text.length;
+  }
+}
+
+function made(index, html) {
+  const block = document.createElement("div");
+  block.className = "block";
+  block.dataset.index = index;
+  setHTML(block, html);
+  dress(block);
+  return block;
+}
+
+function isSelected(element) {
+  const selection = getSelection();
+  return !selection.isCollapsed && selection.rangeCount > 0 && selection.getRangeAt(0).intersectsNode(element);
+}

@@ -1,0 +1,42 @@
+/** What the line under an answer says, the same as `templates/partials/message.html`. */
+
+import { hasText } from "./answer.js";
+import { t, tn } from "./words.js";
+
+const LABELS = {
+  stopped: t("Stopped"),
+  superseded: t("Superseded"),
+  abandoned: t("Abandoned: nobody was watching"),
+  interrupted: t("Interrupted"),
+};
+
+/** Whether an answer broke off, so that it can be continued. */
+export function isBroken(message) {
+  const { status, outcome, finishReason } = message;
+  return status === "ended" && hasText(message) && (outcome !== "complete" || finishReason === "length");
+}
+
+export function labelOf(message) {
+  const { status, stopping, outcome, finishReason, upstreamClosed } = message;
+  if (status !== "ended") return hasText(message) && (stopping || status === "thinking") ? doing(message) : "";
+  if (outcome === "complete" && finishReason === "length") return t("Cut off at the length limit");
+  return outcome === "stopped" && !upstreamClosed
+    ? t("Stopped here; the model server has not confirmed it")
+    : LABELS[outcome] ?? "";
+}
+
+/** What the model does while there is nothing new to read. */
+export function doing({ stopping }) {
+  return stopping ? t("Stopping…") : t("Thinking…");
+}
+
+/** Halves are rounded up, here as in the template. */
+export function figures({ tokens, durationMs }) {
+  const rate = Math.floor((tokens * 1000 + durationMs / 2) / durationMs);
+  const tenths = Math.floor((durationMs + 50) / 100);
+  return [
+    tn("%(num)s token", "%(num)s tokens", tokens),
+    tn("%(num)s token/s", "%(num)s tokens/s", rate),
+    t("%(seconds)s s", { seconds: `${Math.floor(tenths / 10)}.${tenths % 10}` }),
+  ].join(" · ");
+}

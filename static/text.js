@@ -1,0 +1,40 @@
+/** Text that grows: it is only ever appended, and so that a frame lays out little, long text stands in boxes. */
+
+const LONG = 2000; // characters: past that a box of plain text is closed at a line's end
+const LINES = 32; // in a box of code, as the server makes them
+
+/** Append to an element's last text. */
+export function appendText(element, text) {
+  if (element.lastChild?.nodeType === Node.TEXT_NODE) element.lastChild.appendData(text);
+  else element.append(text);
+}
+
+/** Append plain text, in `<div>`s that end where a line does. */
+export function appendBoxes(element, text) {
+  let last = element.lastElementChild ?? element.appendChild(document.createElement("div"));
+  let rest = text;
+  while (last.textContent.length + rest.length > LONG) {
+    const end = rest.indexOf("\n", Math.max(0, LONG - last.textContent.length)) + 1;
+    if (end === 0) break;
+    appendText(last, rest.slice(0, end));
+    rest = rest.slice(end);
+    last = element.appendChild(document.createElement("div"));
+  }
+  if (rest) appendText(last, rest);
+}
+
+/** Append code, in `<span class="lines">` of so many lines each. */
+export function appendLines(element, text) {
+  const lines = text.split(/(?<=\n)/);
+  let last = element.lastElementChild;
+  let count = last ? last.textContent.split("\n").length - 1 : LINES;
+  for (const line of lines) {
+    if (count >= LINES) {
+      last = element.appendChild(document.createElement("span"));
+      last.className = "lines";
+      count = 0;
+    }
+    appendText(last, line);
+    if (line.endsWith("\n")) count += 1;
+  }
+}
