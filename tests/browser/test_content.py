@@ -62,7 +62,9 @@ def kept(page: Modules) -> list[bool]:
 
 
 def select(page: Modules, selector: str) -> None:
-    page.page.evaluate("(selector) => getSelection().selectAllChildren(document.querySelector(selector))", selector)
+    page.page.evaluate(
+        "(selector) => getSelection().selectAllChildren(document.querySelector(selector))", selector
+    )
 
 
 def unselect(page: Modules) -> None:
@@ -106,7 +108,7 @@ def test_a_block_that_comes_before_its_last_token_leaves_nothing_twice(page: Mod
 
 
 def test_the_same_html_replaces_nothing(page: Modules) -> None:
-    """After a reconnection all blocks come again: those that are shown stay the same elements, but for a changed one."""
+    """Blocks come again after a reconnection: what is shown stays the same element, unless it has changed."""
     paint(page)
     mark(page)
     assert paint(page, blocks=[ONE, TWO])
@@ -119,7 +121,9 @@ def test_the_same_html_replaces_nothing(page: Modules) -> None:
 def test_blocks_stand_in_groups_of_twenty_four(page: Modules) -> None:
     """The browser lays out a group apart from the others."""
     paint(page, blocks=[f"<p>{number}</p>" for number in range(50)], closed=100, text="")
-    sizes = page.page.evaluate("Array.from(box.querySelectorAll('.group'), (group) => group.childElementCount)")
+    sizes = page.page.evaluate(
+        "Array.from(box.querySelectorAll('.group'), (group) => group.childElementCount)"
+    )
     assert sizes == [24, 24, 2]
     assert page.page.get_attribute(".block >> nth=-1", "data-index") == "49"
 
@@ -185,7 +189,13 @@ def test_listings_of_blocks_have_a_copy_button(page: Modules) -> None:
 
 @pytest.mark.parametrize(
     "html",
-    ["<img src=x onerror=alert(1)>", "<p onclick=alert(1)>x</p>", "<script>alert(1)</script>", "<svg></svg>", "<p id=a>x</p>"],
+    [
+        "<img src=x onerror=alert(1)>",
+        "<p onclick=alert(1)>x</p>",
+        "<script>alert(1)</script>",
+        "<svg></svg>",
+        "<p id=a>x</p>",
+    ],
 )
 def test_the_browser_checks_once_more(page: Modules, html: str) -> None:
     """Should the server ever let through what it must not: the browser's own sanitizer takes it away."""

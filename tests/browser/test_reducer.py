@@ -29,10 +29,10 @@ def reduce(modules: Modules) -> Reduce:
     return call
 
 
-def start(stream: str, seq: int, text: str = "hello") -> dict[str, Any]:
+def start(stream: str, seq: int, text: str = "hello", **changes: Any) -> dict[str, Any]:
     prompt = {"message_id": f"prompt-{stream}", "text": text}
     data = {"stream_id": stream, "message_id": f"answer-{stream}", "model": "scripted/echo", "prompt": prompt}
-    return {"type": "start", "id": f"1-{seq}", "at": 0, "data": data}
+    return {"type": "start", "id": f"1-{seq}", "at": 0, "data": {**data, **changes}}
 
 
 def token(stream: str, seq: int, position: int, text: str, count: int = 1) -> dict[str, Any]:
@@ -40,9 +40,23 @@ def token(stream: str, seq: int, position: int, text: str, count: int = 1) -> di
     return {"type": "token", "id": f"1-{seq}", "data": data}
 
 
-def end(stream: str, seq: int, outcome: str = "complete") -> dict[str, Any]:
+def end(stream: str, seq: int, outcome: str = "complete", **changes: Any) -> dict[str, Any]:
     data = {"stream_id": stream, "outcome": outcome, "tokens": 1, "duration_ms": 5, "upstream_closed": True}
-    return {"type": "end", "id": f"1-{seq}", "data": data}
+    return {"type": "end", "id": f"1-{seq}", "data": {**data, **changes}}
+
+
+def block(stream: str, index: int, end: int, html: str) -> dict[str, Any]:
+    data = {"stream_id": stream, "message_id": f"answer-{stream}", "index": index, "end": end, "html": html}
+    return {"type": "block", "id": None, "data": data}
+
+
+def exchange(stream: str, seq: int, parent: str | None, text: str = "hello") -> list[dict[str, Any]]:
+    """Return an exchange that has ended, which follows `parent`."""
+    return [
+        start(stream, seq, text, parent_id=parent),
+        token(stream, seq + 1, 0, stream),
+        end(stream, seq + 2),
+    ]
 
 
 def prompted(key: str, text: str) -> dict[str, Any]:
@@ -51,6 +65,10 @@ def prompted(key: str, text: str) -> dict[str, Any]:
 
 def accepted(key: str, stream: str, cursor: str = "1-0") -> dict[str, Any]:
     return {"type": "accepted", "key": key, "streamId": stream, "cursor": cursor}
+
+
+def ids(state: State) -> list[str]:
+    return [message["id"] for message in state["messages"]]
 
 
 def texts(state: State) -> list[str]:
@@ -172,3 +190,149 @@ def test_a_snapshot_keeps_what_is_still_under_way(reduce: Reduce) -> None:
     )
     assert texts(state) == ["from the server", "mine", ""]
     assert state["cursor"] == "2-7"
+
+
+def test_blocks_close_what_the_tokens_said(reduce: Reduce) -> None:
+    """A block comes before the token that closed it; its text is the same whenever it comes."""
+    said = [token("a", 2, 0, "one\n"), token("a", 3, 1, "\ntwo")]
+    early = reduce([start("a", 1), said[0], block("a", 0, 5, "<p>one</p>"), said[1]])
+    late = reduce([start("a", 1), *said, block("a", 0, 5, "<p>one</p>")])
+    for state in (early, late):
+        answer = state["messages"][1]
+        assert (answer["blocks"], answer["closed"], answer["text"]) == (["<p>one</p>"], 5, "one\n\ntwo")
+
+
+def test_a_block_replaces_the_one_of_its_number(reduce: Reduce) -> None:
+    """Blocks come again after a reconnection, or changed by a late reference link, also after the end."""
+    blocks = [block("a", 0, 5, "one"), block("a", 1, 9, "two")]
+    state = reduce([start("a", 1), *blocks, *blocks, end("a", 2), block("a", 0, 5, "uno")])
+    answer = state["messages"][1]
+    assert (answer["blocks"], answer["closed"]) == (["uno", "two"], 9)
+
+
+def test_a_missing_block_tears_the_state(reduce: Reduce) -> None:
+    """One that belongs behind another that never came."""
+    state = reduce([start("a", 1), block("a", 1, 9, "two")])
+    assert state["messages"][1]["blocks"] == []
+    assert state["torn"]
+
+
+def test_blocks_of_a_stream_that_is_not_shown_change_nothing(reduce: Reduce) -> None:
+    """An answer of another branch, or one from before it was continued."""
+    state = reduce([start("a", 1), block("b", 0, 5, "strange")])
+    assert state["messages"][1]["blocks"] == []
+    assert not state["torn"]
+
+
+def test_a_length_cut_off_is_known(reduce: Reduce) -> None:
+    """The end says why."""
+    state = reduce([start("a", 1), end("a", 2, finish_reason="length")])
+    assert state["messages"][1]["finishReason"] == "length"
+
+
+def test_a_prompt_that_follows_an_earlier_message_cuts_the_rest(reduce: Reduce) -> None:
+    """An edited prompt takes the place of the one before it; both are known to stand there."""
+    first, second = exchange("a", 1, None), exchange("b", 4, "answer-a")
+    state = reduce([*first, *second, start("c", 7, "edited", parent_id="answer-a")])
+    assert ids(state) == ["prompt-a", "answer-a", "prompt-c", "answer-c"]
+    assert state["messages"][2]["siblings"] == ["prompt-b", "prompt-c"]
+    state = reduce([*first, *second, start("d", 7, "edited", parent_id=None)])
+    assert ids(state) == ["prompt-d", "answer-d"]
+    assert state["messages"][0]["siblings"] == ["prompt-a", "prompt-d"]
+
+
+def test_another_answer_takes_the_place_of_the_first(reduce: Reduce) -> None:
+    """A `start` whose prompt is shown already brings a sibling of its answer."""
+    asked = {"message_id": "prompt-a", "text": "hello"}
+    again = start("b", 4, prompt=asked, parent_id=None)
+    state = reduce([*exchange("a", 1, None), again, token("b", 5, 0, "new")])
+    assert ids(state) == ["prompt-a", "answer-b"]
+    assert texts(state) == ["hello", "new"]
+    assert state["messages"][1]["siblings"] == ["answer-a", "answer-b"]
+
+
+def test_a_prompt_on_a_branch_that_is_not_shown_tears_the_state(reduce: Reduce) -> None:
+    """The snapshot tells which branch is the newest now."""
+    state = reduce([*exchange("a", 1, None), start("c", 4, parent_id="answer-of-another-branch")])
+    assert ids(state) == ["prompt-a", "answer-a"]
+    assert state["torn"]
+
+
+def test_a_continued_answer_grows_in_its_place(reduce: Reduce) -> None:
+    """Its tokens count from 0 again, its last block opens again, and what it says in the end is one text."""
+    begun = [
+        start("a", 1, parent_id=None),
+        token("a", 2, 0, "one\n\ntw", count=3),
+        block("a", 0, 5, "<p>one</p>"),
+    ]
+    broken = [*begun, block("a", 1, 7, "<p>tw</p>"), end("a", 3, "interrupted")]
+    on = start(
+        "b", 4, message_id="answer-a", continues=True, prompt={"message_id": "prompt-a", "text": "hello"}
+    )
+    tail = {"type": "tail", "id": None, "data": {"stream_id": "b", "index": 1, "closed": 5, "text": "tw"}}
+    state = reduce([*broken, on, tail, token("b", 5, 0, "o")])
+    assert ids(state) == ["prompt-a", "answer-a"]
+    answer = state["messages"][1]
+    assert (answer["blocks"], answer["closed"], answer["from"], answer["text"]) == (
+        ["<p>one</p>"],
+        5,
+        5,
+        "two",
+    )
+    assert (answer["status"], answer["outcome"], answer["streamId"]) == ("streaming", None, "b")
+    again = reduce([*broken, on, tail, token("b", 5, 0, "o"), tail])
+    assert again["messages"][1]["text"] == "two"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"type": "prompted", "text": "edited", "parentId": "answer-a"},
+        {"type": "prompted", "text": "edited", "parentId": None},
+        {"type": "regenerated", "of": "answer-b"},
+        {"type": "regenerated", "of": "answer-a"},
+        {"type": "continued", "key": "answer-b"},
+    ],
+    ids=["edited", "edited first", "regenerated", "regenerated first", "continued"],
+)
+def test_a_refused_wish_leaves_everything_as_it_was(reduce: Reduce, wish: dict[str, Any]) -> None:
+    """What was cut comes back, in its place."""
+    shown = [*exchange("a", 1, None), *exchange("b", 4, "answer-a")]
+    wish = {"key": "k", "model": "scripted/echo", "at": 0, **wish}
+    asked = reduce([*shown, wish])
+    assert asked["messages"][-1]["status"] == "thinking"
+    assert reduce([*shown, wish, {"type": "refused", "key": wish["key"]}]) == reduce(shown)
+
+
+def test_an_own_wish_becomes_what_the_log_says(reduce: Reduce) -> None:
+    """Whichever of the `start` and the answer to the POST comes first: nothing is drawn twice."""
+    shown = [*exchange("a", 1, None), *exchange("b", 4, "answer-a")]
+    edited = {"type": "prompted", "key": "k", "text": "edited", "parentId": "answer-a", "at": 0}
+    again = {"type": "regenerated", "key": "k", "of": "answer-b", "at": 0}
+    on = {"type": "continued", "key": "answer-b", "at": 0}
+    kept = {"message_id": "prompt-b", "text": "hello"}
+    cases = [
+        (
+            edited,
+            start("c", 7, "edited", parent_id="answer-a"),
+            ["prompt-a", "answer-a", "prompt-c", "answer-c"],
+        ),
+        (
+            again,
+            start("c", 7, prompt=kept, parent_id="answer-a"),
+            ["prompt-a", "answer-a", "prompt-b", "answer-c"],
+        ),
+        (
+            on,
+            start("c", 7, prompt=kept, parent_id="answer-a", message_id="answer-b", continues=True),
+            ["prompt-a", "answer-a", "prompt-b", "answer-b"],
+        ),
+    ]
+    for wish, begun, expected in cases:
+        for news in ([accepted(wish["key"], "c"), begun], [begun, accepted(wish["key"], "c")]):
+            state = reduce([*shown, wish, *news])
+            assert ids(state) == expected
+            assert not any(message["local"] for message in state["messages"])
+            assert state["messages"][-1]["streamId"] == "c"
+            assert state["messages"][-1]["status"] == "thinking"
+            assert not state["torn"]
