@@ -93,7 +93,8 @@ class Catalog:
             if model.backend == prefix and model.name in (name, f"{name}:latest"):
                 return backend, model
         if any(silent.backend == prefix for silent in self._unreachable):
-            return backend, Model(name, prefix)
+            # It is not known what it can do. If it cannot do what is asked of it, its stream says that, too.
+            return backend, Model(name, prefix, continues=True)
         return None
 
     def _age(self) -> float:

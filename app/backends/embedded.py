@@ -9,8 +9,9 @@ import msgspec
 
 from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration
+from app.backends.joint import Begun
 from app.backends.llama_process import LlamaProcess, find_weights, has_server
-from app.backends.openai import PATH, OpenAIDecoder, base_url, chat_body
+from app.backends.openai import LLAMA_CPP, PATH, OpenAIDecoder, base_url, chat_body
 from app.backends.upstream import Upstream
 from app.streams.errors import UpstreamError, UpstreamUnreachable
 from app.streams.ports import Logger, Model, Request
@@ -69,18 +70,20 @@ class EmbeddedBackend:
     async def models(self) -> list[Model]:
         """Return the model, without starting it. See `Backend`."""
         self._weights()
-        return [Model(MODEL, self.name, self._context)]
+        return [Model(MODEL, self.name, self._context, continues=True)]
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
+        begun = Begun.of(request)
+        owner = LLAMA_CPP if begun.continues else None
 
         async def prepare() -> Call:
             server = await self._ready()
             # While it reads a prompt llama.cpp looks for clients that have left only when nothing at all has
             # been generated for a second. Reporting progress makes it notice after the next batch.
-            return Call(server.upstream, PATH, chat_body(request, progress=True))
+            return Call(server.upstream, PATH, chat_body(request, begun, owner=owner, progress=True))
 
-        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice)
+        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
 
     async def slots(self) -> list[Slot]:
         """Return llama.cpp's own account of what it generates; none while the child is not running."""

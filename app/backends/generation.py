@@ -11,6 +11,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from app.backends.decoding import Decoder
 from app.backends.faults import Voice
+from app.backends.joint import Joint
 from app.backends.upstream import MAX_ERROR_BODY, Upstream, on_connection
 from app.streams.errors import UpstreamError
 from app.streams.ports import Delta, Usage
@@ -34,12 +35,19 @@ class HttpGeneration:
     `read` waits for it.
     """
 
-    def __init__(self, prepare: Callable[[], Awaitable[Call]], decoder: Decoder, voice: Voice) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], Awaitable[Call]],
+        decoder: Decoder,
+        voice: Voice,
+        joint: Joint | None = None,
+    ) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self._prepare = prepare
         self._decoder = decoder
         self._voice = voice
+        self._joint = joint
         self._upstream: Upstream | None = None
         self._opening: asyncio.Task[None] | None = None
         self._response: aiohttp.ClientResponse | None = None
@@ -146,7 +154,8 @@ class HttpGeneration:
             self.abort()
         elif self._failure is not None:
             self.abort()
-        return decoder.take()
+        deltas = decoder.take()
+        return self._joint.join(deltas) if self._joint is not None else deltas
 
     def _broken_off(self, content: aiohttp.StreamReader, error: Exception) -> bytes:
         """Note the fault, and return what came before it."""

@@ -13,6 +13,7 @@ from yarl import URL
 from app.backends.decoding import Gathering
 from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration
+from app.backends.joint import Begun
 from app.backends.lines import LineSplitter
 from app.backends.upstream import Upstream, without_secrets
 from app.streams.errors import UpstreamError
@@ -57,7 +58,7 @@ class OllamaBackend:
 
         shown = await asyncio.gather(*(look(entry.name) for entry in tags.models))
         return [
-            Model(entry.name, self.name, self._context(about))
+            Model(entry.name, self.name, self._context(about), continues=True)
             for entry, about in zip(tags.models, shown, strict=True)
             if about is None or about.chats
         ]
@@ -65,12 +66,13 @@ class OllamaBackend:
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
         model = full_name(request.model)
+        begun = Begun.of(request)  # Ollama goes on with a last message of the assistant by itself
 
         async def prepare() -> Call:
             context = self._context(await self._show(model))
-            return Call(self._upstream, "api/chat", _body(model, request, context))
+            return Call(self._upstream, "api/chat", _body(model, begun, request.options, context))
 
-        return HttpGeneration(prepare, OllamaDecoder(self._voice), self._voice)
+        return HttpGeneration(prepare, OllamaDecoder(self._voice), self._voice, begun.joint)
 
     async def aclose(self) -> None:
         """See `Backend`."""
@@ -228,8 +230,7 @@ class _Body(msgspec.Struct):
     truncate: bool = False  # refuse a prompt that is too long rather than quietly drop its beginning
 
 
-def _body(model: str, request: Request, context: int | None) -> bytes:
-    options: Options = request.options
+def _body(model: str, begun: Begun, options: Options, context: int | None) -> bytes:
     settings = _Settings(
         num_ctx=context,
         num_predict=options.max_tokens,
@@ -238,7 +239,7 @@ def _body(model: str, request: Request, context: int | None) -> bytes:
         seed=options.seed,
         stop=options.stop,
     )
-    return msgspec.json.encode(_Body(model, request.messages, settings))
+    return msgspec.json.encode(_Body(model, begun.messages, settings))
 
 
 def _key(name: str, digest: str) -> str:

@@ -12,11 +12,16 @@ from yarl import URL
 from app.backends.decoding import Gathering
 from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration
+from app.backends.joint import Begun
 from app.backends.lines import EventSplitter
 from app.backends.upstream import Upstream, without_secrets
+from app.streams.errors import UpstreamRejected
 from app.streams.ports import ChatMessage, Model, Request, Usage
 
 PATH = "chat/completions"
+# Whose servers go on with a last message of the assistant, by `owned_by` in their lists of models. Others answer anew.
+LLAMA_CPP, VLLM = "llamacpp", "vllm"
+CONTINUING = (LLAMA_CPP, VLLM)
 
 
 class OpenAIBackend:
@@ -28,6 +33,7 @@ class OpenAIBackend:
         base = base_url(url)
         self._voice = Voice(f"The model server at {without_secrets(URL(base))}", secret=api_key)
         self._upstream = Upstream(base, self._voice, api_key=api_key)
+        self._owners: dict[str, str] = {}  # of the models listed last
 
     def __repr__(self) -> str:
         return f"<OpenAIBackend {self._upstream!r}>"
@@ -40,15 +46,30 @@ class OpenAIBackend:
     async def models(self) -> list[Model]:
         """See `Backend`."""
         listed = await self._upstream.ask("models", _Listed)
-        return [Model(entry.id, self.name, entry.context) for entry in listed.data]
+        self._owners = {entry.id: entry.owned_by for entry in listed.data}
+        return [
+            Model(entry.id, self.name, entry.context, continues=entry.owned_by in CONTINUING)
+            for entry in listed.data
+        ]
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
+        begun = Begun.of(request)
 
         async def prepare() -> Call:
-            return Call(self._upstream, PATH, chat_body(request))
+            owner = await self._continuing(request.model) if begun.continues else None
+            return Call(self._upstream, PATH, chat_body(request, begun, owner=owner))
 
-        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice)
+        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
+
+    async def _continuing(self, model: str) -> str:
+        """Return whose server it is that goes on with an answer. Raises `UpstreamRejected` if it would begin anew."""
+        if model not in self._owners:
+            await self.models()
+        owner = self._owners.get(model, "")
+        if owner not in CONTINUING:
+            raise UpstreamRejected(f"{self._voice.label} cannot go on with an answer. Regenerate it instead.")
+        return owner
 
     async def aclose(self) -> None:
         """See `Backend`."""
@@ -145,6 +166,7 @@ class _Meta(msgspec.Struct):
 
 class _Entry(msgspec.Struct):
     id: str
+    owned_by: str = ""
     max_model_len: int | None = None  # vLLM
     meta: _Meta | None = None
 
@@ -162,6 +184,12 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = True
 
 
+class _Template(msgspec.Struct):
+    """llama.cpp refuses to go on with the answer of a model that could think first."""
+
+    enable_thinking: bool = False
+
+
 class _Body(msgspec.Struct, omit_defaults=True):
     model: str
     messages: Sequence[ChatMessage]
@@ -173,15 +201,22 @@ class _Body(msgspec.Struct, omit_defaults=True):
     seed: int | None = None
     stop: list[str] | None = None
     return_progress: bool = False  # llama.cpp's own
+    chat_template_kwargs: _Template | None = None
+    continue_final_message: bool = False  # vLLM's own, both of them
+    add_generation_prompt: bool | None = None
 
 
-def chat_body(request: Request, *, progress: bool = False) -> bytes:
-    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp alone."""
+def chat_body(request: Request, begun: Begun, *, owner: str | None = None, progress: bool = False) -> bytes:
+    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp alone.
+
+    `owner` says whose server it is where the answer is `begun`.
+    """
     options = request.options
+    on_vllm = owner == VLLM
     return msgspec.json.encode(
         _Body(
             request.model,
-            request.messages,
+            begun.messages,
             stream=True,
             stream_options=_StreamOptions(),
             temperature=options.temperature,
@@ -190,5 +225,8 @@ def chat_body(request: Request, *, progress: bool = False) -> bytes:
             seed=options.seed,
             stop=options.stop,
             return_progress=progress,
+            chat_template_kwargs=_Template() if owner == LLAMA_CPP else None,
+            continue_final_message=on_vllm,
+            add_generation_prompt=False if on_vllm else None,
         )
     )

@@ -37,7 +37,7 @@ class ScriptedBackend:
 
     async def models(self) -> list[Model]:
         """See `Backend`."""
-        return [Model(name, self.name, CONTEXT) for name in self._scripts]
+        return [Model(name, self.name, CONTEXT, continues=True) for name in self._scripts]
 
     def generate(self, request: Request) -> ScriptedGeneration:
         """See `Backend`."""

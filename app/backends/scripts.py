@@ -160,6 +160,9 @@ def steps(script: Script, request: Request) -> Iterator[Step]:
 
 
 def _pieces(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
+    if request.messages and request.messages[-1].role == "assistant":
+        yield from _rest(script, request)
+        return
     for thought in _PIECES.findall(script.thought):
         yield "reasoning", thought
     text = _prompt(request) if script.text is None else script.text
@@ -167,6 +170,13 @@ def _pieces(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
     for _ in range(script.repeat):
         for token in tokens:
             yield "token", token
+
+
+def _rest(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
+    """Yield what comes after the text that the answer has; it has thought before."""
+    text = (_prompt(request) if script.text is None else script.text) * script.repeat
+    for token in _PIECES.findall(text.removeprefix(request.messages[-1].content)):
+        yield "token", token
 
 
 def _prompt(request: Request) -> str:

@@ -41,7 +41,14 @@ async def models(request: web.Request) -> web.StreamResponse:
     """GET /api/models: the models of every reachable backend, and which backends do not answer."""
     listing = await request.app[CATALOG].listing()
     known = [
-        {"id": model.model_id, "backend": model.backend, "name": model.name, "context": model.context}
+        {
+            "id": model.model_id,
+            "backend": model.backend,
+            "name": model.name,
+            "context": model.context,
+            "continues": model.continues,
+            "vision": model.vision,
+        }
         for model in listing.models
     ]
     return bodies.respond_json(

@@ -20,6 +20,12 @@ class OpenAIDouble(ModelDouble):
         {"id": "org/other", "object": "model", "created": 1, "owned_by": "tests", "meta": {"n_ctx": 1024}},
     )
 
+    def begun(self, body: dict[str, Any]) -> int:
+        """Go on as llama.cpp does, or as vLLM if it is asked to; others answer anew."""
+        [owner] = [model["owned_by"] for model in self.models if model["id"] == body["model"]]
+        asked = body.get("continue_final_message") and body.get("add_generation_prompt") is False
+        return super().begun(body) if owner == "llamacpp" or (owner == "vllm" and asked) else 0
+
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_post("/v1/chat/completions", self.generate)
         router.add_get("/v1/models", self._models)

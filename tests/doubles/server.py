@@ -100,13 +100,23 @@ class ModelDouble(ABC):
         fault = self._fault_of(messages)
         entry = self.ledger.start(session_mark(messages))
         try:
-            response = await self._play(request, fault)
+            response = await self._play(request, fault, self.begun(body))
         except (asyncio.CancelledError, ConnectionError):
             await self._turn_a_deaf_ear(fault.deaf)
             self.ledger.abort(entry)
             raise
         self.ledger.finish(entry)
         return response
+
+    def begun(self, body: dict[str, Any]) -> int:
+        """How many words the answer has already: it goes on with a last message of its own."""
+        last = body["messages"][-1]
+        said = last["content"] if last["role"] == "assistant" else ""
+        count = 0
+        while len(said) > 0:
+            said = said[len(WORDS[count % len(WORDS)]) :]
+            count += 1
+        return count
 
     def allows(self, request: web.Request) -> bool:
         """Whether the request brings the right key, if there is one."""
@@ -128,7 +138,7 @@ class ModelDouble(ABC):
             changes["pace"] = float(marks["pace"])
         return replace(fault, **changes)
 
-    async def _play(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+    async def _play(self, request: web.Request, fault: Fault, begun: int) -> web.StreamResponse:
         if fault.before_headers != "go":
             await self._misbehave(request, fault.before_headers)
         if fault.status != 200 or not self.allows(request):
@@ -138,7 +148,7 @@ class ModelDouble(ABC):
         await response.prepare(request)
         for index in range(fault.reasoning):
             await self._write(response, self.chunk(f" thought{index}", reasoning=True), fault)
-        for index in range(fault.tokens):
+        for index in range(begun, fault.tokens):
             await self._write(response, self.chunk(WORDS[index % len(WORDS)], padding=fault.padding), fault)
             # A write that finds room does not yield: a flood would keep everybody else in this loop waiting.
             if fault.pace or index % TURN == TURN - 1:
