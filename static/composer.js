@@ -144,7 +144,7 @@ class Composer extends HTMLElement {
     this.complain(problem);
     if (problem) return;
     this.#sent = this.#images.all;
-    const detail = { text, model: this.model, options: this.#options.value, images: this.#sent };
+    const detail = { text, model: this.model, options: this.#options.value, remember: true, images: this.#sent };
     this.dispatchEvent(new CustomEvent("prompt", { detail, bubbles: true }));
     if (!isTouch()) this.#input.focus();
   }

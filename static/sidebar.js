@@ -82,7 +82,7 @@ class Sidebar extends HTMLElement {
   }
 
   #show({ sessions, next }, put) {
-    const current = this.querySelector("[aria-current]")?.closest("li").dataset.sessionId;
+    const current = document.querySelector("tailrace-session").dataset.sessionId;
     put(sessions.map((session) => entryOf(session, session.session_id === current)));
     const further = this.#part("further");
     further.hidden = next === null;

@@ -1,0 +1,130 @@
+"""The composer: models, parameters, images, drafts."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from playwright.async_api import FilePayload, expect
+
+from tests.browser.chat import Chat
+from tests.support.server import LiveServer
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPj/HwADBwIAMCbHYQAAAABJRU5ErkJggg=="
+)
+FILE: FilePayload = {"name": "mill.png", "mimeType": "image/png", "buffer": PIXEL}
+
+# Give the composer a file as a paste or a drop would.
+GIVE = """([kind, type, data]) => {
+    const transfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+    transfer.items.add(new File([bytes], "mill.png", { type }));
+    const init = { bubbles: true, cancelable: true, clipboardData: transfer, dataTransfer: transfer };
+    const event = kind === "paste" ? new ClipboardEvent("paste", init) : new DragEvent("drop", init);
+    return document.getElementById("prompt").dispatchEvent(event);
+}"""
+
+
+async def give(chat: Chat, kind: str, media_type: str = "image/png") -> bool:
+    """Paste or drop a file; tell whether it was left to the browser."""
+    data = base64.b64encode(PIXEL).decode()
+    return bool(await chat.page.evaluate(GIVE, [kind, media_type, data]))
+
+
+async def open_options(chat: Chat) -> None:
+    """Open the panel with the parameters."""
+    await chat.page.get_by_role("button", name="System prompt and parameters").click()
+
+
+async def test_models_are_grouped_by_backend(chat: Chat) -> None:
+    """Each backend is a group, and its models are named without it."""
+    group = chat.page.locator("#model optgroup")
+    await expect(group).to_have_attribute("label", "scripted")
+    await expect(group.locator("option", has_text=re.compile("^echo$"))).to_have_attribute(
+        "value", "scripted/echo"
+    )
+
+
+async def test_parameters_go_along_with_the_first_prompt(chat: Chat, server: LiveServer) -> None:
+    """And the session keeps them: they are there after a reload."""
+    await open_options(chat)
+    await chat.page.get_by_label("System prompt", exact=True).fill("Be brief.")
+    await chat.page.get_by_label("Temperature").fill("0.5")
+    await chat.page.get_by_role("button", name="Done").click()
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    session_id = chat.page.url.rpartition("/")[2]
+    session = await server.client.get(f"/api/sessions/{session_id}")
+    assert session["options"] == {"system": "Be brief.", "temperature": 0.5}
+    await chat.page.reload()
+    await open_options(chat)
+    await expect(chat.page.get_by_label("System prompt", exact=True)).to_have_value("Be brief.")
+    await expect(chat.page.get_by_label("Temperature")).to_have_value("0.5")
+
+
+async def test_parameters_of_a_session_are_kept_at_once(chat: Chat, server: LiveServer) -> None:
+    """A change is not lost if no prompt follows it; Clear takes all of them away."""
+    await server.client.ask("s1", "hello", model="scripted/short")
+    await chat.open("/sessions/s1")
+    await open_options(chat)
+    async with chat.page.expect_response(lambda response: response.request.method == "PATCH"):
+        await chat.page.get_by_label("Seed").fill("7")
+        await chat.page.get_by_label("Seed").press("Tab")
+    assert (await server.client.get("/api/sessions/s1"))["options"] == {"seed": 7}
+    async with chat.page.expect_response(lambda response: response.request.method == "PATCH"):
+        await chat.page.get_by_role("button", name="Clear").click()
+    assert (await server.client.get("/api/sessions/s1"))["options"] == {}
+
+
+async def test_a_parameter_that_does_not_fit_is_not_sent(chat: Chat) -> None:
+    """The panel opens at the field."""
+    await open_options(chat)
+    await chat.page.get_by_label("Temperature").fill("3")
+    await chat.page.get_by_role("button", name="Done").click()
+    await chat.ask("hello", "short")
+    await expect(chat.page.get_by_label("Temperature")).to_be_focused()
+    await expect(chat.prompts).to_have_count(0)
+
+
+async def test_enter_in_a_parameter_sends_nothing(chat: Chat) -> None:
+    """It closes the panel."""
+    await chat.box.fill("not yet")
+    await open_options(chat)
+    await chat.page.get_by_label("Seed").fill("7")
+    await chat.page.get_by_label("Seed").press("Enter")
+    await expect(chat.page.locator("#options")).to_be_hidden()
+    await expect(chat.prompts).to_have_count(0)
+
+
+async def test_images_are_pasted_dropped_and_chosen(chat: Chat) -> None:
+    """Each becomes a thumbnail, and can be taken away again."""
+    thumbnails = chat.page.locator("[data-part=images] img")
+    assert not await give(chat, "paste")
+    await expect(thumbnails).to_have_count(1)
+    assert not await give(chat, "drop")
+    await expect(thumbnails).to_have_count(2)
+    await chat.page.locator("[data-part=files]").set_input_files([FILE])
+    await expect(thumbnails).to_have_count(3)
+    for left in (2, 1, 0):
+        await chat.page.get_by_role("button", name="Remove mill.png").first.click()
+        await expect(thumbnails).to_have_count(left)
+    await expect(chat.page.locator("[data-part=images]")).to_be_hidden()
+
+
+async def test_a_paste_without_images_is_left_to_the_browser(chat: Chat) -> None:
+    """So is a drop of text."""
+    assert await give(chat, "paste", "text/plain")
+    await expect(chat.page.locator("[data-part=images] img")).to_have_count(0)
+
+
+async def test_a_model_that_cannot_see_gets_no_images(chat: Chat) -> None:
+    """There is no button for them, and one that was added before is not dropped in silence."""
+    await give(chat, "paste")
+    await chat.page.evaluate("document.querySelector('#model').selectedOptions[0].dataset.vision = 'no'")
+    await chat.page.locator("#model").dispatch_event("change")
+    await expect(chat.page.locator("[data-part=attach]")).to_be_hidden()
+    await chat.box.fill("what is this")
+    await chat.box.press("Enter")
+    await expect(chat.page.get_by_role("alert")).to_contain_text("cannot see images")
+    await expect(chat.prompts).to_have_count(0)

@@ -1,0 +1,63 @@
+"""Theme and language, with and without scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.chat import Chat
+from tests.support.server import LiveServer
+
+PAPER = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "plain"])
+async def test_preferences_are_a_form(browser: Browser, server: LiveServer, scripts: bool) -> None:
+    """Theme and language hold from the next page on, which is the one that was left."""
+    await server.client.ask("s1", "hello", model="scripted/short")
+    settings: Any = {"java_script_enabled": scripts, "color_scheme": "light", "locale": "en-GB"}
+    context = await browser.new_context(**settings)
+    page = await context.new_page()
+    await page.goto(f"{server.url}/sessions/s1")
+    await page.get_by_role("button", name="Preferences").click()
+    await page.get_by_role("radio", name="Dark").check()
+    await page.get_by_label("Language").select_option("de")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("button", name="Einstellungen")).to_be_visible()
+    assert page.url == f"{server.url}/sessions/s1"
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    await expect(page.locator("html")).to_have_attribute("lang", "de")
+    await context.close()
+
+
+async def test_the_theme_colours_the_page(chat: Chat) -> None:
+    """A chosen theme wins over that of the system."""
+    colours = {}
+    for theme in ("light", "dark"):
+        await chat.page.get_by_role("button", name="Preferences").click()
+        await chat.page.get_by_role("radio", name=theme.capitalize()).check()
+        await chat.page.get_by_role("button", name="Save").click()
+        await expect(chat.page.locator("html")).to_have_attribute("data-theme", theme)
+        for system in ("light", "dark"):
+            await chat.page.emulate_media(color_scheme=system)
+            colours[theme, system] = await chat.page.evaluate(PAPER)
+    assert colours["light", "light"] == colours["light", "dark"] != colours["dark", "dark"]
+    assert colours["dark", "light"] == colours["dark", "dark"]
+
+
+async def test_scripts_speak_the_language_of_the_page(browser: Browser, server: LiveServer) -> None:
+    """What they say comes from the page's own words."""
+    context = await browser.new_context(locale="de-AT")
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/")
+    await chat.page.get_by_label("Modell", exact=True).select_option("scripted/long")
+    await chat.page.get_by_label("Nachricht", exact=True).fill("Erzähl mir etwas")
+    await chat.page.get_by_role("button", name="Senden").click()
+    await chat.streams()
+    await expect(chat.status).to_have_text("Antwort entsteht")
+    await chat.page.get_by_role("button", name="Anhalten", exact=True).click()
+    await chat.ends("stopped")
+    await expect(chat.answer().locator("[data-part=label]")).to_have_text("Angehalten")
+    await context.close()

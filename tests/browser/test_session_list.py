@@ -1,0 +1,155 @@
+"""The list of sessions with scripts: search as one types, More, rename in place, delete."""
+
+from __future__ import annotations
+
+import asyncio
+
+from playwright.async_api import Locator, expect
+
+from tests.browser.chat import Chat
+from tests.support.server import LiveServer
+
+
+async def begin(server: LiveServer, *titles: str) -> None:
+    """Let there be sessions `s0`, `s1`, … whose first prompts are these."""
+    for number, title in enumerate(titles):
+        await server.client.ask(f"s{number}", title, model="scripted/short")
+
+
+def entries(chat: Chat) -> Locator:
+    """The sessions in the list."""
+    return chat.page.locator("#sessions .session")
+
+
+async def open_menu(chat: Chat, title: str) -> Locator:
+    """Open the menu of a session; return it."""
+    await chat.page.get_by_role("link", name=f"Manage “{title}”").focus()
+    await chat.page.keyboard.press("Enter")
+    menu = chat.page.locator("#session-menu")
+    await expect(menu).to_be_visible()
+    return menu
+
+
+async def test_the_list_is_searched_as_one_types(chat: Chat, server: LiveServer) -> None:
+    """In titles and messages, without leaving the page; emptying the field brings all back."""
+    await begin(server, "Rivers", "The overshot wheel", "Bread")
+    await chat.open("/sessions/s0")
+    await chat.box.fill("half a thought")
+    search = chat.page.get_by_role("searchbox")
+    await search.press_sequentially("WHEEL")
+    await expect(entries(chat)).to_have_text(["The overshot wheel"])
+    await search.fill("nowhere")
+    await expect(chat.page.get_by_text("Nothing found.")).to_be_visible()
+    await search.fill("")
+    await expect(entries(chat)).to_have_text(["Bread", "The overshot wheel", "Rivers"])
+    await expect(entries(chat).nth(2)).to_have_attribute("aria-current", "page")
+    await expect(chat.box).to_have_value("half a thought")
+
+
+async def test_more_continues_the_list(chat: Chat, server: LiveServer) -> None:
+    """It appends, and the focus goes to what is new; at the end it is gone."""
+    posts = [
+        server.client.post(f"s{number}", f"number {number}", model="scripted/short") for number in range(53)
+    ]
+    registered = await asyncio.gather(*posts)
+    await asyncio.gather(*(server.client.read_stream(each["stream_id"]) for each in registered))
+    await chat.open("/")
+    await expect(entries(chat)).to_have_count(50)
+    await chat.page.get_by_role("link", name="More", exact=True).click()
+    await expect(entries(chat)).to_have_count(53)
+    await expect(entries(chat).nth(50)).to_be_focused()
+    await expect(chat.page.locator("[data-part=further]")).to_be_hidden()
+    assert len(set(await entries(chat).all_text_contents())) == 53
+
+
+async def test_a_session_is_renamed_in_place(chat: Chat, server: LiveServer) -> None:
+    """Enter keeps the new title, wherever the page says it, and the server has it."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Rivers")
+    await menu.get_by_role("button", name="Rename").click()
+    field = chat.page.get_by_label("Title")
+    await expect(field).to_be_focused()
+    await field.fill("Brooks & streams")
+    await field.press("Enter")
+    await expect(entries(chat)).to_have_text(["Brooks & streams"])
+    await expect(chat.page).to_have_title("Brooks & streams · Tailrace")
+    await expect(chat.page.get_by_role("heading", level=1)).to_have_text("Brooks & streams")
+    assert (await server.client.get("/api/sessions/s0"))["title"] == "Brooks & streams"
+
+
+async def test_escape_leaves_the_title(chat: Chat, server: LiveServer) -> None:
+    """And does not stop the answer that is being written meanwhile."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    menu = await open_menu(chat, "Rivers")
+    await menu.get_by_role("button", name="Rename").click()
+    await chat.page.get_by_label("Title").fill("Something else")
+    await chat.page.keyboard.press("Escape")
+    await expect(entries(chat)).to_have_text(["Rivers"])
+    await expect(chat.answer()).to_have_attribute("data-status", "streaming")
+    await chat.stop.click()
+    await chat.ends("stopped")
+
+
+async def test_a_refused_title_is_taken_back(chat: Chat, server: LiveServer) -> None:
+    """The list says what the server has, and why."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Rivers")
+    await server.client.delete("/api/sessions/s0")
+    await menu.get_by_role("button", name="Rename").click()
+    await chat.page.get_by_label("Title").fill("Something else")
+    await chat.page.keyboard.press("Enter")
+    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("There is no session s0.")
+    await expect(entries(chat)).to_have_text(["Rivers"])
+
+
+async def test_the_menu_is_used_with_the_keyboard(chat: Chat, server: LiveServer) -> None:
+    """Arrows go round in it; Escape closes it and gives the focus back."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Rivers")
+    for key, name in (("ArrowDown", "Export as Markdown"), ("ArrowUp", "Rename"), ("ArrowUp", "Delete")):
+        await chat.page.keyboard.press(key)
+        await expect(menu.get_by_text(name)).to_be_focused()
+    await chat.page.keyboard.press("Escape")
+    await expect(menu).to_be_hidden()
+    await expect(chat.page.get_by_role("link", name="Manage “Rivers”")).to_be_focused()
+
+
+async def test_the_menu_exports(chat: Chat, server: LiveServer) -> None:
+    """Its links name the session that it was opened at."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    for title, session_id in (("Rivers", "s0"), ("Wheels", "s1")):
+        menu = await open_menu(chat, title)
+        for name, form in (("Markdown", "markdown"), ("JSON", "json")):
+            link = menu.get_by_role("link", name=f"Export as {name}")
+            await expect(link).to_have_attribute("href", f"/api/sessions/{session_id}/export?format={form}")
+        await chat.page.keyboard.press("Escape")
+
+
+async def test_deleting_another_session_leaves_the_page(chat: Chat, server: LiveServer) -> None:
+    """It goes from the list, the server forgets it, and the focus stays in the list."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Wheels")
+    await menu.get_by_role("button", name="Delete").click()
+    await expect(entries(chat)).to_have_text(["Rivers"])
+    await expect(entries(chat).first).to_be_focused()
+    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("The session was deleted.")
+    assert (await server.client.get("/api/sessions/s1"))["http"] == 404
+
+
+async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat, server: LiveServer) -> None:
+    """Whose page offers the undo."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Rivers")
+    await menu.get_by_role("button", name="Delete").click()
+    await chat.page.wait_for_url("**/?deleted=s0")
+    await expect(chat.page.locator("[data-part=toast]")).to_be_visible()
+    await expect(chat.page.get_by_text("Your conversations will be listed here.")).to_be_visible()
