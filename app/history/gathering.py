@@ -82,18 +82,24 @@ class Reads:
         if len(self._lanes) < LANES:
             lane = asyncio.get_running_loop().create_task(self._run(), name="history reads")
             self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
         return await waiter
 
     async def _run(self) -> None:
-        while self._waiting:
-            keys = list(islice(self._waiting, TOGETHER))
-            together = [self._waiting.pop(key) for key in keys]
-            try:
-                await self._do(together)
-            finally:  # also if the server ends in the middle
-                for read in together:
-                    read.settle(HistoryUnavailable("The history is being closed. Try again in a moment."))
+        try:
+            while self._waiting:
+                await self._take()
+        finally:
+            # Here and not in a callback, which runs later: meanwhile a read would count on a lane that is over.
+            self._lanes -= {lane for lane in self._lanes if lane is asyncio.current_task()}
+
+    async def _take(self) -> None:
+        keys = list(islice(self._waiting, TOGETHER))
+        together = [self._waiting.pop(key) for key in keys]
+        try:
+            await self._do(together)
+        finally:  # also if the server ends in the middle
+            for read in together:
+                read.settle(HistoryUnavailable("The history is being closed. Try again in a moment."))
 
     async def _do(self, together: Sequence[_Read]) -> None:
         def work(connection: Connection) -> list[Any]:

@@ -14,7 +14,7 @@ from yarl import URL
 from app import __version__
 from app.streams.ports import Options
 from app.web import bodies
-from app.web.keys import CATALOG, OWNER, REGISTRY
+from app.web.keys import CATALOG, LIMITS, OWNER, REGISTRY
 from app.web.picker import groups
 from app.web.rendering import render
 from app.web.sessions import take_snapshot
@@ -27,9 +27,12 @@ async def new_session_page(request: web.Request) -> web.StreamResponse:
 
 
 async def session_page(request: web.Request) -> web.StreamResponse:
-    """GET /sessions/{session_id}"""
+    """GET /sessions/{session_id}?branch="""
     session_id = bodies.path_id(request, "session_id")
-    return await show(request, await take_snapshot(request.app[REGISTRY], request[OWNER], session_id))
+    through = request.query.get("branch")
+    return await show(
+        request, await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
+    )
 
 
 def empty(session_id: str) -> dict[str, Any]:
@@ -67,6 +70,7 @@ async def show(
         "chosen": typed.get("model", ""),
         "options": typed or (Options() if isinstance(session, dict) else session.options),
         "error": error,
+        "continuing": "ask" if request.app[LIMITS].continuing else "off",
     }
     return render(request, "session.html", context, status=status)
 

@@ -44,7 +44,9 @@ def test_the_elements_are_those_of_the_server(modules: Modules, source: str, htm
 
 def test_a_piece_may_end_anywhere(modules: Modules) -> None:
     """Character by character the result is the one of the whole."""
-    source = "# A *title*\n\nText with `code`, [a link](https://a.example).\n\n```py\nx = 1\n```\n\n- a\n- b\n"
+    source = (
+        "# A *title*\n\nText with `code`, [a link](https://a.example).\n\n```py\nx = 1\n```\n\n- a\n- b\n"
+    )
     assert paint(modules, *source) == paint(modules, source)
 
 
