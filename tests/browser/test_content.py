@@ -131,7 +131,8 @@ def test_blocks_stand_in_groups_of_twenty_four(page: Modules) -> None:
 def test_open_again(page: Modules) -> None:
     """When an answer is continued its last block is text again."""
     paint(page, blocks=[ONE, TWO, THREE], closed=17, text="")
-    assert paint(page, blocks=[ONE], closed=5, **{"from": 5}, text="two, and")
+    opened: dict[str, Any] = {"blocks": [ONE], "closed": 5, "from": 5, "text": "two, and"}
+    assert paint(page, **opened)
     assert texts(page) == ["one"]
     assert tail(page) == "<p>two, and</p>"
 

@@ -311,7 +311,7 @@ def test_an_own_wish_becomes_what_the_log_says(reduce: Reduce) -> None:
     again = {"type": "regenerated", "key": "k", "of": "answer-b", "at": 0}
     on = {"type": "continued", "key": "answer-b", "at": 0}
     kept = {"message_id": "prompt-b", "text": "hello"}
-    cases = [
+    cases: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         (
             edited,
             start("c", 7, "edited", parent_id="answer-a"),
