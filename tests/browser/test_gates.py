@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.page_bench import axe, weight
+from tests.page_bench import axe, lighthouse, weight
 from tests.page_bench.packages import lack
 from tests.page_bench.stage import Stage
 from tests.page_bench.states import STATES
@@ -48,3 +48,13 @@ async def test_no_rule_of_accessibility_fails(stage: Stage) -> None:
 async def test_no_rule_fails_in_what_opens(stage: Stage) -> None:
     """Neither do menus, panels and folded details break a rule, once they are open."""
     assert await axe.judge_opened(stage, axe.TWO_LOOKS) == []
+
+
+@pytest.mark.usefixtures("judges")
+async def test_lighthouse_finds_no_fault(stage: Stage, chromium: str) -> None:
+    """Accessibility and best practices score 100; performance is a matter of time."""
+    await stage.answer("lighthouse", "markdown")
+    categories = ("accessibility", "best-practices")
+    report = await lighthouse.run(f"{stage.url}/sessions/lighthouse", chromium, categories)
+    assert report.faults == []
+    assert report.scores == dict.fromkeys(categories, 100)
