@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from app.web.static_files import without_comments
+from app.web.static_files import StaticFiles
 from tests.deploy.running import free_port, running
 
 ROOT = Path(__file__).parent.parent
@@ -113,8 +113,7 @@ def test_an_installed_server_serves_its_page_from_anywhere(environment: Path, tm
             html = page.read().decode()
         [script] = re.findall(r'<script[^>]* src="([^"]+)"', html)
         with urlopen(f"http://127.0.0.1:{port}{script}", timeout=BOUND) as module:
-            source = (ROOT / "static" / Path(script).name).read_text(encoding="utf-8")
-            assert module.read().decode() == without_comments(source)
+            assert module.read() == StaticFiles(ROOT / "static").joined(Path(script).name).body
 
 
 def test_the_lock_files_name_no_index() -> None:

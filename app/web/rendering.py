@@ -13,6 +13,7 @@ from aiohttp import web
 from jinja2.runtime import Context
 
 from app.web import assets, choices, translations
+from app.web.static_files import static_files
 
 
 async def set_up(app: web.Application) -> None:
@@ -32,6 +33,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["static"] = static_files().address
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
     for name in environment.list_templates():
         environment.get_template(name)

@@ -1,7 +1,7 @@
 """The static files as they are served: read once, compressed, and under an address that a browser may keep for ever.
 
-The address of a file holds a hash of all files, as a folder, so a module finds its imports beside itself without
-knowing it. Comments are for readers of the source: modules are served without those that have lines of their own.
+A page finds them under `/static/` and a hash of them all. There a script comes as one file with all that it imports,
+and `import()` finds further ones beside it. Without the hash each module is by itself.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ from aiohttp import hdrs, web
 from aiohttp.web_response import Response
 
 from app.web import assets
+from app.web.joining import Joiner
 
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
 TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
-_COMMENTS = re.compile(r"^[ \t]*(?:/\*\*.*?\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
+# What is for readers of the source: comments on lines of their own, those behind code, and indentation.
+_FOR_READERS = re.compile(
+    r"^[ \t]*(?:/\*\*.*?\*/|//[^\n]*)\n|(?<=[;{},)])[ ]+// [^\n]*$|^[ ]+", re.MULTILINE | re.DOTALL
+)
 
 
 class StaticFile(NamedTuple):
     """One file, ready to be sent."""
 
     body: bytes
-    compressed: bytes | None  # `None` where that would not make it smaller
+    compressed: bytes
     content_type: str
     etag: str
 
@@ -39,25 +43,31 @@ class StaticFiles:
     """All files of a folder. `address` is where a page finds them."""
 
     def __init__(self, folder: Path) -> None:
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        self._files = {path.relative_to(folder).as_posix(): served(path) for path in paths}
-        together = hashlib.sha256(
-            "".join(f"{name} {file.etag}\n" for name, file in self._files.items()).encode()
-        )
-        self._version = together.hexdigest()[:12]
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        self._plain = {name: _file(name, _body(folder / name)) for name in names}
+        joiner = Joiner(lambda name: self._plain[name].body.decode())
+        scripts = [name for name in names if name.endswith(".js")]
+        self._joined = self._plain | {name: _file(name, joiner.join(name).encode()) for name in scripts}
+        etags = "".join(f"{name} {file.etag}\n" for name, file in self._joined.items())
+        self._version = hashlib.sha256(etags.encode()).hexdigest()[:12]
         self.address = f"/static/{self._version}"
 
     def __repr__(self) -> str:
-        return f"<StaticFiles {self._version} files={len(self._files)}>"
+        return f"<StaticFiles {self._version} files={len(self._plain)}>"
+
+    def joined(self, name: str) -> StaticFile:
+        """Return a file as a page gets it."""
+        return self._joined[name]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """GET /static/{path}, with or without the hash before the name."""
-        version, _, name = request.match_info["path"].partition("/")
-        kept = version == self._version and name in self._files
-        file = self._files.get(name if kept else request.match_info["path"]) or self._files.get(name)
-        if file is None:
-            raise web.HTTPNotFound
-        return _respond(request, file, FOR_EVER if kept else ASK_AGAIN)
+        """GET /static/{path}, with or without a hash before the name."""
+        path = request.match_info["path"]
+        version, _, name = path.partition("/")
+        if path in self._plain:
+            return _respond(request, self._plain[path], ASK_AGAIN)
+        if name in self._joined:
+            return _respond(request, self._joined[name], FOR_EVER if version == self._version else ASK_AGAIN)
+        raise web.HTTPNotFound
 
 
 @cache
@@ -66,20 +76,20 @@ def static_files() -> StaticFiles:
     return StaticFiles(assets.folder("static"))
 
 
-def served(path: Path) -> StaticFile:
-    """Return a file as it is sent."""
-    body = path.read_bytes()
-    if path.suffix == ".js":
-        body = without_comments(body.decode()).encode()
-    compressed = gzip.compress(body, mtime=0)
-    content_type = TEXT.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    etag = hashlib.sha256(body).hexdigest()[:16]
-    return StaticFile(body, compressed if len(compressed) < len(body) else None, content_type, etag)
+def lean(module: str) -> str:
+    """Return a module without its comments and its indentation. What stands between /*! and */ stays."""
+    return _FOR_READERS.sub("", module)
 
 
-def without_comments(module: str) -> str:
-    """Return a module without the comments that stand on lines of their own."""
-    return _COMMENTS.sub("", module)
+def _body(path: Path) -> bytes:
+    is_ours = path.suffix == ".js" and path.parent.name != "vendor"  # those are minified already
+    return lean(path.read_text(encoding="utf-8")).encode() if is_ours else path.read_bytes()
+
+
+def _file(name: str, body: bytes) -> StaticFile:
+    suffix = Path(name).suffix
+    content_type = TEXT.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return StaticFile(body, gzip.compress(body, mtime=0), content_type, hashlib.sha256(body).hexdigest()[:16])
 
 
 def _respond(request: web.Request, file: StaticFile, caching: str) -> Response:
@@ -87,7 +97,7 @@ def _respond(request: web.Request, file: StaticFile, caching: str) -> Response:
     if any(etag.value == file.etag for etag in request.if_none_match or ()):
         return Response(status=304, headers=headers)
     body = file.body
-    if file.compressed is not None and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+    if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         body = file.compressed
     charset = "utf-8" if file.content_type.startswith("text/") else None

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from app.web.static_files import served
+from app.web.assets import folder
+from app.web.static_files import static_files
 from tests.page_bench.stage import Stage, seen
 from tests.page_bench.table import Gate, at_most
 
-STATIC = Path(__file__).parent.parent.parent / "static"
+STATIC = folder("static")
 ENTRIES = ("main.js", "worker.js")  # of the page, and of the worker that its tabs share
 KB = 1000.0
 JAVASCRIPT, CSS = 25.0, 10.0  # KB
 REQUESTS = 12
 
-_IMPORT = re.compile(r"""^(?:import|export)\b[^;"'()]*["'](\.[^"']+)["']""", re.MULTILINE)
+_ON_DEMAND = re.compile(r"""import\("\./([^"]+)"\)""")
 
 # Everything asked for before the first paint, the page itself included.
 EARLY = """() => {
@@ -29,29 +29,26 @@ EARLY = """() => {
 
 def sizes() -> Iterator[Gate]:
     """Weigh what every page loads, as the server sends it; beside it stands what is loaded when asked for."""
-    scripts = set(STATIC.rglob("*.js"))
-    loaded = with_imports(STATIC / name for name in ENTRIES if (STATIC / name).exists())
-    on_demand = f" in {len(loaded)} files; on demand {_weight(scripts - loaded):.1f}"
-    yield at_most("JavaScript, gzipped, KB", _weight(loaded), JAVASCRIPT, "{:.1f}", on_demand)
-    yield at_most("CSS, gzipped, KB", _weight(STATIC.rglob("*.css")), CSS, "{:.1f}")
+    scripts, styles = (
+        sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob(f"*.{kind}"))
+        for kind in ("js", "css")
+    )
+    on_demand = sorted(
+        {name for path in STATIC.rglob("*.js") for name in _ON_DEMAND.findall(path.read_text())}
+    )
+    later = f"; on demand {_weight(on_demand):.1f}"
+    yield at_most(
+        "JavaScript, gzipped, KB",
+        _weight(name for name in ENTRIES if name in scripts),
+        JAVASCRIPT,
+        "{:.1f}",
+        later,
+    )
+    yield at_most("CSS, gzipped, KB", _weight(styles), CSS, "{:.1f}")
 
 
-def with_imports(entries: Iterable[Path]) -> set[Path]:
-    """Return the modules with all that they import, and those, and so on; `import()` waits until it is called."""
-    found: set[Path] = set()
-    waiting = [path.resolve() for path in entries]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += [
-                (path.parent / name).resolve() for name in _IMPORT.findall(path.read_text(encoding="utf-8"))
-            ]
-    return found
-
-
-def _weight(files: Iterable[Path]) -> float:
-    return sum(len(served(path).compressed or served(path).body) for path in files) / KB
+def _weight(names: Iterable[str]) -> float:
+    return sum(len(static_files().joined(name).compressed) for name in names) / KB
 
 
 async def early_requests(stage: Stage, path: str) -> list[str]:

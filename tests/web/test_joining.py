@@ -1,0 +1,73 @@
+"""A joined module is what a browser would have made of the module and its imports."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.web.joining import Joiner, JoiningError
+
+
+def join(**modules: str) -> str:
+    """Join `main` with what it imports."""
+    return Joiner(lambda name: modules[name.removesuffix(".js").replace("/", "_")]).join("main.js")
+
+
+def test_exports_are_handed_on() -> None:
+    """Functions, classes and constants, each under its own name or another."""
+    joined = join(
+        main='import { one, Two as Deux } from "./parts.js";\none(Deux);\n',
+        parts="export function one() {}\nexport class Two {}\nconst secret = 1;\n",
+    )
+    assert joined == (
+        "const $parts = (() => {\nfunction one() {}\nclass Two {}\nconst secret = 1;\nreturn { one, Two };\n})();\n"
+        "const { one, Two: Deux } = $parts;\none(Deux);\n"
+    )
+
+
+def test_a_module_comes_once_and_before_whoever_imports_it() -> None:
+    """In the order of a browser: depth first, as imported."""
+    joined = join(
+        main='import "./b.js";\nimport { c } from "./c.js";\n',
+        b='import { c } from "./c.js";\nc();\n',
+        c="export const c = () => {};\n",
+    )
+    assert [joined.count(f"const ${name} =") for name in "bc"] == [1, 1]
+    assert joined.index("const $c") < joined.index("const $b")
+
+
+def test_a_list_of_exports_and_a_namespace() -> None:
+    """As minified libraries have them."""
+    joined = join(
+        main='import * as lib from "./vendor/lib.js";\nlib.go();\n',
+        vendor_lib="var $=1,a;export{$ as go,a};\n",
+    )
+    assert joined == (
+        "const $vendor_lib = (() => {\nvar $=1,a;\nreturn { go: $, a };\n})();\n"
+        "const lib = $vendor_lib;\nlib.go();\n"
+    )
+
+
+def test_the_exports_of_the_module_itself_stay() -> None:
+    """Whoever loads it later with `import()` gets them."""
+    assert join(main="export function late() {}\n") == "export function late() {}\n"
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        {"main": 'import late from "./late.js";\n', "late": "export default 1;\n"},
+        {"main": "export let changing = 1;\n"},
+        {"main": 'import "./main.js";\n'},
+        {"main": 'import "./a.js";\n', "a": 'import "./main.js";\n'},
+    ],
+)
+def test_what_cannot_be_joined_is_refused(modules: dict[str, str]) -> None:
+    """Forms without a counterpart, and circles."""
+    with pytest.raises(JoiningError):
+        join(**modules)
+
+
+def test_what_only_looks_like_an_import_is_left_alone() -> None:
+    """Loading on demand, and the module's own address."""
+    main = 'const later = import("./late.js");\nimport.meta.url;\n'
+    assert join(main=main) == main
