@@ -4,8 +4,9 @@ import { t } from "./words.js";
 
 const SAID_FOR = 1500; // ms in which a button says that it has copied
 
-/** Give each listing in an element its copy button. */
+/** Give each listing in an element its copy button, and let the keyboard scroll what may be too wide. */
 export function dress(element) {
+  for (const box of element.querySelectorAll("pre > code, table")) box.tabIndex = 0;
   for (const listing of element.querySelectorAll("pre")) {
     if (listing.querySelector(":scope > .copy-code")) continue;
     const button = document.createElement("button");

@@ -149,7 +149,9 @@ function addText(parent, text) {
 function listing(parent) {
   const box = add(parent, "pre");
   box.dir = "ltr";
-  return add(box, "code");
+  const code = add(box, "code");
+  code.tabIndex = 0; // may be too wide, and is scrolled by the keyboard, too
+  return code;
 }
 
 /** The first row of a table is its head. */

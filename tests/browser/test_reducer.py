@@ -329,7 +329,7 @@ def test_an_own_wish_becomes_what_the_log_says(reduce: Reduce) -> None:
         ),
     ]
     for wish, begun, expected in cases:
-        for news in ([accepted(wish["key"], "c"), begun], [begun, accepted(wish["key"], "c")]):
+        for news in ([accepted(str(wish["key"]), "c"), begun], [begun, accepted(str(wish["key"]), "c")]):
             state = reduce([*shown, wish, *news])
             assert ids(state) == expected
             assert not any(message["local"] for message in state["messages"])

@@ -177,4 +177,4 @@ def test_hostile_text_makes_no_element_but_those_of_text(modules: Modules, sourc
         [modules.url, source],
     )
     assert set(found[0]) <= ELEMENTS
-    assert set(found[1]) <= {"class", "dir", "href", "target", "rel", "start"}
+    assert set(found[1]) <= {"class", "dir", "href", "target", "rel", "start", "tabindex"}

@@ -19,7 +19,9 @@ RUN = """async () => {
   return violations.map(({ id, nodes }) => `${id} at ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
 }"""
 # Whatever opens something: menus, panels, folded details.
-OPENERS = "button[popovertarget], button[aria-haspopup], button[aria-expanded], button[commandfor], summary"
+OPENERS = (
+    "button[popovertarget], button[aria-haspopup], button[aria-expanded], button[commandfor], summary, a.more"
+)
 
 
 class Look(NamedTuple):
