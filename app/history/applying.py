@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.history.admitting import Results, admit, no_session, stream_row
+from app.history.archiving import restore
 from app.history.changes import (
     Admit,
     Change,
@@ -20,6 +21,7 @@ from app.history.changes import (
     Mark,
     Piece,
     Rename,
+    Restore,
     Withdraw,
 )
 from app.history.forgetting import discard, withdraw
@@ -121,5 +123,6 @@ _APPLIERS: dict[type, Callable[[Connection, int, Any], Results]] = {
     Rename: _rename,
     Configure: _configure,
     Delete: _delete,
+    Restore: restore,
     Mark: _mark,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from app.streams.archive import Archive
 from app.streams.ports import Kind, Options
 from app.streams.records import Exchange, StreamState
 
@@ -58,6 +59,13 @@ class Delete(NamedTuple):
     session_id: str
 
 
+class Restore(NamedTuple):
+    """Keep a session as a whole."""
+
+    owner: str
+    archive: Archive
+
+
 class Mark(NamedTuple):
     """Nothing; but once it is done, so is all that stood before it."""
 
@@ -73,4 +81,4 @@ class Piece(NamedTuple):
     elapsed_ms: int  # since the prompt was admitted
 
 
-Change = Admit | Finish | Discard | Withdraw | Rename | Configure | Delete | Mark
+Change = Admit | Finish | Discard | Withdraw | Rename | Configure | Delete | Restore | Mark

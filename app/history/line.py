@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from app.history.changes import Admit, Change, Finish
+from app.history.changes import Admit, Change, Finish, Restore
 from app.history.unwritten import Answer
+from app.streams.archive import size
 from app.streams.errors import HistoryUnavailable
 
 BATCH = 256  # changes that are taken at once
@@ -47,6 +48,8 @@ def _text(change: Change) -> int:
             return len(change.content) + len(change.reasoning)
         case Admit():
             return len(change.exchange.prompt.content)
+        case Restore():
+            return size(change.archive)
         case _:
             return 0
 

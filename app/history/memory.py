@@ -7,9 +7,11 @@ from datetime import datetime
 
 import msgspec
 
+from app.history.archives import archived, info_of, messages_of, states_of
 from app.history.listing import place_of, title_of, utc_now
+from app.streams.archive import Archive, size
 from app.streams.branches import without
-from app.streams.errors import AnswerMoved, SessionNotFound, StreamNotFound
+from app.streams.errors import AnswerMoved, ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
 from app.streams.ports import Options
 from app.streams.records import (
     Conversation,
@@ -52,6 +54,8 @@ class MemoryHistory:
     def __init__(self) -> None:
         self._sessions: dict[str, _Session] = {}
         self._streams: dict[str, StreamState] = {}
+        self._registered: dict[str, str | None] = {}  # when, by stream
+        self._images: dict[str, bytes] = {}
         self._before: dict[str, Message] = {}  # answers as they were before a stream continued them
 
     def __repr__(self) -> str:
@@ -103,6 +107,7 @@ class MemoryHistory:
         session.info.options = exchange.remember or session.info.options
         session.streams.add(exchange.stream.stream_id)
         self._streams[exchange.stream.stream_id] = exchange.stream
+        self._registered[exchange.stream.stream_id] = exchange.created_at
         if exchange.key is not None:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
 
@@ -122,6 +127,7 @@ class MemoryHistory:
             return
         session = self._sessions[state.session_id]
         session.streams.remove(stream_id)
+        self._registered.pop(stream_id, None)
         session.keys = {key: known for key, known in session.keys.items() if known.stream_id != stream_id}
         if not session.streams:
             del self._sessions[session.info.session_id]
@@ -210,7 +216,34 @@ class MemoryHistory:
         del self._sessions[session_id]
         for stream_id in session.streams:
             del self._streams[stream_id]
+            self._registered.pop(stream_id, None)
             self._before.pop(stream_id, None)
+        for message in session.messages:
+            for image in message.images:
+                self._images.pop(image.image_id, None)
+
+    async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
+        """See `History`."""
+        session = self._owned(owner, session_id)
+        states = [(self._registered[stream_id], self._streams[stream_id]) for stream_id in session.streams]
+        archive = archived(session.info, session.messages, states, session.keys, self._images)
+        if most is not None and size(archive) > most:
+            raise ArchiveTooLarge(f"This session is larger than {most} bytes.")
+        return archive
+
+    async def restore(self, owner: str, archive: Archive) -> None:
+        """See `History`."""
+        if archive.session_id in self._sessions:
+            raise SessionExists(f"There is a session {archive.session_id} already.")
+        session = self._sessions[archive.session_id] = _Session(owner, info_of(archive))
+        session.messages = messages_of(archive)
+        session.keys = {key.key: KnownKey(key.stream_id, key.request_hash) for key in archive.keys}
+        for state, stream in zip(states_of(archive), archive.streams, strict=True):
+            session.streams.add(state.stream_id)
+            self._streams[state.stream_id] = state
+            self._registered[state.stream_id] = stream.created_at
+        for message in archive.messages:
+            self._images.update({picture.image_id: picture.data for picture in message.images})
 
 
 def _show(answer: Message, state: StreamState) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from app.history.changes import Admit, Configure, Delete, Discard, Finish, Mark, Rename, Withdraw
+from app.history.changes import Admit, Configure, Delete, Discard, Finish, Mark, Rename, Restore, Withdraw
 from app.history.database import Database, T, Work
 from app.history.gathering import Reads
 from app.history.line import InDoubt
@@ -30,7 +30,9 @@ from app.history.reading import (
 )
 from app.history.recovery import read_interrupted
 from app.history.unwritten import Unwritten
+from app.history.whole import read_whole
 from app.history.writer import Writer
+from app.streams.archive import Archive
 from app.streams.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
 from app.streams.ports import Logger, Options
 from app.streams.records import (
@@ -235,3 +237,13 @@ class SqlHistory:
         """See `History`."""
         await self._writer.now(Delete(owner, session_id))
         self._unwritten.forget_session(session_id)
+
+    # ---- whole sessions --------------------------------------------------------------------------------------
+
+    async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
+        """See `History`."""
+        return await read_whole(self._database, self._unwritten, self._writer, owner, session_id, most)
+
+    async def restore(self, owner: str, archive: Archive) -> None:
+        """See `History`."""
+        await self._writer.now(Restore(owner, archive))

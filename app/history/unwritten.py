@@ -195,6 +195,13 @@ class Unwritten:
         answer = self._answers.get(stream_id) if stream_id else None
         return answer is not None and answer.off
 
+    def is_open(self, session_id: str) -> bool:
+        """Tell whether the disk does not have all there is of a session, or has more than that."""
+        return any(
+            answer.exchange.session_id == session_id and (answer.pending or answer.off)
+            for answer in self._answers.values()
+        )
+
     def _as_it_is(self, message: Message) -> Message:
         answer = self._answers.get(message.stream_id) if message.stream_id else None
         if answer is None or message.message_id != answer.state.message_id:

@@ -56,6 +56,24 @@ class SessionNotFound(Refused):
     code = "session_not_found"
 
 
+class SessionExists(Refused):
+    """A session of that id is there already."""
+
+    code = "session_exists"
+
+
+class NothingToRestore(Refused):
+    """No session of that id was deleted a moment ago."""
+
+    code = "nothing_to_restore"
+
+
+class ArchiveTooLarge(Refused):
+    """The session is larger than whoever asked for all of it can hold."""
+
+    code = "session_too_large"
+
+
 class StreamNotFound(Refused):
     """No such stream, or it belongs to somebody else."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from app.streams.archive import Archive
 from app.streams.events import Problem
 from app.streams.ports import Options, Role, Usage
 from app.streams.states import Outcome, Status
@@ -221,4 +222,18 @@ class History(Protocol):
 
     async def delete(self, owner: str, session_id: str) -> None:
         """Forget a session and everything in it."""
+        ...
+
+    async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
+        """Return everything of a session, as of one moment; of a running answer, what was last finished of it.
+
+        Raises `ArchiveTooLarge` if it takes more than `most` bytes.
+        """
+        ...
+
+    async def restore(self, owner: str, archive: Archive) -> None:
+        """Keep a session as it is in an archive without a `flaw`; what was running in it was interrupted.
+
+        Raises `SessionExists`.
+        """
         ...

@@ -11,18 +11,22 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+import msgspec
+
+from app.streams.archive import Archive, renamed
 from app.streams.asking import Ask
 from app.streams.asking import exchange as exchange_of
 from app.streams.bounds import Bounds
-from app.streams.errors import Draining, KeyReused, Refused, SessionBusy, TooManyStreams
+from app.streams.errors import ArchiveTooLarge, Draining, KeyReused, Refused, SessionBusy, TooManyStreams
 from app.streams.frames import Cursor
 from app.streams.log import MemoryLog
 from app.streams.ports import CancelFlags, Logger, Options
-from app.streams.records import Exchange, History, Standing, StreamState
+from app.streams.records import Exchange, History, SessionInfo, Standing, StreamState
 from app.streams.session import Session
 from app.streams.states import Reason, Status
 from app.streams.stream import Stream
 from app.streams.tally import Statistics, Tally
+from app.streams.trash import MOST_BYTES, Trash
 
 SWEEP_SECONDS = 30.0  # between two looks for what has expired
 
@@ -64,6 +68,7 @@ class Registry:
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
         self._sweep: asyncio.TimerHandle | None = None
+        self._trash = Trash()
 
     def __repr__(self) -> str:
         state = " draining" if self._draining else ""
@@ -261,6 +266,8 @@ class Registry:
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None:
         """Delete a session: its streams stop, its viewers end, its messages are forgotten.
 
+        For a moment `restore` undoes it.
+
         Raises `SessionBusy` if a stream has not ended `wait` seconds after it was stopped: a session that came into
         being under the same id would run beside it.
         """
@@ -268,13 +275,51 @@ class Registry:
         session = self.session(session_id)
         try:
             await _empty(session, wait)
+            archive = await self._last_archive(owner, session_id)
             await self.history.delete(owner, session_id)
         except BaseException:
             session.undelete()
             raise
+        if archive is not None:
+            self._trash.put(owner, archive)
         if self._sessions.get(session_id) is session:
             del self._sessions[session_id]
         session.close_viewers()
+
+    async def _last_archive(self, owner: str, session_id: str) -> Archive | None:
+        with suppress(ArchiveTooLarge):
+            return await self.history.archive(owner, session_id, most=MOST_BYTES)
+        return None
+
+    # ---- whole sessions --------------------------------------------------------------------------------------
+
+    async def archive(self, owner: str, session_id: str) -> Archive:
+        """Return everything of a session; of a running answer, the text so far. Raises `SessionNotFound`."""
+        archive = await self.history.archive(owner, session_id)
+        live = {stream.answer.message_id: stream for stream in self._sessions.get(session_id) or ()}
+        messages = [
+            msgspec.structs.replace(message, content=stream.content, reasoning=stream.thoughts)
+            if (stream := live.get(message.message_id))
+            else message
+            for message in archive.messages
+        ]
+        return msgspec.structs.replace(archive, messages=messages, keys=[])
+
+    async def adopt(self, owner: str, archive: Archive) -> str:
+        """Keep a session from elsewhere, under ids of its own; return its id. The archive has no `flaw`."""
+        own = renamed(archive, self._new_id)
+        await self.history.restore(owner, own)
+        return own.session_id
+
+    async def restore(self, owner: str, session_id: str) -> SessionInfo:
+        """Undo a delete that was a moment ago. Raises `NothingToRestore`, `SessionExists`."""
+        archive, left = self._trash.take(owner, session_id)
+        try:
+            await self.history.restore(owner, archive)
+        except BaseException:
+            self._trash.put(owner, archive, seconds=left)
+            raise
+        return await self.history.session(owner, session_id)
 
     # ---- the end of the server -------------------------------------------------------------------------------
 
@@ -288,6 +333,7 @@ class Registry:
         Takes at most `patience` + `shutdown_timeout` + a moment for the log and the history.
         """
         self.drain()
+        self._trash.clear()
         if self._sweep is not None:
             self._sweep.cancel()
         if patience > 0:

@@ -122,7 +122,7 @@ class Session:
         return list(self._line)
 
     def delete(self) -> list[Stream]:
-        """Stop everything, for the session is being deleted: its answers are not kept, new prompts turned down."""
+        """Stop everything, for the session is being deleted, and turn down new prompts."""
         self._deleted = True
         return self.signal_all(Reason.SESSION_DELETED)
 
@@ -273,14 +273,14 @@ class Session:
 
     async def _remember(self, stream: Stream) -> None:
         try:
-            if not self._deleted:
-                if stream.discarded and stream.continues:  # the answer stays, as it was before
-                    content, reasoning = stream.answer.content, stream.answer.reasoning
-                else:
-                    content, reasoning = stream.content, stream.thoughts
-                await self._history.finish(stream.state(), content, reasoning)
-                if stream.discarded:
-                    await self._history.discard(stream.stream_id)
+            # Also where the session is being deleted: for a moment that can be undone.
+            if stream.discarded and stream.continues:  # the answer stays, as it was before
+                content, reasoning = stream.answer.content, stream.answer.reasoning
+            else:
+                content, reasoning = stream.content, stream.thoughts
+            await self._history.finish(stream.state(), content, reasoning)
+            if stream.discarded:
+                await self._history.discard(stream.stream_id)
         except Exception as error:  # noqa: BLE001 - it is logged
             # The viewers have the answer in front of them; that it could not be kept must not take it away.
             self._log_error("history_failed", stream, error)

@@ -10,6 +10,7 @@ from app.streams.ports import Catalog, Logger
 from app.streams.registry import Registry
 from app.web import (
     access,
+    archives,
     bodies,
     composer_forms,
     guard,
@@ -73,6 +74,9 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
             web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
             web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
             web.get("/api/sessions", sessions.list_sessions),
+            web.post("/api/sessions/import", archives.import_session),
+            web.get("/api/sessions/{session_id}/export", archives.export_session),
+            web.post("/api/sessions/{session_id}/restore", archives.restore_session),
             web.get("/api/sessions/{session_id}", sessions.get_session),
             web.patch("/api/sessions/{session_id}", sessions.patch_session),
             web.delete("/api/sessions/{session_id}", sessions.delete_session),

@@ -10,6 +10,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     max_prompt_bytes: int = 262_144
     continuing: bool = True  # whether answers that broke off may be gone on with
+    max_import_bytes: int = 64 * 1024 * 1024
     max_stop_wait: float = 5.0
     default_stop_wait: float = 2.0
     retry_after: int = 2

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from app import __version__
+from app.streams.archive import Archive
 from app.streams.records import SessionInfo, StreamState
 from app.streams.states import Outcome, Status
 from app.web.bodies import ID_PATTERN, KEY_PATTERN, Changes
@@ -43,6 +44,14 @@ class Stopped(msgspec.Struct, kw_only=True):
     waited_ms: int
 
 
+class Imported(msgspec.Struct, kw_only=True):
+    """A session that was imported, and how many messages it has."""
+
+    session_id: str
+    title: str
+    messages: int
+
+
 class SessionList(msgspec.Struct, kw_only=True):
     """A page of sessions, newest first."""
 
@@ -58,6 +67,8 @@ COMPONENTS = (
     Stopped,
     SessionList,
     SessionInfo,
+    Archive,
+    Imported,
     Snapshot,
     StreamState,
 )
@@ -143,6 +154,34 @@ def _paths() -> dict[str, Any]:
                 "Delete a session.", [session], {204: {"description": "It is gone."}}, 403, 404, 409, 422
             ),
         },
+        "/api/sessions/{session_id}/restore": {
+            "post": _operation(
+                "Undo a delete of some seconds ago.",
+                [session],
+                {200: _json("SessionInfo")},
+                403,
+                404,
+                409,
+                422,
+            )
+        },
+        "/api/sessions/{session_id}/export": {
+            "get": _operation(
+                "A session as a file: all of it as JSON, or one branch as Markdown.",
+                [session, branch, _FORMAT],
+                {200: _exported()},
+                *(404, 422),
+            )
+        },
+        "/api/sessions/import": {
+            "post": _operation(
+                "Keep an exported session under ids of its own.",
+                [],
+                {201: _json("Imported")},
+                *(400, 403, 413, 415, 422, 503),
+                body="Archive",
+            )
+        },
         "/api/streams/{stream_id}": {
             "get": _operation("State of a stream.", [stream], {200: _json("StreamState")}, 404, 422),
             "delete": _operation(
@@ -163,6 +202,12 @@ def _paths() -> dict[str, Any]:
         "/readyz": {"get": _operation("The server takes prompts.", [], {200: _any_json()}, 503)},
         "/metrics": {"get": _operation("Figures for Prometheus.", [], {200: _content("text/plain")})},
     }
+
+
+def _exported() -> dict[str, Any]:
+    answer = _json("Archive")
+    answer["content"] |= {"text/markdown": {"schema": {"type": "string"}}}
+    return answer
 
 
 def _register(session: dict[str, Any]) -> dict[str, Any]:
@@ -225,3 +270,8 @@ def _json(name: str) -> dict[str, Any]:
 
 def _any_json() -> dict[str, Any]:
     return {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}
+
+
+_FORMAT = _parameter(
+    "format", "query", {"type": "string", "enum": ["json", "markdown"]}, "What the file is; JSON by default."
+)

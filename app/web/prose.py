@@ -1,0 +1,34 @@
+"""A branch of a session as Markdown, for people to read and keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.streams.records import Message
+from app.web.sessions import Snapshot
+
+SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System"}
+
+
+def as_markdown(snapshot: Snapshot) -> str:
+    """Return the messages of a snapshot under headings, each as it was written."""
+    parts = [
+        f"# {snapshot.title or 'Session'}",
+        *(part for message in snapshot.messages for part in _part(message)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _part(message: Message) -> Iterator[str]:
+    by = f" ({message.model})" if message.model else ""
+    yield f"## {SPEAKERS[message.role]}{by}"
+    for image in message.images:
+        yield f"*Image: {image.media_type}, {image.size} bytes*"
+    if message.reasoning.strip():
+        yield f"<details><summary>Reasoning</summary>\n\n{message.reasoning.strip()}\n\n</details>"
+    if message.content.strip():
+        yield message.content.strip("\n")
+    if message.error is not None:
+        yield f"*{message.error.message}*"
+    elif message.role == "assistant" and message.outcome != "complete":
+        yield f"*{message.outcome or 'still being written'}*"
