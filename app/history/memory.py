@@ -9,6 +9,7 @@ import msgspec
 
 from app.history.archives import archived, info_of, messages_of, states_of
 from app.history.listing import place_of, title_of, utc_now
+from app.history.remembered import Remembered
 from app.streams.archive import Archive, size
 from app.streams.branches import without
 from app.streams.errors import AnswerMoved, ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
@@ -26,33 +27,11 @@ from app.streams.records import (
 )
 
 
-class _Session:
-    """Everything that is remembered of one session."""
-
-    def __init__(self, owner: str, info: SessionInfo) -> None:
-        self.owner = owner
-        self.info = info
-        self.messages: list[Message] = []
-        self.keys: dict[str, KnownKey] = {}
-        self.streams: set[str] = set()
-
-    def follow(self, message: Message) -> None:
-        """Put a message behind the one that it follows."""
-        there = [before.message_id for before in self.messages]
-        if message.parent_id is not None and message.parent_id not in there:
-            message.parent_id = there[-1] if there else None
-        self.messages.append(message)
-
-    def find(self, message_id: str) -> Message | None:
-        """Return a message."""
-        return next((message for message in self.messages if message.message_id == message_id), None)
-
-
 class MemoryHistory:
     """`History` in memory. No method suspends, so each is one moment to everybody else."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, Remembered] = {}
         self._streams: dict[str, StreamState] = {}
         self._registered: dict[str, str | None] = {}  # when, by stream
         self._images: dict[str, bytes] = {}
@@ -61,7 +40,7 @@ class MemoryHistory:
     def __repr__(self) -> str:
         return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
 
-    def _owned(self, owner: str, session_id: str) -> _Session:
+    def _owned(self, owner: str, session_id: str) -> Remembered:
         session = self._sessions.get(session_id)
         if session is None or session.owner != owner:
             raise SessionNotFound(f"There is no session {session_id}.")
@@ -95,7 +74,7 @@ class MemoryHistory:
                 created_at=exchange.created_at,
                 updated_at=exchange.created_at,
             )
-            session = self._sessions[exchange.session_id] = _Session(exchange.owner, info)
+            session = self._sessions[exchange.session_id] = Remembered(exchange.owner, info)
         if session is None or session.owner != exchange.owner:
             raise SessionNotFound(f"There is no session {exchange.session_id}.")
         if exchange.stream.continues is not None:
@@ -111,7 +90,7 @@ class MemoryHistory:
         if exchange.key is not None:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
 
-    def _take_over(self, session: _Session, exchange: Exchange) -> None:
+    def _take_over(self, session: Remembered, exchange: Exchange) -> None:
         """The answer belongs to another stream from now on."""
         answer = session.find(exchange.answer.message_id)
         if answer is None or answer.stream_id != exchange.stream.continues:
@@ -235,7 +214,7 @@ class MemoryHistory:
         """See `History`."""
         if archive.session_id in self._sessions:
             raise SessionExists(f"There is a session {archive.session_id} already.")
-        session = self._sessions[archive.session_id] = _Session(owner, info_of(archive))
+        session = self._sessions[archive.session_id] = Remembered(owner, info_of(archive))
         session.messages = messages_of(archive)
         session.keys = {key.key: KnownKey(key.stream_id, key.request_hash) for key in archive.keys}
         for state, stream in zip(states_of(archive), archive.streams, strict=True):
@@ -259,7 +238,7 @@ def _age(info: SessionInfo) -> tuple[str, str]:
     return info.updated_at, info.session_id
 
 
-def _holds(session: _Session, needle: str) -> bool:
+def _holds(session: Remembered, needle: str) -> bool:
     if not needle or needle in session.info.title.casefold():
         return True
     return any(needle in message.content.casefold() for message in session.messages)

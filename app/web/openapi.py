@@ -11,8 +11,9 @@ from app import __version__
 from app.streams.archive import Archive
 from app.streams.records import SessionInfo, StreamState
 from app.streams.states import Outcome, Status
-from app.web.bodies import ID_PATTERN, KEY_PATTERN, Changes
+from app.web.bodies import KEY_PATTERN, Changes
 from app.web.new_stream import WHAT, NewStream
+from app.web.openapi_parts import any_json, content, id_in_path, json_of, operation, parameter
 from app.web.sessions import Snapshot
 
 
@@ -104,61 +105,59 @@ def document() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    session, stream = _id("session_id"), _id("stream_id")
+    session, stream = id_in_path("session_id"), id_in_path("stream_id")
     cursors = [
-        _parameter("after", "query", {"type": "string"}, "A cursor: go on after this event."),
-        _parameter("Last-Event-ID", "header", {"type": "string"}, "A cursor; it wins over `after`."),
+        parameter("after", "query", {"type": "string"}, "A cursor: go on after this event."),
+        parameter("Last-Event-ID", "header", {"type": "string"}, "A cursor; it wins over `after`."),
     ]
-    wait = _parameter(
+    wait = parameter(
         "wait", "query", {"type": "number", "minimum": 0, "maximum": 5}, "Seconds to wait for the end."
     )
-    branch = _parameter(
+    branch = parameter(
         "branch", "query", {"type": "string"}, "A message: show the newest branch that it is part of."
     )
     listing = [
-        _parameter("q", "query", {"type": "string"}, "Text that titles or messages hold."),
-        _parameter("after", "query", {"type": "string"}, "`next` of the page before."),
-        _parameter(
-            "limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "Sessions on a page."
-        ),
+        parameter("q", "query", {"type": "string"}, "Text that titles or messages hold."),
+        parameter("after", "query", {"type": "string"}, "`next` of the page before."),
+        parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "Sessions on a page."),
     ]
     return {
         "/api/sessions/{session_id}/streams": {"post": _register(session)},
         "/api/sessions/{session_id}/events": {
-            "get": _operation("The session's events.", [session, *cursors], {200: _content(SSE)}, 404, 422)
+            "get": operation("The session's events.", [session, *cursors], {200: content(SSE)}, 404, 422)
         },
         "/api/sessions/{session_id}/stream": {
-            "delete": _operation(
+            "delete": operation(
                 "Stop whatever runs in the session.",
                 [session, wait],
-                {200: _json("Stopped"), 204: {"description": "Nothing runs."}},
+                {200: json_of("Stopped"), 204: {"description": "Nothing runs."}},
                 *(403, 404, 422),
             )
         },
-        "/api/sessions": {"get": _operation("Sessions.", listing, {200: _json("SessionList")}, 422)},
+        "/api/sessions": {"get": operation("Sessions.", listing, {200: json_of("SessionList")}, 422)},
         "/api/sessions/{session_id}": {
-            "get": _operation(
+            "get": operation(
                 "A session with the messages of one branch.",
                 [session, branch],
-                {200: _json("Snapshot")},
+                {200: json_of("Snapshot")},
                 *(404, 422),
             ),
-            "patch": _operation(
+            "patch": operation(
                 "Give a session another title, or other options.",
                 [session],
-                {200: _json("SessionInfo")},
+                {200: json_of("SessionInfo")},
                 *(400, 403, 404, 413, 415, 422),
                 body="Changes",
             ),
-            "delete": _operation(
+            "delete": operation(
                 "Delete a session.", [session], {204: {"description": "It is gone."}}, 403, 404, 409, 422
             ),
         },
         "/api/sessions/{session_id}/restore": {
-            "post": _operation(
+            "post": operation(
                 "Undo a delete of some seconds ago.",
                 [session],
-                {200: _json("SessionInfo")},
+                {200: json_of("SessionInfo")},
                 403,
                 404,
                 409,
@@ -166,7 +165,7 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/api/sessions/{session_id}/export": {
-            "get": _operation(
+            "get": operation(
                 "A session as a file: all of it as JSON, or one branch as Markdown.",
                 [session, branch, _FORMAT],
                 {200: _exported()},
@@ -174,104 +173,59 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/api/sessions/import": {
-            "post": _operation(
+            "post": operation(
                 "Keep an exported session under ids of its own.",
                 [],
-                {201: _json("Imported")},
+                {201: json_of("Imported")},
                 *(400, 403, 413, 415, 422, 503),
                 body="Archive",
             )
         },
         "/api/streams/{stream_id}": {
-            "get": _operation("State of a stream.", [stream], {200: _json("StreamState")}, 404, 422),
-            "delete": _operation(
-                "Stop this stream, and no other.", [stream, wait], {200: _json("Stopped")}, 403, 404, 422
+            "get": operation("State of a stream.", [stream], {200: json_of("StreamState")}, 404, 422),
+            "delete": operation(
+                "Stop this stream, and no other.", [stream, wait], {200: json_of("Stopped")}, 403, 404, 422
             ),
         },
         "/api/streams/{stream_id}/events": {
-            "get": _operation(
+            "get": operation(
                 "One stream's events, up to its end.",
                 [stream, *cursors],
-                {200: _content(SSE), 204: {"description": "The cursor is at the end."}},
+                {200: content(SSE), 204: {"description": "The cursor is at the end."}},
                 *(404, 422),
             )
         },
-        "/api/models": {"get": _operation("Models of every reachable backend.", [], {200: _any_json()})},
-        "/api/openapi.json": {"get": _operation("This document.", [], {200: _any_json()})},
-        "/healthz": {"get": _operation("The process answers.", [], {200: _any_json()})},
-        "/readyz": {"get": _operation("The server takes prompts.", [], {200: _any_json()}, 503)},
-        "/metrics": {"get": _operation("Figures for Prometheus.", [], {200: _content("text/plain")})},
+        "/api/models": {"get": operation("Models of every reachable backend.", [], {200: any_json()})},
+        "/api/openapi.json": {"get": operation("This document.", [], {200: any_json()})},
+        "/healthz": {"get": operation("The process answers.", [], {200: any_json()})},
+        "/readyz": {"get": operation("The server takes prompts.", [], {200: any_json()}, 503)},
+        "/metrics": {"get": operation("Figures for Prometheus.", [], {200: content("text/plain")})},
     }
 
 
 def _exported() -> dict[str, Any]:
-    answer = _json("Archive")
+    answer = json_of("Archive")
     answer["content"] |= {"text/markdown": {"schema": {"type": "string"}}}
     return answer
 
 
 def _register(session: dict[str, Any]) -> dict[str, Any]:
-    key = _parameter(
+    key = parameter(
         "Idempotency-Key",
         "header",
         {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
         "Makes a repeated POST harmless.",
     )
-    answer = _json("Registered")
+    answer = json_of("Registered")
     answer["content"] |= {media: {"schema": {"type": "string"}} for media in (SSE, NDJSON)}
     answer["headers"] = {"Location": {"schema": {"type": "string"}}}
     known = dict(answer, description="The idempotency key is known: what was registered then.")
     refusals = (400, 403, 404, 409, 413, 415, 422, 429, 503)
-    return _operation(
+    return operation(
         "Register a stream.", [session, key], {201: answer, 200: known}, *refusals, body="NewStream"
     )
 
 
-def _operation(
-    summary: str, parameters: list[dict[str, Any]], answers: dict[int, Any], *refusals: int, body: str = ""
-) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    refused = {status: {"description": "Refused.", "content": problem} for status in (*refusals, 401, 421)}
-    operation: dict[str, Any] = {
-        "summary": summary,
-        "parameters": parameters,
-        "responses": {str(status): answer for status, answer in {**answers, **refused}.items()},
-    }
-    if body:
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
-
-
-def _parameter(name: str, place: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "schema": schema,
-        "description": description,
-    }
-
-
-def _id(name: str) -> dict[str, Any]:
-    return _parameter(
-        name, "path", {"type": "string", "pattern": f"^{ID_PATTERN}$"}, "URL-safe, 1 to 64 characters."
-    )
-
-
-def _content(media: str) -> dict[str, Any]:
-    return {"description": "OK", "content": {media: {"schema": {"type": "string"}}}}
-
-
-def _json(name: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"description": "OK", "content": {"application/json": {"schema": schema}}}
-
-
-def _any_json() -> dict[str, Any]:
-    return {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}
-
-
-_FORMAT = _parameter(
+_FORMAT = parameter(
     "format", "query", {"type": "string", "enum": ["json", "markdown"]}, "What the file is; JSON by default."
 )
