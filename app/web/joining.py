@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 _IMPORT = re.compile(r"""^import\s*(?:(\{[^}]*\}|\*\s*as\s+\w+)\s*from\s*)?"(\./[^"]+)";\n?""", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
@@ -22,32 +23,76 @@ class JoiningError(Exception):
     """A module cannot be joined with its imports."""
 
 
+class Joined(NamedTuple):
+    """A module, and before it all that it imports."""
+
+    source: str
+    parts: dict[str, str]  # by the module's name, in the order of evaluation
+
+    @property
+    def text(self) -> str:
+        """The one file."""
+        return "".join(self.parts.values()) + self.source
+
+    @property
+    def shared(self) -> str:
+        """The one file, which lets modules that are loaded later take from it what it has."""
+        names = ", ".join(map(_variable, self.parts))
+        return f"{self.text}export {{ {names} }};\n" if names else self.text
+
+
 class Joiner:
     """Joins modules. `read` returns the text of a file by its name."""
 
     def __init__(self, read: Callable[[str], str]) -> None:
         self._read = read
 
-    def join(self, name: str) -> str:
-        """Return the module `name` with all that it imports. Its own exports stay exports."""
-        parts: dict[str, str] = {}  # by the module's name, in the order of evaluation
-        source = self._with_imports(name, parts, (name,))
-        return "".join(parts.values()) + source
+    def join(self, entry: str) -> Joined:
+        """Join the module `entry` with all that it imports."""
+        parts: dict[str, str] = {}
+        return Joined(self._with_imports(entry, parts, (entry,)), parts)
+
+    def beside(self, name: str, entry: str, joined: Joined) -> str:
+        """Return a module that a page loads later: what is in `joined` already it takes from there.
+
+        So each module is evaluated once, and what one of them remembers, all who import it know.
+        """
+        if name in joined.parts:
+            names = ", ".join(each.partition(":")[0] for each in _exports(self._read(name)))
+            return f"{_taking(name, name, entry)}export const {{ {names} }} = {_variable(name)};\n"
+
+        def replace(found: re.Match[str]) -> str:
+            imported = _neighbour(name, found[2])
+            if imported not in joined.parts:
+                return found[0]
+            return _taking(name, imported, entry) + _binding(found[1], _variable(imported))
+
+        return _IMPORT.sub(replace, self._read(name))
 
     def _with_imports(self, name: str, parts: dict[str, str], path: tuple[str, ...]) -> str:
         """Put what a module imports into `parts`; return its text with those imports in place."""
 
         def replace(found: re.Match[str]) -> str:
-            names, address = found.groups()
-            imported = str(PurePosixPath(name).parent / address)
+            imported = _neighbour(name, found[2])
             if imported in path:
                 raise JoiningError(f"modules import each other: {' → '.join((*path, imported))}")
             if imported not in parts:
                 inner = self._with_imports(imported, parts, (*path, imported))
                 parts[imported] = f"const {_variable(imported)} = (() => {{\n{_handing_on(inner)}}})();\n"
-            return _binding(names, _variable(imported))
+            return _binding(found[1], _variable(imported))
 
         return _checked(name, _IMPORT.sub(replace, self._read(name)))
+
+
+def _neighbour(name: str, address: str) -> str:
+    """Return the name of what a module imports by a relative address."""
+    return str(PurePosixPath(name).parent / address)
+
+
+def _taking(name: str, imported: str, entry: str) -> str:
+    """Return the import by which `name` gets what the joined file calls `imported`."""
+    way = "../" * name.count("/") or "./"
+    return f'import {{ {_variable(imported)} }} from "{way}{entry}";\n'
 
 
 def _variable(name: str) -> str:
@@ -65,14 +110,19 @@ def _binding(names: str | None, variable: str) -> str:
     return f"const {renamed} = {variable};\n"
 
 
-def _handing_on(source: str) -> str:
-    """Return a module's text as the body of a function that returns its exports."""
-    exported = _EXPORT.findall(source)
+def _exports(source: str) -> list[str]:
+    """Return what a module exports, as `name`, or as `name: local` where the two differ."""
+    exported: list[str] = _EXPORT.findall(source)
     if listed := _EXPORT_LIST.search(source):
         exported += [_AS.sub(r"\2: \1", name.strip()) for name in listed[1].split(",")]
-        source = source[: listed.start()] + "\n"
-    source = _EXPORT.sub("", source)
-    return f"{source}return {{ {', '.join(exported)} }};\n" if exported else source
+    return exported
+
+
+def _handing_on(source: str) -> str:
+    """Return a module's text as the body of a function that returns its exports."""
+    exported = ", ".join(_exports(source))
+    source = _EXPORT.sub("", _EXPORT_LIST.sub("\n", source))
+    return f"{source}return {{ {exported} }};\n" if exported else source
 
 
 def _checked(name: str, source: str) -> str:

@@ -1,7 +1,7 @@
 """The static files as they are served: read once, compressed, and under an address that a browser may keep for ever.
 
-A page finds them under `/static/` and a hash of them all. There a script comes as one file with all that it imports,
-and `import()` finds further ones beside it. Without the hash each module is by itself.
+A page finds them under `/static/` and a hash of them all. There its script is one file with all that it imports, and
+`import()` finds further ones beside it. Without the hash each module is by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import mimetypes
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,10 @@ from app.web import assets
 from app.web.joining import Joiner
 
 FOR_EVER = "public, max-age=31536000, immutable"
+PAGE, WORKER = (
+    "main.js",
+    "worker.js",
+)  # the scripts that a page starts with, and the worker that its tabs share
 ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
 TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
@@ -45,15 +50,24 @@ class StaticFiles:
     def __init__(self, folder: Path) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         self._plain = {name: _file(name, _body(folder / name)) for name in names}
-        joiner = Joiner(lambda name: self._plain[name].body.decode())
-        scripts = [name for name in names if name.endswith(".js")]
-        self._joined = self._plain | {name: _file(name, joiner.join(name).encode()) for name in scripts}
+        self._joined = self._plain | {name: _file(name, text.encode()) for name, text in self._scripts()}
         etags = "".join(f"{name} {file.etag}\n" for name, file in self._joined.items())
         self._version = hashlib.sha256(etags.encode()).hexdigest()[:12]
         self.address = f"/static/{self._version}"
 
     def __repr__(self) -> str:
         return f"<StaticFiles {self._version} files={len(self._plain)}>"
+
+    def _scripts(self) -> Iterator[tuple[str, str]]:
+        """Yield each script as a page gets it: the two that it starts with, and what may be loaded later."""
+        joiner = Joiner(lambda name: self._plain[name].body.decode())
+        page = joiner.join(PAGE)
+        yield PAGE, page.shared
+        for name in self._plain:
+            if name == WORKER:
+                yield name, joiner.join(name).text
+            elif name.endswith(".js") and name != PAGE:
+                yield name, joiner.beside(name, PAGE, page)
 
     def joined(self, name: str) -> StaticFile:
         """Return a file as a page gets it."""

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from app.web.assets import folder
-from app.web.static_files import static_files
+from app.web.static_files import PAGE, WORKER, static_files
 from tests.page_bench.stage import Stage, seen
 from tests.page_bench.table import Gate, at_most
 
 STATIC = folder("static")
-ENTRIES = ("main.js", "worker.js")  # of the page, and of the worker that its tabs share
 KB = 1000.0
 JAVASCRIPT, CSS = 25.0, 10.0  # KB
 REQUESTS = 12
@@ -39,7 +38,7 @@ def sizes() -> Iterator[Gate]:
     later = f"; on demand {_weight(on_demand):.1f}"
     yield at_most(
         "JavaScript, gzipped, KB",
-        _weight(name for name in ENTRIES if name in scripts),
+        _weight(name for name in (PAGE, WORKER) if name in scripts),
         JAVASCRIPT,
         "{:.1f}",
         later,

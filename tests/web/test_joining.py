@@ -9,7 +9,12 @@ from app.web.joining import Joiner, JoiningError
 
 def join(**modules: str) -> str:
     """Join `main` with what it imports."""
-    return Joiner(lambda name: modules[name.removesuffix(".js").replace("/", "_")]).join("main.js")
+    return joiner(modules).join("main.js").text
+
+
+def joiner(modules: dict[str, str]) -> Joiner:
+    """Return one that knows these modules."""
+    return Joiner(lambda name: modules[name.removesuffix(".js").replace("/", "_")])
 
 
 def test_exports_are_handed_on() -> None:
@@ -47,9 +52,23 @@ def test_a_list_of_exports_and_a_namespace() -> None:
     )
 
 
-def test_the_exports_of_the_module_itself_stay() -> None:
-    """Whoever loads it later with `import()` gets them."""
-    assert join(main="export function late() {}\n") == "export function late() {}\n"
+def test_what_comes_later_takes_what_is_there() -> None:
+    """A module that the page loads with `import()` shares what both import, and asks for the rest."""
+    modules = {
+        "main": 'import { a } from "./a.js";\nimport("./late.js");\n',
+        "a": "export const a = [];\nexport class B {}\n",
+        "late": 'import { a as list } from "./a.js";\nimport { other } from "./other.js";\nexport const late = list;\n',
+    }
+    both = joiner(modules)
+    page = both.join("main.js")
+    assert page.shared == f"{page.text}export {{ $a }};\n"
+    assert both.beside("late.js", "main.js", page) == (
+        'import { $a } from "./main.js";\nconst { a: list } = $a;\n'
+        'import { other } from "./other.js";\nexport const late = list;\n'
+    )
+    assert both.beside("a.js", "main.js", page) == (
+        'import { $a } from "./main.js";\nexport const { a, B } = $a;\n'
+    )
 
 
 @pytest.mark.parametrize(
