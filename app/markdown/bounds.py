@@ -18,7 +18,7 @@ DEPTH = 48  # of blocks in blocks; a list counts twice, for itself and for its i
 BLOCKS = 4_000  # of one answer; what comes after them is plain text
 DEFINITIONS = 500  # of links, in one answer
 SECONDS = 0.25  # for one block; of processor time, so that a busy machine changes no answer
-ANSWER_SECONDS = 5.0  # for all the blocks of an answer that is rendered at once
+ANSWER_SECONDS = 2.0  # for all the blocks of an answer that is rendered at once
 
 # markdown-it's own limit makes a megabyte of HTML from two kilobytes of text.
 import_module("markdown_it.rules_block.table").__dict__["MAX_AUTOCOMPLETED_CELLS"] = EMPTY_CELLS
@@ -27,13 +27,17 @@ TERMINATED = ["paragraph", "reference", "blockquote", "list"]  # markdown-it ask
 
 
 class TooMuchError(Exception):
-    """A block is too deep, or took too long. It is shown as plain text."""
+    """A block is too deep, took too long, or was too much for the grammar. It is shown as plain text."""
 
 
 class Deadline:
-    """Bounds the processor time of a piece of work, which stays in the thread that made the deadline."""
+    """Bounds the processor time of a piece of work, which stays in the thread that made the deadline.
 
-    def __init__(self, seconds: float) -> None:
+    A `hasty` piece of work must not read files either.
+    """
+
+    def __init__(self, seconds: float, *, hasty: bool = False) -> None:
+        self.hasty = hasty
         self._earliest = time.monotonic() + seconds
         self._end = time.thread_time() + seconds
 

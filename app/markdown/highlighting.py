@@ -11,7 +11,7 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 
-from app.markdown.bounds import COLOURED_LENGTH, Deadline
+from app.markdown.bounds import COLOURED_LENGTH, Deadline, TooMuchError
 from app.markdown.plain import escape
 
 BOX_LINES = 32
@@ -25,21 +25,26 @@ _NAMES = """
     shell solidity sql swift terraform tex tf toml ts tsx typescript verilog vhdl vim vue xml yaml yml zig zsh
 """
 LANGUAGES = frozenset(_NAMES.split())
+_lexers: dict[str, Lexer] = {}  # those that were needed so far
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 def code(text: str, language: str, deadline: Deadline) -> str:
     """Return the inner HTML of `<code>`. Raises `TooMuchError` after the deadline."""
     known = language.lower() in LANGUAGES and len(text) <= COLOURED_LENGTH
-    lexer = _lexer(language.lower()) if known else None
+    lexer = _lexer(language.lower(), deadline) if known else None
     lines = list(_coloured(text, lexer, deadline) if lexer else map(escape, _LINE.findall(text)))
     boxes = (lines[first : first + BOX_LINES] for first in range(0, len(lines), BOX_LINES))
     return "".join(f'<span class="lines">{"".join(box)}</span>' for box in boxes)
 
 
-@cache
-def _lexer(language: str) -> Lexer:
-    return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+def _lexer(language: str, deadline: Deadline) -> Lexer:
+    lexer = _lexers.get(language)
+    if lexer is None:
+        if deadline.hasty:
+            raise TooMuchError(f"the grammar of {language} has to be loaded first")
+        lexer = _lexers[language] = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    return lexer
 
 
 def _coloured(text: str, lexer: Lexer, deadline: Deadline) -> Iterator[str]:

@@ -29,4 +29,4 @@ def without_controls(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return a block that shows `text` as it was written."""
-    return f'<pre class="plain">{escape(clean(text))}</pre>\n'
+    return f'<pre class="plain">{escape(clean(text))}</pre>'

@@ -24,17 +24,24 @@ def render(source: str, definitions: Definitions, *, seconds: float = SECONDS) -
         return plain(source)
 
 
-def attempt(source: str, definitions: Definitions, seconds: float) -> str:
-    """Return the HTML of a block. Raises `TooMuchError` if it is too deep or takes longer than `seconds`.
+def attempt(source: str, definitions: Definitions, seconds: float, *, hasty: bool = False) -> str:
+    """Return the HTML of a block. Raises `TooMuchError` if it is too deep, takes longer than `seconds`, or fails.
 
-    Links are looked up in `definitions`, then among those of the block itself.
+    A `hasty` attempt fails where files would have to be read: the grammar of a language, at its first use. Links are
+    looked up in `definitions`, then among those of the block itself.
     """
-    deadline = Deadline(seconds)
+    deadline = Deadline(seconds, hasty=hasty)
     # A copy, for the block's own are added to it. Without the mark of a definition there is nothing to add.
     known = dict(definitions) if "]:" in source else definitions
-    html = str(_PARSER.render(clean(source), {"references": known, "deadline": deadline}))
-    deadline.check()
-    return sanitize(html)
+    try:
+        html = str(_PARSER.render(clean(source), {"references": known, "deadline": deadline}))
+        deadline.check()
+        return sanitize(html).rstrip("\n")
+    except TooMuchError:
+        raise
+    except Exception as error:
+        # A text that trips up the grammar or one of its libraries is still a text.
+        raise TooMuchError(f"rendering failed: {error!r}") from error
 
 
 def _listing(token: Token, env: Any) -> str:

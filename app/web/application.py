@@ -15,6 +15,7 @@ from app.web import (
     composer_forms,
     guard,
     operations,
+    page_sessions,
     pages,
     preferences,
     problems,
@@ -23,9 +24,11 @@ from app.web import (
     sessions,
     streams,
 )
-from app.web.keys import CATALOG, LIMITS, PULSE, REGISTRY
+from app.web.feeds import Feeds
+from app.web.keys import CATALOG, FEEDS, LIMITS, PULSE, REGISTRY, RENDERER
 from app.web.limits import Limits
 from app.web.pulse import Pulse
+from app.web.renderer import Renderer
 from app.web.static_files import static_files
 
 
@@ -40,7 +43,7 @@ def create_application(
     metrics: Callable[[], bytes],
     logger: Logger,
 ) -> web.Application:
-    """Return the application. `heartbeat` is in seconds. Nothing runs yet, and nothing here is ever closed by it."""
+    """Return the application. `heartbeat` is in seconds. Nothing runs yet; it closes its renderer, nothing else."""
     app = web.Application(
         client_max_size=limits.max_body_bytes,
         middlewares=[problems.middleware(logger), guard.middleware(allowed_hosts), access.middleware(gate)],
@@ -49,11 +52,18 @@ def create_application(
     app[CATALOG] = catalog
     app[LIMITS] = limits
     app[PULSE] = Pulse(heartbeat)
+    app[RENDERER] = renderer = Renderer()
+    app[FEEDS] = Feeds(renderer, logger)
     app[operations.METRICS] = metrics
+    app.on_cleanup.append(_close_renderer)
     app.on_response_prepare.append(guard.add_headers)
     app.on_startup.append(rendering.set_up)
     add_routes(app, access.LoginPage(gate))
     return app
+
+
+async def _close_renderer(app: web.Application) -> None:
+    app[RENDERER].close()
 
 
 def add_routes(app: web.Application, login: access.LoginPage) -> None:
@@ -62,6 +72,8 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
         [
             web.get("/", pages.new_session_page),
             web.get("/sessions/{session_id}", pages.session_page),
+            web.get("/sessions/{session_id}/snapshot", page_sessions.get_page_snapshot),
+            web.get("/events", page_sessions.get_page_events, allow_head=False),
             web.post("/sessions/{session_id}/stop", composer_forms.post_stop),
             web.post("/sessions/{session_id}/refresh", composer_forms.post_refresh),
             web.get("/sessions/{session_id}/manage", session_forms.manage_page),

@@ -30,7 +30,11 @@ class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def path_id(request: web.Request, name: str) -> str:
     """Return an id from the path. Raises a 422 if it is not one."""
-    value = request.match_info[name]
+    return checked_id(request.match_info[name], name)
+
+
+def checked_id(value: str, name: str) -> str:
+    """Return an id. Raises a 422 if it is not one."""
     if not re.fullmatch(ID_PATTERN, value):
         raise ProblemError(422, "invalid_id", f"{name} must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
     return value

@@ -11,7 +11,6 @@ from app.web import bodies, pages
 from app.web.forms import typed
 from app.web.keys import OWNER, REGISTRY
 from app.web.problems import ProblemError, translate
-from app.web.sessions import take_snapshot
 from app.web.streams import register
 
 
@@ -42,7 +41,7 @@ async def _again(request: web.Request, session_id: str, problem: ProblemError | 
     """Show the page again, so that nothing that was typed is lost."""
     registry = request.app[REGISTRY]
     if await registry.history.check(request[OWNER], session_id):
-        session: Any = await take_snapshot(registry, request[OWNER], session_id)
+        session: Any = await pages.session_of(request, session_id)
     else:
         session = pages.empty(session_id)
     form = await typed(request)

@@ -6,12 +6,16 @@ from aiohttp import web
 
 from app.streams.ports import Catalog
 from app.streams.registry import Registry
+from app.web.feeds import Feeds
 from app.web.limits import Limits
 from app.web.pulse import Pulse
+from app.web.renderer import Renderer
 
 REGISTRY = web.AppKey("registry", Registry)
 CATALOG = web.AppKey("catalog", Catalog)
 PULSE = web.AppKey("pulse", Pulse)
 LIMITS = web.AppKey("limits", Limits)
+RENDERER = web.AppKey("renderer", Renderer)
+FEEDS = web.AppKey("feeds", Feeds)
 
 OWNER = web.RequestKey("owner", str)  # set by the access middleware

@@ -14,7 +14,8 @@ from yarl import URL
 from app import __version__
 from app.streams.ports import Options
 from app.web import bodies
-from app.web.keys import CATALOG, LIMITS, OWNER, REGISTRY
+from app.web.keys import CATALOG, LIMITS, OWNER, REGISTRY, RENDERER
+from app.web.page_sessions import PageSnapshot, rendered
 from app.web.picker import groups
 from app.web.rendering import render
 from app.web.sessions import take_snapshot
@@ -29,10 +30,13 @@ async def new_session_page(request: web.Request) -> web.StreamResponse:
 async def session_page(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}?branch="""
     session_id = bodies.path_id(request, "session_id")
-    through = request.query.get("branch")
-    return await show(
-        request, await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
-    )
+    return await show(request, await session_of(request, session_id, request.query.get("branch")))
+
+
+async def session_of(request: web.Request, session_id: str, through: str | None = None) -> PageSnapshot:
+    """Return a session as its page shows it, with the answers rendered."""
+    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
+    return await rendered(request.app[RENDERER], snapshot)
 
 
 def empty(session_id: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from app.web import bodies
 from app.web.event_stream import EventStream
 from app.web.keys import LIMITS, OWNER, PULSE, REGISTRY
 from app.web.problems import ProblemError
-from app.web.streams import checked
+from app.web.streams import place
 from app.web.viewer import Viewer, refuse
 
 PAGE_SIZE = 50
@@ -129,12 +129,7 @@ async def get_session_events(request: web.Request) -> web.StreamResponse:
     registry = request.app[REGISTRY]
     await registry.history.session(request[OWNER], session_id)
     session = registry.session(session_id)
-    cursor = bodies.asked_cursor(request)
-    if cursor is not None:
-        after = checked(session, cursor)
-        if isinstance(after, str):
-            return await refuse(request, EventStream(), session_id, after)
-    else:
-        before = session.log.before(session.running.stream_id) if session.running else None
-        after = session.log.head if before is None else before
+    after = place(session, bodies.asked_cursor(request))
+    if isinstance(after, str):
+        return await refuse(request, EventStream(), session_id, after)
     return await Viewer(session, request.app[PULSE], after=after).serve(request, EventStream())

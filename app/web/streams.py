@@ -138,6 +138,14 @@ def _stream_cursor(
     return checked(session, cursor)
 
 
+def place(session: Session, cursor: Cursor | str | None) -> int | ResetReason:
+    """Return where to read a session on: after the cursor, else from the `start` of what runs now, else live."""
+    if cursor is not None:
+        return checked(session, cursor)
+    before = session.log.before(session.running.stream_id) if session.running else None
+    return session.log.head if before is None else before
+
+
 def checked(session: Session, cursor: Cursor | str) -> int | ResetReason:
     """Return the sequence number of a cursor, or why it cannot be served."""
     if isinstance(cursor, str):

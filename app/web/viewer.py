@@ -7,40 +7,29 @@ and reads on from its cursor, however far that is. So a slow viewer costs no mem
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 
 from app.streams.events import Heartbeat, Reset, ResetReason
 from app.streams.frames import Cursor, Frame, passing_frame
 from app.streams.session import Session
 from app.web.event_stream import EventStream, LineStream, chunk, is_chunked
-from app.web.keys import REGISTRY
-from app.web.pulse import TICKS, Pulse
-
-STALL_SECONDS = (
-    60.0  # that a client may leave a full connection unread, before it is cut and has to come back
-)
-BUFFER_BYTES = 32 * 1024  # in the transport, before a viewer counts as behind
+from app.web.outlet import BUFFER_BYTES, Outlet
+from app.web.pulse import Pulse
 
 
-class Viewer:
+class Viewer(Outlet):
     """Serves one response. `stream_id` narrows it to one stream, whose `end` ends it."""
 
     def __init__(self, session: Session, pulse: Pulse, *, after: int, stream_id: str | None = None) -> None:
+        super().__init__(pulse)
         self._session = session
         self._log = session.log
-        self._pulse = pulse
         self._seq = after
         self._stream_id = stream_id
-        self._wake = asyncio.Event()
         self._live = False  # listening to the log
-        self._closing = False  # show what there is, then leave
-        self._gone = False  # the client has left
         self._over = False  # the end of the stream was shown
-        self._quiet = 0  # ticks since the last byte
 
     def __repr__(self) -> str:
         what = f"stream={self._stream_id}" if self._stream_id else f"session={self._session.session_id}"
@@ -48,47 +37,20 @@ class Viewer:
 
     async def serve(self, request: web.Request, response: EventStream | LineStream) -> web.StreamResponse:
         """Send the headers, then events until the stream's end, the client's leaving or the session's closing."""
-        writer = await response.prepare(request)
-        transport = request.transport
-        if writer is None or transport is None:
-            return response  # The client has left already.
-        self._attach(request, response, writer, transport)
-        self._session.viewer_came(self, self.close)
-        self._pulse.add(self)
-        try:
-            await self._show()
-            if not self._gone:
-                if request.app[REGISTRY].draining and (farewell := response.farewell()):
-                    await self._send(farewell)
-                await response.write_eof()
-        except (TimeoutError, ConnectionError):
-            # It read nothing for too long, or left in the middle of a write. Its cursor brings it back.
-            self._transport.abort()
-        finally:
-            self._pulse.discard(self)
-            self._log.forget(self._feed)
-            self._session.viewer_left(self)
-        return response
-
-    def close(self) -> None:
-        """Let it show what there is, and leave."""
-        self._closing = True
-        self._wake.set()
-
-    def _attach(
-        self,
-        request: web.Request,
-        response: EventStream | LineStream,
-        writer: AbstractStreamWriter,
-        transport: asyncio.Transport,
-    ) -> None:
-        self._transport = transport
-        self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
-        self._protocol = request.protocol
         self._encode = response.encode
-        self._chunked = is_chunked(request)
-        self._shares_wire = self._chunked and isinstance(response, EventStream)
-        self._writer = writer
+        self._farewell = response.farewell
+        self._shares_wire = is_chunked(request) and isinstance(response, EventStream)
+        return await self._serve(request, response)
+
+    def _last_words(self) -> bytes:
+        return self._farewell()
+
+    def _came(self) -> None:
+        self._session.viewer_came(self, self.close)
+
+    def _left(self) -> None:
+        self._log.forget(self._feed)
+        self._session.viewer_left(self)
 
     # ---- behind: read from the log, with flow control ---------------------------------------------------------
 
@@ -107,16 +69,6 @@ class Viewer:
             else:
                 await self._follow()
 
-    async def _send(self, data: bytes) -> None:
-        """Write `data`, and wait until there is room again: never for longer than a client may stall."""
-        if self._transport.is_closing():
-            self._gone = True
-            return
-        self._quiet = 0
-        self._transport.write(chunk(data) if self._chunked else data)
-        async with asyncio.timeout(STALL_SECONDS):
-            await self._writer.drain()
-
     async def _follow(self) -> None:
         """Listen until there is a reason not to. Between the empty read and this, nothing was awaited."""
         self._wake.clear()
@@ -127,8 +79,7 @@ class Viewer:
         finally:
             self._stop_following()
         if not self._gone:
-            async with asyncio.timeout(STALL_SECONDS):
-                await self._writer.drain()
+            await self._room()
 
     def _stop_following(self) -> None:
         self._live = False
@@ -169,22 +120,16 @@ class Viewer:
     def _is_last(self, frame: Frame) -> bool:
         return frame.name == "end" and frame.stream_id == self._stream_id
 
-    # ---- the pulse --------------------------------------------------------------------------------------------
-
-    def tick(self) -> None:
-        """Notice a client that has left, and break a long silence."""
-        if self._transport.is_closing():
-            self._gone = True
-            self._wake.set()
-            return
-        self._quiet += 1
-        if self._quiet >= TICKS and not self._protocol.writing_paused:
-            self._quiet = 0
-            beat = self._frame_bytes(Heartbeat(datetime.now(UTC).isoformat(timespec="milliseconds")))
-            self._transport.write(chunk(beat) if self._chunked else beat)
+    def _heartbeat(self) -> bytes:
+        return self._frame_bytes(heartbeat())
 
     def _frame_bytes(self, event: Heartbeat | Reset) -> bytes:
         return self._encode(Frame("", _NAMES[type(event)], 0, passing_frame(event)))
+
+
+def heartbeat() -> Heartbeat:
+    """Return a sign of life, with the time."""
+    return Heartbeat(datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 
 _NAMES = {Heartbeat: "heartbeat", Reset: "reset"}

@@ -32,7 +32,8 @@ def at_once(text: str) -> list[Block]:
 
 def joined(blocks: list[Block], splitter: Splitter) -> str:
     """Return the HTML of blocks, one after the other."""
-    return "".join(render(block.source, splitter.definitions, seconds=PATIENT) for block in blocks)
+    html = [render(block.source, splitter.definitions, seconds=PATIENT) for block in blocks]
+    return "".join(f"{one}\n" for one in html if one)
 
 
 def whole(text: str) -> str:

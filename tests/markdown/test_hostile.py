@@ -63,7 +63,7 @@ def test_the_time_is_bounded_and_the_text_stays() -> None:
     text = "*a_ [b](" * 7_000
     html = render(text, {}, seconds=0.01)
     assert html.startswith('<pre class="plain">')
-    assert Shown(html).text == text + "\n"
+    assert Shown(html).text == text
 
 
 def test_the_time_of_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_the_time_of_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_depth_is_bounded_and_the_text_stays() -> None:
     """Ten thousand quotes in each other are plain text; forty are quotes."""
     deep = ">" * 10_000 + "deep"
-    assert Shown("".join(document(deep).blocks)).text == deep + "\n"
+    assert Shown("".join(document(deep).blocks)).text == deep
     assert Shown("".join(document(">" * 40 + "deep").blocks)).tags.count("blockquote") == 40
 
 
@@ -83,7 +83,7 @@ def test_bidirectional_controls_have_no_effect_and_are_copied() -> None:
     """Each one stands alone in an isolate of its own, so that it ends where it begins."""
     text = "\u202egpj.exe \u2066x\u2069"
     html = document(text).blocks[0]
-    assert Shown(html).text == text + "\n"
+    assert Shown(html).text == text
     assert html.count('<bdi class="control">') == 3
     assert "\u202e</bdi>" in html
 

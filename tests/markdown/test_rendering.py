@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from app.markdown import highlighting
+from app.markdown.bounds import TooMuchError
 from app.markdown.document import document, opened
 from app.markdown.highlighting import BOX_LINES
-from app.markdown.rendering import render
+from app.markdown.rendering import attempt, render
 from tests.markdown.shown import Shown
 
 
@@ -20,11 +22,11 @@ def shown(text: str) -> Shown:
 @pytest.mark.parametrize(
     ("text", "html"),
     [
-        ("*a* **b** ~~c~~ `d`", "<p><em>a</em> <strong>b</strong> <s>c</s> <code>d</code></p>\n"),
-        ("a <b>b</b> &amp; c", "<p>a &lt;b&gt;b&lt;/b&gt; &amp; c</p>\n"),
-        ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>\n'),
-        ("a  \nb", "<p>a<br>\nb</p>\n"),
-        ("$5 and $6", "<p>$5 and $6</p>\n"),
+        ("*a* **b** ~~c~~ `d`", "<p><em>a</em> <strong>b</strong> <s>c</s> <code>d</code></p>"),
+        ("a <b>b</b> &amp; c", "<p>a &lt;b&gt;b&lt;/b&gt; &amp; c</p>"),
+        ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>'),
+        ("a  \nb", "<p>a<br>\nb</p>"),
+        ("$5 and $6", "<p>$5 and $6</p>"),
     ],
 )
 def test_markdown_is_html(text: str, html: str) -> None:
@@ -44,13 +46,13 @@ def test_an_image_is_a_link() -> None:
     """Nothing is fetched from another site unless the reader asks for it."""
     found = shown("![a *b*](https://example.org/a.png) ![](https://example.org/b.png)")
     assert found.links == ["https://example.org/a.png", "https://example.org/b.png"]
-    assert found.text == "a b https://example.org/b.png\n"
+    assert found.text == "a b https://example.org/b.png"
 
 
 def test_an_image_in_a_link_is_its_words() -> None:
     """A link in a link would be two links."""
     found = shown("[![badge](https://example.org/b.svg)](https://example.org/build)")
-    assert (found.links, found.text) == (["https://example.org/build"], "badge\n")
+    assert (found.links, found.text) == (["https://example.org/build"], "badge")
 
 
 def test_code_has_classes_and_no_styles() -> None:
@@ -65,7 +67,7 @@ def test_code_has_classes_and_no_styles() -> None:
 def test_code_of_an_unknown_language_is_plain(language: str) -> None:
     """It has no colours, and all of its text."""
     found = shown(f"```{language}\nif x < 1:\n```")
-    assert found.text == "if x < 1:\n\n"
+    assert found.text == "if x < 1:\n"
     assert "k" not in found.classes
 
 
@@ -105,17 +107,26 @@ def test_an_open_answer_has_blocks_and_a_tail() -> None:
     """The tail is source text, and begins where the blocks end."""
     text = "# 🌊\n\nopen *te"
     rendered = opened(text)
-    assert rendered.blocks == ["<h1>🌊</h1>\n"]
+    assert rendered.blocks == ["<h1>🌊</h1>"]
     assert (rendered.end, rendered.tail) == (5, "\nopen *te")
     assert opened("").blocks == document("").blocks == []
 
 
 def test_what_follows_the_last_block_is_a_block_of_its_own() -> None:
     """So the blocks cover the whole text, and none that was sent has to grow."""
-    assert document("one\n\n\n").blocks == ["<p>one</p>\n", ""]
+    assert document("one\n\n\n").blocks == ["<p>one</p>", ""]
     assert document("one\n\n\n").end == 6
 
 
 def test_what_utf8_cannot_hold_is_replaced() -> None:
     """NUL and halves of surrogate pairs."""
-    assert document("a\0\ud83db").blocks == ["<p>a\ufffd\ufffdb</p>\n"]
+    assert document("a\0\ud83db").blocks == ["<p>a\ufffd\ufffdb</p>"]
+
+
+def test_a_hasty_attempt_loads_no_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That reads files, and the event loop has no time for it; later it is there for everybody."""
+    monkeypatch.setattr(highlighting, "_lexers", {})
+    code = "```python\nx = 1\n```"
+    with pytest.raises(TooMuchError):
+        attempt(code, {}, 1.0, hasty=True)
+    assert render(code, {}) == attempt(code, {}, 1.0, hasty=True)

@@ -13,8 +13,9 @@ from aiohttp import HttpVersion10
 from app.streams.session import Session
 from app.web.event_stream import EventStream
 from app.web.keys import REGISTRY
+from app.web.outlet import BUFFER_BYTES
 from app.web.pulse import Beating, Pulse
-from app.web.viewer import BUFFER_BYTES, Viewer
+from app.web.viewer import Viewer
 from tests.schedules.events import Logged, parse
 
 ViewerType = type[Viewer]

@@ -27,6 +27,8 @@ Case: TypeAlias = schemathesis.Case[Any]
 PAGES = {
     ("GET", "/"),
     ("GET", "/sessions/{session_id}"),
+    ("GET", "/sessions/{session_id}/snapshot"),
+    ("GET", "/events"),
     ("POST", "/sessions/{session_id}/stop"),
     ("POST", "/sessions/{session_id}/refresh"),
     ("GET", "/sessions/{session_id}/manage"),

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.web.viewer import BUFFER_BYTES
+from app.web.outlet import BUFFER_BYTES
 from tests.support.sse import Event, text_of
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage, until_event

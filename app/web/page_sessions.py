@@ -1,0 +1,98 @@
+"""Sessions as the page sees them: snapshots with the answers rendered, and the one event stream of all its tabs."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from app.streams.errors import SessionNotFound
+from app.streams.frames import Cursor
+from app.web import bodies
+from app.web.keys import FEEDS, OWNER, PULSE, REGISTRY, RENDERER
+from app.web.page_events import GoneEvent, passing, reset
+from app.web.page_viewer import PageViewer
+from app.web.problems import ProblemError
+from app.web.renderer import Renderer
+from app.web.sessions import ShownMessage, Snapshot, take_snapshot
+from app.web.streams import place
+
+MOST_WATCHED = 32  # sessions, on one connection
+
+
+class PageMessage(ShownMessage, kw_only=True):
+    """A message as a page shows it. An answer has blocks of HTML for the first `end` UTF-16 code units of its text."""
+
+    blocks: list[str] = msgspec.field(default_factory=list)
+    end: int = 0
+    tail: str = ""  # the text after them, of an answer that is still being written
+
+
+class PageSnapshot(Snapshot, kw_only=True):
+    """A session at one moment, as a page shows it."""
+
+    messages: list[PageMessage]  # type: ignore[assignment]
+
+
+async def rendered(renderer: Renderer, snapshot: Snapshot) -> PageSnapshot:
+    """Return a snapshot with its answers rendered. They are those of its moment, however long this takes."""
+    messages = [await _rendered(renderer, message) for message in snapshot.messages]
+    return PageSnapshot(**{**msgspec.structs.asdict(snapshot), "messages": messages})
+
+
+async def _rendered(renderer: Renderer, message: ShownMessage) -> PageMessage:
+    fields = msgspec.structs.asdict(message)
+    if message.role != "assistant" or not message.content:
+        return PageMessage(**fields)
+    if message.outcome is None:
+        found = await renderer.opened(message.content)
+    else:
+        found = await renderer.document(message.content)
+    return PageMessage(**fields, blocks=found.blocks, end=found.end, tail=found.tail)
+
+
+async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
+    """GET /sessions/{session_id}/snapshot?branch="""
+    session_id = bodies.path_id(request, "session_id")
+    through = request.query.get("branch")
+    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
+    return bodies.respond_json(await rendered(request.app[RENDERER], snapshot))
+
+
+async def get_page_events(request: web.Request) -> web.StreamResponse:
+    """GET /events?watch=<session_id>:<cursor>&watch=…: each from its cursor, else as a session's events begin."""
+    registry = request.app[REGISTRY]
+    viewer = PageViewer(registry, request.app[FEEDS], request.app[PULSE])
+    known: list[tuple[str, Cursor | str | None]] = []
+    for session_id, cursor in _asked(request).items():
+        try:
+            await registry.history.session(request[OWNER], session_id)
+        except SessionNotFound:
+            viewer.say(passing("gone", GoneEvent(session_id)))
+        else:
+            known.append((session_id, cursor))
+    # From here on nothing is awaited until the response begins, and with it somebody takes care of the viewer.
+    for session_id, cursor in known:
+        session = registry.session(session_id)
+        after = place(session, cursor)
+        if isinstance(after, str):
+            viewer.say(reset(session_id, after))
+        else:
+            viewer.watch(session, after)
+    return await viewer.serve(request)
+
+
+def _asked(request: web.Request) -> dict[str, Cursor | str | None]:
+    """Return the sessions to watch, with their cursors. An automatic retry knows the cursor of one of them better."""
+    asked = request.query.getall("watch", [])
+    if not 1 <= len(asked) <= MOST_WATCHED:
+        raise ProblemError(
+            422, "invalid_query", f"Watch 1 to {MOST_WATCHED} sessions: `?watch=<session_id>:<cursor>`."
+        )
+    watched: dict[str, Cursor | str | None] = {}
+    for watch in asked:
+        session_id, _, text = watch.partition(":")
+        watched[bodies.checked_id(session_id, "watch")] = (Cursor.parse(text) or text) if text else None
+    session_id, _, text = request.headers.get("Last-Event-ID", "").partition("/")
+    if session_id in watched:
+        watched[session_id] = Cursor.parse(text) or text
+    return watched

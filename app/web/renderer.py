@@ -1,0 +1,118 @@
+"""Renders answers beside the event loop: small pieces in it, large ones in threads, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from sys import getsizeof
+from typing import TypeVar
+
+from app.markdown.bounds import SECONDS, TooMuchError
+from app.markdown.document import Rendered, document, opened, render_block
+from app.markdown.grammar import Definitions
+from app.markdown.plain import plain
+from app.markdown.rendering import attempt
+from app.markdown.splitting import Block
+from app.web.cache import Cache
+
+SMALL = 8 * 1024  # characters that the event loop renders itself, at most, before it looks after others
+SMALL_SECONDS = 0.02  # that a small block may take there; one that takes longer goes to the threads after all
+THREADS = 2
+MOST_WAITING = 256  # jobs for the threads; what comes on top is shown as plain text
+CACHE_BYTES = 32 * 2**20  # of each cache
+
+T = TypeVar("T")
+Key = tuple[
+    str, tuple[tuple[str, str, str], ...]
+]  # the source of a block, and the links that it may refer to
+
+
+class Renderer:
+    """Renders whole answers and single blocks. Owned by the application, which closes it."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="render")
+        self._waiting = 0
+        self._documents: Cache[str, Rendered] = Cache(CACHE_BYTES, _document_size)
+        self._blocks: Cache[Key, str] = Cache(CACHE_BYTES, _block_size)
+
+    def __repr__(self) -> str:
+        return f"<Renderer waiting={self._waiting} documents={self._documents!r} blocks={self._blocks!r}>"
+
+    def close(self) -> None:
+        """Start no more jobs. The one that runs is bounded in time."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def document(self, text: str) -> Rendered:
+        """Return an answer that has ended."""
+        found = self._documents.get(text)
+        if found is None:
+            found = await self._run(lambda: document(text, self._render))
+            if found is None:
+                return Rendered([], 0, text)
+            self._documents.put(text, found)
+        return found
+
+    async def opened(self, text: str) -> Rendered:
+        """Return an answer that still grows."""
+        return await self._run(lambda: opened(text, self._render)) or Rendered([], 0, text)
+
+    async def blocks(self, blocks: list[Block], definitions: Definitions) -> list[str]:
+        """Return the HTML of blocks, made in the threads."""
+        known = dict(definitions)  # the original goes on growing
+        html = await self._run(lambda: [self._render(block, known) for block in blocks])
+        return html if html is not None else [plain(block.source) for block in blocks]
+
+    def block(self, block: Block, definitions: Definitions) -> str | None:
+        """Return the HTML of a small block at once; `None` of one that is large, or takes long.
+
+        Then the threads have to do it.
+        """
+        if block.is_plain:
+            return plain(block.source)
+        key = _key(block, definitions)
+        html = self._blocks.get(key)
+        if html is None and len(block.source) <= SMALL:
+            try:
+                html = attempt(block.source, definitions, SMALL_SECONDS, hasty=True)
+            except TooMuchError:
+                return None
+            self._blocks.put(key, html)
+        return html
+
+    def _render(self, block: Block, definitions: Definitions, seconds: float = SECONDS) -> str:
+        if block.is_plain:
+            return plain(block.source)
+        key = _key(block, definitions)
+        html = self._blocks.get(key)
+        if html is None:
+            html = render_block(block, definitions, seconds)
+            if seconds == SECONDS:
+                self._blocks.put(key, html)
+        return html
+
+    async def _run(self, job: Callable[[], T]) -> T | None:
+        """Do a job in the threads; return `None` if too many are waiting for them."""
+        if self._waiting >= MOST_WAITING:
+            return None
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        finally:
+            self._waiting -= 1
+
+
+def _key(block: Block, definitions: Definitions) -> Key:
+    if not definitions or "[" not in block.source:
+        return block.source, ()
+    links = sorted((label, link["href"], link["title"]) for label, link in definitions.items())
+    return block.source, tuple(links)
+
+
+def _block_size(key: Key, html: str) -> int:
+    return getsizeof(key[0]) + getsizeof(html) + 200 * (1 + len(key[1]))
+
+
+def _document_size(text: str, rendered: Rendered) -> int:
+    return getsizeof(text) + sum(map(getsizeof, rendered.blocks))
