@@ -38,7 +38,7 @@ LAYERS = {
     "markdown": layer("", "markdown_it pygments nh3 latex2mathml"),
     "web": layer(
         "streams markdown",
-        "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits",
+        "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin",
     ),
     "settings": layer("", "platformdirs"),
     "ending": layer("streams", "structlog"),

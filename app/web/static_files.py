@@ -1,7 +1,7 @@
 """The static files as they are served: read once, compressed, and under an address that a browser may keep for ever.
 
 A page finds them under `/static/` and a hash of them all. There its script is one file with all that it imports, and
-`import()` finds further ones beside it. Without the hash each module is by itself.
+`import()` finds further ones beside it. Without the hash each module is by itself, as it is written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,22 +16,16 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from aiohttp.web_response import Response
+from rjsmin import jsmin
 
 from app.web import assets
 from app.web.joining import Joiner
 
 FOR_EVER = "public, max-age=31536000, immutable"
-PAGE, WORKER = (
-    "main.js",
-    "worker.js",
-)  # the scripts that a page starts with, and the worker that its tabs share
+PAGE = "main.js"  # the script that a page starts with
+WORKER = "worker.js"  # the one that its tabs share
 ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
 TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
-
-# What is for readers of the source: comments on lines of their own, those behind code, and indentation.
-_FOR_READERS = re.compile(
-    r"^[ \t]*(?:/\*\*.*?\*/|//[^\n]*)\n|(?<=[;{},)])[ ]+// [^\n]*$|^[ ]+", re.MULTILINE | re.DOTALL
-)
 
 
 class StaticFile(NamedTuple):
@@ -49,8 +42,8 @@ class StaticFiles:
 
     def __init__(self, folder: Path) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        self._plain = {name: _file(name, _body(folder / name)) for name in names}
-        self._joined = self._plain | {name: _file(name, text.encode()) for name, text in self._scripts()}
+        self._plain = {name: _file(name, (folder / name).read_bytes()) for name in names}
+        self._joined = self._plain | {name: _file(name, _lean(text)) for name, text in self._scripts()}
         etags = "".join(f"{name} {file.etag}\n" for name, file in self._joined.items())
         self._version = hashlib.sha256(etags.encode()).hexdigest()[:12]
         self.address = f"/static/{self._version}"
@@ -90,14 +83,9 @@ def static_files() -> StaticFiles:
     return StaticFiles(assets.folder("static"))
 
 
-def lean(module: str) -> str:
-    """Return a module without its comments and its indentation. What stands between /*! and */ stays."""
-    return _FOR_READERS.sub("", module)
-
-
-def _body(path: Path) -> bytes:
-    is_ours = path.suffix == ".js" and path.parent.name != "vendor"  # those are minified already
-    return lean(path.read_text(encoding="utf-8")).encode() if is_ours else path.read_bytes()
+def _lean(script: str) -> bytes:
+    """Return a script without what is for readers of its source. What stands between /*! and */ stays."""
+    return str(jsmin(script, keep_bang_comments=True)).encode()
 
 
 def _file(name: str, body: bytes) -> StaticFile:
