@@ -28,6 +28,7 @@ from app.streams.bounds import Bounds
 from app.streams.ports import Backend, Logger, MemoryFlags
 from app.streams.records import History
 from app.streams.registry import Registry
+from app.streams.taking_up import TakingUp
 from app.telemetry import metrics
 from app.telemetry.loop_health import LoopHealth
 from app.web import unreadable
@@ -163,6 +164,9 @@ async def running(
             port = await _listen(runner, settings)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             await closing.enter_async_context(health)
+            if settings.continue_ == "auto":
+                taking_up = TakingUp(registry=registry, catalog=catalog, logger=logger)
+                await closing.enter_async_context(taking_up.running())
             yield Server(runner, registry, catalog, f"http://{host}:{port}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -16,6 +17,7 @@ from app.streams.ports import Options
 from app.streams.records import (
     Conversation,
     Exchange,
+    Interrupted,
     KnownKey,
     Message,
     Page,
@@ -145,6 +147,11 @@ class MemoryHistory:
         if state is None or self._sessions[state.session_id].owner != owner:
             raise StreamNotFound(f"There is no stream {stream_id}.")
         return state
+
+    async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
+        """See `History`. What was interrupted with the server went with it."""
+        del since, tries, limit
+        return ()
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""

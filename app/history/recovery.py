@@ -1,12 +1,14 @@
-"""After a crash: what dead servers were writing is ended, with the text that it had."""
+"""After a crash: what dead servers were writing is ended, with the text that it had, and found again to go on."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, delete, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
-from app.history.tables import messages, pieces, streams
+from app.history.tables import messages, pieces, sessions, streams
+from app.streams.records import Interrupted
 from app.streams.states import Outcome, Status
 
 _RUNNING = streams.c.outcome.is_(None)
@@ -27,6 +29,46 @@ def end_streams(connection: Connection, dead: Collection[int]) -> int:
         _end(connection, stream_id, message_id)
         count += 1
     return count
+
+
+_OTHERS = streams.alias("others")
+_LATER = messages.alias("later")
+_NEWEST = select(func.max(_LATER.c.place)).where(_LATER.c.session_id == messages.c.session_id)
+_CONTINUED = select(func.count()).where(
+    _OTHERS.c.message_id == messages.c.message_id, _OTHERS.c.continues.is_not(None)
+)
+_INTERRUPTED = (
+    select(
+        sessions.c.owner,
+        messages.c.session_id,
+        messages.c.message_id,
+        streams.c.model,
+        streams.c.created_at,
+        streams.c.duration_ms,
+    )
+    .select_from(
+        streams.join(messages, streams.c.stream_id == messages.c.stream_id).join(
+            sessions, sessions.c.session_id == messages.c.session_id
+        )
+    )
+    .where(
+        streams.c.outcome == str(Outcome.INTERRUPTED),
+        streams.c.message_id == messages.c.message_id,
+        streams.c.created_at.is_not(None),
+        messages.c.place == _NEWEST.scalar_subquery(),
+        _CONTINUED.scalar_subquery() < bindparam("tries"),
+    )
+    .order_by(streams.c.created_at.desc())
+)
+
+
+def read_interrupted(connection: Connection, since: datetime, tries: int, limit: int) -> list[Interrupted]:
+    """Return what can be gone on with; see `History.interrupted`."""
+    found = []
+    for *answer, created_at, duration_ms in connection.execute(_INTERRUPTED, {"tries": tries}):
+        if datetime.fromisoformat(created_at) + timedelta(milliseconds=duration_ms) >= since:
+            found.append(Interrupted(*answer))
+    return found[:limit]
 
 
 def _end(connection: Connection, stream_id: str, message_id: str) -> None:

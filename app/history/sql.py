@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
@@ -27,6 +28,7 @@ from app.history.reading import (
     read_standing,
     read_stream,
 )
+from app.history.recovery import read_interrupted
 from app.history.unwritten import Unwritten
 from app.history.whole import read_whole
 from app.history.writer import Writer
@@ -36,6 +38,7 @@ from app.streams.ports import Logger, Options
 from app.streams.records import (
     Conversation,
     Exchange,
+    Interrupted,
     KnownKey,
     Message,
     Page,
@@ -127,6 +130,10 @@ class SqlHistory:
         if answer.hidden or answer.exchange.owner != owner:
             raise StreamNotFound(f"There is no stream {stream_id}.")
         return answer.state
+
+    async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
+        """See `History`."""
+        return await self._database.read(lambda connection: read_interrupted(connection, since, tries, limit))
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""

@@ -86,6 +86,7 @@ streams = Table(
     Column("error_code", Text),
     Column("error_message", Prose),
     Index("ix_streams_session", "session_id"),
+    Index("ix_streams_message", "message_id"),
 )
 # What a start has to end is found without a look at all that ever ran.
 _RUNNING = streams.c.outcome.is_(None)

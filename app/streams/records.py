@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -99,6 +100,15 @@ class Standing(NamedTuple):
     options: Options = Options()
 
 
+class Interrupted(NamedTuple):
+    """An answer that the end of a server has interrupted."""
+
+    owner: str
+    session_id: str
+    message_id: str
+    model: str
+
+
 class KnownKey(NamedTuple):
     """What an idempotency key stands for."""
 
@@ -175,6 +185,13 @@ class History(Protocol):
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """Return the state of a stream as last kept. Raises `StreamNotFound`."""
+        ...
+
+    async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
+        """Return answers of all owners that a server's end interrupted after `since`, the latest first.
+
+        Only those that are the newest message of their session, and were not continued `tries` times already.
+        """
         ...
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:

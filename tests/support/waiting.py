@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 BOUND = 10.0  # seconds, for whatever has to happen soon
 
@@ -13,3 +13,10 @@ async def until(condition: Callable[[], object], *, within: float = BOUND) -> No
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+async def until_told(question: Callable[[], Awaitable[bool]], *, within: float = BOUND) -> None:
+    """The same, where the condition has to be asked of somebody else."""
+    async with asyncio.timeout(within):
+        while not await question():
+            await asyncio.sleep(0.02)  # each question is work for the other side

@@ -17,6 +17,7 @@ def upgrade() -> None:
         streams.drop_constraint("uq_streams_message", type_="unique")
         streams.add_column(sa.Column("continues", name))
         streams.add_column(sa.Column("created_at", name))
+    op.create_index("ix_streams_message", "streams", ["message_id"])
     op.add_column("sessions", sa.Column("options", sa.Text))
     op.create_table(
         "images",
