@@ -2,10 +2,8 @@
 
 import { isAbort } from "./api.js";
 import { loadDraft, loadModel, saveDraft, saveModel } from "./drafts.js";
-import { Images } from "./images.js";
 import { OptionsPanel } from "./options.js";
 import { Picker } from "./picker.js";
-import { patchSession } from "./sessions.js";
 import { t } from "./words.js";
 
 const COMPOSING = 229; // the key code of a key that an input method takes; Safari's `isComposing` comes too late
@@ -29,7 +27,6 @@ class Composer extends HTMLElement {
     this.#sessionId = isNew ? null : this.dataset.sessionId;
     this.#picker = new Picker(this.#select, this.#part("no-models"), signal);
     this.#options = new OptionsPanel(this.#part("options"), () => this.#keepOptions(), signal);
-    this.#images = new Images(this.#part("images"), () => this.#layOut());
     this.#input.value ||= loadDraft(this.#sessionId);
     if (isNew) this.#picker.prefer(loadModel());
     this.#listen(signal);
@@ -55,7 +52,7 @@ class Composer extends HTMLElement {
   taken(text, sessionId) {
     saveDraft(this.#sessionId, "");
     this.#sessionId = sessionId;
-    this.#images.remove(this.#sent);
+    this.#images?.remove(this.#sent);
     if (this.#input.value.trim() === text) this.#input.value = "";
     this.#onInput();
   }
@@ -75,7 +72,7 @@ class Composer extends HTMLElement {
     this.#select.addEventListener("change", () => this.#onModel(), { signal });
     this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
     this.#part("files").addEventListener("change", ({ target }) => {
-      this.#images.add(target.files);
+      this.#attach(Array.from(target.files));
       target.value = ""; // so that the same file can be chosen again
     }, { signal });
     this.addEventListener("dragover", (event) => this.#onDrag(event), { signal });
@@ -126,10 +123,18 @@ class Composer extends HTMLElement {
 
   /** Take the images of a clipboard or a drop; text is left to the browser. */
   #onFiles(event, { files }) {
-    if (!Images.among(files)) return;
+    const images = Array.from(files).filter((file) => file.type.startsWith("image/"));
+    if (images.length === 0) return;
     event.preventDefault();
     if (this.#picker.isBlind) this.complain(this.#blindness);
-    else this.#images.add(files);
+    else this.#attach(images);
+  }
+
+  async #attach(files) {
+    const { Images } = await import("./images.js");
+    this.#images ??= new Images(this.#part("images"), () => this.#layOut());
+    const refused = await this.#images.add(files);
+    this.complain(refused.length > 0 ? t("Only PNG, JPEG, WebP and GIF can be sent: %(names)s.", { names: refused.join(", ") }) : "");
   }
 
   async #send() {
@@ -139,20 +144,24 @@ class Composer extends HTMLElement {
       this.#options.report();
       return;
     }
-    if (this.#picker.isEmpty) await this.#picker.look();
-    const problem = this.#problem;
+    const problem = this.#picker.isEmpty ? await this.#lack() : this.#problem;
     this.complain(problem);
     if (problem) return;
-    this.#sent = this.#images.all;
+    this.#sent = this.#images?.all ?? [];
     const detail = { text, model: this.model, options: this.#options.value, remember: true, images: this.#sent };
     this.dispatchEvent(new CustomEvent("prompt", { detail, bubbles: true }));
     if (!isTouch()) this.#input.focus();
   }
 
-  /** Why nothing can be sent, or `""`. */
+  /** Why there is no model, or `""` if there is one by now. */
+  async #lack() {
+    const reasons = await this.#picker.missing();
+    return reasons && `${t("No model answers at the moment.")} ${reasons}`;
+  }
+
+  /** Why this cannot be sent, or `""`. */
   get #problem() {
-    if (this.#picker.isEmpty) return `${t("No model answers at the moment.")} ${this.#picker.reasons}`;
-    return this.#picker.isBlind && this.#images.all.length > 0 ? this.#blindness : "";
+    return this.#picker.isBlind && this.#images?.all.length > 0 ? this.#blindness : "";
   }
 
   get #blindness() {
@@ -162,6 +171,7 @@ class Composer extends HTMLElement {
   async #keepOptions() {
     if (this.#sessionId === null) return; // they go along with the first prompt
     try {
+      const { patchSession } = await import("./sessions.js");
       await patchSession(this.#sessionId, { options: this.#options.value }, this.#listeners.signal);
     } catch (error) {
       if (!isAbort(error)) this.complain(error.message);

@@ -18,16 +18,13 @@ export class Images {
     return [...this.#images];
   }
 
-  /** Whether any of these files is an image that can be sent. */
-  static among(files) {
-    return Array.from(files).some((file) => TYPES.has(file.type));
-  }
-
+  /** Take images; resolves to the names of those that no model is known to read. */
   async add(files) {
-    const wanted = Array.from(files).filter((file) => TYPES.has(file.type));
+    const wanted = files.filter((file) => TYPES.has(file.type));
     const read = await Promise.all(wanted.map(async (file) => [await dataUrl(file), file]));
     for (const [url, file] of read) this.#show(url, file);
     this.#changed();
+    return files.filter((file) => !TYPES.has(file.type)).map((file) => file.name);
   }
 
   /** Take away those that were sent. */

@@ -1,37 +1,40 @@
 /** The menu of a session in the list: rename in place, export, delete with an undo. */
 
 import { isAbort } from "./api.js";
+import { tend } from "./entries.js";
 import { askName } from "./renaming.js";
 import { deleteSession, patchSession, restoreSession } from "./sessions.js";
 import { toast } from "./toast.js";
 import { t } from "./words.js";
 
-export class SessionMenu {
-  #menu;
-  #list;
-  #onChange;
-  #signal;
-  #item = null; // of the list: the session that the menu is about
+const FORMATS = ["markdown", "json"];
 
-  /** `onChange()` is called when the list has got longer or shorter. */
-  constructor(menu, list, onChange, signal) {
-    this.#menu = menu;
-    this.#list = list;
-    this.#onChange = onChange;
-    this.#signal = signal;
-    list.addEventListener("click", (event) => this.#onClick(event), { signal });
-    menu.addEventListener("keydown", (event) => this.#onKey(event), { signal });
-    this.#part("rename").addEventListener("click", () => this.#rename(), { signal });
-    this.#part("delete").addEventListener("click", () => this.#delete(), { signal });
-    for (const format of ["markdown", "json"]) this.#part(format).addEventListener("click", () => menu.hidePopover(), { signal });
+let menu = null; // made when it is opened for the first time
+
+/** Open the menu of the session beside which `more` stands. */
+export function openMenu(sidebar, more) {
+  menu ??= new SessionMenu(sidebar);
+  menu.open(more);
+}
+
+class SessionMenu {
+  #sidebar;
+  #menu;
+  #item = null; // of the list: the session that the menu is about
+  #signal = new AbortController().signal; // what was begun is finished
+
+  constructor(sidebar) {
+    this.#sidebar = sidebar;
+    this.#menu = sidebar.querySelector("#session-menu");
+    this.#menu.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#part("rename").addEventListener("click", () => this.#rename());
+    this.#part("delete").addEventListener("click", () => this.#delete());
+    for (const format of FORMATS) this.#part(format).addEventListener("click", () => this.#menu.hidePopover());
   }
 
-  #onClick(event) {
-    const more = event.target.closest("a.more");
-    if (!more || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
+  open(more) {
     this.#item = more.closest("li");
-    for (const format of ["markdown", "json"]) this.#part(format).href = `/api/sessions/${this.#id}/export?format=${format}`;
+    for (const format of FORMATS) this.#part(format).href = `/api/sessions/${this.#id}/export?format=${format}`;
     this.#menu.showPopover();
     this.#place(more.getBoundingClientRect());
     this.#part("rename").focus();
@@ -91,8 +94,8 @@ export class SessionMenu {
     }
     const place = item.nextElementSibling;
     item.remove();
-    (place ?? this.#list.lastElementChild)?.querySelector("a").focus();
-    this.#onChange();
+    (place ?? this.#sidebar.list.lastElementChild)?.querySelector("a").focus();
+    tend(this.#sidebar);
     toast(t("The session was deleted."), () => this.#restore(item, place, sessionId));
   }
 
@@ -103,9 +106,9 @@ export class SessionMenu {
       if (!isAbort(error)) toast(error.status === 404 ? t("The session can no longer be brought back.") : error.message);
       return;
     }
-    this.#list.insertBefore(item, place?.parentNode === this.#list ? place : null);
+    this.#sidebar.list.insertBefore(item, place?.parentNode === this.#sidebar.list ? place : null);
     item.querySelector("a").focus();
-    this.#onChange();
+    tend(this.#sidebar);
   }
 
   get #id() {

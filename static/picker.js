@@ -1,30 +1,12 @@
-/** The choice of a model. While there is none it keeps looking, ever less often, and says why there is none. */
-
-import { isAbort } from "./api.js";
-import { loadModels } from "./sessions.js";
-import { t } from "./words.js";
-
-const BACKOFF = { first: 2_000, most: 60_000 }; // ms
+/** The choice of a model. */
 
 export class Picker {
   #select;
-  #notice;
-  #signal;
-  #timer = 0;
-  #attempts = 0;
+  #lookout = null; // only where there is no model
 
-  /** `notice` says that there is no model; it has a list of reasons and a button that looks again. */
   constructor(select, notice, signal) {
     this.#select = select;
-    this.#notice = notice;
-    this.#signal = signal;
-    notice.querySelector('[data-part="refresh"]').addEventListener("click", (event) => {
-      event.preventDefault();
-      this.look();
-    }, { signal });
-    document.addEventListener("visibilitychange", () => this.#tend(), { signal });
-    signal.addEventListener("abort", () => clearTimeout(this.#timer));
-    this.#tend();
+    if (this.isEmpty) this.#lookout = import("./models.js").then(({ Lookout }) => new Lookout(this, notice, signal));
   }
 
   get model() {
@@ -32,7 +14,7 @@ export class Picker {
   }
 
   get isEmpty() {
-    return !Array.from(this.#select.options).some((each) => each.value && !each.disabled);
+    return this.#usable.length === 0;
   }
 
   /** Whether the model is known to be blind. */
@@ -40,73 +22,28 @@ export class Picker {
     return this.#select.selectedOptions[0]?.dataset.vision === "no";
   }
 
-  /** The reasons for which there is no model, in one line. */
-  get reasons() {
-    return Array.from(this.#reasons.children, (item) => item.textContent.trim()).join(" ");
-  }
-
   /** Take a model, if it is there. */
   prefer(model) {
-    const option = Array.from(this.#select.options).find((each) => each.value === model && !each.disabled);
+    const option = this.#usable.find((each) => each.value === model);
     if (option) option.selected = true;
   }
 
-  /** Ask which models there are. */
-  async look() {
-    try {
-      this.#show(await loadModels(this.#signal));
-    } catch (error) {
-      if (!isAbort(error)) this.#explain([error.message]);
-    }
-    this.#tend();
+  /** Offer other models: `groups` are the children of the select. */
+  show(groups, preferred) {
+    this.#select.replaceChildren(...groups);
+    if (this.isEmpty) this.#select.value = "";
+    else this.prefer(preferred);
   }
 
-  #tend() {
-    clearTimeout(this.#timer);
-    if (document.hidden || !this.isEmpty) return;
-    const wait = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
-    this.#timer = setTimeout(() => this.look(), wait * (0.75 + Math.random() / 2));
+  /** Look for models, if there is none; resolves to why there is still none, or to `""`. */
+  async missing() {
+    if (!this.isEmpty) return "";
+    const lookout = await this.#lookout;
+    await lookout.look();
+    return this.isEmpty ? lookout.reasons : "";
   }
 
-  #show({ models, unreachable, default: preferred }) {
-    const [chosen, backends] = [this.model, new Set(models.map((model) => model.backend))];
-    const groups = Array.from(backends, (backend) => groupOf(backend, models.filter((each) => each.backend === backend).map(optionOf)));
-    const silent = unreachable.map(({ backend, message }) => groupOf(backend, [unavailable(message)]));
-    const none = models.length === 0 ? [new Option(t("No model"), "")] : [];
-    this.#select.replaceChildren(...groups, ...silent, ...none);
-    if (models.length === 0) this.#select.value = "";
-    else for (const model of [preferred, chosen]) this.prefer(model);
-    this.#explain(unreachable.map(({ backend, message }) => `${backend} ${message}`));
-    this.#notice.hidden = models.length > 0;
-    if (models.length > 0) this.#attempts = 0;
+  get #usable() {
+    return Array.from(this.#select.options).filter((each) => each.value && !each.disabled);
   }
-
-  #explain(reasons) {
-    const sentences = reasons.length > 0 ? reasons : [t("No backend has a model yet.")];
-    this.#reasons.replaceChildren(...sentences.map((sentence) => {
-      const item = document.createElement("li");
-      item.textContent = sentence;
-      return item;
-    }));
-  }
-
-  get #reasons() {
-    return this.#notice.querySelector('[data-part="reasons"]');
-  }
-}
-
-function groupOf(backend, options) {
-  const group = Object.assign(document.createElement("optgroup"), { label: backend });
-  group.append(...options);
-  return group;
-}
-
-function optionOf({ id, name, vision }) {
-  const option = new Option(name, id);
-  if (vision === false) option.dataset.vision = "no";
-  return option;
-}
-
-function unavailable(reason) {
-  return Object.assign(new Option(t("unavailable: %(reason)s", { reason }), ""), { disabled: true });
 }

@@ -79,6 +79,7 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
             web.get("/sessions/{session_id}/manage", session_forms.manage_page),
             web.post("/sessions/{session_id}/rename", session_forms.post_rename),
             web.post("/sessions/{session_id}/delete", session_forms.post_delete),
+            web.post("/sessions/{session_id}/restore", session_forms.post_restore),
             web.post("/preferences", preferences.post_preferences),
             web.get("/login", login.show),
             web.post("/login", login.submit),

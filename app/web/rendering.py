@@ -47,6 +47,7 @@ def render(
     languages = request.app[translations.LANGUAGES]
     chosen = choices.of(request)
     shared = {
+        "static": static_files().address,
         "language": translations.of(request),
         "languages": languages.values(),
         "chosen_language": chosen.language,

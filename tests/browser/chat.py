@@ -21,7 +21,11 @@ class Chat:
     async def open(self, path: str) -> None:
         """Load a page of the server, and wait until its scripts are at work."""
         await self.page.goto(self.url + path)
-        await self.page.wait_for_function("customElements.get('tailrace-session') !== undefined")
+        await self.alive()
+
+    async def alive(self) -> None:
+        """Wait until the scripts of the page are at work: they come after its first paint."""
+        await self.page.evaluate("customElements.whenDefined('tailrace-session').then(() => null)")
 
     async def choose(self, model: str) -> None:
         """Take a scripted model."""

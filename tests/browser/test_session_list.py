@@ -144,6 +144,18 @@ async def test_deleting_another_session_leaves_the_page(chat: Chat, server: Live
     assert (await server.client.get("/api/sessions/s1"))["http"] == 404
 
 
+async def test_a_deletion_is_undone(chat: Chat, server: LiveServer) -> None:
+    """The session stands where it stood, with its messages."""
+    await begin(server, "Rivers", "Wheels", "Bread")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Wheels")
+    await menu.get_by_role("button", name="Delete").click()
+    await chat.page.get_by_role("button", name="Undo").click()
+    await expect(entries(chat)).to_have_text(["Bread", "Wheels", "Rivers"])
+    await expect(entries(chat).nth(1)).to_be_focused()
+    assert len((await server.client.get("/api/sessions/s1"))["messages"]) == 2
+
+
 async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat, server: LiveServer) -> None:
     """Whose page offers the undo."""
     await begin(server, "Rivers")
@@ -153,3 +165,6 @@ async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat,
     await chat.page.wait_for_url("**/?deleted=s0")
     await expect(chat.page.locator("[data-part=toast]")).to_be_visible()
     await expect(chat.page.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    await chat.page.get_by_role("button", name="Undo").click()
+    await chat.page.wait_for_url("**/sessions/s0")
+    await expect(chat.prompts).to_have_text("Rivers")

@@ -34,6 +34,7 @@ PAGES = {
     ("GET", "/sessions/{session_id}/manage"),
     ("POST", "/sessions/{session_id}/rename"),
     ("POST", "/sessions/{session_id}/delete"),
+    ("POST", "/sessions/{session_id}/restore"),
     ("POST", "/preferences"),
     ("GET", "/login"),
     ("POST", "/login"),

@@ -81,6 +81,9 @@ async def test_a_session_is_deleted_by_a_form(stage: Stage) -> None:
     assert 'action="/sessions/s1/restore"' in shown
     assert listed(shown) == []
     await page(stage, "/sessions/s1", 404)
+    async with stage.http.post("/sessions/s1/restore", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/sessions/s1")
+    assert "Hi" in await page(stage, "/sessions/s1")
 
 
 async def test_an_id_that_is_none_offers_no_undo(stage: Stage) -> None:
@@ -92,6 +95,6 @@ async def test_an_id_that_is_none_offers_no_undo(stage: Stage) -> None:
 async def test_forms_of_sessions_that_are_not_there(stage: Stage) -> None:
     """404, as pages."""
     await page(stage, "/sessions/nobody/manage", 404)
-    for act in ("rename", "delete"):
+    for act in ("rename", "delete", "restore"):
         async with stage.http.post(f"/sessions/nobody/{act}", data={"title": "x"}, headers=PAGE) as response:
             assert (response.status, response.content_type) == (404, "text/html")

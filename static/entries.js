@@ -1,0 +1,66 @@
+/** The sessions in the list: searched, continued, and made from what the server says of them. */
+
+import { isAbort } from "./api.js";
+import { loadSessions } from "./sessions.js";
+import { toast } from "./toast.js";
+import { t } from "./words.js";
+
+let search = new AbortController(); // aborts the one before
+
+/** Show what the search field asks for. */
+export async function find(sidebar) {
+  search.abort();
+  search = new AbortController();
+  const page = await load(sidebar, null, search.signal);
+  if (page) show(sidebar, page, (entries) => sidebar.list.replaceChildren(...entries));
+}
+
+/** Append the next part of the list. */
+export async function goOn(sidebar) {
+  const after = new URL(sidebar.part("further").href).searchParams.get("after");
+  const page = await load(sidebar, after, search.signal);
+  if (!page) return;
+  const count = sidebar.list.children.length;
+  show(sidebar, page, (entries) => sidebar.list.append(...entries));
+  sidebar.list.children[count]?.querySelector("a").focus();
+}
+
+/** The entry of a session. */
+export function entryOf({ session_id: sessionId, title }, isCurrent) {
+  const entry = document.getElementById("session-entry").content.cloneNode(true);
+  const item = entry.querySelector("li");
+  const [link, more] = item.querySelectorAll("a");
+  const name = title || t("Untitled");
+  item.dataset.sessionId = sessionId;
+  link.href = `/sessions/${sessionId}`;
+  link.textContent = name;
+  if (isCurrent) link.setAttribute("aria-current", "page");
+  more.href = `/sessions/${sessionId}/manage`;
+  more.setAttribute("aria-label", t("Manage “%(title)s”", { title: name }));
+  return item;
+}
+
+/** Say so where nothing is listed. */
+export function tend(sidebar) {
+  const none = sidebar.part("none");
+  none.hidden = sidebar.list.children.length > 0;
+  none.textContent = sidebar.query ? t("Nothing found.") : t("Your conversations will be listed here.");
+}
+
+async function load(sidebar, after, signal) {
+  try {
+    return await loadSessions(sidebar.query, after, signal);
+  } catch (error) {
+    if (!isAbort(error)) toast(error.message);
+    return null;
+  }
+}
+
+function show(sidebar, { sessions, next }, put) {
+  const current = document.querySelector("tailrace-session").dataset.sessionId;
+  put(sessions.map((session) => entryOf(session, session.session_id === current)));
+  const further = sidebar.part("further");
+  further.hidden = next === null;
+  further.href = `?${new URLSearchParams({ q: sidebar.query, after: next ?? "" })}`;
+  tend(sidebar);
+}

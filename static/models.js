@@ -1,0 +1,89 @@
+/** What to do while no model answers: look again, ever less often, and say why there is none. */
+
+import { isAbort } from "./api.js";
+import { loadModels } from "./sessions.js";
+import { t } from "./words.js";
+
+const BACKOFF = { first: 2_000, most: 60_000 }; // ms
+
+export class Lookout {
+  #picker;
+  #notice;
+  #signal;
+  #timer = 0;
+  #attempts = 0;
+
+  /** `notice` says that there is no model; it has a list of reasons and a button that looks again. */
+  constructor(picker, notice, signal) {
+    this.#picker = picker;
+    this.#notice = notice;
+    this.#signal = signal;
+    notice.querySelector('[data-part="refresh"]').addEventListener("click", (event) => {
+      event.preventDefault();
+      this.look();
+    }, { signal });
+    document.addEventListener("visibilitychange", () => this.#tend(), { signal });
+    signal.addEventListener("abort", () => clearTimeout(this.#timer));
+    this.#tend();
+  }
+
+  /** The reasons for which there is no model, in one line. */
+  get reasons() {
+    return Array.from(this.#reasons.children, (item) => item.textContent.trim()).join(" ");
+  }
+
+  /** Ask which models there are. */
+  async look() {
+    try {
+      this.#show(await loadModels(this.#signal));
+    } catch (error) {
+      if (!isAbort(error)) this.#explain([error.message]);
+    }
+    this.#tend();
+  }
+
+  #tend() {
+    clearTimeout(this.#timer);
+    if (document.hidden || !this.#picker.isEmpty) return;
+    const wait = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
+    this.#timer = setTimeout(() => this.look(), wait * (0.75 + Math.random() / 2));
+  }
+
+  #show({ models, unreachable, default: preferred }) {
+    const backends = new Set(models.map((model) => model.backend));
+    const groups = Array.from(backends, (backend) => groupOf(backend, models.filter((each) => each.backend === backend).map(optionOf)));
+    const silent = unreachable.map(({ backend, message }) => groupOf(backend, [unavailable(message)]));
+    const none = models.length === 0 ? [new Option(t("No model"), "")] : [];
+    this.#picker.show([...groups, ...silent, ...none], preferred);
+    this.#explain(unreachable.map(({ backend, message }) => `${backend} ${message}`));
+    this.#notice.hidden = models.length > 0;
+    if (models.length > 0) this.#attempts = 0;
+  }
+
+  #explain(reasons) {
+    const sentences = reasons.length > 0 ? reasons : [t("No backend has a model yet.")];
+    this.#reasons.replaceChildren(...sentences.map((sentence) => (
+      Object.assign(document.createElement("li"), { textContent: sentence })
+    )));
+  }
+
+  get #reasons() {
+    return this.#notice.querySelector('[data-part="reasons"]');
+  }
+}
+
+function groupOf(backend, options) {
+  const group = Object.assign(document.createElement("optgroup"), { label: backend });
+  group.append(...options);
+  return group;
+}
+
+function optionOf({ id, name, vision }) {
+  const option = new Option(name, id);
+  if (vision === false) option.dataset.vision = "no";
+  return option;
+}
+
+function unavailable(reason) {
+  return Object.assign(new Option(t("unavailable: %(reason)s", { reason }), ""), { disabled: true });
+}
