@@ -92,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: Annotated[Seconds, "silence after which a viewer is sent a heartbeat"] = 15.0
 
     max_prompt_bytes: Annotated[Bytes, "a longer prompt is answered `413`"] = 262_144
+    max_image_bytes: Annotated[Bytes, "all images of a prompt together; larger ones are answered `413`"] = (
+        8_388_608
+    )
     max_answer_bytes: Annotated[Bytes, "an answer is cut off past this size"] = 4_194_304
     max_streams: Annotated[Count, "streams at once; one more is answered `429`"] = 1000
     queue_limit: Annotated[Count, "prompts that may wait in one session with `if_active: enqueue`"] = 8

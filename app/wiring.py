@@ -142,7 +142,11 @@ async def running(
             registry=registry,
             catalog=catalog,
             gate=Access(settings.access_token, cookie_secret),
-            limits=Limits(max_prompt_bytes=settings.max_prompt_bytes, continuing=settings.continue_ != "off"),
+            limits=Limits(
+                max_prompt_bytes=settings.max_prompt_bytes,
+                max_image_bytes=settings.max_image_bytes,
+                continuing=settings.continue_ != "off",
+            ),
             heartbeat=settings.heartbeat,
             allowed_hosts=(settings.host, *settings.allowed_hosts),
             metrics=lambda: metrics.render(figures),

@@ -82,6 +82,7 @@ WRONG = {
     "first_token_timeout": "0",
     "token_timeout": "inf",
     "drain_timeout": "1e9",
+    "max_image_bytes": "8MB",
     "continue_": "perhaps",
     "heartbeat": "0",
     "max_prompt_bytes": "0",

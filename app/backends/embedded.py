@@ -70,7 +70,7 @@ class EmbeddedBackend:
     async def models(self) -> list[Model]:
         """Return the model, without starting it. See `Backend`."""
         self._weights()
-        return [Model(MODEL, self.name, self._context, continues=True)]
+        return [Model(MODEL, self.name, self._context, continues=True, vision=False)]
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -58,7 +57,13 @@ class OllamaBackend:
 
         shown = await asyncio.gather(*(look(entry.name) for entry in tags.models))
         return [
-            Model(entry.name, self.name, self._context(about), continues=True)
+            Model(
+                entry.name,
+                self.name,
+                self._context(about),
+                continues=True,
+                vision=about.sees if about is not None else None,
+            )
             for entry, about in zip(tags.models, shown, strict=True)
             if about is None or about.chats
         ]
@@ -201,6 +206,11 @@ class _Shown(msgspec.Struct):
         return self.capabilities is None or "completion" in self.capabilities
 
     @property
+    def sees(self) -> bool | None:
+        """Whether the model takes images; older servers do not say."""
+        return None if self.capabilities is None else "vision" in self.capabilities
+
+    @property
     def configured_context(self) -> int | None:
         """`num_ctx` as the model's file sets it."""
         found = re.search(r"^num_ctx\s+(\d+)\s*$", self.parameters, re.MULTILINE)
@@ -222,9 +232,15 @@ class _Settings(msgspec.Struct, omit_defaults=True):
     stop: list[str] | None = None
 
 
+class _Said(msgspec.Struct, omit_defaults=True):
+    role: str
+    content: str
+    images: list[bytes] | None = None  # base64 in JSON
+
+
 class _Body(msgspec.Struct):
     model: str
-    messages: Sequence[ChatMessage]
+    messages: list[_Said]
     options: _Settings
     stream: bool = True
     truncate: bool = False  # refuse a prompt that is too long rather than quietly drop its beginning
@@ -239,7 +255,11 @@ def _body(model: str, begun: Begun, options: Options, context: int | None) -> by
         seed=options.seed,
         stop=options.stop,
     )
-    return msgspec.json.encode(_Body(model, begun.messages, settings))
+    return msgspec.json.encode(_Body(model, list(map(_said, begun.messages)), settings))
+
+
+def _said(message: ChatMessage) -> _Said:
+    return _Said(message.role, message.content, [picture.data for picture in message.pictures] or None)
 
 
 def _key(name: str, digest: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -190,9 +190,26 @@ class _Template(msgspec.Struct):
     enable_thinking: bool = False
 
 
+class _TextPart(msgspec.Struct, tag_field="type", tag="text"):
+    text: str
+
+
+class _Url(msgspec.Struct):
+    url: str
+
+
+class _ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
+    image_url: _Url
+
+
+class _Said(msgspec.Struct):
+    role: str
+    content: str | list[_TextPart | _ImagePart]
+
+
 class _Body(msgspec.Struct, omit_defaults=True):
     model: str
-    messages: Sequence[ChatMessage]
+    messages: list[_Said]
     stream: bool
     stream_options: _StreamOptions
     temperature: float | None = None
@@ -216,7 +233,7 @@ def chat_body(request: Request, begun: Begun, *, owner: str | None = None, progr
     return msgspec.json.encode(
         _Body(
             request.model,
-            begun.messages,
+            list(map(_said, begun.messages)),
             stream=True,
             stream_options=_StreamOptions(),
             temperature=options.temperature,
@@ -230,3 +247,14 @@ def chat_body(request: Request, begun: Begun, *, owner: str | None = None, progr
             add_generation_prompt=False if on_vllm else None,
         )
     )
+
+
+def _said(message: ChatMessage) -> _Said:
+    """Return a message as OpenAI has it: one with images is made of parts."""
+    if not message.pictures:
+        return _Said(message.role, message.content)
+    parts: list[_TextPart | _ImagePart] = [_TextPart(message.content)]
+    for picture in message.pictures:
+        data = base64.b64encode(picture.data).decode()
+        parts.append(_ImagePart(_Url(f"data:{picture.media_type};base64,{data}")))
+    return _Said(message.role, parts)

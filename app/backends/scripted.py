@@ -37,7 +37,10 @@ class ScriptedBackend:
 
     async def models(self) -> list[Model]:
         """See `Backend`."""
-        return [Model(name, self.name, CONTEXT, continues=True) for name in self._scripts]
+        return [
+            Model(name, self.name, CONTEXT, continues=True, vision=script.sees)
+            for name, script in self._scripts.items()
+        ]
 
     def generate(self, request: Request) -> ScriptedGeneration:
         """See `Backend`."""

@@ -18,7 +18,8 @@ Ending = Literal["stop", "hang", "error"]
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What one scripted model does. Times are in seconds."""
 
-    text: str | None = ""  # the answer; `None` repeats the prompt
+    text: str | None = ""  # the answer; `None` repeats the prompt, or tells what it sees
+    sees: bool = False  # whether it takes images
     repeat: int = 1  # how often the text comes
     thought: str = ""  # reasoning that comes before it
     first: float = 0.05  # until the first token
@@ -130,6 +131,7 @@ SCRIPTS: dict[str, Script] = {
     "markdown": Script(text=_MARKDOWN),
     "essay": Script(text=_CHAPTER, repeat=52, pace=0.005),  # 100 KB of rich Markdown, 200 tokens a second
     "reasoning": Script(thought="The user asks. I think about it, then I answer.", text="It is forty-two."),
+    "vision": Script(text=None, sees=True),
     "slow-start": Script(text="Good things take time.", first=5.0),
     "hang": Script(ending="hang"),
     "hang-middle": Script(text="It begins well, and then", ending="hang"),
@@ -165,7 +167,7 @@ def _pieces(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
         return
     for thought in _PIECES.findall(script.thought):
         yield "reasoning", thought
-    text = _prompt(request) if script.text is None else script.text
+    text = _text(script, request)
     tokens: list[str] = _PIECES.findall(text)
     for _ in range(script.repeat):
         for token in tokens:
@@ -174,9 +176,16 @@ def _pieces(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
 
 def _rest(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
     """Yield what comes after the text that the answer has; it has thought before."""
-    text = (_prompt(request) if script.text is None else script.text) * script.repeat
+    text = _text(script, request) * script.repeat
     for token in _PIECES.findall(text.removeprefix(request.messages[-1].content)):
         yield "token", token
+
+
+def _text(script: Script, request: Request) -> str:
+    if script.sees:
+        sizes = [len(picture.data) for message in request.messages for picture in message.pictures]
+        return f"I see {len(sizes)} image{'' if len(sizes) == 1 else 's'} of {sum(sizes)} bytes together."
+    return _prompt(request) if script.text is None else script.text
 
 
 def _prompt(request: Request) -> str:

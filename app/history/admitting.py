@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.history.changes import Admit
 from app.history.listing import title_of
-from app.history.tables import Name, keys, messages, options_json, sessions, streams
+from app.history.tables import Name, images, keys, messages, options_json, sessions, streams
 from app.streams.errors import AnswerMoved, Refused, SessionNotFound
 from app.streams.records import Exchange, Message, StreamState
 
@@ -114,6 +114,8 @@ def _keep(connection: Connection, node: int, exchanges: Sequence[Exchange]) -> N
         _message_row(exchange.session_id, message) for exchange in exchanges for message in _new(exchange)
     ]:
         connection.execute(_SAY, said)
+    if shown := [row for exchange in exchanges for row in _image_rows(exchange)]:
+        connection.execute(images.insert(), shown)
     connection.execute(streams.insert(), [_begun(exchange, node) for exchange in exchanges])
     if keyed := [_key_row(exchange) for exchange in exchanges if exchange.key is not None]:
         connection.execute(keys.insert(), keyed)
@@ -152,6 +154,23 @@ def _message_row(session_id: str, message: Message) -> dict[str, Any]:
         "reasoning": message.reasoning,
         "created_at": message.created_at,
     }
+
+
+def _image_rows(exchange: Exchange) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": image.image_id,
+            "session_id": exchange.session_id,
+            "message_id": exchange.prompt.message_id,
+            "number": number,
+            "media_type": image.media_type,
+            "size": image.size,
+            "data": picture.data,
+        }
+        for number, (image, picture) in enumerate(
+            zip(exchange.prompt.images, exchange.pictures, strict=True) if exchange.asks else ()
+        )
+    ]
 
 
 def _begun(exchange: Exchange, node: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from app.streams.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, Picture
-from app.streams.records import Image, KnownKey, Message, SessionInfo, StreamState
+from app.streams.events import Image
+from app.streams.records import KnownKey, Message, SessionInfo, StreamState
 from app.streams.states import Outcome, Status
 
 

@@ -47,7 +47,8 @@ def _text(change: Change) -> int:
         case Finish():
             return len(change.content) + len(change.reasoning)
         case Admit():
-            return len(change.exchange.prompt.content)
+            exchange = change.exchange
+            return len(exchange.prompt.content) + sum(len(picture.data) for picture in exchange.pictures)
         case Restore():
             return size(change.archive)
         case _:

@@ -12,8 +12,15 @@ from app.history.listing import place_of, title_of, utc_now
 from app.history.remembered import Remembered
 from app.streams.archive import Archive, size
 from app.streams.branches import without
-from app.streams.errors import AnswerMoved, ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
-from app.streams.ports import Options
+from app.streams.errors import (
+    AnswerMoved,
+    ArchiveTooLarge,
+    ImageNotFound,
+    SessionExists,
+    SessionNotFound,
+    StreamNotFound,
+)
+from app.streams.ports import Options, Picture
 from app.streams.records import (
     Conversation,
     Exchange,
@@ -82,6 +89,9 @@ class MemoryHistory:
         else:
             for message in (exchange.prompt, exchange.answer) if exchange.asks else (exchange.answer,):
                 session.follow(msgspec.structs.replace(message))
+        if exchange.asks:
+            for image, picture in zip(exchange.prompt.images, exchange.pictures, strict=True):
+                self._images[image.image_id] = picture.data
         session.info.updated_at = exchange.created_at
         session.info.options = exchange.remember or session.info.options
         session.streams.add(exchange.stream.stream_id)
@@ -152,6 +162,15 @@ class MemoryHistory:
         """See `History`. What was interrupted with the server went with it."""
         del since, tries, limit
         return ()
+
+    async def image(self, owner: str, image_id: str) -> Picture:
+        """See `History`."""
+        for session in self._sessions.values():
+            for message in session.messages if session.owner == owner else ():
+                for image in message.images:
+                    if image.image_id == image_id:
+                        return Picture(image.media_type, self._images[image_id])
+        raise ImageNotFound(f"There is no image {image_id}.")
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""

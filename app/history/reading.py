@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, tuple_
 
 from app.history.tables import Name, images, keys, messages, sessions, storable, streams
-from app.streams.errors import SessionNotFound, StreamNotFound
-from app.streams.events import Problem
-from app.streams.ports import Options, Usage
-from app.streams.records import Image, KnownKey, Message, SessionInfo, Standing, StreamState
+from app.streams.errors import ImageNotFound, SessionNotFound, StreamNotFound
+from app.streams.events import Image, Problem
+from app.streams.ports import Options, Picture, Usage
+from app.streams.records import KnownKey, Message, SessionInfo, Standing, StreamState
 from app.streams.states import Outcome, Status
 
 Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # whether a column holds a text, in any case
@@ -59,6 +59,11 @@ _IMAGES = (
     select(images.c.message_id, images.c.image_id, images.c.media_type, images.c.size)
     .where(images.c.session_id == _SESSION_ID)
     .order_by(images.c.message_id, images.c.number)
+)
+_IMAGE = (
+    select(images.c.media_type, images.c.data, sessions.c.owner)
+    .join(sessions)
+    .where(images.c.image_id == bindparam("image_id", type_=Name))
 )
 _STANDING = select(sessions.c.owner, sessions.c.options).where(sessions.c.session_id == _SESSION_ID)
 _NEWEST = (
@@ -109,6 +114,14 @@ def read_messages(connection: Connection, session_id: str) -> list[Message]:
     for message in found if shown else ():
         message.images = shown.get(message.message_id, [])
     return found
+
+
+def read_image(connection: Connection, owner: str, image_id: str) -> Picture:
+    """Return an image. Raises `ImageNotFound`."""
+    row = connection.execute(_IMAGE, {"image_id": image_id}).one_or_none()
+    if row is None or row.owner != owner:
+        raise ImageNotFound(f"There is no image {image_id}.")
+    return Picture(row.media_type, row.data)
 
 
 def read_standing(connection: Connection, owner: str, session_id: str) -> tuple[Standing, str | None]:

@@ -20,6 +20,7 @@ from app.history.gathering import Reads
 from app.history.line import InDoubt
 from app.history.listing import place_of, utc_now
 from app.history.reading import (
+    read_image,
     read_key,
     read_messages,
     read_owner,
@@ -34,7 +35,7 @@ from app.history.whole import read_whole
 from app.history.writer import Writer
 from app.streams.archive import Archive
 from app.streams.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
-from app.streams.ports import Logger, Options
+from app.streams.ports import Logger, Options, Picture
 from app.streams.records import (
     Conversation,
     Exchange,
@@ -134,6 +135,10 @@ class SqlHistory:
     async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
         """See `History`."""
         return await self._database.read(lambda connection: read_interrupted(connection, since, tries, limit))
+
+    async def image(self, owner: str, image_id: str) -> Picture:
+        """See `History`."""
+        return await self._database.read(lambda connection: read_image(connection, owner, image_id))
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""

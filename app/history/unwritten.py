@@ -107,6 +107,9 @@ class Unwritten:
 
     def arrive(self, exchange: Exchange) -> Answer:
         """An exchange is on its way to the disk. It is hidden until it is `admit`ted."""
+        exchange = msgspec.structs.replace(
+            exchange, pictures=()
+        )  # they need not be here for as long as it is
         answer = Answer(exchange, asyncio.get_running_loop().time())
         self._answers[exchange.stream.stream_id] = answer
         return answer

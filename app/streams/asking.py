@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from app.streams.branches import path
-from app.streams.errors import CannotContinue, MessageNotFound, NotAnAnswer, SessionBusy
-from app.streams.ports import Backend, Model, Options
+from app.streams.errors import CannotContinue, MessageNotFound, ModelWithoutVision, NotAnAnswer, SessionBusy
+from app.streams.events import Image
+from app.streams.ports import Backend, Model, Options, Picture
 from app.streams.records import Exchange, Message, Standing, StreamState
 from app.streams.states import IfActive, Outcome, Status
 
@@ -25,6 +26,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str = ""
     # What the prompt follows: `None` is the beginning; unset, the newest message.
     parent_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    pictures: Sequence[Picture] = ()  # that come with the prompt
     regenerate: str | None = None  # an answer: another one is wanted to the same prompt
     continues: str | None = None  # an answer that broke off
     options: Options = Options()
@@ -44,7 +46,7 @@ def exchange(
 ) -> Exchange:
     """Return the exchange for `ask`. `messages` are those of the session if it `looks_back`.
 
-    Raises `MessageNotFound`, `NotAnAnswer`, `CannotContinue`, `SessionBusy`.
+    Raises `MessageNotFound`, `NotAnAnswer`, `CannotContinue`, `SessionBusy`, `ModelWithoutVision`.
     """
     stream_id = new_id()
     if ask.continues is not None:
@@ -55,6 +57,10 @@ def exchange(
     else:
         prompt = _prompt(ask, standing, messages, stream_id, new_id, now)
         answer = _answer(ask, prompt, stream_id, new_id, now)
+    if prompt.images and ask.model.vision is False:
+        raise ModelWithoutVision(
+            f"{ask.model.model_id} cannot see images. Take another model, or send the prompt without them."
+        )
     return Exchange(
         owner=ask.owner,
         session_id=ask.session_id,
@@ -62,6 +68,7 @@ def exchange(
         stream=_registered(ask, stream_id, answer),
         prompt=prompt,
         answer=answer,
+        pictures=ask.pictures,
         asks=ask.continues is None and ask.regenerate is None,
         remember=ask.options if ask.remember else None,
         key=ask.key,
@@ -84,6 +91,7 @@ def _prompt(
         content=ask.prompt,
         stream_id=stream_id,
         created_at=now,
+        images=[Image(new_id(), picture.media_type, len(picture.data)) for picture in ask.pictures],
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from app.streams.ports import ChatMessage, Options
+from app.streams.ports import ChatMessage, Options, Picture
 from app.streams.records import Message
 from app.streams.states import Outcome
 
@@ -12,6 +12,7 @@ from app.streams.states import Outcome
 # tokens of its own. An estimate on the safe side: the exact count would take each model's own tokenizer.
 BYTES_PER_TOKEN = 3
 TOKENS_PER_MESSAGE = 8
+TOKENS_PER_IMAGE = 1024  # about; models differ by a factor of four
 ANSWER_SHARE = 4  # a quarter of the context is kept free for the answer, where no `max_tokens` says more
 
 MARKS: dict[Outcome, str] = {
@@ -23,16 +24,27 @@ MARKS: dict[Outcome, str] = {
 }
 
 
-def as_read_by_model(message: Message) -> ChatMessage:
+Pictures = Mapping[str, Picture]  # by the ids of the images; an image that is not among them is not shown
+NO_PICTURES: Pictures = {}
+
+
+def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> ChatMessage:
     """Return the message as the model gets it. An answer that broke off says so, so the model can go on from it."""
+    shown = tuple(pictures[image.image_id] for image in message.images if image.image_id in pictures)
     mark = MARKS.get(message.outcome) if message.outcome else None
     if mark is None:
-        return ChatMessage(message.role, message.content)
+        return ChatMessage(message.role, message.content, shown)
     return ChatMessage(message.role, f"{message.content}\n\n{mark}" if message.content else mark)
 
 
 def assemble(
-    earlier: Sequence[Message], prompt: Message, options: Options, context: int, *, begun: str = ""
+    earlier: Sequence[Message],
+    prompt: Message,
+    options: Options,
+    context: int,
+    *,
+    begun: str = "",
+    pictures: Pictures = NO_PICTURES,
 ) -> list[ChatMessage]:
     """Return the messages for the model: the system prompt, as many of the latest exchanges as fit, the prompt.
 
@@ -40,7 +52,7 @@ def assemble(
     prompt always goes, whatever its length: whether it fits is the model's to say.
     """
     system = [ChatMessage("system", options.system)] if options.system else []
-    asked = [ChatMessage("user", prompt.content)]
+    asked = [as_read_by_model(prompt, pictures)]
     if begun:
         asked.append(ChatMessage("assistant", begun))
     room = context - min(options.max_tokens or context // ANSWER_SHARE, context // 2)
@@ -48,7 +60,7 @@ def assemble(
 
     kept: list[ChatMessage] = []
     for message in reversed(earlier):
-        read = as_read_by_model(message)
+        read = as_read_by_model(message, pictures)
         room -= estimate(read)
         if room < 0:
             break
@@ -61,4 +73,5 @@ def assemble(
 
 def estimate(message: ChatMessage) -> int:
     """Return about how many tokens a message takes, rather too many than too few."""
-    return len(message.content.encode()) // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE
+    text = len(message.content.encode()) // BYTES_PER_TOKEN
+    return text + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.pictures)

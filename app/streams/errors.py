@@ -92,6 +92,18 @@ class MessageNotFound(Refused):
     code = "message_not_found"
 
 
+class ImageNotFound(Refused):
+    """No such image, or it belongs to somebody else."""
+
+    code = "image_not_found"
+
+
+class ModelWithoutVision(Refused):
+    """A prompt has images, and its model is known not to see any."""
+
+    code = "model_without_vision"
+
+
 class NotAnAnswer(Refused):
     """A message is not what it has to be for this: an answer."""
 

@@ -19,11 +19,20 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
-class Prompt(msgspec.Struct, frozen=True):
+class Image(msgspec.Struct, frozen=True):
+    """An image that came with a prompt, without its bytes."""
+
+    image_id: str
+    media_type: str
+    size: int  # bytes
+
+
+class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The user's message that a stream answers."""
 
     message_id: str
     text: str
+    images: list[Image] = []
 
 
 class Start(msgspec.Struct, frozen=True):

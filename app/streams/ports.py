@@ -12,11 +12,19 @@ Role = Literal["system", "user", "assistant"]
 Kind = Literal["token", "reasoning"]
 
 
+class Picture(msgspec.Struct, frozen=True):
+    """An image with its bytes."""
+
+    media_type: str
+    data: bytes
+
+
 class ChatMessage(msgspec.Struct, frozen=True):
     """One message as a model server gets it."""
 
     role: Role
     content: str
+    pictures: tuple[Picture, ...] = ()
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -9,17 +9,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from app.streams.archive import Archive
-from app.streams.events import Problem
-from app.streams.ports import Options, Role, Usage
+from app.streams.events import Image, Problem
+from app.streams.ports import Options, Picture, Role, Usage
 from app.streams.states import Outcome, Status
-
-
-class Image(msgspec.Struct, frozen=True):
-    """A picture that came with a prompt, without its bytes."""
-
-    image_id: str
-    media_type: str
-    size: int  # bytes
 
 
 class Message(msgspec.Struct, kw_only=True):
@@ -87,6 +79,7 @@ class Exchange(msgspec.Struct, kw_only=True, frozen=True):
     stream: StreamState
     prompt: Message
     answer: Message
+    pictures: Sequence[Picture] = ()  # the bytes of the prompt's images, in their order
     asks: bool = True
     remember: Options | None = None  # what becomes the options of the session
     key: str | None = None  # the idempotency key, if the prompt came with one
@@ -192,6 +185,10 @@ class History(Protocol):
 
         Only those that are the newest message of their session, and were not continued `tries` times already.
         """
+        ...
+
+    async def image(self, owner: str, image_id: str) -> Picture:
+        """Return an image of a prompt. Raises `ImageNotFound`."""
         ...
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:

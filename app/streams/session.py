@@ -13,12 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from app.streams.bounds import Bounds
-from app.streams.branches import path
-from app.streams.conversation import assemble
 from app.streams.errors import QueueFull, SessionBusy
 from app.streams.events import StatusChange
 from app.streams.log import MemoryLog
-from app.streams.ports import CancelFlags, Logger, Request
+from app.streams.ports import CancelFlags, Logger
+from app.streams.preparing import request_for
 from app.streams.producer import produce
 from app.streams.records import History
 from app.streams.states import IfActive, Outcome, Reason, Status
@@ -227,23 +226,17 @@ class Session:
     async def _begin(self, stream: Stream) -> None:
         stream.enter(Status.THINKING)
         producing = produce(
-            stream, lambda: self._prepare(stream), self.log, bounds=self._bounds, logger=self._logger
+            stream,
+            lambda: request_for(stream, self._history, self._bounds),
+            self.log,
+            bounds=self._bounds,
+            logger=self._logger,
         )
         self._history.follow(stream.stream_id, stream.texts, stream.reasoning)
         # The task before the event: whoever signals from now on finds it. It runs when this one next waits.
         stream.producer = self._loop.create_task(producing, name=f"producer {stream.stream_id}")
         await self.log.append(stream.fence, StatusChange(stream.stream_id, Status.THINKING))
         self._say(stream, "stream_status", status=str(Status.THINKING))
-
-    async def _prepare(self, stream: Stream) -> Request:
-        """Read the conversation as it is at this stream's turn: what its predecessors left is part of it."""
-        messages = await self._history.messages(stream.owner, stream.session_id)
-        # Without what other branches say. An answer that has not ended is none yet.
-        *before, prompt = path(messages, stream.prompt.message_id)
-        earlier = [message for message in before if message.outcome or message.role != "assistant"]
-        context = stream.model.context or self._bounds.context_tokens
-        read = assemble(earlier, prompt, stream.options, context, begun=stream.base)
-        return Request(model=stream.model.name, messages=read, options=stream.options)
 
     def _outlived(self, stream: Stream, producer: asyncio.Task[None]) -> None:
         """The producer outlived its bound. The fence keeps it out of the log; it is counted until it really ends."""

@@ -253,7 +253,7 @@ class Stream:
             stream_id=self.stream_id,
             message_id=self.answer.message_id,
             model=self.model.model_id,
-            prompt=Prompt(self.prompt.message_id, self.prompt.content),
+            prompt=Prompt(self.prompt.message_id, self.prompt.content, self.prompt.images),
             parent_id=self.prompt.parent_id,
             continues=self.continues,
         )

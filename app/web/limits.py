@@ -9,6 +9,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, seconds, and what is allowed at all."""
 
     max_prompt_bytes: int = 262_144
+    max_image_bytes: int = 8 * 1024 * 1024  # of all images of a prompt together
     continuing: bool = True  # whether answers that broke off may be gone on with
     max_import_bytes: int = 64 * 1024 * 1024
     max_stop_wait: float = 5.0
@@ -17,5 +18,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def max_body_bytes(self) -> int:
-        """A prompt's JSON may take six bytes for one (`\\u001f`), and there is something around it."""
-        return 6 * self.max_prompt_bytes + 65_536
+        """A prompt's JSON may take six bytes for one (`\\u001f`), base64 takes four for three; there is more around."""
+        return 6 * self.max_prompt_bytes + self.max_image_bytes * 4 // 3 + 65_536

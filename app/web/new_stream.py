@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,15 @@ from app.web.keys import LIMITS
 from app.web.problems import ProblemError
 
 WHAT = ("prompt", "regenerate", "continue")  # of which a request has one
+IMAGES = ("image", "images")  # fields of a form that may be files
 OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed")  # that a form may have a field for
+
+
+class NewImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An image of a prompt: PNG, JPEG, WebP or GIF, which its first bytes tell."""
+
+    data: bytes  # base64
+    media_type: str = ""
 
 
 class NewStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -25,6 +33,7 @@ class NewStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     prompt: str | None = None
     parent_id: str | msgspec.UnsetType | None = msgspec.UNSET  # the message that the prompt follows
+    images: list[NewImage] = []  # that come with the prompt
     regenerate: str | None = None  # an answer: another one to the same prompt
     continues: str | None = msgspec.field(name="continue", default=None)  # an answer that broke off
     model: str | None = None
@@ -49,6 +58,8 @@ def _check(body: NewStream) -> None:
         raise ProblemError(422, "invalid_request", "Send exactly one of `prompt`, `regenerate`, `continue`.")
     if body.prompt is not None:
         return
+    if body.images:
+        raise ProblemError(422, "invalid_request", "`images` are for a `prompt`. Leave them out.")
     if body.parent_id is not msgspec.UNSET:
         raise ProblemError(422, "invalid_request", "`parent_id` is for a `prompt`. Leave it out.")
     if body.if_active == "rollback":
@@ -82,7 +93,7 @@ async def form_body(request: web.Request) -> NewStream:
     fields = await read_form(request)
     text = _texts(fields)
     is_prompt = not (text("regenerate") or text("continue"))
-    body = {
+    body: dict[str, Any] = {
         # Browsers send line ends as CR LF (WHATWG HTML, section 4.10.22); the prompt has the ones that were typed.
         "prompt": text("prompt").replace("\r\n", "\n") if is_prompt else None,
         "regenerate": text("regenerate") or None,
@@ -91,12 +102,21 @@ async def form_body(request: web.Request) -> NewStream:
         "options": {name: text(name).replace("\r\n", "\n").strip() for name in OPTIONS if text(name).strip()},
         "remember": any(name in fields for name in OPTIONS),
     }
+    if is_prompt:
+        body["images"] = [NewImage(data) for data in _files(fields)]
     if is_prompt and "parent_id" in fields:
         body["parent_id"] = text("parent_id") or None  # empty: the prompt begins the conversation
     try:
         return msgspec.convert(body, NewStream, strict=False)
     except msgspec.ValidationError as error:
         raise ProblemError(422, "invalid_request", f"The form does not fit: {error}.") from error
+
+
+def _files(fields: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the files that were chosen; a field without one comes as well, and is empty."""
+    for name, value in fields.items():
+        if name in IMAGES and isinstance(value, web.FileField):
+            yield value.file.read()
 
 
 def _texts(fields: Mapping[str, Any]) -> Callable[[str], str]:

@@ -181,6 +181,14 @@ def _paths() -> dict[str, Any]:
                 body="Archive",
             )
         },
+        "/api/images/{image_id}": {
+            "get": operation(
+                "An image of a prompt.",
+                [id_in_path("image_id")],
+                {200: {"description": "OK", "content": {"image/*": {"schema": {"type": "string"}}}}},
+                *(404, 422),
+            )
+        },
         "/api/streams/{stream_id}": {
             "get": operation("State of a stream.", [stream], {200: json_of("StreamState")}, 404, 422),
             "delete": operation(

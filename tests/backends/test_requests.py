@@ -15,7 +15,7 @@ from app.backends.ollama import OllamaBackend, full_name
 from app.backends.openai import OpenAIBackend, base_url
 from app.backends.upstream import is_loopback, proxy_for
 from app.streams.errors import UpstreamError, UpstreamUnauthorized
-from app.streams.ports import ChatMessage, Generation, Options, Request
+from app.streams.ports import ChatMessage, Generation, Options, Picture, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 
@@ -104,6 +104,36 @@ async def test_ollama_lists_what_chats() -> None:
 def test_full_name(name: str, full: str) -> None:
     """Only the last part of a name can have a tag."""
     assert full_name(name) == full
+
+
+PICTURE = Picture("image/png", b"\x89PNG")
+SHOWN = [ChatMessage("user", "Look.", (PICTURE, PICTURE))]
+
+
+async def test_ollama_gets_images_beside_the_text() -> None:
+    """In base64; and what it says of a model tells whether that one sees them."""
+    async with OllamaDouble() as double:
+        double.capabilities = {"other:1b": ["completion", "vision"]}
+        backend = OllamaBackend(double.url)
+        assert [model.vision for model in await backend.models()] == [False, True]
+        await drain(backend.generate(Request("other:1b", SHOWN)))
+        await backend.aclose()
+    assert double.requests[0]["messages"] == [
+        {"role": "user", "content": "Look.", "images": ["iVBORw=="] * 2}
+    ]
+
+
+async def test_openai_gets_images_as_parts() -> None:
+    """As data URLs behind the text; whether a model sees is not said."""
+    async with OpenAIDouble() as double:
+        backend = OpenAIBackend(double.url)
+        assert {model.vision for model in await backend.models()} == {None}
+        await drain(backend.generate(Request("double", SHOWN)))
+        await backend.aclose()
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
+    assert double.requests[0]["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Look."}, part, part]}
+    ]
 
 
 async def test_openai_body() -> None:

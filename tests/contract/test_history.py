@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from app.history.opening import MEMORY, opened
-from app.streams.errors import AnswerMoved, SessionNotFound, StreamNotFound
-from app.streams.ports import Options
+from app.streams.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
+from app.streams.events import Image
+from app.streams.ports import Options, Picture
 from app.streams.records import Exchange, History, KnownKey, Message, Standing
 from app.streams.states import Outcome
 from tests.history import postgres
@@ -299,6 +301,50 @@ async def test_a_stream_that_lost_its_answer_does_not_write_it(history: History)
     await history.admit(again)
     await history.finish(ended(asked), "too late", "")
     assert (await history.messages(OWNER, "s"))[-1].content == "half"
+
+
+# ---- images --------------------------------------------------------------------------------------------------
+
+
+def with_images(*pictures: Picture, **more: Any) -> Exchange:
+    """A prompt with images."""
+    asked = exchange(pictures=pictures, **more)
+    asked.prompt.images = [
+        Image(f"{asked.prompt.message_id}-{number}", picture.media_type, len(picture.data))
+        for number, picture in enumerate(pictures)
+    ]
+    return asked
+
+
+async def test_images_are_kept_with_their_prompt(history: History) -> None:
+    """In their order, byte for byte, for its owner alone."""
+    pictures = [Picture("image/png", bytes(range(256)) * 400), Picture("image/gif", b"GIF")]
+    asked = with_images(*pictures)
+    await history.admit(asked)
+    prompt, answer = await history.messages(OWNER, "s")
+    assert (prompt.images, answer.images) == (asked.prompt.images, [])
+    assert [await history.image(OWNER, image.image_id) for image in prompt.images] == pictures
+    for owner, image_id in ((OTHER, prompt.images[0].image_id), (OWNER, "unknown")):
+        with pytest.raises(ImageNotFound):
+            await history.image(owner, image_id)
+
+
+async def test_images_go_with_their_prompt(history: History) -> None:
+    """Discarded, withdrawn or deleted: no byte stays. Another answer to the prompt does not say them again."""
+    kept, discarded, withdrawn = (with_images(Picture("image/gif", b"GIF")) for _ in range(3))
+    for each in (kept, discarded, withdrawn):
+        await history.admit(each)
+    await history.admit(regenerated(kept))
+    await history.discard(discarded.stream.stream_id)
+    await history.withdraw(withdrawn.stream.stream_id)
+    await history.sessions(OWNER)  # by then it is on disk
+    for gone in (discarded, withdrawn):
+        with pytest.raises(ImageNotFound):
+            await history.image(OWNER, gone.prompt.images[0].image_id)
+    assert (await history.image(OWNER, kept.prompt.images[0].image_id)).data == b"GIF"
+    await history.delete(OWNER, "s")
+    with pytest.raises(ImageNotFound):
+        await history.image(OWNER, kept.prompt.images[0].image_id)
 
 
 # ---- options -------------------------------------------------------------------------------------------------

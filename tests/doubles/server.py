@@ -24,6 +24,11 @@ TURN = 100  # tokens without a pause, after which others have their turn
 _MARKS = re.compile(r"\b(fault|tokens|pace)=([\w.-]+)")
 
 
+def _text(content: str | list[dict[str, Any]]) -> str:
+    """Return what is said in a message; one with images is made of parts."""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
 class ModelDouble(ABC):
     """Serves one wire format. Use it as an async context manager.
 
@@ -96,7 +101,7 @@ class ModelDouble(ABC):
         """Answer one request for a generation."""
         body = msgspec.json.decode(await request.read())
         self.requests.append(body)
-        messages = [ChatMessage(item["role"], item["content"]) for item in body["messages"]]
+        messages = [ChatMessage(item["role"], _text(item["content"])) for item in body["messages"]]
         fault = self._fault_of(messages)
         entry = self.ledger.start(session_mark(messages))
         try:

@@ -1,0 +1,41 @@
+"""What a stream asks its model for, put together when its turn has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.streams.bounds import Bounds
+from app.streams.branches import path
+from app.streams.conversation import TOKENS_PER_IMAGE, assemble
+from app.streams.errors import ImageNotFound
+from app.streams.ports import Picture, Request
+from app.streams.records import History, Message
+from app.streams.stream import Stream
+
+
+async def request_for(stream: Stream, history: History, bounds: Bounds) -> Request:
+    """Read the conversation as it is at this stream's turn: what its predecessors left is part of it."""
+    messages = await history.messages(stream.owner, stream.session_id)
+    # Without what other branches say. An answer that has not ended is none yet.
+    *before, prompt = path(messages, stream.prompt.message_id)
+    earlier = [message for message in before if message.outcome or message.role != "assistant"]
+    context = stream.model.context or bounds.context_tokens
+    pictures: dict[str, Picture] = {}
+    if stream.model.vision is not False:
+        pictures = await _pictures(history, stream.owner, [*earlier, prompt], context // TOKENS_PER_IMAGE)
+    read = assemble(earlier, prompt, stream.options, context, begun=stream.base, pictures=pictures)
+    return Request(model=stream.model.name, messages=read, options=stream.options)
+
+
+async def _pictures(
+    history: History, owner: str, messages: Sequence[Message], room: int
+) -> dict[str, Picture]:
+    """Return the latest images, as many as there may be room for; those of the prompt in any case."""
+    images = [image for message in messages for image in message.images]
+    found: dict[str, Picture] = {}
+    for image in images[-max(room, len(messages[-1].images)) :] if images else ():
+        try:
+            found[image.image_id] = await history.image(owner, image.image_id)
+        except ImageNotFound:  # its message was dropped a moment ago
+            continue
+    return found

@@ -1,0 +1,59 @@
+"""Images of prompts: what is taken for one, how much of it, and how one is shown again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from aiohttp import web
+
+from app.streams.ports import Picture
+from app.web import bodies
+from app.web.keys import OWNER, REGISTRY
+from app.web.problems import ProblemError
+
+MOST_PICTURES = 32  # of one prompt
+# By their first bytes: what a file is called, or says of itself, is not asked.
+KINDS = {
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+}
+IMMUTABLE = "private, max-age=31536000, immutable"  # another image has another id
+
+
+def media_type(data: bytes) -> str | None:
+    """Return what an image is, `None` if it is none that is taken."""
+    return next((kind for kind, start in KINDS.items() if start.match(data)), None)
+
+
+def checked(files: Iterable[bytes], limit: int) -> Sequence[Picture]:
+    """Return the images of a prompt. Raises a 413 or a 422 that says what is wrong; `limit` is in bytes."""
+    pictures = []
+    for data in files:
+        kind = media_type(data)
+        if kind is None:
+            raise ProblemError(
+                422, "unknown_image", "An image is not PNG, JPEG, WebP or GIF. Send it as one of these."
+            )
+        pictures.append(Picture(kind, data))
+    size = sum(len(picture.data) for picture in pictures)
+    if size > limit:
+        raise ProblemError(
+            413, "images_too_large", f"The images have {size} bytes; {limit} is the most. Make them smaller."
+        )
+    if len(pictures) > MOST_PICTURES:
+        raise ProblemError(
+            413, "too_many_images", f"A prompt has {MOST_PICTURES} images at most. Leave some out."
+        )
+    return pictures
+
+
+async def get_image(request: web.Request) -> web.StreamResponse:
+    """GET /api/images/{image_id}"""
+    image_id = bodies.path_id(request, "image_id")
+    picture = await request.app[REGISTRY].history.image(request[OWNER], image_id)
+    return web.Response(
+        body=picture.data, content_type=picture.media_type, headers={"Cache-Control": IMMUTABLE}
+    )
