@@ -38,6 +38,13 @@ def test_the_page_is_light() -> None:
     assert [gate for gate in weight.sizes() if not gate.holds] == []
 
 
+async def test_little_is_asked_for_before_the_first_paint(stage: Stage) -> None:
+    """A first visit to a session needs no more than a dozen requests to show it."""
+    await stage.answer("weight", "markdown")
+    early = await weight.early_requests(stage, "/sessions/weight")
+    assert len(early) <= weight.REQUESTS, early
+
+
 @pytest.mark.usefixtures("judges")
 async def test_no_rule_of_accessibility_fails(stage: Stage) -> None:
     """The judge finds nothing on any page, whatever an answer is doing there."""

@@ -81,9 +81,9 @@ async def _name(opener: Locator) -> str:
     return await opener.get_attribute("aria-label") or (await opener.inner_text()).strip()
 
 
-async def measure(stage: Stage) -> Gate:
+async def measure(stage: Stage) -> list[Gate]:
     """Judge all states, and what opens, in all looks."""
     if reason := lack():
-        return Gate(WHAT, "0", reason, None)
+        return [Gate(WHAT, "0", reason, None)]
     found = await judge(stage, STATES, LOOKS) + await judge_opened(stage, LOOKS)
-    return none_of(WHAT, found)
+    return [none_of(WHAT, found)]

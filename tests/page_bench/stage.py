@@ -16,6 +16,7 @@ from tests.support.client import Client
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+LENGTH = "(document.querySelector('article:last-of-type [data-part=content]')?.textContent.length ?? 0)"
 ESSAY = "essay"  # the scripted model of rich Markdown, 200 tokens a second
 
 
@@ -67,3 +68,12 @@ async def seen(page: Page, expression: str, *, within: float = 20.0, every: floa
         while not (value := await page.evaluate(expression)):
             await asyncio.sleep(every)
     return value
+
+
+async def grows(chat: Chat, characters: int = 300) -> bool:
+    """Wait until the page shows so many more characters of an answer; true if they come in time."""
+    before = await chat.page.evaluate(LENGTH)
+    try:
+        return bool(await seen(chat.page, f"{LENGTH} >= {before + characters}"))
+    except TimeoutError:
+        return False

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tests.browser.chat import Chat
-from tests.page_bench.stage import ESSAY, Stage, seen
+from tests.page_bench.stage import ESSAY, Stage, grows, seen
 from tests.page_bench.table import Gate, at_most
 
 TABS = 8  # two more than the connections that a browser opens to one server
 LIMIT = 500.0  # ms
 LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd || null"
-LENGTH = "document.querySelector('article[data-role=assistant] [data-part=content]').textContent.length"
 
 
 class Tabs(NamedTuple):
@@ -27,15 +25,10 @@ async def open_tabs(stage: Stage) -> Tabs:
         streams = [await stage.ask(f"tab-{number}", ESSAY) for number in range(TABS)]
         tabs = [await stage.open(context, f"/sessions/tab-{number}") for number in range(TABS)]
         loads = [float(await seen(tab.page, LOADED)) for tab in tabs]
-        alive = sum([await _grows(tab) for tab in tabs])
+        alive = sum([await grows(tab) for tab in tabs])
         for stream in streams:
             await stage.client.stop(stream)
         return Tabs(loads, alive)
-
-
-async def _grows(tab: Chat) -> bool:
-    before = await tab.page.evaluate(LENGTH)
-    return bool(await seen(tab.page, f"{LENGTH} > {before}"))
 
 
 async def measure(stage: Stage) -> list[Gate]:

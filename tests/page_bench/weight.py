@@ -57,8 +57,7 @@ async def early_requests(stage: Stage, path: str) -> list[str]:
         return list(await seen(chat.page, EARLY))
 
 
-async def requests(stage: Stage) -> Gate:
+async def requests(stage: Stage, path: str) -> list[Gate]:
     """Visit a session that has an answer for the first time."""
-    await stage.answer("weight", "markdown")
-    early = await early_requests(stage, "/sessions/weight")
-    return at_most("requests to first paint", len(early), REQUESTS)
+    early = await early_requests(stage, path)
+    return [at_most("requests to first paint", len(early), REQUESTS)]
