@@ -39,6 +39,8 @@ from app.web.limits import Limits
 SECRET_FILE = "secret.key"
 # aiohttp's own patience with open connections at the end; by then every stream of events has been closed.
 SHUTDOWN_SECONDS = 0.25
+# Connections that may wait to be accepted. Past it the system drops them, and a client tries again a second later.
+BACKLOG = 2048
 
 
 class StartupError(Exception):
@@ -176,7 +178,7 @@ async def running(
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:
     """Open the port and return its number."""
-    site = web.TCPSite(runner, settings.host, settings.port)
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
     try:
         await site.start()
     except OSError as error:
