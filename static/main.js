@@ -7,4 +7,7 @@ import "./sidebar.js";
 import "./transcript.js";
 import "./session.js";
 
+// A form that was sent before this script ran has asked for pages that need none.
+document.cookie = "tailrace_plain=; Path=/; Max-Age=0; SameSite=Lax";
+
 listen();

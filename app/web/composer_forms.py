@@ -10,6 +10,7 @@ from app.streams.errors import TailraceError
 from app.web import bodies, pages
 from app.web.forms import typed
 from app.web.keys import OWNER, REGISTRY
+from app.web.plain_page import COOKIE
 from app.web.problems import ProblemError, translate
 from app.web.streams import register
 
@@ -22,7 +23,10 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
     except (ProblemError, TailraceError) as error:
         problem = error if isinstance(error, ProblemError) else translate(error)
         return await _again(request, session_id, problem)
-    raise web.HTTPSeeOther(f"/sessions/{session_id}")
+    page = web.HTTPSeeOther(f"/sessions/{session_id}")
+    # A script would have sent the prompt itself: from now on answers come as a page that grows.
+    page.set_cookie(COOKIE, "1", path="/", samesite="Lax")
+    raise page
 
 
 async def post_stop(request: web.Request) -> web.StreamResponse:

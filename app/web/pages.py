@@ -12,9 +12,11 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from app import __version__
+from app.streams.errors import TailraceError
 from app.streams.ports import Options
-from app.web import bodies
-from app.web.keys import CATALOG, LIMITS, OWNER, REGISTRY, RENDERER
+from app.streams.stream import Stream
+from app.web import bodies, plain_page
+from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
 from app.web.page_sessions import PageSnapshot, rendered
 from app.web.picker import groups
 from app.web.rendering import render
@@ -30,13 +32,49 @@ async def new_session_page(request: web.Request) -> web.StreamResponse:
 async def session_page(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}?branch="""
     session_id = bodies.path_id(request, "session_id")
-    return await show(request, await session_of(request, session_id, request.query.get("branch")))
+    session = await session_of(request, session_id, request.query.get("branch"))
+    if plain_page.COOKIE in request.cookies and (stream := _growing(request, session)):
+        return await _flow(request, session, stream)
+    return await show(request, session)
 
 
 async def session_of(request: web.Request, session_id: str, through: str | None = None) -> PageSnapshot:
     """Return a session as its page shows it, with the answers rendered."""
     snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
     return await rendered(request.app[RENDERER], snapshot)
+
+
+def _growing(request: web.Request, session: PageSnapshot) -> Stream | None:
+    """Return the stream that writes the last message of the page, if one does."""
+    last = session.messages[-1] if session.messages else None
+    if last is None or last.outcome is not None or last.stream_id is None:
+        return None
+    return request.app[REGISTRY].live(session.session_id, last.stream_id)
+
+
+async def _flow(request: web.Request, session: PageSnapshot, stream: Stream) -> web.StreamResponse:
+    """Send the page as the answer grows: for a browser that runs no script."""
+    place = plain_page.place_of(stream)
+
+    async def again() -> str | None:
+        try:
+            now = await session_of(request, session.session_id, place.message_id)
+        except TailraceError:
+            return (
+                None  # Deleted meanwhile, or the database is away: what was rendered first has an end, too.
+            )
+        return (await show(request, now, growing=place)).text
+
+    viewer = plain_page.PlainViewer(
+        request.app[REGISTRY].session(session.session_id),
+        stream,
+        request.app[PULSE],
+        request.app[RENDERER],
+        page=(await show(request, session, growing=place)).text or "",
+        mark=place.mark,
+        again=again,
+    )
+    return await viewer.serve(request)
 
 
 def empty(session_id: str) -> dict[str, Any]:
@@ -57,8 +95,12 @@ async def show(
     typed: Mapping[str, str] = MappingProxyType({}),
     error: str | None = None,
     status: int = 200,
+    growing: plain_page.Place | None = None,
 ) -> web.Response:
-    """Return the page of a session. `typed` is what the composer's form held, where it comes back."""
+    """Return the page of a session. `typed` is what the composer's form held, where it comes back.
+
+    In the place of a `growing` answer stands its mark.
+    """
     here = _address(request, session)
     models = await request.app[CATALOG].listing()
     context = {
@@ -74,6 +116,7 @@ async def show(
         "chosen": typed.get("model", ""),
         "options": typed or (Options() if isinstance(session, dict) else session.options),
         "error": error,
+        "growing": growing,
         "continuing": "ask" if request.app[LIMITS].continuing else "off",
     }
     return render(request, "session.html", context, status=status)

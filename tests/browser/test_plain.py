@@ -22,14 +22,51 @@ async def plain(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
     await context.close()
 
 
+async def test_the_answer_streams_into_the_page(plain: Chat, server: LiveServer) -> None:
+    """A prompt is a form; the page that comes back grows with the answer, and has a Stop above it meanwhile."""
+    await plain.choose("long")
+    await plain.box.fill("tell a long story")
+    await plain.send.click()
+    await expect(plain.text()).to_contain_text("The river turns the wheel")
+    await expect(plain.answer().locator("[data-part=thinking]")).to_be_hidden()
+    before = len(await plain.words())
+    await expect(plain.text()).not_to_have_text(await plain.words())
+    assert len(await plain.words()) > before
+    stop, text = await plain.stop.bounding_box(), await plain.text().bounding_box()
+    assert stop is not None
+    assert text is not None
+    assert stop["y"] + stop["height"] <= text["y"]
+    await expect(plain.box).to_have_count(0)  # it comes with the rest of the page
+
+
 async def test_asking_works_without_scripts(plain: Chat) -> None:
-    """A prompt is a form; while it is answered the page looks again every two seconds, and then no more."""
-    await plain.choose("short")
+    """When the answer has ended the page is whole: the blocks alone are to be seen, and what one can do next."""
+    await plain.choose("markdown")
     await plain.box.fill("hello there")
     await plain.send.click()
-    await plain.ends("complete")
-    assert await plain.words() == "Hello! What would you like to know?"
+    await expect(plain.box).to_be_visible()
     assert await plain.prompts.text_content() == "hello there"
+    await expect(plain.text().locator("h1")).to_have_text("A small table")
+    await expect(plain.text().locator(".tail:visible")).to_have_count(0)
+    await expect(plain.text().locator("pre .k").first).to_have_text("def")
+    await expect(plain.answer().locator("[data-part=thinking]")).to_be_hidden()
+    await expect(plain.stop).to_be_hidden()
+    shown = await plain.text().locator(".block").all_inner_texts()
+    await plain.page.reload()
+    assert await plain.text().locator(".block").all_inner_texts() == shown
+
+
+async def test_without_the_cookie_the_page_looks_again(plain: Chat) -> None:
+    """Every two seconds while an answer is written, and then no more."""
+    await plain.choose("slow-start")
+    await plain.box.fill("hello there")
+    await plain.send.click()
+    await expect(plain.answers).to_have_count(1)
+    await plain.page.context.clear_cookies()
+    await plain.page.goto(plain.page.url)
+    await expect(plain.box).to_be_visible()
+    await plain.ends("complete")
+    assert await plain.words() == "Good things take time."
     await expect(plain.page.locator("noscript meta")).to_have_count(0)
 
 
@@ -38,6 +75,7 @@ async def test_stopping_works_without_scripts(plain: Chat) -> None:
     await plain.choose("long")
     await plain.box.fill("tell a long story")
     await plain.send.click()
+    await expect(plain.text()).to_contain_text("The river turns the wheel")
     await plain.stop.click()
     await plain.ends("stopped")
     await expect(plain.answer().locator("[data-part=label]")).to_have_text("Stopped")
@@ -52,7 +90,7 @@ async def test_a_refused_form_keeps_what_was_typed(plain: Chat) -> None:
     await plain.choose("short")
     await plain.box.fill("now with words")
     await plain.send.click()
-    await plain.ends("complete")
+    await expect(plain.text().locator(".block")).to_have_text("Hello! What would you like to know?")
 
 
 async def test_retry_works_without_scripts(plain: Chat) -> None:
@@ -60,7 +98,6 @@ async def test_retry_works_without_scripts(plain: Chat) -> None:
     await plain.choose("error")
     await plain.box.fill("will this work")
     await plain.send.click()
-    await plain.ends("failed")
     await plain.answer().get_by_role("button", name="Retry").click()
     await expect(plain.answer().get_by_text("2/2")).to_be_visible()
     await expect(plain.prompts).to_have_text(["will this work"])
