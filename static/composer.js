@@ -126,11 +126,14 @@ class Composer extends HTMLElement {
     const images = Array.from(files).filter((file) => file.type.startsWith("image/"));
     if (images.length === 0) return;
     event.preventDefault();
-    if (this.#picker.isBlind) this.complain(this.#blindness);
-    else this.#attach(images);
+    this.#attach(images);
   }
 
   async #attach(files) {
+    if (this.#picker.isBlind) {
+      this.complain(this.#blindness);
+      return;
+    }
     const { Images } = await import("./images.js");
     this.#images ??= new Images(this.#part("images"), () => this.#layOut());
     const refused = await this.#images.add(files);
@@ -153,10 +156,9 @@ class Composer extends HTMLElement {
     if (!isTouch()) this.#input.focus();
   }
 
-  /** Why there is no model, or `""` if there is one by now. */
+  /** That there is no model, or `""` if there is one by now. The reasons stand beside it. */
   async #lack() {
-    const reasons = await this.#picker.missing();
-    return reasons && `${t("No model answers at the moment.")} ${reasons}`;
+    return await this.#picker.missing() ? t("Not sent: no model answers at the moment.") : "";
   }
 
   /** Why this cannot be sent, or `""`. */

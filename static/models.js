@@ -27,11 +27,6 @@ export class Lookout {
     this.#tend();
   }
 
-  /** The reasons for which there is no model, in one line. */
-  get reasons() {
-    return Array.from(this.#reasons.children, (item) => item.textContent.trim()).join(" ");
-  }
-
   /** Ask which models there are. */
   async look() {
     try {

@@ -31,16 +31,14 @@ export class Picker {
   /** Offer other models: `groups` are the children of the select. */
   show(groups, preferred) {
     this.#select.replaceChildren(...groups);
-    if (this.isEmpty) this.#select.value = "";
+    if (this.isEmpty) this.#select.selectedIndex = this.#select.options.length - 1; // that there is none
     else this.prefer(preferred);
   }
 
-  /** Look for models, if there is none; resolves to why there is still none, or to `""`. */
+  /** Look for models, if there is none; resolves to whether there is still none. */
   async missing() {
-    if (!this.isEmpty) return "";
-    const lookout = await this.#lookout;
-    await lookout.look();
-    return this.isEmpty ? lookout.reasons : "";
+    if (this.isEmpty) await (await this.#lookout).look();
+    return this.isEmpty;
   }
 
   get #usable() {

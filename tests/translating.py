@@ -16,7 +16,7 @@ METHODS = [
     ("app/web/**.py", "python"),
 ]
 FOLDERS = {"templates", "static", "app"}
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "t": None, "tn": (1, 2)}
+KEYWORDS = {"_": None, "gettext": None, "marked": None, "ngettext": (1, 2), "t": None, "tn": (1, 2)}
 OPTIONS = {
     "templates/**.html": {"silent": "false", "trim_blocks": "true", "lstrip_blocks": "true"},
     "static/**.js": {"parse_template_string": "true"},

@@ -18,6 +18,7 @@ from app.web import translations
 from app.web.keys import OWNER
 from app.web.problems import ProblemError, wants_page
 from app.web.rendering import render
+from app.web.sentences import said
 
 OWNER_NAME = (
     "local"  # there is one user: whoever has the token, or, without one, whoever sits at this machine
@@ -125,7 +126,8 @@ class LoginPage:
                     request, target, sentences.gettext("That is not the token of this server."), 403
                 )
         except ProblemError as problem:
-            response = self._page(request, target, problem.detail, problem.status)
+            detail = said(translations.of(request), problem.code, problem.detail)
+            response = self._page(request, target, detail, problem.status)
             response.headers.update(problem.headers)
             return response
         redirect = web.HTTPSeeOther(target)

@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from app.streams.errors import TailraceError
-from app.web import bodies, pages
+from app.web import bodies, pages, translations
 from app.web.forms import typed
 from app.web.keys import OWNER, REGISTRY
 from app.web.plain_page import COOKIE
 from app.web.problems import ProblemError, translate
+from app.web.sentences import said
 from app.web.streams import register
 
 
@@ -51,6 +52,7 @@ async def _again(request: web.Request, session_id: str, problem: ProblemError | 
     form = await typed(request)
     if problem is None:
         return await pages.show(request, session, typed=form)
-    response = await pages.show(request, session, typed=form, error=problem.detail, status=problem.status)
+    error = said(translations.of(request), problem.code, problem.detail)
+    response = await pages.show(request, session, typed=form, error=error, status=problem.status)
     response.headers.update(problem.headers)
     return response

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
 
-from app.web import bodies
+from app.web import bodies, translations
 from app.web.keys import CATALOG, REGISTRY
 from app.web.openapi import document
 from app.web.problems import ProblemError
+from app.web.sentences import said
 
 METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
@@ -51,6 +53,9 @@ async def models(request: web.Request) -> web.StreamResponse:
         }
         for model in listing.models
     ]
-    return bodies.respond_json(
-        {"models": known, "default": listing.default, "unreachable": listing.unreachable}
-    )
+    language = translations.of(request)
+    unreachable = [
+        msgspec.structs.replace(silent, message=said(language, silent.code, silent.message))
+        for silent in listing.unreachable
+    ]
+    return bodies.respond_json({"models": known, "default": listing.default, "unreachable": unreachable})

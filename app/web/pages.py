@@ -15,7 +15,7 @@ from app import __version__
 from app.streams.errors import TailraceError
 from app.streams.ports import Options
 from app.streams.stream import Stream
-from app.web import bodies, plain_page
+from app.web import bodies, plain_page, translations
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
 from app.web.page_sessions import PageSnapshot, rendered
 from app.web.picker import groups
@@ -109,7 +109,7 @@ async def show(
         "session": session,
         "listing": await listing(request, here),
         "deleted": _deleted(request),
-        "backends": groups(models),
+        "backends": groups(models, translations.of(request)),
         "models": [model.model_id for model in models.models],
         "default_model": models.default,
         "draft": typed.get("prompt", ""),

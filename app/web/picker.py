@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from app.streams.ports import Listing, Model
+from app.web.sentences import said
+from app.web.translations import Language
 
 
 class Group(NamedTuple):
@@ -15,10 +17,14 @@ class Group(NamedTuple):
     reason: str | None
 
 
-def groups(listing: Listing) -> list[Group]:
+def groups(listing: Listing, language: Language) -> list[Group]:
     """Return the backends in the order of the listing, those without an answer at the end."""
     found: dict[str, list[Model]] = {}
     for model in listing.models:
         found.setdefault(model.backend, []).append(model)
     answering = [Group(backend, models, None) for backend, models in found.items()]
-    return answering + [Group(silent.backend, [], silent.message) for silent in listing.unreachable]
+    answering.extend(
+        Group(silent.backend, [], said(language, silent.code, silent.message))
+        for silent in listing.unreachable
+    )
+    return answering

@@ -11,7 +11,9 @@ from aiohttp.typedefs import Handler
 
 from app.streams import errors
 from app.streams.ports import Logger
+from app.web import translations
 from app.web.rendering import render
+from app.web.sentences import PHRASES, said
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = "2"  # seconds
@@ -73,14 +75,17 @@ def translate(error: errors.TailraceError) -> ProblemError:
 def respond(request: web.Request, problem: ProblemError) -> web.Response:
     """Return the problem as a response: a page for a browser that navigates, else problem+json."""
     title = HTTPStatus(problem.status).phrase
+    language = translations.of(request)
+    detail = said(language, problem.code, problem.detail)
     headers = {"Cache-Control": "no-store", **problem.headers}
     if wants_page(request):
-        context = {"status": problem.status, "title": title, "detail": problem.detail}
+        phrase = language.sentences.gettext(PHRASES.get(problem.status, title))
+        context = {"status": problem.status, "title": phrase, "detail": detail}
         response = render(request, "problem.html", context, status=problem.status)
         response.headers.update(headers)
         return response
     body = {"type": "about:blank", "title": title, "status": problem.status, "code": problem.code}
-    data = msgspec.json.encode({**body, "detail": problem.detail, **problem.extra})
+    data = msgspec.json.encode({**body, "detail": detail, **problem.extra})
     return web.Response(status=problem.status, body=data, content_type=PROBLEM_JSON, headers=headers)
 
 

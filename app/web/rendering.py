@@ -13,6 +13,7 @@ from aiohttp import web
 from jinja2.runtime import Context
 
 from app.web import assets, choices, translations
+from app.web.sentences import said
 from app.web.static_files import static_files
 
 
@@ -35,6 +36,7 @@ def environment() -> jinja2.Environment:
     )
     environment.globals["static"] = static_files().address
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
+    environment.globals["said"] = _said
     for name in environment.list_templates():
         environment.get_template(name)
     return cast("jinja2.Environment", environment)
@@ -57,6 +59,11 @@ def render(
     response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@jinja2.pass_context
+def _said(context: Context, code: str, sentence: str) -> str:
+    return said(context["language"], code, sentence)
 
 
 @jinja2.pass_context

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from app.web import bodies
+from app.web import bodies, translations
 from app.web.forms import text_form
 from app.web.keys import LIMITS, OWNER, REGISTRY
 from app.web.problems import ProblemError
 from app.web.rendering import render
+from app.web.sentences import said
 from app.web.sessions import checked_title
 
 
@@ -50,6 +51,6 @@ async def _page(
     context = {
         "session": await request.app[REGISTRY].history.session(request[OWNER], session_id),
         "draft": draft,
-        "error": problem.detail if problem else None,
+        "error": said(translations.of(request), problem.code, problem.detail) if problem else None,
     }
     return render(request, "manage.html", context, status=problem.status if problem else 200)

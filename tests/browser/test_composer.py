@@ -99,7 +99,8 @@ async def test_enter_in_a_parameter_sends_nothing(chat: Chat) -> None:
 
 async def test_images_are_pasted_dropped_and_chosen(chat: Chat) -> None:
     """Each becomes a thumbnail, and can be taken away again."""
-    thumbnails = chat.page.locator("[data-part=images] img")
+    await chat.choose("vision")
+    thumbnails = chat.page.locator(".thumbnails img")
     assert not await give(chat, "paste")
     await expect(thumbnails).to_have_count(1)
     assert not await give(chat, "drop")
@@ -109,20 +110,42 @@ async def test_images_are_pasted_dropped_and_chosen(chat: Chat) -> None:
     for left in (2, 1, 0):
         await chat.page.get_by_role("button", name="Remove mill.png").first.click()
         await expect(thumbnails).to_have_count(left)
-    await expect(chat.page.locator("[data-part=images]")).to_be_hidden()
+    await expect(chat.page.locator(".thumbnails")).to_be_hidden()
+
+
+async def test_images_go_along_with_the_prompt(chat: Chat) -> None:
+    """They are shown with it, also after a reload, and the composer lets go of them."""
+    await chat.choose("vision")
+    await give(chat, "paste")
+    await chat.ask("what is this")
+    await chat.ends("complete")
+    pictures = chat.page.locator("article[data-role=user] img")
+    await expect(pictures).to_have_count(1)
+    await expect(chat.page.locator(".thumbnails")).to_be_hidden()
+    await chat.page.reload()
+    await expect(pictures).to_have_count(1)
+    assert await pictures.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+
+
+async def test_a_file_that_is_no_known_image_is_refused(chat: Chat) -> None:
+    """With its name."""
+    await chat.choose("vision")
+    await give(chat, "paste", "image/tiff")
+    await expect(chat.page.get_by_role("alert")).to_contain_text("mill.png")
+    await expect(chat.page.locator(".thumbnails img")).to_have_count(0)
 
 
 async def test_a_paste_without_images_is_left_to_the_browser(chat: Chat) -> None:
     """So is a drop of text."""
     assert await give(chat, "paste", "text/plain")
-    await expect(chat.page.locator("[data-part=images] img")).to_have_count(0)
+    await expect(chat.page.locator(".thumbnails img")).to_have_count(0)
 
 
 async def test_a_model_that_cannot_see_gets_no_images(chat: Chat) -> None:
     """There is no button for them, and one that was added before is not dropped in silence."""
+    await chat.choose("vision")
     await give(chat, "paste")
-    await chat.page.evaluate("document.querySelector('#model').selectedOptions[0].dataset.vision = 'no'")
-    await chat.page.locator("#model").dispatch_event("change")
+    await chat.choose("echo")
     await expect(chat.page.locator("[data-part=attach]")).to_be_hidden()
     await chat.box.fill("what is this")
     await chat.box.press("Enter")
