@@ -34,6 +34,7 @@ class Renderer:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="render")
         self._waiting = 0
+        self._making: dict[str, asyncio.Task[Rendered]] = {}
         self._documents: Cache[str, Rendered] = Cache(CACHE_BYTES, _document_size)
         self._blocks: Cache[Key, str] = Cache(CACHE_BYTES, _block_size)
 
@@ -42,17 +43,29 @@ class Renderer:
 
     def close(self) -> None:
         """Start no more jobs. The one that runs is bounded in time."""
+        for making in self._making.values():
+            making.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def document(self, text: str) -> Rendered:
         """Return an answer that has ended."""
         found = self._documents.get(text)
-        if found is None:
-            found = await self._run(lambda: document(text, self._render))
-            if found is None:
-                return Rendered([], 0, text)
-            self._documents.put(text, found)
-        return found
+        if found is not None:
+            return found
+        making = self._making.get(text)
+        if making is None:
+            making = asyncio.get_running_loop().create_task(self._make(text), name="render document")
+            self._making[text] = making
+            making.add_done_callback(lambda _: self._making.pop(text))
+        return await asyncio.shield(making)
+
+    async def _make(self, text: str) -> Rendered:
+        """Render for all who ask meanwhile: after a restart every page of a session comes back at once."""
+        made = await self._run(lambda: document(text, self._render))
+        if made is None:
+            return Rendered([], 0, text)
+        self._documents.put(text, made)
+        return made
 
     async def opened(self, text: str) -> Rendered:
         """Return an answer that still grows."""

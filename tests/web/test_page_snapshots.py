@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.markdown.bounds import BLOCK_LENGTH
-from app.markdown.document import document, opened
+from app.markdown.document import Rendered, document, opened
 from app.markdown.splitting import Block, Splitter
 from app.web import renderer
 from app.web.cache import Cache
@@ -80,6 +80,24 @@ async def test_what_has_ended_is_rendered_once(stage: Stage, monkeypatch: pytest
 
     monkeypatch.setattr(renderer, "document", fail)
     assert (await snapshot(stage.client))["messages"][1]["blocks"] == first
+
+
+async def test_what_many_ask_for_at_once_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the first of them leaves meanwhile."""
+    rendered: list[str] = []
+
+    def counted(text: str, *rest: Any) -> Rendered:
+        rendered.append(text)
+        return document(text, *rest)
+
+    monkeypatch.setattr(renderer, "document", counted)
+    rendering = Renderer()
+    first, *others = [asyncio.create_task(rendering.document("# one")) for _ in range(100)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert {tuple(found.blocks) for found in await asyncio.gather(*others)} == {("<h1>one</h1>",)}
+    assert rendered == ["# one"]
+    rendering.close()
 
 
 async def test_too_much_at_once_is_shown_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
