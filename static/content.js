@@ -1,7 +1,7 @@
 /** The text of an answer on the page: closed blocks as the server rendered them, in groups, and behind them the open tail. */
 
-import { dress, htmlOf } from "./copying.js";
 import { setHTML } from "./html.js";
+import { dress } from "./listings.js";
 import { Tail } from "./tail.js";
 
 const GROUP = 24; // blocks; a group is laid out apart from the others
@@ -31,11 +31,6 @@ export class Content {
   /** What the page came with, in the fields of the reducer. */
   read() {
     return { blocks: this.#html.slice(), closed: this.#base, from: this.#base, text: this.#end.textContent };
-  }
-
-  /** The text as HTML, without what the page has added. */
-  get html() {
-    return htmlOf(this.#box);
   }
 
   /** Show an answer's text; `isOver` says that no more comes. Returns whether all of it is shown. */

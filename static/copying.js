@@ -1,36 +1,21 @@
 /** Copying to the clipboard, an answer as Markdown and as HTML, or a listing as text. Works on plain HTTP, too. */
 
-import { t } from "./words.js";
-
 const SAID_FOR = 1500; // ms in which a button says that it has copied
 
-/** Give each listing in an element its copy button, and let the keyboard scroll what may be too wide. */
-export function dress(element) {
-  for (const box of element.querySelectorAll("pre > code, table")) box.tabIndex = 0;
-  for (const listing of element.querySelectorAll("pre")) {
-    if (listing.querySelector(":scope > .copy-code")) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "copy-code";
-    button.ariaLabel = t("Copy code");
-    listing.append(button);
-  }
+/** Copy the listing that a button stands in. */
+export function copyListing(button) {
+  return copy(button, (button.parentElement.querySelector("code") ?? button.parentElement).textContent);
 }
 
-/** The text of the listing that a copy button belongs to. */
-export function listingOf(button) {
-  return button.parentElement.querySelector("code")?.textContent ?? button.parentElement.textContent;
-}
-
-/** An element's HTML, without the buttons that the page has put into it. */
-export function htmlOf(element) {
-  const copy = element.cloneNode(true);
-  for (const button of copy.querySelectorAll(".copy-code")) button.remove();
-  return copy.innerHTML;
+/** Copy an answer. `source` is, or promises, its Markdown; its HTML is what `article` shows. */
+export function copyAnswer(button, source, article) {
+  const shown = article.querySelector("[data-part='content']").cloneNode(true);
+  for (const extra of shown.querySelectorAll(".copy-code")) extra.remove();
+  return copy(button, source, shown.innerHTML);
 }
 
 /** Put `text`, or what it promises, on the clipboard, beside `html`. Let `button` say so. */
-export async function copy(button, text, html = "") {
+async function copy(button, text, html = "") {
   await (navigator.clipboard?.write ? write(text, html) : writeByEvent(await text, html));
   button.classList.add("done");
   setTimeout(() => button.classList.remove("done"), SAID_FOR);

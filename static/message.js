@@ -74,11 +74,6 @@ export class MessageView {
     this.#parts.elapsed.textContent = seconds >= SHOW_ELAPSED_AFTER ? `${seconds} s` : "";
   }
 
-  /** An answer's text as HTML. */
-  get html() {
-    return this.#content.html;
-  }
-
   #describe(message, place, isNews) {
     this.#article.dataset.messageId = message.id ?? "";
     this.#branches.show(message);

@@ -81,7 +81,7 @@ export class Tail {
 
   #isInCode() {
     const { tokens, len, pending } = this.#parser;
-    return CODE.has(tokens[len]) || pending.startsWith("`");
+    return CODE.has(tokens[len]) || pending.startsWith("\x60");
   }
 
   /** The parser keeps the last character back, in case markup begins with it. Most cannot begin any. */

@@ -1,7 +1,6 @@
 /** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
 
 import { hasText } from "./answer.js";
-import { copy, listingOf } from "./copying.js";
 import { MessageView } from "./message.js";
 import { Pin } from "./pin.js";
 
@@ -113,8 +112,7 @@ class Transcript extends HTMLElement {
     const target = event.target.closest("[data-part='copy'], .copy-code, [data-part='branches'] a[href]");
     if (!target) return;
     if (target.matches("a")) this.#onBranch(event, target);
-    else if (target.matches(".copy-code")) copy(target, listingOf(target));
-    else this.#copyAnswer(target);
+    else this.#copy(target);
   }
 
   #onBranch(event, link) {
@@ -124,9 +122,11 @@ class Transcript extends HTMLElement {
   }
 
   /** What an answer says is fetched when it is asked for: the page has its HTML only. */
-  #copyAnswer(button) {
-    const { message, html } = this.#viewOf(button);
-    this.#say("source", { id: message.id, taken: (text) => copy(button, text, html) });
+  async #copy(button) {
+    const { copyAnswer, copyListing } = await import("./copying.js");
+    if (button.matches(".copy-code")) return copyListing(button);
+    const { message, article } = this.#viewOf(button);
+    this.#say("source", { id: message.id, taken: (text) => copyAnswer(button, text, article) });
   }
 
   #onSubmit(event) {

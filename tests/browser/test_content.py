@@ -19,9 +19,9 @@ SET_UP = """async ([url]) => {
     window.box = main.firstChild;
     window.content = new Content(box);
     window.answer = content.read();
-    window.paint = (changes, isOver = false) => {
+    window.paint = (changes) => {
         Object.assign(answer, changes);
-        return content.paint({ ...answer }, isOver);
+        return content.paint({ ...answer }, false);
     };
 }"""
 ONE, TWO, THREE = "<p>one</p>", "<pre><code>two</code></pre>", "<p>three</p>"
@@ -34,9 +34,9 @@ def page(modules: Modules) -> Modules:
     return modules
 
 
-def paint(page: Modules, is_over: bool = False, **changes: Any) -> bool:
+def paint(page: Modules, **changes: Any) -> bool:
     """Change some fields of the answer and show it; return whether all of it is shown."""
-    done: bool = page.page.evaluate("([changes, isOver]) => paint(changes, isOver)", [changes, is_over])
+    done: bool = page.page.evaluate("(changes) => paint(changes)", changes)
     return done
 
 

@@ -1,0 +1,157 @@
+/**
+ * The one event stream of all tabs, kept open by a layer over EventSource that does not give up.
+ *
+ * A tab is a port. It says `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers `ping` with
+ * `pong`. It hears `{type: "event", name, data, id}` (of its session; `data` is JSON), `{type: "link", isUp}`, `refused` (the
+ * server turned the connection down), `ping`, and `forgotten` (it had been silent for too long, and should say again what
+ * it watches).
+ */
+
+const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
+const OTHERS = ["block", "tail", "reset", "gone"];
+const SILENCE = 40_000; // ms; the server's heartbeat comes every 15 s
+const BACKOFF = { first: 500, most: 30_000 }; // ms
+const LOST_AFTER = 2_000; // ms without a connection before the page speaks of it
+const PING = 15_000; // ms
+const MOST = 32; // sessions in one stream
+
+export class Hub {
+  #tabs = new Map(); // port: {sessionId, heard}
+  #cursors = new Map(); // session: where its events go on
+  #source = null;
+  #attempts = 0;
+  #timers = { connect: 0, silence: 0, lost: 0, ping: 0 };
+
+  /** Listen to a tab. */
+  attach(port) {
+    port.onmessage = ({ data }) => this.#onMessage(port, data);
+  }
+
+  #onMessage(port, { type, sessionId, cursor }) {
+    if (type === "watch") this.#watch(port, sessionId, cursor);
+    else if (type === "leave") this.#leave(port);
+    else if (type === "hurry" && !this.#isOpen && this.#tabs.size > 0) this.#connect();
+    const tab = this.#tabs.get(port);
+    if (tab) tab.heard = Date.now();
+    else if (type === "pong") port.postMessage({ type: "forgotten" });
+  }
+
+  /** What a tab has missed comes again, also to those that have not: they drop what they know. */
+  #watch(port, sessionId, cursor) {
+    this.#tabs.set(port, { sessionId, heard: Date.now() });
+    const known = this.#cursors.get(sessionId);
+    this.#cursors.set(sessionId, known && cursor ? older(known, cursor) : cursor);
+    this.#timers.ping ||= setInterval(() => this.#ping(), PING);
+    this.#connectWithin(0);
+  }
+
+  #leave(port) {
+    const tab = this.#tabs.get(port);
+    if (!tab) return;
+    this.#tabs.delete(port);
+    if (Array.from(this.#tabs.values()).some(({ sessionId }) => sessionId === tab.sessionId)) return;
+    this.#cursors.delete(tab.sessionId);
+    this.#connectWithin(0); // without it: to the server it would go on being watched
+  }
+
+  /** A tab that has died says nothing, one that sleeps neither. */
+  #ping() {
+    for (const [port, { heard }] of this.#tabs) {
+      if (Date.now() - heard > SILENCE) this.#leave(port);
+      else port.postMessage({ type: "ping" });
+    }
+  }
+
+  get #isOpen() {
+    return this.#source?.readyState === EventSource.OPEN;
+  }
+
+  #connect() {
+    this.#drop();
+    if (this.#cursors.size === 0) return this.#rest();
+    const watched = Array.from(this.#cursors).slice(-MOST);
+    const query = watched.map(([sessionId, cursor]) => `watch=${sessionId}:${cursor ?? ""}`).join("&");
+    const source = new EventSource(`/events?${query}`);
+    this.#source = source;
+    source.onopen = () => this.#up();
+    source.onerror = () => this.#down(source.readyState === EventSource.CLOSED);
+    source.addEventListener("heartbeat", () => this.#listen());
+    for (const name of LOGGED) source.addEventListener(name, (event) => this.#onLogged(name, event));
+    for (const name of OTHERS) source.addEventListener(name, (event) => this.#onOther(name, event));
+    this.#listen();
+  }
+
+  #onLogged(name, { data, lastEventId }) {
+    this.#listen();
+    const [sessionId, cursor] = lastEventId.split("/");
+    if (!this.#cursors.has(sessionId)) return;
+    this.#cursors.set(sessionId, cursor);
+    this.#tell({ type: "event", name, data, id: cursor }, sessionId);
+  }
+
+  #onOther(name, { data }) {
+    this.#listen();
+    const { session_id: sessionId } = JSON.parse(data);
+    this.#tell({ type: "event", name, data, id: null }, sessionId);
+    if (name === "reset" && this.#cursors.has(sessionId)) this.#cursors.set(sessionId, null); // its tabs bring a new one
+  }
+
+  #up() {
+    this.#attempts = 0;
+    this.#clear("lost");
+    this.#listen();
+    this.#tell({ type: "link", isUp: true });
+  }
+
+  /** EventSource would go on from where it began, and with one session's cursor only: a new one has them all. */
+  #down(isRefused) {
+    this.#drop();
+    if (isRefused) this.#tell({ type: "refused" });
+    this.#timers.lost ||= setTimeout(() => this.#tell({ type: "link", isUp: false }), LOST_AFTER);
+    const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
+    this.#connectWithin(longest / 2 + (longest / 2) * Math.random()); // a restarted server should not see everybody at once
+  }
+
+  #connectWithin(wait) {
+    this.#clear("connect");
+    this.#timers.connect = setTimeout(() => this.#connect(), wait);
+  }
+
+  /** A dead connection can look open for ever; the heartbeat tells. */
+  #listen() {
+    this.#clear("silence");
+    this.#timers.silence = setTimeout(() => this.#connect(), SILENCE);
+  }
+
+  /** To the tabs of one session, or to all. */
+  #tell(message, of = null) {
+    for (const [port, { sessionId }] of this.#tabs) {
+      if (of === null || sessionId === of) port.postMessage(message);
+    }
+  }
+
+  #drop() {
+    this.#source?.close();
+    this.#source = null;
+    this.#clear("connect");
+    this.#clear("silence");
+  }
+
+  #rest() {
+    this.#clear("lost");
+    clearInterval(this.#timers.ping);
+    this.#timers.ping = 0;
+  }
+
+  #clear(name) {
+    clearTimeout(this.#timers[name]);
+    this.#timers[name] = 0;
+  }
+}
+
+/** The one of two cursors (`<epoch>-<seq>`) that comes first. */
+function older(one, other) {
+  const [epoch, seq] = one.split("-").map(Number);
+  const [otherEpoch, otherSeq] = other.split("-").map(Number);
+  return epoch < otherEpoch || (epoch === otherEpoch && seq <= otherSeq) ? one : other;
+}

@@ -1,0 +1,120 @@
+/** A tab's end of the one event stream: it names the session that the tab shows, and hears its events. */
+
+import { workerURL } from "./html.js";
+
+const SILENCE = 40_000; // ms; the hub's ping comes every 15 s
+const BACKOFF = { first: 500, most: 30_000 }; // ms, for the snapshot
+
+let isAlone = false; // whether this tab can share no worker with others
+let hub = null; // then: its own
+
+/**
+ * Hooks: `onEvent(name, data, id)`; `onLink(isUp)`; `getCursor()`, to go on from; and `catchUp()`, awaited where the
+ * server refuses the connection or the cursor: it loads the snapshot and resolves to "ready", "later" or "gone".
+ * (An EventSource cannot read a refusal, so the snapshot's answer tells what is the matter.)
+ */
+export class Link {
+  #sessionId;
+  #hooks;
+  #port = null;
+  #worker = null;
+  #attempts = 0;
+  #timers = { silence: 0, retry: 0 };
+
+  constructor(sessionId, hooks) {
+    this.#sessionId = sessionId;
+    this.#hooks = hooks;
+  }
+
+  /** Be connected from now on. */
+  open() {
+    if (!this.#port) this.#connect();
+  }
+
+  /** Let go of the connection and of every timer. */
+  close() {
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    this.#port?.postMessage({ type: "leave" });
+    this.#port?.close();
+    this.#port = null;
+  }
+
+  /** Try again at once if the connection is down: the network is back, or somebody looks. */
+  hurry() {
+    this.#port?.postMessage({ type: "hurry" });
+  }
+
+  /** Load the snapshot and go on from there: the cursor is of no use any more. */
+  async refresh() {
+    clearTimeout(this.#timers.retry);
+    const port = this.#port;
+    const outcome = await this.#hooks.catchUp();
+    if (!port || port !== this.#port) return;
+    if (outcome === "gone") return this.close();
+    if (outcome === "later") return this.#refreshLater();
+    this.#attempts = 0;
+    this.#watch();
+  }
+
+  #refreshLater() {
+    const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
+    this.#timers.retry = setTimeout(() => this.refresh(), longest / 2 + (longest / 2) * Math.random());
+  }
+
+  #connect() {
+    this.#port = this.#open();
+    this.#port.onmessage = ({ data }) => this.#onMessage(data);
+    this.#watch();
+    this.#listen();
+  }
+
+  #open() {
+    if (globalThis.SharedWorker && !isAlone) {
+      this.#worker = new SharedWorker(workerURL(), { type: "module", name: "tailrace" });
+      this.#worker.onerror = () => this.#doWithout();
+      return this.#worker.port;
+    }
+    const { port1, port2 } = new MessageChannel(); // it keeps what is said until the hub is there
+    hub ??= import("./hub.js").then(({ Hub }) => new Hub());
+    hub.then((each) => each.attach(port1));
+    return port2;
+  }
+
+  /** The worker could not be started: this tab has a connection of its own. */
+  #doWithout() {
+    isAlone = true;
+    if (!this.#port) return;
+    this.close();
+    this.#connect();
+  }
+
+  #watch() {
+    this.#port.postMessage({ type: "watch", sessionId: this.#sessionId, cursor: this.#hooks.getCursor() });
+  }
+
+  #onMessage({ type, name, data, id, isUp }) {
+    this.#listen();
+    if (type === "event") this.#onEvent(name, JSON.parse(data), id);
+    else if (type === "link") this.#hooks.onLink(isUp);
+    else if (type === "ping") this.#port.postMessage({ type: "pong" });
+    else if (type === "forgotten") this.#watch();
+    else if (type === "refused") this.#onRefused();
+  }
+
+  #onEvent(name, data, id) {
+    if (name === "reset" || name === "gone") this.refresh();
+    else this.#hooks.onEvent(name, data, id);
+  }
+
+  /** The hub tries again by itself; but if there is nothing to be had any more, it need not. */
+  async #onRefused() {
+    const port = this.#port;
+    if (await this.#hooks.catchUp() === "gone" && port === this.#port) this.close();
+  }
+
+  /** A worker that has died says nothing: another one is started. */
+  #listen() {
+    clearTimeout(this.#timers.silence);
+    this.#timers.silence = setTimeout(() => { this.close(); this.#connect(); }, SILENCE);
+  }
+}
