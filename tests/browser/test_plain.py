@@ -101,3 +101,37 @@ async def test_retry_works_without_scripts(plain: Chat) -> None:
     await plain.answer().get_by_role("button", name="Retry").click()
     await expect(plain.answer().get_by_text("2/2")).to_be_visible()
     await expect(plain.prompts).to_have_text(["will this work"])
+
+
+async def test_branches_work_without_scripts(plain: Chat) -> None:
+    """Regenerate and Edit are forms, the way back is a link."""
+    await plain.choose("echo")
+    await plain.box.fill("one")
+    await plain.send.click()
+    await plain.ends("complete")
+    await plain.answer().get_by_role("button", name="Regenerate").click()
+    await expect(plain.answer().get_by_text("2/2")).to_be_visible()
+    await plain.ends("complete")
+    await plain.page.get_by_text("Edit", exact=True).click()
+    await plain.page.get_by_label("Edited message").fill("uno")
+    await plain.page.locator(".edit").get_by_role("button", name="Send").click()
+    await expect(plain.prompts).to_have_text(["uno"])
+    await plain.ends("complete")
+    await plain.page.locator("article[data-role=user]").get_by_label("Earlier branch").click()
+    await expect(plain.prompts).to_have_text(["one"])
+    await expect(plain.answer().get_by_text("2/2")).to_be_visible()
+
+
+async def test_an_answer_goes_on_without_scripts(plain: Chat) -> None:
+    """Continue is a form, too."""
+    await plain.choose("long")
+    await plain.box.fill("tell a long story")
+    await plain.send.click()
+    await plain.stop.click()
+    await plain.ends("stopped")
+    begun = await plain.words()
+    await plain.answer().get_by_role("button", name="Continue").click()
+    await plain.stop.click()
+    await plain.ends("stopped")
+    await expect(plain.answers).to_have_count(1)
+    assert len(await plain.words()) > len(begun)

@@ -1,0 +1,213 @@
+"""Another answer, another question, and the way back: a conversation has branches, and answers go on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from playwright.async_api import BrowserContext, Locator, Route, expect
+
+from app.backends.scripts import SCRIPTS
+from tests.browser.chat import Chat
+from tests.browser.held import POSTS
+from tests.support.server import LiveServer
+
+STORY = SCRIPTS["long"].text or ""
+PROBLEM = '{"title": "Too many", "status": 429, "code": "too_many_streams", "detail": "Wait a moment."}'
+
+
+def button(chat: Chat, name: str, index: int = -1) -> Locator:
+    """Return a button under an answer."""
+    return chat.answer(index).get_by_role("button", name=name, exact=True)
+
+
+async def edit(chat: Chat, text: str, index: int = -1) -> None:
+    """Change a prompt, and send it."""
+    prompt = chat.page.locator("article[data-role=user]").nth(index)
+    await prompt.get_by_text("Edit", exact=True).click()
+    await prompt.get_by_label("Edited message").fill(text)
+    await prompt.get_by_role("button", name="Send").click()
+
+
+async def test_regenerate_puts_another_answer_in_its_place(chat: Chat) -> None:
+    """The first one stays reachable; a reload shows the newest."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    await chat.choose("markdown")
+    await button(chat, "Regenerate").click()
+    await expect(chat.answer().get_by_role("heading", name="A small table")).to_be_visible()
+    await chat.ends("complete")
+    await expect(chat.prompts).to_have_text(["hello"])
+    await expect(chat.answer().get_by_text("2/2")).to_be_visible()
+    await chat.page.reload()
+    await expect(chat.answer().get_by_text("2/2")).to_be_visible()
+    await expect(chat.answer().get_by_role("heading", name="A small table")).to_be_visible()
+
+
+async def test_branches_are_switched_without_a_reload(chat: Chat) -> None:
+    """Each has an address of its own, which Back and a reload know."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    first = await chat.words()
+    await chat.choose("reasoning")
+    await button(chat, "Regenerate").click()
+    await chat.ends("complete")
+    await chat.page.evaluate("window.isSame = true")
+    await chat.answer().get_by_label("Earlier branch").click()
+    await expect(chat.text()).to_have_text(first)
+    await expect(chat.page).to_have_url(re.compile(r"[?]branch="))
+    await expect(chat.answer().get_by_text("1/2")).to_be_visible()
+    assert await chat.page.evaluate("window.isSame")
+    await chat.page.go_back()
+    await expect(chat.text()).to_have_text("It is forty-two.")
+    await chat.page.go_forward()
+    await expect(chat.text()).to_have_text(first)
+    await chat.page.reload()
+    await expect(chat.text()).to_have_text(first)
+    await expect(chat.answer().get_by_text("1/2")).to_be_visible()
+
+
+async def test_an_edited_prompt_begins_a_branch(chat: Chat) -> None:
+    """What followed the old one is gone from the view, and back when the old branch is."""
+    await chat.choose("echo")
+    for prompt in ("one", "two", "three"):
+        await chat.ask(prompt)
+        await chat.ends("complete")
+    await edit(chat, "deux", 1)
+    await chat.ends("complete")
+    await expect(chat.prompts).to_have_text(["one", "deux"])
+    await expect(chat.text()).to_have_text("deux")
+    await chat.page.locator("article[data-role=user]").nth(1).get_by_label("Earlier branch").click()
+    await expect(chat.prompts).to_have_text(["one", "two", "three"])
+    await chat.page.locator("article[data-role=user]").nth(1).get_by_label("Later branch").click()
+    await expect(chat.prompts).to_have_text(["one", "deux"])
+
+
+async def test_the_first_prompt_can_be_edited(chat: Chat) -> None:
+    """It begins the conversation anew, in the same session."""
+    await chat.ask("one", "echo")
+    await chat.ends("complete")
+    await edit(chat, "uno")
+    await expect(chat.prompts).to_have_text(["uno"])
+    await expect(chat.text()).to_have_text("uno")
+    await chat.ends("complete")
+    await chat.page.reload()
+    await expect(chat.prompts).to_have_text(["uno"])
+
+
+async def test_a_prompt_follows_the_branch_that_is_shown(chat: Chat) -> None:
+    """Not the newest message: the reader went back for a reason."""
+    await chat.choose("echo")
+    await chat.ask("one")
+    await chat.ends("complete")
+    await edit(chat, "uno")
+    await expect(chat.text()).to_have_text("uno")
+    await chat.ends("complete")
+    await chat.page.locator("article[data-role=user]").first.get_by_label("Earlier branch").click()
+    await expect(chat.prompts).to_have_text(["one"])
+    await chat.ask("two")
+    await expect(chat.prompts).to_have_text(["one", "two"])
+    await expect(chat.text()).to_have_text("two")
+    await chat.ends("complete")
+    await expect(chat.page).to_have_url(re.compile(r"/sessions/[^?]+$"))
+    await chat.page.reload()
+    await expect(chat.prompts).to_have_text(["one", "two"])
+
+
+async def test_a_refused_edit_leaves_everything_as_it_was(chat: Chat) -> None:
+    """What was cut while the server was asked is back, and the reason is said."""
+    await chat.choose("echo")
+    for prompt in ("one", "two"):
+        await chat.ask(prompt)
+        await chat.ends("complete")
+    asked = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        await asked.wait()
+        await route.fulfill(status=429, content_type="application/problem+json", body=PROBLEM)
+
+    await chat.page.route(POSTS, refuse)
+    await edit(chat, "uno", 0)
+    await expect(chat.prompts).to_have_text(["uno"])
+    asked.set()
+    await expect(chat.page.get_by_role("alert")).to_have_text("Wait a moment.")
+    await expect(chat.prompts).to_have_text(["one", "two"])
+
+
+async def test_a_stopped_answer_goes_on_in_its_place(chat: Chat) -> None:
+    """Continue appends to what is there; in the end it is one text, live and after a reload."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.stop.click()
+    await chat.ends("stopped")
+    begun = await chat.words()
+    await button(chat, "Continue").click()
+    await expect(chat.answer()).to_have_attribute("data-status", "streaming")
+    await expect(chat.text()).not_to_have_text(begun)
+    await chat.stop.click()
+    await chat.ends("stopped")
+    whole = await chat.words()
+    assert whole.startswith(begun.rstrip())
+    assert (STORY * 200).startswith(whole)
+    await expect(chat.answers).to_have_count(1)
+    await chat.page.reload()
+    assert (await chat.words()).strip() == whole.strip()
+
+
+async def test_only_the_last_answer_that_broke_off_can_go_on(chat: Chat) -> None:
+    """A complete one cannot, and one that was followed neither."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.ask("hello", "short")
+    await chat.ends("complete", 1)
+    await expect(button(chat, "Continue", 0)).to_be_hidden()
+    await expect(button(chat, "Continue", 1)).to_be_hidden()
+    await expect(button(chat, "Regenerate", 0)).to_be_visible()
+
+
+async def test_a_length_cut_off_is_marked_and_goes_on(chat: Chat, server: LiveServer) -> None:
+    """An answer that hit the limit says so, live and after a reload, and has Continue."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    session = chat.page.url.rpartition("/")[2]
+    await server.client.post(session, "one two three four", model="scripted/echo", options={"max_tokens": 2})
+    await chat.ends("complete", 1)
+    await expect(chat.answer().get_by_text("Cut off at the length limit")).to_be_visible()
+    await expect(button(chat, "Continue")).to_be_visible()
+    await chat.page.reload()
+    await expect(chat.answer().get_by_text("Cut off at the length limit")).to_be_visible()
+    await button(chat, "Continue").click()
+    await expect(chat.text()).to_have_text("one two three four")
+
+
+async def test_other_tabs_follow(chat: Chat, context: BrowserContext, server: LiveServer) -> None:
+    """A second tab shows the new branch, and the continued answer, without a reload."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    other = Chat(await context.new_page(), server.url)
+    await other.open(chat.page.url.removeprefix(server.url))
+    await chat.choose("hang-middle")
+    await button(chat, "Regenerate").click()
+    await expect(other.text()).to_have_text("It begins well, and then")
+    await expect(other.answer().get_by_text("2/2")).to_be_visible()
+    await expect(other.prompts).to_have_text(["hello"])
+    await chat.stop.click()
+    await other.ends("stopped")
+    await button(chat, "Continue").click()
+    await expect(other.answer()).to_have_attribute("data-outcome", "")
+    await chat.page.keyboard.press("Escape")
+    await other.ends("stopped")
+
+
+async def test_a_refused_continuation_proposes_another_answer(chat: Chat) -> None:
+    """Where a backend cannot go on, the sentence of the server says what can be done; the answer stays as it was."""
+    problem = '{"title": "No", "status": 422, "code": "cannot_continue", "detail": "Regenerate it for another one."}'
+    await chat.ask("begin", "hang-middle")
+    await chat.streams()
+    await chat.stop.click()
+    await chat.ends("stopped")
+    await chat.page.route(POSTS, lambda route: route.fulfill(status=422, body=problem))
+    await button(chat, "Continue").click()
+    await expect(chat.page.get_by_role("alert")).to_have_text("Regenerate it for another one.")
+    await chat.ends("stopped")
+    await expect(chat.text()).to_have_text("It begins well, and then")
