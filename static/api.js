@@ -41,9 +41,10 @@ export async function loadSource(sessionId, messageId, signal) {
   return messages.find((each) => each.message_id === messageId).content;
 }
 
+/** As the page sees it: with the answers rendered. */
 function snapshot(sessionId, branch, signal) {
   const query = branch ? `?branch=${encodeURIComponent(branch)}` : "";
-  return request(`/api/sessions/${sessionId}${query}`, { signal });
+  return request(`/sessions/${sessionId}/snapshot${query}`, { signal });
 }
 
 /** Whether an error only says that the page aborted the request. */

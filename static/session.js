@@ -2,7 +2,7 @@
 
 import { isAbort, loadSession, loadSource, stopStream } from "./api.js";
 import { Asking } from "./asking.js";
-import { Feed } from "./events.js";
+import { Link } from "./link.js";
 import { answerOf, initial, reduce, running } from "./reducer.js";
 import { addSession } from "./sidebar.js";
 import { t } from "./words.js";
@@ -13,7 +13,7 @@ const UNSEEN = "● ";
 
 class Session extends HTMLElement {
   #state = initial();
-  #feed = null;
+  #link = null;
   #asking = null;
   #listeners = null;
   #told = {}; // what the composer knows
@@ -25,7 +25,7 @@ class Session extends HTMLElement {
     const messages = this.#transcript.read();
     this.#state = initial({ cursor: this.dataset.cursor || null, messages });
     this.#exists = this.#state.cursor !== null || messages.length > 0;
-    this.#feed = new Feed(this.#id, {
+    this.#link = new Link(this.#id, {
       onEvent: (name, data, id) => this.#onEvent(name, data, id),
       onLink: (isUp) => { this.#part("link").hidden = isUp; },
       getCursor: () => this.#state.cursor,
@@ -45,7 +45,7 @@ class Session extends HTMLElement {
 
   disconnectedCallback() {
     this.#listeners.abort();
-    this.#feed.close();
+    this.#link.close();
   }
 
   #listen(signal) {
@@ -56,9 +56,9 @@ class Session extends HTMLElement {
     this.addEventListener("source", ({ detail }) => detail.taken(loadSource(this.#id, detail.id, signal)), { signal });
     document.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     document.addEventListener("visibilitychange", () => this.#onVisible(), { signal });
-    window.addEventListener("online", () => this.#feed.hurry(), { signal });
-    window.addEventListener("popstate", () => this.#feed.refresh(), { signal });
-    window.addEventListener("pagehide", () => this.#feed.close(), { signal }); // lets the page into the back/forward cache
+    window.addEventListener("online", () => this.#link.hurry(), { signal });
+    window.addEventListener("popstate", () => this.#link.refresh(), { signal });
+    window.addEventListener("pagehide", () => this.#link.close(), { signal }); // lets the page into the back/forward cache
     window.addEventListener("pageshow", (event) => { if (event.persisted) this.#tend(); }, { signal });
   }
 
@@ -115,7 +115,7 @@ class Session extends HTMLElement {
     } catch (error) {
       if (isAbort(error)) return;
       this.#dispatch({ type: "stopping", key, value: false });
-      if (error.status === 404) this.#feed.refresh(); // the server does not know the stream: look what it does know
+      if (error.status === 404) this.#link.refresh(); // the server does not know the stream: look what it does know
       else this.#composer.complain(error.message);
     }
   }
@@ -129,7 +129,7 @@ class Session extends HTMLElement {
     const before = this.#state;
     this.#dispatch({ type: name, data, id, at: Date.now() });
     if (this.#state === before) return;
-    if (this.#state.torn) this.#feed.refresh();
+    if (this.#state.torn) this.#link.refresh();
     if (name === "start") this.#announce(t("Generating"));
     if (name === "end") this.#onEnd(data);
   }
@@ -159,13 +159,13 @@ class Session extends HTMLElement {
   #onVisible() {
     if (!document.hidden && document.title.startsWith(UNSEEN)) document.title = document.title.slice(UNSEEN.length);
     this.#tend();
-    if (!document.hidden) this.#feed.hurry();
+    if (!document.hidden) this.#link.hurry();
   }
 
   /** Be connected while somebody looks or something runs: a browser has six connections for all its tabs. */
   #tend() {
-    if (this.#exists && (!document.hidden || running(this.#state))) this.#feed.open();
-    else this.#feed.close();
+    if (this.#exists && (!document.hidden || running(this.#state))) this.#link.open();
+    else this.#link.close();
   }
 
   #onKey(event) {
