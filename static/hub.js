@@ -3,8 +3,8 @@
  *
  * A tab is a port. It says `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers `ping` with
  * `pong`. It hears `{type: "event", name, data, id}` (of its session; `data` is JSON), `{type: "link", isUp}`, `refused` (the
- * server turned the connection down), `ping`, and `forgotten` (it had been silent for too long, and should say again what
- * it watches).
+ * server turned the connection down), `behind` (what it has missed will not come: it needs the snapshot), `ping`, and
+ * `forgotten` (it had been silent for too long, and should say again what it watches).
  */
 
 const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
@@ -25,6 +25,7 @@ export class Hub {
   /** Listen to a tab. */
   attach(port) {
     port.onmessage = ({ data }) => this.#onMessage(port, data);
+    port.onclose = () => this.#leave(port); // where there is such an event, also of a tab that has crashed
   }
 
   #onMessage(port, { type, sessionId, cursor }) {
@@ -36,13 +37,19 @@ export class Hub {
     else if (type === "pong") port.postMessage({ type: "forgotten" });
   }
 
-  /** What a tab has missed comes again, also to those that have not: they drop what they know. */
+  /**
+   * The connection begins where the first tab is. It does not go back for another one: what comes again comes joined to
+   * what the others have not seen yet, and cannot be told apart.
+   */
   #watch(port, sessionId, cursor) {
     this.#tabs.set(port, { sessionId, heard: Date.now() });
-    const known = this.#cursors.get(sessionId);
-    this.#cursors.set(sessionId, known && cursor ? older(known, cursor) : cursor);
     this.#timers.ping ||= setInterval(() => this.#ping(), PING);
-    this.#connectWithin(0);
+    if (!this.#cursors.has(sessionId)) {
+      this.#cursors.set(sessionId, cursor);
+      this.#connectWithin(0);
+    } else if (isBefore(cursor, this.#cursors.get(sessionId))) {
+      port.postMessage({ type: "behind" });
+    }
   }
 
   #leave(port) {
@@ -50,8 +57,7 @@ export class Hub {
     if (!tab) return;
     this.#tabs.delete(port);
     if (Array.from(this.#tabs.values()).some(({ sessionId }) => sessionId === tab.sessionId)) return;
-    this.#cursors.delete(tab.sessionId);
-    this.#connectWithin(0); // without it: to the server it would go on being watched
+    if (this.#cursors.delete(tab.sessionId)) this.#connectWithin(0); // without it: or the server would think it watched
   }
 
   /** A tab that has died says nothing, one that sleeps neither. */
@@ -93,7 +99,7 @@ export class Hub {
     this.#listen();
     const { session_id: sessionId } = JSON.parse(data);
     this.#tell({ type: "event", name, data, id: null }, sessionId);
-    if (name === "reset" && this.#cursors.has(sessionId)) this.#cursors.set(sessionId, null); // its tabs bring a new one
+    if (name === "reset" || name === "gone") this.#cursors.delete(sessionId); // if there is another one, its tabs bring it
   }
 
   #up() {
@@ -149,9 +155,10 @@ export class Hub {
   }
 }
 
-/** The one of two cursors (`<epoch>-<seq>`) that comes first. */
-function older(one, other) {
-  const [epoch, seq] = one.split("-").map(Number);
+/** Whether a cursor (`<epoch>-<seq>`, or `null`: nothing has been seen) comes before another one. */
+function isBefore(cursor, other) {
+  if (!cursor || !other) return !cursor && Boolean(other);
+  const [epoch, seq] = cursor.split("-").map(Number);
   const [otherEpoch, otherSeq] = other.split("-").map(Number);
-  return epoch < otherEpoch || (epoch === otherEpoch && seq <= otherSeq) ? one : other;
+  return epoch < otherEpoch || (epoch === otherEpoch && seq < otherSeq);
 }

@@ -19,6 +19,8 @@ export class Link {
   #port = null;
   #worker = null;
   #attempts = 0;
+  #kept = null; // events that came while the snapshot is loaded
+  #isReset = false; // whether the session has to be watched anew, from the snapshot on
   #timers = { silence: 0, retry: 0 };
 
   constructor(sessionId, hooks) {
@@ -37,6 +39,7 @@ export class Link {
     this.#port?.postMessage({ type: "leave" });
     this.#port?.close();
     this.#port = null;
+    this.#kept = null;
   }
 
   /** Try again at once if the connection is down: the network is back, or somebody looks. */
@@ -44,16 +47,20 @@ export class Link {
     this.#port?.postMessage({ type: "hurry" });
   }
 
-  /** Load the snapshot and go on from there: the cursor is of no use any more. */
+  /** Load the snapshot. Events that come meanwhile are kept: those that it knows are dropped by their ids. */
   async refresh() {
     clearTimeout(this.#timers.retry);
     const port = this.#port;
+    this.#kept ??= [];
     const outcome = await this.#hooks.catchUp();
-    if (!port || port !== this.#port) return;
+    if (port !== this.#port) return;
     if (outcome === "gone") return this.close();
     if (outcome === "later") return this.#refreshLater();
     this.#attempts = 0;
-    this.#watch();
+    const kept = this.#kept ?? [];
+    this.#kept = null;
+    for (const event of kept) this.#hooks.onEvent(...event);
+    if (this.#isReset) this.#watch();
   }
 
   #refreshLater() {
@@ -89,7 +96,8 @@ export class Link {
   }
 
   #watch() {
-    this.#port.postMessage({ type: "watch", sessionId: this.#sessionId, cursor: this.#hooks.getCursor() });
+    this.#isReset = false;
+    this.#port?.postMessage({ type: "watch", sessionId: this.#sessionId, cursor: this.#hooks.getCursor() });
   }
 
   #onMessage({ type, name, data, id, isUp }) {
@@ -98,18 +106,19 @@ export class Link {
     else if (type === "link") this.#hooks.onLink(isUp);
     else if (type === "ping") this.#port.postMessage({ type: "pong" });
     else if (type === "forgotten") this.#watch();
-    else if (type === "refused") this.#onRefused();
+    else if (type === "behind" || type === "refused") this.refresh();
   }
 
   #onEvent(name, data, id) {
-    if (name === "reset" || name === "gone") this.refresh();
-    else this.#hooks.onEvent(name, data, id);
-  }
-
-  /** The hub tries again by itself; but if there is nothing to be had any more, it need not. */
-  async #onRefused() {
-    const port = this.#port;
-    if (await this.#hooks.catchUp() === "gone" && port === this.#port) this.close();
+    if (name === "reset" || name === "gone") {
+      this.#isReset = true;
+      this.#kept = [];
+      this.refresh();
+    } else if (this.#kept) {
+      this.#kept.push([name, data, id]);
+    } else {
+      this.#hooks.onEvent(name, data, id);
+    }
   }
 
   /** A worker that has died says nothing: another one is started. */

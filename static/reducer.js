@@ -46,7 +46,7 @@ export function reduce(state, action) {
   if (own) return own(state, action);
   const logged = LOGGED[action.type];
   if (!logged || isPast(action.id, state.cursor)) return state;
-  return { ...logged(state, action.data, action.at ?? null), cursor: action.id ?? state.cursor };
+  return { ...logged(state, action.data, action.at ?? null, action.id), cursor: action.id ?? state.cursor };
 }
 
 /** What this page did, or learnt other than from the session log. */
@@ -126,8 +126,8 @@ const LOGGED = {
     return change(state, live(streamId), (each) => ({ ...each, status }));
   },
 
-  reasoning: (state, data) => grow(state, data, "reasoning", "reasoning"),
-  token: (state, data) => grow(state, data, "token", "text"),
+  reasoning: (state, data, _, id) => grow(state, data, id, "reasoning", "reasoning"),
+  token: (state, data, _, id) => grow(state, data, id, "token", "text"),
 
   /** A block is closed, or an earlier one has changed: its answer may have ended meanwhile. */
   block(state, data) {
@@ -194,12 +194,13 @@ function beside(first, id) {
 }
 
 /** Append what is new. A repetition is dropped; a gap, or half a repetition, tears the state. */
-function grow(state, { stream_id: streamId, position, count, text }, kind, field) {
+function grow(state, { stream_id: streamId, position, count, text }, id, kind, field) {
   const answer = answerOf(state, streamId);
   if (!answer || answer.status === "ended") return state;
   const next = answer.next[kind] ?? position;
   if (position + count <= next) return state;
-  if (position !== next) return { ...state, torn: true };
+  const isTorn = answer.next[kind] === null ? isHalfPast(id, count, state.cursor) : position !== next;
+  if (isTorn) return { ...state, torn: true };
   return change(state, (each) => each === answer, (each) => ({
     ...each, status: "streaming", [field]: each[field] + text, next: { ...each.next, [kind]: position + count },
   }));
@@ -242,6 +243,12 @@ function awaited(state, { message_id: id, prompt }) {
     if (each.id) return each.id === id;
     return each.again ? each.again === prompt?.message_id : pair(state, each.key)[0].text === prompt?.text;
   }) ?? null;
+}
+
+/** Whether the first of `count` tokens, of which the last has this id, were before `cursor`. */
+function isHalfPast(id, count, cursor) {
+  const [epoch, seq] = id.split("-").map(Number);
+  return isPast(`${epoch}-${seq - count + 1}`, cursor);
 }
 
 /** Whether the event `id` (`<epoch>-<seq>`) is not after `cursor`. Frames without an id are never past. */

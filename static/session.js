@@ -17,6 +17,7 @@ class Session extends HTMLElement {
   #asking = null;
   #listeners = null;
   #told = {}; // what the composer knows
+  #isAway = false;
   #exists = false; // on the server: it comes into being with its first prompt
 
   connectedCallback() {
@@ -58,8 +59,8 @@ class Session extends HTMLElement {
     document.addEventListener("visibilitychange", () => this.#onVisible(), { signal });
     window.addEventListener("online", () => this.#link.hurry(), { signal });
     window.addEventListener("popstate", () => this.#link.refresh(), { signal });
-    window.addEventListener("pagehide", () => this.#link.close(), { signal }); // lets the page into the back/forward cache
-    window.addEventListener("pageshow", (event) => { if (event.persisted) this.#tend(); }, { signal });
+    window.addEventListener("pagehide", () => this.#onAway(true), { signal }); // lets the page into the back/forward cache
+    window.addEventListener("pageshow", () => this.#onAway(false), { signal });
   }
 
   #ask(wish) {
@@ -162,9 +163,15 @@ class Session extends HTMLElement {
     if (!document.hidden) this.#link.hurry();
   }
 
+  /** A page that is left is told that it is hidden after this: nothing must bring it back to life then. */
+  #onAway(isAway) {
+    this.#isAway = isAway;
+    this.#tend();
+  }
+
   /** Be connected while somebody looks or something runs: a browser has six connections for all its tabs. */
   #tend() {
-    if (this.#exists && (!document.hidden || running(this.#state))) this.#link.open();
+    if (this.#exists && !this.#isAway && (!document.hidden || running(this.#state))) this.#link.open();
     else this.#link.close();
   }
 

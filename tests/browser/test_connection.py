@@ -7,13 +7,14 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import BrowserContext, Request, Route, expect
+from playwright.async_api import BrowserContext, expect
 
 from tests.browser.chat import Chat
+from tests.browser.test_writing import hide
 from tests.browser.wire import Wire, wire_to
 from tests.support.server import LiveServer
 
-EVENTS = "**/api/sessions/*/events*"
+SNAPSHOTS = "**/sessions/*/snapshot"
 WORDS = " ".join(f"word{number}" for number in range(200))  # four seconds of an answer
 
 
@@ -55,30 +56,21 @@ async def test_a_long_loss_is_told_and_leaves_the_text_alone(distant: Chat, wire
     assert await distant.words() == WORDS
 
 
-async def test_a_refused_event_stream_is_opened_anew_with_a_cursor(chat: Chat) -> None:
-    """After a proxy's 502, which ends an EventSource for good, the page makes a new one with `?after=`."""
-    asked: list[str] = []
-
-    async def refuse_twice(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) <= 2:
-            await route.fulfill(status=502, body="Bad Gateway")
-        else:
-            await route.continue_()
-
-    await chat.page.route(EVENTS, refuse_twice)
-    await chat.ask(WORDS, "echo")
-    await chat.ends("complete")
-    assert await chat.words() == WORDS
-    assert len(asked) == 3
-    assert all(re.search(r"[?]after=\d+-\d+$", url) for url in asked)
+async def test_a_refused_event_stream_is_opened_anew_with_a_cursor(distant: Chat, wire: Wire) -> None:
+    """After a proxy's 502, which ends an EventSource for good, there is a new one that goes on from the cursor."""
+    wire.refusals = 2
+    await distant.ask(WORDS, "echo")
+    await distant.ends("complete")
+    assert await distant.words() == WORDS
+    assert wire.refusals == 0
+    assert all(re.search(r"[?]watch=[^:]+:\d+-\d+$", asked) for asked in wire.asked[1:])
 
 
 async def test_a_cursor_that_cannot_be_served_leads_to_the_snapshot(chat: Chat) -> None:
     """After a `reset` the page loads the session and goes on from there."""
     await chat.ask("hello there", "echo")
     await chat.ends("complete")
-    async with chat.page.expect_request(re.compile(r"/api/sessions/[^/]+$")) as loading:
+    async with chat.page.expect_request(re.compile(r"/sessions/[^/]+/snapshot$")) as loading:
         await remount(chat, cursor="1-999999")
     assert (await (await loading.value).response()) is not None
     await chat.ask("hello again", "echo")
@@ -91,10 +83,10 @@ async def test_a_session_that_the_server_lost_leaves_no_spinner(distant: Chat, w
     """If the server does not know the session any more, what ran is marked interrupted, and the page says so."""
     await distant.ask("do you remember me", "hang-middle")
     await distant.streams()
-    await distant.page.route(
-        re.compile(r"/api/sessions/[^/]+(/events.*)?$"), lambda route: route.fulfill(status=404)
-    )
+    await distant.page.route(SNAPSHOTS, lambda route: route.fulfill(status=404))
+    wire.refusals = 1
     wire.cut()
+    wire.mend()
     await distant.ends("interrupted")
     await expect(distant.answer().locator("[data-part=label]")).to_have_text("Interrupted")
     await expect(distant.page.get_by_role("alert")).to_contain_text("no longer has this session")
@@ -112,17 +104,67 @@ async def test_a_page_from_the_back_forward_cache_catches_up(chat: Chat) -> None
     assert await chat.words() == WORDS
 
 
-async def test_a_page_without_a_session_asks_for_no_events(chat: Chat) -> None:
+async def test_a_page_without_a_session_asks_for_no_events(distant: Chat, wire: Wire) -> None:
     """A session that has no prompt yet does not exist on the server, so the page connects with its first prompt."""
-    asked: list[Request] = []
-    chat.page.on("request", lambda request: asked.append(request) if "/api/" in request.url else None)
-    await chat.page.reload()
-    await expect(chat.box).to_be_focused()
-    assert asked == []
+    await distant.page.reload()
+    await expect(distant.box).to_be_focused()
+    assert wire.asked == []
+    await distant.ask("hello", "short")
+    await distant.ends("complete")
+    assert wire.asked
+
+
+async def test_tabs_share_one_connection(distant: Chat, context: BrowserContext, wire: Wire) -> None:
+    """Each of nine tabs shows its own answer, which HTTP/1.1 with its six connections would not allow otherwise."""
+    tabs = [distant, *[Chat(await context.new_page(), wire.url) for _ in range(8)]]
+    for number, tab in enumerate(tabs):
+        await tab.open("/")
+        await tab.ask(f"{number} begins", "hang-middle")
+    for tab in tabs:
+        await expect(tab.text()).to_have_text("It begins well, and then")
+    assert wire.asked[-1].count("watch=") == len(tabs)
+    for number, tab in enumerate(tabs):
+        await tab.ask(f"{number} is told", "echo")
+        await tab.ends("complete")
+        await expect(tab.text()).to_have_text(f"{number} is told")
+
+
+async def test_a_tab_that_leaves_is_watched_no_more(
+    distant: Chat, context: BrowserContext, wire: Wire
+) -> None:
+    """The connection goes on without its session, so that the server knows that nobody looks."""
+    await distant.ask("stay", "hang-middle")
+    await distant.streams()
+    other = Chat(await context.new_page(), wire.url)
+    await other.open("/")
+    await other.ask("leave", "hang-middle")
+    await other.streams()
+    assert wire.asked[-1].count("watch=") == 2
     async with asyncio.timeout(15):
-        async with chat.page.expect_request(EVENTS):
-            await chat.ask("hello", "short")
+        await other.page.goto("about:blank")
+        while wire.asked[-1].count("watch=") != 1:
+            await asyncio.sleep(0.05)
+
+
+async def test_without_a_shared_worker_each_tab_has_its_connection(
+    context: BrowserContext, server: LiveServer
+) -> None:
+    """As in Chrome on Android; it is closed while the tab is hidden and nothing runs."""
+    await context.add_init_script("delete window.SharedWorker")
+    chat = Chat(await context.new_page(), server.url)
+    asked: list[str] = []
+    chat.page.on("request", lambda request: asked.append(request.url) if "/events?" in request.url else None)
+    await chat.open("/")
+    await chat.ask(WORDS, "echo")
     await chat.ends("complete")
+    assert await chat.words() == WORDS
+    before = len(asked)
+    async with chat.page.expect_event("requestfailed", lambda request: "/events?" in request.url):
+        await chat.page.evaluate(hide(True))
+    await chat.page.evaluate(hide(False))
+    await chat.ask("hello again", "echo")
+    await chat.ends("complete", 1)
+    assert len(asked) > before
 
 
 async def remount(chat: Chat, *, cursor: str) -> None:

@@ -212,12 +212,18 @@ def test_somebody_who_looks_waits_for_no_backoff(hub: HubPage) -> None:
     assert len(hub.asked()) == 2
 
 
-def test_a_tab_that_comes_later_gets_what_it_has_missed(hub: HubPage) -> None:
-    """The connection goes back to the older of two cursors of a session."""
+def test_a_tab_that_comes_later_needs_the_snapshot(hub: HubPage) -> None:
+    """If others have seen more; what comes from now on it hears as they do. The connection does not go back for it."""
     hub.tab("a", "one", "1-5")
     hub.comes("token", "{}", "one/1-12")
     hub.tab("b", "one", "1-9")
-    assert hub.asked()[-1] == "watch=one:1-9"
+    hub.tab("c", "one", "1-12")
+    hub.tab("d", "one", "1-30")
+    assert hub.asked() == ["watch=one:1-5"]
+    assert hub.heard("b") == [{"type": "behind"}]
+    assert hub.heard("c") == hub.heard("d") == []
+    hub.comes("token", "{}", "one/1-13")
+    assert hub.heard("b") == hub.heard("c") == hub.heard("d")
 
 
 def test_after_a_reset_the_new_cursor_counts(hub: HubPage) -> None:

@@ -142,6 +142,16 @@ def test_a_gap_or_half_a_repetition_tears_the_state(reduce: Reduce, position: in
     assert state["torn"]
 
 
+def test_tokens_that_were_joined_across_the_cursor_tear_the_state(reduce: Reduce) -> None:
+    """A snapshot says nothing of positions; the ids tell that a part of the text is in it already."""
+    shown = {"id": "answer-a", "role": "assistant", "streamId": "a", "status": "streaming", "text": "xy"}
+    state = {"cursor": "1-5", "messages": [shown]}
+    torn = reduce([token("a", 8, 1, "yzab", count=4)], state)
+    assert (texts(torn), torn["torn"]) == (["xy"], True)
+    whole = reduce([token("a", 8, 2, "zab", count=3)], state)
+    assert (texts(whole), whole["torn"]) == (["xyzab"], False)
+
+
 def test_the_start_of_an_own_prompt_draws_nothing_twice(reduce: Reduce) -> None:
     """A prompt shown at once is the one that its `start` speaks of, whichever of `start` and answer comes first."""
     late = reduce([prompted("k", "hello"), accepted("k", "a"), start("a", 1)])

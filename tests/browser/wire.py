@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 CHUNK = 65_536  # bytes
+EVENTS = b"GET /events?"
+REFUSAL = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Wire:
-    """Relays connections to the server until it is cut, and again once it is mended."""
+    """Relays connections to the server until it is cut, and again once it is mended.
+
+    It sees what the shared worker asks for, which a page's routes do not.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -19,6 +24,10 @@ class Wire:
         self._open: set[asyncio.StreamWriter] = set()
         self._whole = True
         self.url = ""  # where the browser finds it
+        self.refusals = (
+            0  # how many requests for events are answered by a 502, as a proxy does during a deploy
+        )
+        self.asked: list[str] = []  # what the requests for events asked for
 
     def cut(self) -> None:
         """Break all connections; new ones are closed at once."""
@@ -39,11 +48,28 @@ class Wire:
         ends = {writer, far_writer}
         self._open |= ends
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(self._pump_requests(reader, far_writer, writer), _pump(far_reader, writer))
         finally:
             self._open -= ends
             for end in ends:
                 end.transport.abort()
+
+    async def _pump_requests(
+        self, reader: asyncio.StreamReader, far: asyncio.StreamWriter, near: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while data := await reader.read(CHUNK):
+                if data.startswith(EVENTS):  # a request without a body comes in one piece
+                    self.asked.append(unquote(data.split()[1].decode()))
+                    if self.refusals > 0:
+                        self.refusals -= 1
+                        near.write(REFUSAL)
+                        continue
+                far.write(data)
+                await far.drain()
+            far.close()
+        except ConnectionError:
+            far.transport.abort()  # the other direction ends with it
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
