@@ -83,7 +83,7 @@ export class MessageView {
 
   #describePrompt({ text, images, id }, { parentId }) {
     this.#paint("content", text);
-    if (images?.length > 0 && this.#parts.images.childElementCount === 0) this.#parts.images.append(...images.map(thumbnail));
+    if (images?.length > 0 && this.#parts.pictures.childElementCount === 0) this.#parts.pictures.append(...images.map(thumbnail));
     if (!this.#parts.edit) return;
     this.#show("edit", id !== null);
     this.#parts.edit.querySelector("form").elements.parent_id.value = parentId ?? "";
