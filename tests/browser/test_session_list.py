@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from playwright.async_api import Locator, expect
+from playwright.async_api import Browser, Locator, expect
 
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
@@ -168,3 +168,42 @@ async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat,
     await chat.page.get_by_role("button", name="Undo").click()
     await chat.page.wait_for_url("**/sessions/s0")
     await expect(chat.prompts).to_have_text("Rivers")
+
+
+async def test_the_list_works_without_scripts(browser: Browser, server: LiveServer) -> None:
+    """Search, rename, delete and undo are forms and pages."""
+    await begin(server, "Rivers", "Wheels")
+    context = await browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 800})
+    chat = Chat(await context.new_page(), server.url)
+    await chat.page.goto(server.url)
+    search = chat.page.get_by_role("searchbox")
+    await search.fill("wheel")
+    await search.press("Enter")
+    await expect(entries(chat)).to_have_text(["Wheels"])
+    await chat.page.get_by_role("link", name="Manage “Wheels”").click()
+    await chat.page.get_by_label("Title").fill("Water wheels")
+    await chat.page.get_by_role("button", name="Rename").click()
+    await expect(chat.page.get_by_role("heading", level=1)).to_have_text("Water wheels")
+    await chat.page.get_by_role("link", name="Manage “Water wheels”").click()
+    await chat.page.get_by_role("button", name="Delete").click()
+    await expect(entries(chat)).to_have_text(["Rivers"])
+    await chat.page.get_by_role("button", name="Undo").click()
+    await expect(chat.prompts).to_have_text("Wheels")
+    await context.close()
+
+
+async def test_an_export_is_imported_without_scripts(browser: Browser, server: LiveServer) -> None:
+    """What one form gives, another one takes."""
+    await begin(server, "Rivers")
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{server.url}/sessions/s0/manage")
+    async with page.expect_download() as downloading:
+        await page.get_by_role("link", name="Export as JSON").click()
+    await page.goto(server.url)
+    await page.get_by_role("button", name="Preferences").click()
+    await page.get_by_label("Import a conversation").set_input_files(await (await downloading.value).path())
+    await page.get_by_role("button", name="Import", exact=True).click()
+    await page.wait_for_url("**/sessions/*")
+    await expect(page.locator("#sessions .session")).to_have_text(["Rivers", "Rivers"])
+    await context.close()

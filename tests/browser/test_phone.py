@@ -1,0 +1,75 @@
+"""The page on a phone: room for the thumb, no zooming into fields, panels that fit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.chat import Chat
+from tests.support.server import LiveServer
+
+WIDTH, HEIGHT = 390, 844
+
+# The fields that are smaller than 16 px, into which a phone would zoom.
+SMALL = """() => Array.from(document.querySelectorAll("input, textarea"))
+    .filter((field) => !["hidden", "checkbox", "radio", "file"].includes(field.type))
+    .filter((field) => parseFloat(getComputedStyle(field).fontSize) < 16)
+    .map((field) => field.id || field.name)"""
+
+
+@pytest.fixture
+async def phone(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
+    """A new session on a phone."""
+    context = await browser.new_context(
+        viewport={"width": WIDTH, "height": HEIGHT}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(15_000)
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/")
+    yield chat
+    await context.close()
+
+
+async def test_no_field_is_so_small_that_a_phone_zooms(phone: Chat) -> None:
+    """16 px, in the panels too."""
+    assert await phone.page.evaluate(SMALL) == []
+
+
+async def test_what_is_tapped_is_large_enough(phone: Chat) -> None:
+    """The buttons of the composer have the size of a fingertip."""
+    for button in await phone.page.locator(".bar button:visible, .bar label.icon:visible, .top .icon").all():
+        box = await button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 40
+
+
+@pytest.mark.parametrize("name", ["Preferences", "System prompt and parameters"])
+async def test_a_panel_fits(phone: Chat, name: str) -> None:
+    """Nothing of it is outside of the screen, and the page is no wider for it."""
+    if name == "Preferences":
+        await phone.page.get_by_label("Open the list of sessions").tap()
+    await phone.page.get_by_role("button", name=name).tap()
+    box = await phone.page.locator(".panel:popover-open").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["y"] >= 0
+    assert box["x"] + box["width"] <= WIDTH
+    assert box["y"] + box["height"] <= HEIGHT
+    assert await phone.page.evaluate("document.documentElement.scrollWidth") == WIDTH
+
+
+async def test_a_session_is_managed_with_the_thumb(phone: Chat, server: LiveServer) -> None:
+    """The menu opens over the list, which stays open beneath it."""
+    await server.client.ask("s1", "Rivers", model="scripted/short")
+    await phone.open("/sessions/s1")
+    await phone.page.get_by_label("Open the list of sessions").tap()
+    await phone.page.get_by_role("link", name="Manage “Rivers”").tap()
+    menu = phone.page.locator("#session-menu")
+    await expect(menu).to_be_in_viewport(ratio=1)
+    await menu.get_by_role("button", name="Rename").tap()
+    await phone.page.get_by_label("Title").fill("Brooks")
+    await phone.page.keyboard.press("Enter")
+    await expect(phone.page.locator("#sessions .session")).to_have_text(["Brooks"])
+    await expect(phone.page.get_by_role("navigation", name="Sessions")).to_be_visible()
