@@ -95,6 +95,8 @@ class Outlet:
             return
         self._quiet = 0
         self._transport.write(chunk(data) if self._chunked else data)
+        # A kernel takes megabytes at once, and then nothing makes a replay wait: here others have their turn.
+        await asyncio.sleep(0)
         await self._room()
 
     async def _room(self) -> None:
