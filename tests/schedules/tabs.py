@@ -43,6 +43,7 @@ class Tab:
 
     version = HttpVersion10  # not chunked: what is written is what the tab parses
     encode = staticmethod(EventStream.encode)
+    farewell = staticmethod(EventStream.farewell)
     app = {REGISTRY: SimpleNamespace(draining=False)}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
