@@ -9,6 +9,7 @@ import pytest
 
 from app.streams.frames import Frame
 from app.streams.log import READ_BYTES, MemoryLog, Reading
+from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
 from tests.web.wire import wire
 
@@ -47,6 +48,7 @@ async def test_a_long_replay_does_not_hold_up_others(tmp_path: Path, steps: list
         await stage.client.post("live", "hello")
         stage.registry.session("live").log.listen(lambda frame: note(steps, frame))
         speaking = asyncio.create_task(speak(stage))
+        await until(lambda: "token" in steps)
         steps.clear()
         async with wire(stage.live.url, f"/api/streams/{long}/events") as response:
             while (frame := await response.frame()) is not None and frame.name != b"end":
