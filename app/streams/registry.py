@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,11 +17,12 @@ from app.streams.archive import Archive, renamed
 from app.streams.asking import Ask
 from app.streams.asking import exchange as exchange_of
 from app.streams.bounds import Bounds
+from app.streams.branches import without
 from app.streams.errors import ArchiveTooLarge, Draining, KeyReused, Refused, SessionBusy, TooManyStreams
 from app.streams.frames import Cursor
 from app.streams.log import MemoryLog
 from app.streams.ports import CancelFlags, Logger, Options
-from app.streams.records import Exchange, History, SessionInfo, Standing, StreamState
+from app.streams.records import Exchange, History, Message, SessionInfo, Standing, StreamState
 from app.streams.session import Session
 from app.streams.states import Reason, Status
 from app.streams.stream import Stream
@@ -210,9 +211,18 @@ class Registry:
 
     async def _exchange(self, ask: Ask, standing: Standing) -> Exchange:
         looks_back = ask.looks_back and standing.newest is not None
-        messages = await self.history.messages(ask.owner, ask.session_id) if looks_back else ()
+        messages: Sequence[Message] = ()
+        if looks_back:
+            messages = self._left(ask.session_id, await self.history.messages(ask.owner, ask.session_id))
         now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
         return exchange_of(ask, standing, messages, new_id=self._new_id, now=now)
+
+    def _left(self, session_id: str, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return the messages that stay: not those of an exchange that is rolled back and has still to end."""
+        doomed = {
+            stream.stream_id for stream in self._sessions.get(session_id) or () if stream.drops_messages
+        }
+        return without(messages, {message.message_id for message in messages if message.stream_id in doomed})
 
     def _stream(self, ask: Ask, exchange: Exchange, options: Options) -> Stream:
         return Stream(

@@ -178,6 +178,11 @@ class Stream:
         return self.ending is not None
 
     @property
+    def drops_messages(self) -> bool:
+        """Whether its messages leave the conversation at its end. A continued answer does not: it was there before."""
+        return self.discarded and not self.continues
+
+    @property
     def owes(self) -> int:
         """How many events a signalled stream has still to append: its `start`, its `end`."""
         return 1 if self.started else 2

@@ -49,6 +49,7 @@ class Life:
     behaviour: Behaviour
     if_active: str
     key: str | None
+    goes_on: bool = False  # whether it continues an answer
     begun: bool = False  # whether the handler of its POST has taken a first step
     stream_id: str = ""
     claimed_at: float = 0.0
@@ -342,7 +343,7 @@ class Invariants:
         if not (self.allowed.cut or self.allowed.shutdown or self.allowed.deleted):
             for label in self.hung_up:
                 life = self.lives[label]
-                if life.begun and life.if_active == "supersede" and not life.stream_id:
+                if life.begun and life.if_active == "supersede" and not (life.stream_id or life.goes_on):
                     self.violate(4, f"{label} was lost when its client hung up")
 
     def finish(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from app.streams.states import IfActive
 from tests.schedules.upstream import Behaviour
 
+How = Literal["regenerate", "continue"]
 WELL = Behaviour()
 
 
@@ -16,6 +17,7 @@ class World(Protocol):
     """What operations need of the world that they happen in."""
 
     def post(self, label: str, behaviour: Behaviour, if_active: IfActive, key: str | None) -> None: ...
+    def again(self, label: str, behaviour: Behaviour, of: str, how: How) -> None: ...
     def claimed(self, label: str) -> bool: ...  # or refused
     def asked(self, label: str) -> bool: ...
     def stop(self, label: str) -> None: ...
@@ -61,6 +63,25 @@ class Post:
 
     def happen(self, world: World) -> None:
         world.post(self.label, self.behaviour, self.if_active, self.key)
+
+
+@dataclass(frozen=True)
+class Again:
+    """Another answer to a prompt that was asked as `of`, or more of the one that it got."""
+
+    label: str
+    of: str
+    how: How
+    behaviour: Behaviour = WELL
+
+    def __str__(self) -> str:
+        return f"{self.how.upper()} {self.of} AS {self.label}"
+
+    def possible(self, world: World) -> bool:
+        return world.claimed(self.of)
+
+    def happen(self, world: World) -> None:
+        world.again(self.label, self.behaviour, self.of, self.how)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ class SlowHistory(MemoryHistory):
         super().__init__()
         self.admitted: list[str] = []  # streams, but for those withdrawn
 
+    def message_of(self, stream_id: str) -> str | None:
+        """Return the answer that a stream writes, or wrote."""
+        state = self._streams.get(stream_id)
+        return state.message_id if state is not None else None
+
     async def check(self, owner: str, session_id: str) -> bool:
         await asyncio.sleep(0)
         return await super().check(owner, session_id)

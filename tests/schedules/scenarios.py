@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.streams.bounds import Bounds
 from tests.schedules.operations import (
+    Again,
     Come,
     Cut,
     Delete,
@@ -68,6 +69,26 @@ SCENARIOS = [
     Scenario("enqueue", posts((Post("a1"),), (Post("a2", if_active="enqueue"),))),
     Scenario("enqueue-then-next", posts((Post("a1", TOLD), Post("a2", if_active="enqueue"), Post("a3")))),
     Scenario("rollback", posts((Post("a1"),), (Post("a2", if_active="rollback"),))),
+    Scenario("rollback-of-two", posts((Post("a1", TOLD), Post("a2"), Post("a3", if_active="rollback")))),
+    Scenario("regenerate", posts((Post("a1", TOLD), Again("a2", "a1", "regenerate")), (Post("a3"),))),
+    Scenario(
+        "regenerate-rollback",
+        posts((Post("a1"), Again("a2", "a1", "regenerate", TOLD), Post("a3", if_active="rollback"))),
+    ),
+    Scenario("continue", posts((Post("a1", FAILS), Again("a2", "a1", "continue")))),
+    Scenario(
+        "continue-twice",
+        posts((Post("a1", FAILS), Again("a2", "a1", "continue")), (Again("a3", "a1", "continue"),)),
+    ),
+    Scenario(
+        "continue-or-next", posts((Post("a1", FAILS), Again("a2", "a1", "continue", TOLD)), (Post("a3"),))
+    ),
+    Scenario(
+        "continue-rollback",
+        posts((Post("a1", FAILS), Again("a2", "a1", "continue", TOLD)), (Post("a3", if_active="rollback"),)),
+    ),
+    Scenario("continue-shutdown", posts((Post("a1", FAILS), Again("a2", "a1", "continue")), (Shutdown(),))),
+    Scenario("continue-delete", posts((Post("a1", FAILS), Again("a2", "a1", "continue")), (Delete("a"),))),
     Scenario("same-key", posts((Post("a1", key="k"),), (Post("a1", key="k"),))),
     Scenario("hang-up", posts((Post("a1"), HangUp("a1")), (Post("a2"),))),
     Scenario("delete", posts((Post("a1", TOLD),), (Delete("a"),))),

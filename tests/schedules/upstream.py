@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from app.streams.errors import UpstreamError, UpstreamTruncated
 from app.streams.ports import Delta, Model, Request, Usage
 
-MODEL = Model("model", "explored", 4096)
+MODEL = Model("model", "explored", 4096, continues=True)
 
 
 class Behaviour(NamedTuple):

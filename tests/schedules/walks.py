@@ -7,10 +7,12 @@ from random import Random
 from app.streams.bounds import Bounds
 from app.streams.states import IfActive
 from tests.schedules.operations import (
+    Again,
     Come,
     Cut,
     Delete,
     HangUp,
+    How,
     Leave,
     Operation,
     Post,
@@ -26,6 +28,7 @@ from tests.schedules.upstream import Behaviour
 SESSIONS = "abcdefgh"
 OPERATIONS = 40
 PREFIX = "walk-"
+ANEW: tuple[How, ...] = ("regenerate", "continue")
 HOW: tuple[IfActive, ...] = ("supersede", "supersede", "supersede", "enqueue", "reject", "rollback")
 
 
@@ -54,10 +57,13 @@ def walk(seed: int) -> Scenario:
 
 def _some(random: Random, session_id: str, lane: list[Operation]) -> list[Operation]:
     """Return the next operation of a session, or the few that belong together."""
-    posts = [operation.label for operation in lane if isinstance(operation, Post)]
+    posts = [operation.label for operation in lane if isinstance(operation, (Post, Again))]
     kind = random.random()
-    if kind < 0.55 or not posts:
+    if kind < 0.5 or not posts:
         return [Post(f"{session_id}{len(posts) + 1}", _behaviour(random), random.choice(HOW))]
+    if kind < 0.6:
+        of, how = random.choice(posts), random.choice(ANEW)
+        return [Again(f"{session_id}{len(posts) + 1}", of, how, _behaviour(random))]
     if kind < 0.7:
         return [Stop(posts[-1])]
     if kind < 0.78:

@@ -12,11 +12,13 @@ from app.streams.ports import MemoryFlags
 from app.streams.registry import Registered
 from app.streams.states import IfActive
 from app.web.viewer import Viewer
+from tests.schedules import conversation
 from tests.schedules.choices import Chooser
 from tests.schedules.heart import Heart, HeartMaker, LiveSession, ProductHeart, viewable
 from tests.schedules.invariants import Invariants, Life, Violation
 from tests.schedules.loop import VirtualLoop
-from tests.schedules.recorder import Recorder
+from tests.schedules.operations import How
+from tests.schedules.recorder import FullHistory, Recorder
 from tests.schedules.scenario import Scenario
 from tests.schedules.tabs import Tab, ViewerType
 from tests.schedules.upstream import MODEL, Answer, Behaviour, Step, Upstream
@@ -187,6 +189,20 @@ class World:
             self._watch.kept(life, reading)
         if self._heart.remembers:
             self._watch.admitted(self._history.admitted)
+            if not (self._watch.allowed.cut or isinstance(self._history, FullHistory)):
+                self._look_at_conversations()
+
+    def _look_at_conversations(self) -> None:
+        for session_id in set(self._session_ids) - self._watch.allowed.deleted:
+            reading = self._handle(self._history.messages(OWNER, session_id), f"read {session_id}")
+            self._drain()
+            if reading.exception() is None:
+                lives = sorted(
+                    (life for life in self._watch.lives.values() if life.session_id == session_id),
+                    key=lambda life: life.order,
+                )
+                for fault in conversation.faults(self._history, lives, reading.result()):
+                    self._watch.violate(9, fault)
 
     def _end_zombies(self) -> None:
         stuck = [task.get_name() for task in self._loop.tasks() if task.get_name().startswith("producer")]
@@ -269,10 +285,28 @@ class World:
             if_active=if_active,
             key=key,
         )
-        self._posts[label] = self._handlers[label] = self._handle(self._register(ask), f"post {label}")
+        self._begin(label, ask)
 
-    async def _register(self, ask: Ask) -> Registered:
-        self._watch.lives[ask.prompt].begun = True
+    def again(self, label: str, behaviour: Behaviour, of: str, how: How) -> None:
+        self._watch.lives[label] = Life(label, behaviour, "supersede", None, goes_on=how == "continue")
+        upstream = Upstream(label, behaviour, self._watch)
+        self._upstreams.append(upstream)
+        answer = self._history.message_of(self._watch.lives[of].stream_id) or "unknown"
+        ask = Ask(
+            owner=OWNER,
+            session_id=label[0],
+            regenerate=answer if how == "regenerate" else None,
+            continues=answer if how == "continue" else None,
+            model=MODEL,
+            backend=upstream,
+        )
+        self._begin(label, ask)
+
+    def _begin(self, label: str, ask: Ask) -> None:
+        self._posts[label] = self._handlers[label] = self._handle(self._register(label, ask), f"post {label}")
+
+    async def _register(self, label: str, ask: Ask) -> Registered:
+        self._watch.lives[label].begun = True
         return await self._heart.register(ask)
 
     def claimed(self, label: str) -> bool:

@@ -70,12 +70,20 @@ def test_requests_made_from_the_document(case: Case, address: str) -> None:
 
 
 def registered(address: str) -> dict[str, str]:
-    """Register a stream in a session of its own; return their ids."""
+    """Register two streams in a session of its own, one with an image; return their ids."""
     session_id = secrets.token_urlsafe(12)
-    body = b'{"prompt":"hello","model":"scripted/long"}'
-    request = urllib.request.Request(f"{address}/api/sessions/{session_id}/streams", body, JSON_BODY)
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return {"session_id": session_id, "stream_id": json.load(response)["stream_id"]}
+    url = f"{address}/api/sessions/{session_id}"
+    stream_id = ""
+    for body in (
+        b'{"prompt":"look","model":"scripted/vision","images":[{"data":"R0lGODlh"}]}',
+        b'{"prompt":"hello","model":"scripted/long"}',
+    ):
+        request = urllib.request.Request(f"{url}/streams", body, JSON_BODY)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            stream_id = json.load(response)["stream_id"]
+    with urllib.request.urlopen(url, timeout=10) as response:
+        image_id = json.load(response)["messages"][0]["images"][0]["image_id"]
+    return {"session_id": session_id, "stream_id": stream_id, "image_id": image_id}
 
 
 @api.include(path_regex="_id}").parametrize()
