@@ -84,9 +84,11 @@ export class MessageView {
   #describePrompt({ text, images, id }, { parentId }) {
     this.#paint("content", text);
     if (images?.length > 0 && this.#parts.pictures.childElementCount === 0) this.#parts.pictures.append(...images.map(thumbnail));
-    if (!this.#parts.edit) return;
-    this.#show("edit", id !== null);
-    this.#parts.edit.querySelector("form").elements.parent_id.value = parentId ?? "";
+    const { edit } = this.#parts;
+    const { parent_id: parent, prompt } = edit.querySelector("form").elements;
+    edit.hidden = id === null;
+    parent.value = parentId ?? "";
+    if (!edit.open) prompt.value = text;
   }
 
   #describeAnswer(message, { isLast }, isNews) {

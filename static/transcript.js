@@ -21,6 +21,7 @@ class Transcript extends HTMLElement {
     this.#part("jump").addEventListener("click", () => this.jump(), { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
     this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
+    this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // it does not bubble
     document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
     this.#sizes = new ResizeObserver(() => this.#pin.follow());
     this.#sizes.observe(this.#part("scroll"));
@@ -136,6 +137,18 @@ class Transcript extends HTMLElement {
     event.preventDefault();
     this.#say("ask", ASKS[part](view.message, event.target.elements));
     event.target.closest("details")?.removeAttribute("open");
+  }
+
+  /** An editor is opened to write in it; closed, it has what was sent. */
+  #onToggle({ target }) {
+    if (target.dataset.part !== "edit") return;
+    const box = target.querySelector("textarea");
+    if (!target.open) {
+      box.value = this.#viewOf(target).message.text;
+    } else {
+      box.focus();
+      box.setSelectionRange(box.value.length, box.value.length);
+    }
   }
 
   #viewOf(element) {

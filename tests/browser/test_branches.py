@@ -83,6 +83,23 @@ async def test_an_edited_prompt_begins_a_branch(chat: Chat) -> None:
     await expect(chat.prompts).to_have_text(["one", "deux"])
 
 
+async def test_an_editor_has_what_was_sent(chat: Chat) -> None:
+    """In the place of the prompt, and again after it was closed; it is ready to be written in."""
+    await chat.ask("one", "echo")
+    await chat.ends("complete")
+    prompt = chat.page.locator("article[data-role=user]")
+    box = prompt.get_by_label("Edited message")
+    await prompt.get_by_text("Edit", exact=True).click()
+    await expect(box).to_be_focused()
+    await expect(box).to_have_value("one")
+    await expect(chat.prompts).to_be_hidden()
+    await chat.page.keyboard.type(" more")
+    await prompt.get_by_text("Cancel", exact=True).click()
+    await expect(chat.prompts).to_be_visible()
+    await prompt.get_by_text("Edit", exact=True).click()
+    await expect(box).to_have_value("one")
+
+
 async def test_the_first_prompt_can_be_edited(chat: Chat) -> None:
     """It begins the conversation anew, in the same session."""
     await chat.ask("one", "echo")
