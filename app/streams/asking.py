@@ -35,6 +35,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     request_hash: str = ""
 
+    def options_over(self, session: Options) -> Options:
+        """Return the options for the answer, given those of the session, whose place they take if remembered."""
+        return self.options if self.remember else self.options.over(session)
+
     @property
     def looks_back(self) -> bool:
         """Whether it names a message of the conversation."""

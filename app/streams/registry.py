@@ -171,7 +171,7 @@ class Registry:
         # Before admitting, so that a delete of the session meanwhile is noticed: a deleted one takes no claim.
         session = self.session(ask.session_id)
         await self.history.admit(exchange)
-        stream = self._stream(ask, exchange, ask.options.over(standing.options))
+        stream = self._stream(ask, exchange, ask.options_over(standing.options))
         try:
             # A second look, for admitting may have taken a while; from it to the claim nothing is awaited.
             self._admit_or_refuse(ask)

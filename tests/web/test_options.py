@@ -21,6 +21,7 @@ async def asked(stage: Stage, number: int) -> Options:
     """The options of the `number`th generation."""
     generation = await stage.opened(number)
     generation.finish()
+    await stage.settled()
     return generation.request.options
 
 
@@ -36,16 +37,21 @@ async def test_the_model_reads_the_system_prompt_once(tmp_path: Path) -> None:
 
 
 async def test_a_session_keeps_the_options_that_a_prompt_asks_it_to(stage: Stage) -> None:
-    """`remember` keeps them for every later prompt; without it they are for one answer only."""
+    """`remember` keeps them for every later prompt, in the place of those before; else they are for one answer only."""
     await stage.client.post("s1", "one", options={"temperature": 0.5}, remember=True)
+    assert await asked(stage, 1) == Options(temperature=0.5)
     await stage.client.post("s1", "two", options={"seed": 7})
-    assert await options(stage) == {"temperature": 0.5}
     assert await asked(stage, 2) == Options(temperature=0.5, seed=7)
+    assert await options(stage) == {"temperature": 0.5}
+    await stage.client.post("s1", "three", options={"top_p": 1}, remember=True)
+    assert await asked(stage, 3) == Options(top_p=1)
+    assert await options(stage) == {"top_p": 1}
 
 
 async def test_the_options_of_a_request_go_before_those_of_the_session(stage: Stage) -> None:
     """Field by field."""
     await stage.client.post("s1", "one", options={"temperature": 0.5, "system": "Brief."}, remember=True)
+    await asked(stage, 1)
     await stage.client.post("s1", "two", options={"temperature": 0, "system": ""})
     generation = await stage.opened(2)
     assert generation.request.options == Options(temperature=0, system="")
