@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -43,6 +45,15 @@ def test_it_would_be_noticed() -> None:
         assert Shown(html).wrong
 
 
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """How long a collection of garbage takes depends on what all the other tests have left."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("text", HEAVY.values(), ids=HEAVY.keys())
 def test_no_block_takes_long(text: str) -> None:
     """However much there is of what, each block has its time, and then it is plain text."""
