@@ -134,6 +134,14 @@ async def test_whoever_went_on_already_has_it(heart: Heart, found: Found) -> Non
     assert found.answers
 
 
+async def test_another_answer_that_is_being_written_is_left_alone(heart: Heart, found: Found) -> None:
+    """Somebody had the answer regenerated: that one goes on."""
+    other = heart.stream(await heart.post(regenerate=found.answers[0].message_id))
+    await taking_up(heart, OneModel(heart)).run()
+    assert not other.cancelled
+    assert heart.registry.session("s").running is other
+
+
 async def test_a_server_that_ends_takes_up_nothing(heart: Heart, found: Found) -> None:
     """Neither while it drains, nor once the block is left in the middle of a pause."""
     catalog = OneModel(heart)
