@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.streams.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, Picture
+from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.streams.events import Image
 from app.streams.records import KnownKey, Message, SessionInfo, StreamState
 from app.streams.states import Outcome, Status
@@ -39,7 +39,7 @@ def archived(
 def _archived_message(message: Message, images: Mapping[str, bytes]) -> ArchivedMessage:
     own = {name: getattr(message, name) for name in ArchivedMessage.__struct_fields__ if name != "images"}
     pictures = [
-        Picture(image_id=image.image_id, media_type=image.media_type, data=images[image.image_id])
+        ArchivedImage(image_id=image.image_id, media_type=image.media_type, data=images[image.image_id])
         for image in message.images
     ]
     return ArchivedMessage(**own, images=pictures)

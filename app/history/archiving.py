@@ -11,7 +11,7 @@ from sqlalchemy.sql import Select
 from app.history.changes import Restore
 from app.history.reading import read_session
 from app.history.tables import Name, images, keys, messages, options_json, sessions, streams
-from app.streams.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, Picture
+from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.streams.errors import ArchiveTooLarge, Refused, SessionExists
 from app.streams.events import Problem
 from app.streams.ports import Usage
@@ -29,9 +29,9 @@ def read_archive(connection: Connection, owner: str, session_id: str, most: int 
     def rows(statement: Select[Any]) -> Sequence[Row[Any]]:
         return connection.execute(statement, {"of_session": session_id}).all()
 
-    shown: dict[str, list[Picture]] = {}
+    shown: dict[str, list[ArchivedImage]] = {}
     for row in rows(_IMAGES):
-        picture = Picture(image_id=row.image_id, media_type=row.media_type, data=bytes(row.data))
+        picture = ArchivedImage(image_id=row.image_id, media_type=row.media_type, data=bytes(row.data))
         shown.setdefault(row.message_id, []).append(picture)
     return Archive(
         kind="tailrace-session",
@@ -69,7 +69,7 @@ _STREAMS = (
 _KEYS = select(keys).where(keys.c.session_id == _OF).order_by(keys.c.key)
 
 
-def _message(row: Row[Any], shown: list[Picture]) -> ArchivedMessage:
+def _message(row: Row[Any], shown: list[ArchivedImage]) -> ArchivedMessage:
     return ArchivedMessage(
         message_id=row.message_id,
         parent_id=row.parent_id,

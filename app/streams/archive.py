@@ -22,7 +22,7 @@ MOST_TOKENS = 2**53  # and milliseconds
 Count = Annotated[int, Meta(ge=0, lt=MOST_TOKENS)]
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that came with a prompt. In JSON its bytes are base64."""
 
     image_id: Id
@@ -40,7 +40,7 @@ class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: str = ""
     stream_id: Id | None
     created_at: Time
-    images: list[Picture] = []
+    images: list[ArchivedImage] = []
 
 
 class ArchivedStream(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from aiohttp import web
 from app.streams.archive import Archive, flaw
 from app.web import bodies
 from app.web.keys import LIMITS, OWNER, REGISTRY
+from app.web.pictures import media_type
 from app.web.problems import ProblemError
 from app.web.prose import as_markdown
 from app.web.sessions import take_snapshot
@@ -125,6 +126,11 @@ def _read(data: bytes) -> Archive:
         raise ProblemError(422, "invalid_archive", f"This is no exported session: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProblemError(400, "invalid_json", f"The file is not JSON: {error}.") from error
+    for image in (image for message in archive.messages for image in message.images):
+        if media_type(image.data) != image.media_type:
+            raise ProblemError(
+                422, "invalid_archive", f"The image {image.image_id} is no {image.media_type}."
+            )
     if (problem := flaw(archive)) is not None:
         raise ProblemError(422, "invalid_archive", f"This session does not fit together. {problem}")
     return archive

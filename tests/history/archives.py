@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.streams.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, Picture
+from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.streams.events import Problem
 from app.streams.ports import Options, Usage
 from app.streams.states import Outcome
@@ -23,9 +23,9 @@ def name(kind: str) -> str:
     return f"kept-{kind}-{next(_numbers)}"
 
 
-def picture(data: bytes = b"\x89PNG") -> Picture:
+def picture(data: bytes = b"\x89PNG") -> ArchivedImage:
     """An image of some bytes."""
-    return Picture(image_id=name("image"), media_type="image/png", data=data)
+    return ArchivedImage(image_id=name("image"), media_type="image/png", data=data)
 
 
 def stream(message_id: str, **more: Any) -> ArchivedStream:

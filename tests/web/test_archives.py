@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,31 @@ async def test_an_exported_session_is_imported(stage: Stage) -> None:
     again, _ = await export(stage.client, imported["session_id"])
     assert [m["content"] for m in json.loads(again)["messages"]][-2:] == ["go on", "Yes"]
     assert len(json.loads((await export(stage.client, "s1"))[0])["messages"]) == 3
+
+
+async def test_images_go_out_and_in(stage: Stage) -> None:
+    """As base64 and under new ids; what only calls itself an image is refused."""
+    data = b"\x89PNG\r\n\x1a\n and the rest"
+    image = {"media_type": "image/png", "data": base64.b64encode(data).decode()}
+    await stage.client.post("s1", "what is this?", images=[image])
+    (await stage.opened()).finish()
+    await stage.settled()
+    whole = json.loads((await export(stage.client, "s1"))[0])
+    (exported,) = whole["messages"][0]["images"]
+    assert base64.b64decode(exported["data"]) == data
+    imported = await (await stage.http.post(IMPORT, json=whole)).json()
+    session = await stage.client.get(f"/api/sessions/{imported['session_id']}")
+    (shown,) = session["messages"][0]["images"]
+    assert shown["image_id"] != exported["image_id"]
+    async with stage.http.get(f"/api/images/{shown['image_id']}") as response:
+        assert (response.content_type, await response.read()) == ("image/png", data)
+    exported["data"] = base64.b64encode(b"<svg>").decode()
+    async with stage.http.post(IMPORT, json=whole) as response:
+        await problem(response, 422, "invalid_archive")
+    await stage.client.delete(f"/api/sessions/{imported['session_id']}")
+    assert (await stage.client.get(f"/api/images/{shown['image_id']}"))["http"] == 404
+    await stage.http.post(f"/api/sessions/{imported['session_id']}/restore")
+    assert (await stage.http.get(f"/api/images/{shown['image_id']}")).status == 200
 
 
 async def test_a_form_with_a_file_leads_to_the_page(stage: Stage) -> None:
