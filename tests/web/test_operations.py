@@ -13,7 +13,7 @@ from tests.web.stage import Stage, on_stage, problem, take
 
 
 async def test_the_models_of_every_reachable_backend(tmp_path: Path) -> None:
-    """With their full names, the backend, and the context where it is known; and which is the default."""
+    """With their full names, the backend, what is known of them, and which is the default."""
     async with OllamaDouble() as double, serve(tmp_path, ollama_url=double.url) as live:
         answer = await live.client.get("/api/models")
         assert answer["default"] == "ollama/double:latest"
@@ -21,7 +21,7 @@ async def test_the_models_of_every_reachable_backend(tmp_path: Path) -> None:
         ids = [model["id"] for model in answer["models"]]
         assert ids[:2] == ["ollama/double:latest", "ollama/other:1b"]
         assert "scripted/short" in ids
-        assert set(answer["models"][0]) == {"id", "backend", "name", "context"}
+        assert set(answer["models"][0]) == {"id", "backend", "name", "context", "vision", "continues"}
 
 
 async def test_a_backend_that_does_not_answer_is_named(tmp_path: Path) -> None:
