@@ -1,21 +1,22 @@
-"""The conversations of the pictures: what is asked, and scripted models that answer as a good model would."""
+"""The conversations of the pictures: what is asked, and a scripted model that answers as a good one would."""
 
 from __future__ import annotations
 
-from app.backends.scripted import ScriptedBackend
+from app.backends.scripted import ScriptedBackend, ScriptedGeneration
 from app.backends.scripts import Script
+from app.streams.ports import Model, Request
 
 SYSTEM = "You are a patient engineer. Explain with one small example, and compare in a table."
 QUESTION = "How do I retry a flaky HTTP request in Python without making things worse?"
 NEXT = "And how long should I wait in total before I give up?"
+STOPPED = "Show me the deadline in code, please."
+FAILED = "Can you show me the deadline in code?"
 
 _ANSWER = """Wait longer after each failure, add some **jitter** so that clients do not come back in step, and
 retry only what is safe to repeat.
 
 ```python
-import asyncio
-import random
-
+import asyncio, random
 
 async def retry(call, attempts=5, first=0.5, most=30.0):
     for attempt in range(attempts):
@@ -62,12 +63,12 @@ async with asyncio.timeout(8):
 Everything inside, the waits between attempts included, shares these eight seconds, and
 """
 
+# What is asked, and how it is answered: as a model of fifty tokens a second would.
 SCRIPTS = {
-    "engineer": Script(text=_ANSWER, pace=0.0005),
-    "engineer-next": Script(text=_NEXT, pace=0.025),
-    "engineer-unfinished": Script(text=_STOPPED, pace=0.004, ending="hang"),
-    "engineer-failing": Script(text=_STOPPED, pace=0.004, ending="error"),
-    "titles": Script(text="Gladly.", first=0.0, pace=0.0),
+    QUESTION: Script(text=_ANSWER),
+    NEXT: Script(text=_NEXT),
+    STOPPED: Script(text=_STOPPED, ending="hang"),
+    FAILED: Script(text=_STOPPED, ending="error"),
 }
 
 # Other sessions in the list, the newest last.
@@ -82,9 +83,15 @@ OTHERS = [
 
 
 class PicturedBackend(ScriptedBackend):
-    """The scripted models of the pictures, under a name of their own."""
+    """One scripted model, whose script is chosen by the prompt."""
 
     name = "demo"
 
-    def __init__(self) -> None:
-        super().__init__(SCRIPTS)
+    async def models(self) -> list[Model]:
+        """See `Backend`."""
+        return [Model("engineer", self.name, 32_768)]
+
+    def generate(self, request: Request) -> ScriptedGeneration:
+        """See `Backend`."""
+        script = SCRIPTS.get(request.messages[-1].content, Script(text="Gladly.", first=0.0))
+        return ScriptedGeneration(script, request, self, hurry=1.0)

@@ -14,30 +14,31 @@ from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
 from tests.browser.chat import Chat
 from tests.browser.chromium import ARGUMENTS
-from tests.browser.pictured import NEXT, OTHERS, QUESTION, SYSTEM, PicturedBackend
+from tests.browser.pictured import FAILED, NEXT, OTHERS, QUESTION, STOPPED, SYSTEM, PicturedBackend
 from tests.machine import need
 from tests.support.server import LiveServer, serve
 
 SESSION = "pictures"
-DESKTOP: ViewportSize = {"width": 1280, "height": 832}
+MODEL = "demo/engineer"
+DESKTOP: ViewportSize = {"width": 1280, "height": 880}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 SHARPNESS = 2  # device pixels of a CSS pixel
 
 
 async def rest(chat: Chat) -> None:
-    """The first answer, whole, from its beginning."""
-    await chat.page.locator("[data-part=scroll]").evaluate("(box) => box.scrollTo(0, 0)")
+    """The first answer, whole."""
+    await chat.ends("complete")
 
 
 async def streaming(chat: Chat) -> None:
     """The next answer, while it is written."""
-    await chat.ask(NEXT, "engineer-next")
+    await chat.ask(NEXT)
     await expect(chat.text()).to_have_text(re.compile(r"[\s\S]{500}"))
 
 
 async def stopped(chat: Chat) -> None:
     """An answer that the reader stopped."""
-    await chat.ask(NEXT, "engineer-unfinished")
+    await chat.ask(STOPPED)
     await expect(chat.text()).to_have_text(re.compile("eight seconds"))
     await chat.stop.click()
     await chat.ends("stopped")
@@ -45,7 +46,7 @@ async def stopped(chat: Chat) -> None:
 
 async def failed(chat: Chat) -> None:
     """An answer whose model failed in the middle."""
-    await chat.ask(NEXT, "engineer-failing")
+    await chat.ask(FAILED)
     await chat.ends("failed")
 
 
@@ -77,7 +78,7 @@ async def main(folder: Path) -> None:
         ):
             chromium = await playwright.chromium.launch(executable_path=need("chromium"), args=ARGUMENTS)
             for number, title in enumerate(OTHERS):
-                await server.client.ask(f"other-{number}", title, model="demo/titles")
+                await server.client.ask(f"other-{number}", title, model=MODEL)
             for picture in PICTURES:
                 await take(chromium, server, picture, folder / f"{picture.name}.png")
             await chromium.close()
@@ -86,28 +87,20 @@ async def main(folder: Path) -> None:
 async def take(browser: Browser, server: LiveServer, picture: Picture, path: Path) -> None:
     """Take one picture of the session with its rich answer."""
     options = {"system": SYSTEM, "temperature": 0.4}
-    await server.client.ask(SESSION, QUESTION, model="demo/engineer", options=options, remember=True)
+    await server.client.ask(SESSION, QUESTION, model=MODEL, options=options, remember=True)
     await server.client.http.patch(f"/api/sessions/{SESSION}", json={"title": "Retry a flaky request"})
     context = await browser.new_context(
         viewport=picture.viewport,
         device_scale_factor=SHARPNESS,
         color_scheme="dark" if picture.dark else "light",
     )
-    chat = DemoChat(await context.new_page(), server.url)
+    chat = Chat(await context.new_page(), server.url)
     await chat.open(f"/sessions/{SESSION}")
     await picture.show(chat)
     await chat.page.screenshot(path=path, animations="disabled")
     await context.close()
     await server.client.delete(f"/api/sessions/{SESSION}/stream")
     await server.client.delete(f"/api/sessions/{SESSION}")
-
-
-class DemoChat(Chat):
-    """The page with the models of the pictures."""
-
-    async def choose(self, model: str) -> None:
-        """Take one of them."""
-        await self.page.get_by_label("Model", exact=True).select_option(f"demo/{model}")
 
 
 if __name__ == "__main__":
