@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 
 from tests.browser.chat import Chat
 from tests.page_bench.stage import ESSAY, Stage, grows
@@ -11,6 +10,7 @@ from tests.page_bench.table import Gate, none_of
 
 SESSION = "reload"
 RELOADS = 3
+STILL_SECONDS, REST_SECONDS = 0.5, 20.0
 
 # Progress is in the attributes; what a reader sees is in the elements.
 MARKUP = """(box) => {
@@ -37,6 +37,8 @@ async def differences(stage: Stage) -> list[str]:
 
 
 async def _compare(seen: dict[str, Chat]) -> list[str]:
+    """Compare once the pages are at rest: an answer may end while its last lines wait for their frame."""
+    await asyncio.gather(*map(_at_rest, seen.values()))
     texts = {name: await chat.words() for name, chat in seen.items()}
     markup = {name: await chat.text().evaluate(MARKUP) for name, chat in seen.items()}
     first = next(iter(seen))
@@ -49,9 +51,19 @@ async def _compare(seen: dict[str, Chat]) -> list[str]:
     return found if texts[first] else ["there is no text", *found]
 
 
+async def _at_rest(chat: Chat) -> None:
+    """Wait until the text has been the same for a while."""
+    async with asyncio.timeout(REST_SECONDS):
+        before = None
+        while before != (before := await chat.words()):
+            await asyncio.sleep(STILL_SECONDS)
+
+
 def _first_difference(one: str, other: str) -> str:
-    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
-    at = matcher.find_longest_match().size
+    at = next(
+        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]),
+        min(len(one), len(other)),
+    )
     return f"{one[at : at + 60]!r} against {other[at : at + 60]!r}"
 
 
