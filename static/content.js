@@ -70,12 +70,14 @@ export class Content {
     return true;
   }
 
+  /** A new group is appended, and so is the tail, which is empty in a moment: an insertion would restyle all before it. */
   #group() {
     const last = this.#end.previousElementSibling;
     if (last && last.childElementCount < GROUP) return last;
     const group = document.createElement("div");
     group.className = "group";
-    this.#end.before(group);
+    this.#end.remove();
+    this.#box.append(group, this.#end);
     return group;
   }
 

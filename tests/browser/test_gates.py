@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.page_bench import axe, lighthouse, weight
+from tests.page_bench import axe, lighthouse, reload, tabs, weight
 from tests.page_bench.packages import lack
 from tests.page_bench.stage import Stage
 from tests.page_bench.states import STATES
@@ -55,6 +55,16 @@ async def test_no_rule_of_accessibility_fails(stage: Stage) -> None:
 async def test_no_rule_fails_in_what_opens(stage: Stage) -> None:
     """Neither do menus, panels and folded details break a rule, once they are open."""
     assert await axe.judge_opened(stage, axe.TWO_LOOKS) == []
+
+
+async def test_a_reload_in_the_middle_changes_nothing(stage: Stage) -> None:
+    """Three reloads while an answer comes: its text and its markup are those of a page that saw all of it."""
+    assert await reload.differences(stage) == []
+
+
+async def test_eight_tabs_are_all_alive(stage: Stage) -> None:
+    """Over HTTP/1.1 a browser has six connections to a server; the answers in eight tabs go on all the same."""
+    assert (await tabs.open_tabs(stage)).alive == tabs.TABS
 
 
 @pytest.mark.usefixtures("judges")
