@@ -8,6 +8,7 @@ import { appendBoxes } from "./text.js";
 import { t } from "./words.js";
 
 const SHOW_ELAPSED_AFTER = 3; // seconds
+const GROWING = new Set(["text", "from", "blocks", "closed", "next"]); // the fields that change while an answer comes
 
 export class MessageView {
   #article;
@@ -61,7 +62,8 @@ export class MessageView {
     if (isSame && shown.isDone) return true;
     const isNews = this.#article.dataset.status !== "ended";
     const isDone = this.#content?.paint(message, message.status === "ended") ?? true;
-    if (!isSame) this.#describe(message, { isLast, parentId }, isNews);
+    const onlyGrew = grew(shown.message, message) && isLast === shown.isLast && parentId === shown.parentId;
+    if (!onlyGrew) this.#describe(message, { isLast, parentId }, isNews);
     this.#shown = { message, isLast, parentId, isDone };
     return isDone;
   }
@@ -153,6 +155,12 @@ export class MessageView {
     this.#parts[part].replaceChildren();
     appendBoxes(this.#parts[part], text);
   }
+}
+
+/** Whether nothing but an answer's text has changed: most changes are of that kind, and need not be described anew. */
+function grew(before, message) {
+  if (!before || hasText(before) !== hasText(message)) return false;
+  return Object.keys(message).every((name) => GROWING.has(name) || message[name] === before[name]);
 }
 
 /** A picture of a prompt: one that the server has, or one that is just being sent. */

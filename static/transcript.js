@@ -79,7 +79,8 @@ class Transcript extends HTMLElement {
       view.article.remove();
       this.#views.delete(key);
     }
-    this.#part("welcome").hidden = messages.length > 0;
+    const welcome = this.#part("welcome");
+    if (welcome.hidden !== messages.length > 0) welcome.hidden = messages.length > 0;
     this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
     this.#pin.follow();
     this.#isDone = isDone;

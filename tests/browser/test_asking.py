@@ -110,6 +110,25 @@ async def test_a_long_answer_is_whole(chat: Chat) -> None:
     assert live["height"] == loaded["height"]
 
 
+async def test_while_an_answer_grows_nothing_else_changes(chat: Chat) -> None:
+    """A token touches the open text alone: what stands around it is not written again and again."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.page.evaluate(
+        """() => {
+            window.changes = [];
+            new MutationObserver((records) => changes.push(...records.map((each) => each.target.className)))
+                .observe(document.querySelector("tailrace-transcript"), { attributes: true, childList: true, subtree: true });
+        }"""
+    )
+    length = len(await chat.words())
+    await chat.page.wait_for_function(
+        "(length) => document.querySelector('[data-role=assistant] [data-part=content]').textContent.length > length",
+        arg=length + 100,
+    )
+    assert await chat.page.evaluate("changes") == []
+
+
 async def test_the_page_gets_the_address_and_name_of_its_session(chat: Chat) -> None:
     """The first prompt turns `/` into the session's own address, without a new entry in the history."""
     entries = await chat.page.evaluate("history.length")
