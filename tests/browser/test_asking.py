@@ -117,8 +117,9 @@ async def test_while_an_answer_grows_nothing_else_changes(chat: Chat) -> None:
     await chat.page.evaluate(
         """() => {
             window.changes = [];
+            const everything = { attributes: true, childList: true, subtree: true };
             new MutationObserver((records) => changes.push(...records.map((each) => each.target.className)))
-                .observe(document.querySelector("tailrace-transcript"), { attributes: true, childList: true, subtree: true });
+                .observe(document.querySelector("tailrace-transcript"), everything);
         }"""
     )
     length = len(await chat.words())
