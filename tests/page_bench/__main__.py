@@ -21,7 +21,7 @@ from tests.page_bench.stage import Stage
 from tests.page_bench.table import Gate, none_of, render
 from tests.support.client import Client
 
-TOKEN = "a token of this measurement"
+TOKEN = "token-of-this-measurement"
 
 
 async def measure(stage: Stage, chromium: str, rounds: int) -> list[Gate]:
