@@ -10,35 +10,17 @@
  * `torn` says that events are missing, so that a snapshot has to be loaded.
  */
 
-import { EMPTY, close, hasText, reopen } from "./answer.js";
-
-const BLANK = {
-  ...EMPTY, id: null, role: "user", reasoning: "", streamId: null, status: "ended", stopping: false, outcome: null,
-  finishReason: null, error: null, model: null, tokens: null, durationMs: null, upstreamClosed: true, since: null,
-  siblings: [], images: [], local: false, again: null, undo: [], next: { token: null, reasoning: null },
-};
-const BEGUN = {
-  status: "thinking", stopping: false, outcome: null, finishReason: null, error: null, tokens: null, durationMs: null,
-  upstreamClosed: true, next: { token: 0, reasoning: 0 },
-};
+import { close, reopen } from "./answer.js";
+import { BEGUN, answerOf, change, cut, indexOf, live, message, pair } from "./messages.js";
+import { awaited, begin, goOn } from "./starting.js";
 
 export function initial({ cursor = null, messages = [] } = {}) {
   return { cursor, messages: messages.map(message), torn: false };
 }
 
-/** A whole message from some of its fields. */
-export function message(fields) {
-  return { ...BLANK, key: fields.key ?? fields.id, ...fields };
-}
-
 /** The answer that is being made or waited for, or `null`. With several it is the newest. */
 export function running(state) {
   return state.messages.findLast((each) => each.role === "assistant" && each.status !== "ended") ?? null;
-}
-
-/** The answer that a stream makes, or `null`. */
-export function answerOf(state, streamId) {
-  return state.messages.find((each) => each.role === "assistant" && each.streamId === streamId) ?? null;
 }
 
 export function reduce(state, action) {
@@ -150,49 +132,6 @@ const LOGGED = {
   },
 };
 
-/** An answer goes on, in its place. */
-function goOn(state, { message_id: id }, begun, at) {
-  const place = indexOf(state, id);
-  if (place < 0) return { ...state, torn: true };
-  return change(state, (each) => each.id === id, (each) => ({
-    ...each, ...BEGUN, ...begun, reasoning: hasText(each) ? each.reasoning : "", stopping: each.stopping,
-    since: each.local ? each.since : at,
-  }));
-}
-
-/** A prompt and its answer, or another answer to a prompt: they take the place of what followed the same message. */
-function begin(state, { message_id: id, prompt, parent_id: parentId }, begun, at, own) {
-  const asked = own && !own.again ? pair(state, own.key).find((each) => each.role === "user") : null;
-  const logged = state.messages.filter((each) => !each.local && each !== asked && each !== own);
-  const waiting = state.messages.filter((each) => each.local && each !== asked && each !== own);
-  const shown = prompt && logged.findIndex((each) => each.id === prompt.message_id);
-  const parent = logged.findIndex((each) => each.id === parentId);
-  if (parentId && parent < 0 && !(shown >= 0)) return { ...state, torn: true };
-  const length = shown >= 0 ? shown + 1 : parentId === undefined ? logged.length : parent + 1;
-  const [kept, gone] = cut(logged, length);
-  const isAnotherAnswer = shown >= 0;
-  const siblings = beside(gone[0] ?? own?.undo[0], isAnotherAnswer ? id : prompt?.message_id);
-  const text = isAnotherAnswer ? [] : promptOf(asked, prompt, siblings);
-  const base = own ?? message({ ...BEGUN, key: id, role: "assistant" });
-  const answer = {
-    ...base, ...begun, id, again: null, status: "thinking", since: base.since ?? at,
-    siblings: isAnotherAnswer ? siblings : [id],
-  };
-  return { ...state, messages: [...kept, ...text, answer, ...waiting] };
-}
-
-function promptOf(asked, prompt, siblings) {
-  if (!prompt) return asked ? [{ ...asked, local: false }] : [];
-  const { message_id: id, text, images = [] } = prompt;
-  return [{ ...(asked ?? message({ key: id, images })), id, text, siblings, local: false }];
-}
-
-/** The ids of what stands where `first` stood, now that `id` does. */
-function beside(first, id) {
-  const others = first ? first.siblings : [];
-  return [...(others.length > 0 || !first ? others : [first.id]).filter((each) => each !== id), id];
-}
-
 /** Append what is new. A repetition is dropped; a gap, or half a repetition, tears the state. */
 function grow(state, { stream_id: streamId, position, count, text }, id, kind, field) {
   const answer = answerOf(state, streamId);
@@ -206,43 +145,10 @@ function grow(state, { stream_id: streamId, position, count, text }, id, kind, f
   }));
 }
 
-/** The guard: an event belongs to the answer of its own stream, and to that only until its end. */
-function live(streamId) {
-  return (each) => each.role === "assistant" && each.streamId === streamId && each.status !== "ended";
-}
-
-function change(state, matches, update) {
-  if (!state.messages.some(matches)) return state;
-  return { ...state, messages: state.messages.map((each) => (matches(each) ? update(each) : each)) };
-}
-
-/** What comes before `place`, and of the rest what is in the log. */
-function cut(messages, place) {
-  return [messages.slice(0, place), messages.slice(place).filter((each) => !each.local)];
-}
-
-function indexOf(state, id) {
-  return id === null ? -1 : state.messages.findIndex((each) => each.id === id);
-}
-
-/** The prompt and the answer that were added under one key. */
-function pair(state, key) {
-  return state.messages.filter((each) => each.key === key || each.key === `${key}-prompt`);
-}
-
 /** Take away what was added under `key` and is not in the log, and put `instead` in its place. */
 function without(state, key, instead = () => []) {
   const dropped = new Set(pair(state, key).filter((each) => each.local));
   return { ...state, messages: state.messages.flatMap((each) => (dropped.has(each) ? instead(each) : [each])) };
-}
-
-/** The oldest answer whose POST is still under way and that this `start` may be of: the log can be the faster of the two. */
-function awaited(state, { message_id: id, prompt }) {
-  return state.messages.find((each) => {
-    if (!each.local || each.role !== "assistant" || each.streamId) return false;
-    if (each.id) return each.id === id;
-    return each.again ? each.again === prompt?.message_id : pair(state, each.key)[0].text === prompt?.text;
-  }) ?? null;
 }
 
 /** Whether the first of `count` tokens, of which the last has this id, were before `cursor`. */

@@ -3,7 +3,8 @@
 import { isAbort, loadSession, loadSource, stopStream } from "./api.js";
 import { Asking } from "./asking.js";
 import { Link } from "./link.js";
-import { answerOf, initial, reduce, running } from "./reducer.js";
+import { answerOf } from "./messages.js";
+import { initial, reduce, running } from "./reducer.js";
 import { addSession } from "./sidebar.js";
 import { t } from "./words.js";
 
