@@ -90,5 +90,5 @@ async def test_a_reload_in_the_middle_loses_nothing(chat: Chat) -> None:
     await chat.ends("stopped")
     answer = await chat.page.request.get(chat.page.url.replace("/sessions/", "/api/sessions/"))
     kept = (await answer.json())["messages"][-1]["content"]
-    assert await chat.words() == kept
+    assert await chat.words() == kept.rstrip()  # Markdown has no space at the end of a paragraph
     assert (STORY * 200).startswith(kept)
