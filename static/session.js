@@ -146,7 +146,11 @@ class Session extends HTMLElement {
   /** Load what the server has. Tells the feed whether to go on, to try later, or to give up. */
   async #catchUp() {
     try {
-      this.#dispatch({ type: "snapshot", ...await loadSession(this.#id, branch(), this.#listeners.signal) });
+      const session = await loadSession(this.#id, branch(), this.#listeners.signal);
+      const awaited = running(this.#state);
+      this.#dispatch({ type: "snapshot", ...session });
+      const answer = awaited && answerOf(this.#state, awaited.streamId);
+      if (answer?.status === "ended") this.#onEnd(answer); // its end came this way, not as an event
       return "ready";
     } catch (error) {
       if (isAbort(error)) return "gone";
