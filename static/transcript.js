@@ -2,6 +2,7 @@
 
 import { hasText } from "./answer.js";
 import { MessageView } from "./message.js";
+import { Pace } from "./pace.js";
 import { Pin } from "./pin.js";
 
 class Transcript extends HTMLElement {
@@ -9,7 +10,7 @@ class Transcript extends HTMLElement {
   #messages = [];
   #isDone = true;
   #pin = null;
-  #frame = 0;
+  #pace = null;
   #ticking = 0;
   #sizes = null;
   #listeners = null;
@@ -23,6 +24,7 @@ class Transcript extends HTMLElement {
     this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
     this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // it does not bubble
     document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
+    this.#pace = new Pace(() => this.#render());
     this.#sizes = new ResizeObserver(() => this.#pin.follow());
     this.#sizes.observe(this.#part("scroll"));
   }
@@ -30,7 +32,7 @@ class Transcript extends HTMLElement {
   disconnectedCallback() {
     this.#listeners.abort();
     this.#sizes.disconnect();
-    cancelAnimationFrame(this.#frame);
+    this.#pace.close();
     this.#tickWhile(false);
   }
 
@@ -43,17 +45,16 @@ class Transcript extends HTMLElement {
     return messages;
   }
 
-  /** Show `messages` in the next frame: one paint a frame, however often this is called. */
+  /** Show `messages` soon, however often this is called. */
   show(messages) {
     this.#messages = messages;
-    this.#frame ||= requestAnimationFrame(() => this.#render());
+    this.#pace.request();
   }
 
   /** Show `messages` at once. */
   showNow(messages) {
     this.#messages = messages;
-    cancelAnimationFrame(this.#frame);
-    this.#render();
+    this.#pace.paintNow();
   }
 
   /** Go to the latest message and stay there. */
@@ -62,7 +63,6 @@ class Transcript extends HTMLElement {
   }
 
   #render() {
-    this.#frame = 0;
     const messages = this.#messages;
     const gone = new Map(this.#views);
     let place = this.#part("welcome");

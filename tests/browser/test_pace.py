@@ -1,0 +1,80 @@
+"""How often the page paints: each frame where that is cheap, at most half of the time where it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.modules import Modules
+
+FRAMES = 40
+
+# Ask for a paint in each of some frames; a paint keeps the page at work for `cost` ms. Time is what the page says it is.
+WATCH = """async ([url, cost, count]) => {
+    const { Pace } = await import(`${url}/pace.js`);
+    let now = 0, painted = [], frame = 0;
+    performance.now = () => now;
+    const pace = new Pace(() => { painted.push(frame); now += cost; });
+    const turn = () => new Promise((resolve) => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = resolve;
+        port2.postMessage(null);
+    });
+    for (; frame < count; frame += 1) {
+        const begin = now;
+        for (let token = 0; token < 3; token += 1) pace.request();
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+        await turn();
+        await turn();
+        now = Math.max(begin + 16, now);
+    }
+    pace.close();
+    delete performance.now; // the true one is found again
+    return painted;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("cost", "paints"),
+    [
+        pytest.param(4, FRAMES, id="each frame, and once"),
+        pytest.param(12, FRAMES / 2, id="every other frame, where a paint takes most of one"),
+        pytest.param(32, FRAMES / 3, id="for half of the time, where it takes two"),
+    ],
+)
+def test_a_page_paints_for_half_of_the_time_at_most(modules: Modules, cost: int, paints: float) -> None:
+    painted = modules.page.evaluate(WATCH, [modules.url, cost, FRAMES])
+    assert len(painted) == pytest.approx(paints, abs=1)
+    assert len(set(painted)) == len(painted)
+    assert painted[0] == 0, "the first paint waits for nothing"
+
+
+def test_what_is_painted_at_once_is_not_painted_again(modules: Modules) -> None:
+    painted = modules.page.evaluate(
+        """async (url) => {
+            const { Pace } = await import(`${url}/pace.js`);
+            let painted = 0;
+            const pace = new Pace(() => { painted += 1; });
+            pace.request();
+            pace.paintNow();
+            for (let frame = 0; frame < 3; frame += 1) await new Promise((resolve) => requestAnimationFrame(resolve));
+            return painted;
+        }""",
+        modules.url,
+    )
+    assert painted == 1
+
+
+def test_nothing_is_painted_after_the_end(modules: Modules) -> None:
+    painted = modules.page.evaluate(
+        """async (url) => {
+            const { Pace } = await import(`${url}/pace.js`);
+            let painted = 0;
+            const pace = new Pace(() => { painted += 1; });
+            pace.request();
+            pace.close();
+            for (let frame = 0; frame < 3; frame += 1) await new Promise((resolve) => requestAnimationFrame(resolve));
+            return painted;
+        }""",
+        modules.url,
+    )
+    assert painted == 0
