@@ -12,7 +12,7 @@ const TAGS = {
   [smd.ITALIC_AST]: "em", [smd.ITALIC_UND]: "em", [smd.STRONG_AST]: "strong", [smd.STRONG_UND]: "strong",
   [smd.STRIKE]: "s", [smd.CODE_INLINE]: "code", [smd.CODE_BLOCK]: "code", [smd.CODE_FENCE]: "code",
   [smd.LINK]: "a", [smd.IMAGE]: "a", // an image is a link: nothing is loaded that a model names
-  [smd.TABLE]: "table", [smd.TABLE_ROW]: "tr", [smd.TABLE_CELL]: "td",
+  [smd.TABLE_ROW]: "tr", [smd.TABLE_CELL]: "td",
   [smd.EQUATION_BLOCK]: "code", [smd.EQUATION_INLINE]: "code",
 };
 const CODE = new Set([smd.CODE_INLINE, smd.CODE_BLOCK, smd.CODE_FENCE]);
@@ -133,6 +133,7 @@ function begin(parent, token, mark) {
   if (token === smd.LINE_BREAK) return addText(parent, mark.startsWith("<br") ? `${mark}>` : "\n");
   if (token === smd.CHECKBOX) return addText(parent, "[ ]");
   if (LISTINGS.has(token)) return listing(parent);
+  if (token === smd.TABLE) return scrollable(add(parent, "table"));
   if (token === smd.TABLE_ROW) return add(section(parent), "tr");
   if (token === smd.TABLE_CELL && parent.parentElement.localName === "thead") return add(parent, "th");
   return add(parent, TAGS[token]);
@@ -149,9 +150,13 @@ function addText(parent, text) {
 function listing(parent) {
   const box = add(parent, "pre");
   box.dir = "ltr";
-  const code = add(box, "code");
-  code.tabIndex = 0; // may be too wide, and is scrolled by the keyboard, too
-  return code;
+  return scrollable(add(box, "code"));
+}
+
+/** What may be too wide is scrolled by the keyboard, too. */
+function scrollable(element) {
+  element.tabIndex = 0;
+  return element;
 }
 
 /** The first row of a table is its head. */

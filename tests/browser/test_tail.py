@@ -66,6 +66,22 @@ def test_a_link_is_followed_into_a_page_of_its_own(modules: Modules, address: st
     assert paint(modules, f'[text]({address} "title")') == f"<p>{expected}</p>"
 
 
+@pytest.mark.parametrize(
+    ("source", "selector"),
+    [("```\nwide\n```", "pre > code"), ("| a | b |\n|---|---|\n| c | d |", "table")],
+)
+def test_what_may_be_too_wide_is_scrolled_by_the_keyboard(
+    modules: Modules, source: str, selector: str
+) -> None:
+    """While it is still being written, too."""
+    html = paint(modules, source, is_over=False)
+    reached = modules.page.evaluate(
+        "([html, selector]) => new DOMParser().parseFromString(html, 'text/html').querySelector(selector).tabIndex",
+        [html, selector],
+    )
+    assert reached == 0
+
+
 def test_an_image_is_a_link(modules: Modules) -> None:
     """Nothing is loaded that a model names."""
     html = paint(modules, "![a cat](https://a.example/cat.png)")
