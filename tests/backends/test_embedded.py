@@ -19,6 +19,7 @@ from app.backends.embedded import MODEL, EmbeddedBackend
 from app.streams.errors import ContextExceeded, UpstreamError, UpstreamUnreachable
 from app.streams.ports import Generation
 from tests.contract.benches import ask
+from tests.support.waiting import gone
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,12 +50,6 @@ def story(backend: EmbeddedBackend) -> Generation:
 async def read_on(generation: Generation) -> None:
     while await generation.read():
         pass
-
-
-async def gone(pid: int) -> None:
-    async with asyncio.timeout(10):
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.01)
 
 
 async def test_models_start_nothing(backend: EmbeddedBackend) -> None:
@@ -196,6 +191,7 @@ PARENT = """
 import asyncio, structlog
 from app.backends.embedded import MODEL, EmbeddedBackend
 from tests.contract.benches import ask
+from tests.support.waiting import gone
 
 async def main():
     backend = EmbeddedBackend(logger=structlog.get_logger())

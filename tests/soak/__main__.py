@@ -13,10 +13,11 @@ from pathlib import Path
 
 from app.streams.bounds import Bounds
 from app.telemetry.audit import audit
-from tests.soak.processes import Model, Process, server
+from tests.soak.processes import Model, server
 from tests.soak.readings import MIB, Reading, leaks
 from tests.soak.visitors import Visitor
 from tests.support.client import Client
+from tests.support.processes import Process
 
 VISITORS = 24
 REST_SECONDS = 30.0  # at most, until everything has come to rest

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
-from tests.soak.processes import ROOT
 from tests.soak.readings import MIB, Reading, leaks
+from tests.support.processes import running
 
 QUIET = Reading(0.0, 0, 0, 0, 0, 0, 60 * MIB, 16, 0.0)
 
 
 async def test_a_quarter_of_a_minute() -> None:
     """Random sessions, faults and restarts of the model leave no violation in the log, and nothing behind."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.soak", "0.25", cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(110):
-        output = (await process.communicate())[0].decode()
-    assert process.returncode == 0, output
+    async with running(["tests.soak", "0.25"]) as process, asyncio.timeout(110):
+        assert process.stdout is not None
+        output = (await process.stdout.read()).decode()
+        code = await process.wait()
+    assert code == 0, output
     assert "no violation, no leak" in output
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import psutil
+
 BOUND = 10.0  # seconds, for whatever has to happen soon
 
 
@@ -20,3 +22,15 @@ async def until_told(question: Callable[[], Awaitable[bool]], *, within: float =
     async with asyncio.timeout(within):
         while not await question():
             await asyncio.sleep(0.02)  # each question is work for the other side
+
+
+async def gone(pid: int) -> None:
+    """Return once no such process runs, or only its exit code is left of it. Raises `TimeoutError`."""
+    await until(lambda: not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

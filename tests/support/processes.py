@@ -1,0 +1,73 @@
+"""Programs of this project in processes of their own: each ends with its block, and with whoever started it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parent.parent.parent
+START_SECONDS = 30.0
+END_SECONDS = 15.0
+
+
+class Process:
+    """A running process that said where it serves."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.url = url
+
+    async def end(self) -> int:
+        """Ask it to end and return its exit code; what does not end in time is killed."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                return await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            return await self._process.wait()
+
+
+@asynccontextmanager
+async def running(
+    module: list[str], environ: Mapping[str, str] | None = None, log: IO[bytes] | int | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `python -m module` with its standard output in a pipe. It is killed at the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.tied",
+        *module,
+        cwd=ROOT,
+        env=environ,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=log,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def serving(
+    module: list[str], environ: Mapping[str, str] | None = None, log: IO[bytes] | int | None = None
+) -> AsyncIterator[Process]:
+    """The same for a server, once it has printed the line that ends with its address."""
+    async with running(module, environ, log) as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            words = (await process.stdout.readline()).decode().split()
+        if not words:
+            raise RuntimeError(f"{' '.join(module)} did not start: exit code {await process.wait()}")
+        yield Process(process, words[-1])
