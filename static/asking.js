@@ -3,10 +3,10 @@
 import { isAbort, newKey, postStream } from "./api.js";
 
 /**
- * A wish is `{text, parentId?, images?}` (a prompt, in the place of what followed `parentId`), `{regenerate}` (another answer
- * in the place of the one with that id) or `{goOn, key}` (that the answer with that id goes on); each may have `model` and
- * `options`. Hooks: `dispatch(action)`; `isArrived(key)`, whether the log has spoken of what is shown under that key;
- * `onAccepted(key, wish, answer)` and `onRefused(wish, error)`.
+ * A wish is `{text, parentId?, images?, edits?}` (a prompt, in the place of what followed `parentId`; it was made of the one
+ * with the id `edits`), `{regenerate}` (another answer in the place of the one with that id) or `{goOn, key}` (that the
+ * answer with that id goes on); each may have `model` and `options`. Hooks: `dispatch(action)`; `isArrived(key)`, whether
+ * the log has spoken of what is shown under that key; `onAccepted(key, wish, answer)` and `onRefused(wish, error)`.
  */
 export class Asking {
   #sessionId;

@@ -5,7 +5,7 @@ import { BranchView } from "./branches.js";
 import { Content } from "./content.js";
 import { doing, figures, isBroken, labelOf } from "./outcome.js";
 import { appendBoxes } from "./text.js";
-import { t } from "./words.js";
+import { said, t } from "./words.js";
 
 const SHOW_ELAPSED_AFTER = 3; // seconds
 const GROWING = new Set(["text", "from", "blocks", "closed", "next"]); // the fields that change while an answer comes
@@ -51,7 +51,7 @@ export class MessageView {
       model: model || null,
       since: Date.parse(createdAt) || null,
       siblings: siblings ? siblings.split(" ") : [],
-      images: null, // they stand there, and do not change
+      images: Array.from(this.#parts.pictures?.children ?? [], (each) => ({ image_id: each.dataset.imageId })),
     };
   }
 
@@ -85,7 +85,7 @@ export class MessageView {
 
   #describePrompt({ text, images, id }, { parentId }) {
     this.#paint("content", text);
-    if (images?.length > 0 && this.#parts.pictures.childElementCount === 0) this.#parts.pictures.append(...images.map(thumbnail));
+    if (images.length > 0 && this.#parts.pictures.childElementCount === 0) this.#parts.pictures.append(...images.map(thumbnail));
     const { edit } = this.#parts;
     const { parent_id: parent, prompt } = edit.querySelector("form").elements;
     edit.hidden = id === null;
@@ -133,7 +133,7 @@ export class MessageView {
 
   #problem(error, isNews) {
     if (isNews) this.#parts.problem.setAttribute("role", "alert"); // said once, when it happens
-    this.#parts["problem-text"].textContent = error?.message || t("The answer failed.");
+    this.#parts["problem-text"].textContent = said(error?.code, error?.message) || t("The answer failed.");
     this.#parts["problem-code"].textContent = error?.code || "unknown";
   }
 

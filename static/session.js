@@ -37,7 +37,7 @@ class Session extends HTMLElement {
       dispatch: (action) => this.#dispatch(action),
       isArrived: (key) => this.#state.messages.some((each) => each.key === key && !each.local),
       onAccepted: (key, wish, answer) => this.#onAccepted(key, wish, answer),
-      onRefused: (_, error) => this.#onRefused(error),
+      onRefused: (wish, error) => this.#onRefused(wish, error),
     }, signal);
     this.#listen(signal);
     this.#transcript.showNow(this.#state.messages);
@@ -89,8 +89,12 @@ class Session extends HTMLElement {
     if (shown?.stopping) this.#cancel(shown); // stopped before its stream had a name
   }
 
-  #onRefused(error) {
+  #onRefused({ edits, text }, error) {
     this.#announce("");
+    if (edits) {
+      this.#transcript.showNow(this.#state.messages); // the prompt as it was, and in its editor what was written
+      this.#transcript.edit(edits, text);
+    }
     this.#composer.complain(error.message);
   }
 

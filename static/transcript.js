@@ -57,6 +57,16 @@ class Transcript extends HTMLElement {
     this.#pace.paintNow();
   }
 
+  /** Open the editor of the prompt with this id, with `text` in it: what somebody has written is not lost. */
+  edit(id, text) {
+    const view = Array.from(this.#views.values()).find(({ message }) => message.id === id);
+    if (!view) return false;
+    const editor = view.article.querySelector("[data-part=edit]");
+    editor.open = true;
+    editor.querySelector("textarea").value = text;
+    return true;
+  }
+
   /** Go to the latest message and stay there. */
   jump() {
     this.#pin.jump();
@@ -170,7 +180,14 @@ class Transcript extends HTMLElement {
 const ASKS = {
   regenerate: ({ id }) => ({ regenerate: id }),
   continue: ({ id, key, model }) => ({ goOn: id, key, model }),
-  "edit-form": (_, { prompt, parent_id: parent }) => ({ text: prompt.value.trim(), parentId: parent.value || null }),
+  "edit-form": ({ id, images }, { prompt, parent_id: parent }) => (
+    { edits: id, text: prompt.value.trim(), parentId: parent.value || null, images: images.map(again) }
+  ),
 };
+
+/** An image that the server has is not sent again. */
+function again({ image_id: id, media_type: type, data }) {
+  return id ? { image_id: id } : { media_type: type, data };
+}
 
 customElements.define("tailrace-transcript", Transcript);

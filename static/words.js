@@ -17,6 +17,11 @@ export function tn(one, many, num, values = {}) {
   return filled(forms[form], { num, ...values });
 }
 
+/** What is said of an error in the reader's language; English keeps the `sentence` of the error. */
+export function said(code, sentence) {
+  return WORDS[code] ?? sentence;
+}
+
 function filled(sentence, values) {
   return sentence.replace(/%\((\w+)\)s/g, (whole, name) => values[name] ?? whole);
 }

@@ -21,11 +21,12 @@ IMAGES = ("image", "images")  # fields of a form that may be files
 OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed")  # that a form may have a field for
 
 
-class NewImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An image of a prompt: PNG, JPEG, WebP or GIF, which its first bytes tell."""
+class NewImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An image of a prompt: PNG, JPEG, WebP or GIF, which its first bytes tell; or one that was sent before."""
 
-    data: bytes  # base64
+    data: bytes | None = None  # base64
     media_type: str = ""
+    image_id: str | None = None  # in the place of `data`: a prompt that is edited keeps its images
 
 
 class NewStream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -56,6 +57,12 @@ def _check(body: NewStream) -> None:
     given = [body.prompt, body.regenerate, body.continues]
     if sum(one is not None for one in given) != 1:
         raise ProblemError(422, "invalid_request", "Send exactly one of `prompt`, `regenerate`, `continue`.")
+    if any((image.data is None) == (image.image_id is None) for image in body.images):
+        raise ProblemError(
+            422,
+            "invalid_request",
+            "An image has either `data`, or the `image_id` of one that was sent before.",
+        )
     if body.prompt is not None:
         return
     if body.images:
@@ -103,13 +110,20 @@ async def form_body(request: web.Request) -> NewStream:
         "remember": any(name in fields for name in OPTIONS),
     }
     if is_prompt:
-        body["images"] = [NewImage(data) for data in _files(fields)]
+        body["images"] = [*_kept(fields), *(NewImage(data) for data in _files(fields))]
     if is_prompt and "parent_id" in fields:
         body["parent_id"] = text("parent_id") or None  # empty: the prompt begins the conversation
     try:
         return msgspec.convert(body, NewStream, strict=False)
     except msgspec.ValidationError as error:
         raise ProblemError(422, "invalid_request", f"The form does not fit: {error}.") from error
+
+
+def _kept(fields: Mapping[str, Any]) -> Iterator[NewImage]:
+    """Yield the images that the prompt had before it was edited."""
+    for name, value in fields.items():
+        if name == "image_id" and isinstance(value, str):
+            yield NewImage(image_id=value)
 
 
 def _files(fields: Mapping[str, Any]) -> Iterator[bytes]:

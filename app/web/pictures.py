@@ -9,7 +9,8 @@ from aiohttp import web
 
 from app.streams.ports import Picture
 from app.web import bodies
-from app.web.keys import OWNER, REGISTRY
+from app.web.keys import LIMITS, OWNER, REGISTRY
+from app.web.new_stream import NewImage
 from app.web.problems import ProblemError
 
 MOST_PICTURES = 32  # of one prompt
@@ -28,8 +29,27 @@ def media_type(data: bytes) -> str | None:
     return next((kind for kind, start in KINDS.items() if start.match(data)), None)
 
 
-def checked(files: Iterable[bytes], limit: int) -> Sequence[Picture]:
-    """Return the images of a prompt. Raises a 413 or a 422 that says what is wrong; `limit` is in bytes."""
+async def pictures_of(request: web.Request, images: Sequence[NewImage]) -> Sequence[Picture]:
+    """Return the images of a prompt, those that were sent before as well.
+
+    Raises a 413 or a 422 that says what is wrong, `ImageNotFound`, `HistoryUnavailable`.
+    """
+    if len(images) > MOST_PICTURES:
+        raise ProblemError(
+            413, "too_many_images", f"A prompt has {MOST_PICTURES} images at most. Leave some out."
+        )
+    files = [await _data(request, image) for image in images]
+    return _checked(files, request.app[LIMITS].max_image_bytes)
+
+
+async def _data(request: web.Request, image: NewImage) -> bytes:
+    if image.data is not None:
+        return image.data
+    sent_before = await request.app[REGISTRY].history.image(request[OWNER], image.image_id or "")
+    return sent_before.data
+
+
+def _checked(files: Iterable[bytes], limit: int) -> Sequence[Picture]:
     pictures = []
     for data in files:
         kind = media_type(data)
@@ -42,10 +62,6 @@ def checked(files: Iterable[bytes], limit: int) -> Sequence[Picture]:
     if size > limit:
         raise ProblemError(
             413, "images_too_large", f"The images have {size} bytes; {limit} is the most. Make them smaller."
-        )
-    if len(pictures) > MOST_PICTURES:
-        raise ProblemError(
-            413, "too_many_images", f"A prompt has {MOST_PICTURES} images at most. Leave some out."
         )
     return pictures
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from jinja2.runtime import Context
 
 from app.web import assets, choices, translations
-from app.web.sentences import said
+from app.web.sentences import said, words
 from app.web.static_files import static_files
 
 
@@ -48,9 +48,11 @@ def render(
     """Return the page."""
     languages = request.app[translations.LANGUAGES]
     chosen = choices.of(request)
+    language = translations.of(request)
     shared = {
         "static": static_files().address,
-        "language": translations.of(request),
+        "language": language,
+        "words": words(language),
         "languages": languages.values(),
         "chosen_language": chosen.language,
         "theme": chosen.theme,

@@ -75,6 +75,13 @@ PHRASES = {
 }
 
 
+def words(language: Language) -> dict[str, str | list[str]]:
+    """Return what the page's scripts say in a language; what they say of an error stands under its code."""
+    if language.code == SOURCE:
+        return {}
+    return {**language.words, **{code: language.sentences.gettext(text) for code, text in SENTENCES.items()}}
+
+
 def said(language: Language, code: str, sentence: str) -> str:
     """Return what is said of an error in a language. `sentence` is the error's own, which may be more exact."""
     if language.code == SOURCE or code not in SENTENCES:

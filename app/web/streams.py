@@ -18,7 +18,7 @@ from app.web import bodies
 from app.web.event_stream import EventStream, LineStream
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
 from app.web.new_stream import NewStream, new_stream, request_hash
-from app.web.pictures import checked as checked_pictures
+from app.web.pictures import pictures_of
 from app.web.problems import ProblemError
 from app.web.viewer import Viewer, refuse
 
@@ -33,7 +33,7 @@ async def register(request: web.Request, session_id: str) -> Registered:
             "continue_off",
             "This server does not continue answers (TAILRACE_CONTINUE=off). Regenerate it instead.",
         )
-    pictures = checked_pictures((image.data for image in body.images), request.app[LIMITS].max_image_bytes)
+    pictures = await pictures_of(request, body.images)
     registry = request.app[REGISTRY]
     if registry.draining and key is None:  # with a key it may be one that was registered before
         raise Draining("The server is shutting down. Try again in a moment.")

@@ -100,6 +100,22 @@ async def test_an_editor_has_what_was_sent(chat: Chat) -> None:
     await expect(box).to_have_value("one")
 
 
+async def test_a_refused_edit_keeps_what_was_written(chat: Chat) -> None:
+    """The conversation is as it was, and the editor open with the text in it, to be sent again."""
+    await chat.ask("one", "echo")
+    await chat.ends("complete")
+    await chat.page.route(POSTS, lambda route: route.fulfill(status=429, body=PROBLEM))
+    await edit(chat, "uno")
+    await expect(chat.page.get_by_role("alert")).to_have_text("Wait a moment.")
+    await expect(chat.text()).to_have_text("one")
+    editor = chat.page.get_by_label("Edited message")
+    await expect(editor).to_have_value("uno")
+    await chat.page.unroute(POSTS)
+    await chat.page.locator("[data-part=edit-form]").get_by_role("button", name="Send").click()
+    await expect(chat.prompts).to_have_text(["uno"])
+    await expect(chat.text()).to_have_text("uno")
+
+
 async def test_the_first_prompt_can_be_edited(chat: Chat) -> None:
     """It begins the conversation anew, in the same session."""
     await chat.ask("one", "echo")

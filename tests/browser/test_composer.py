@@ -127,6 +127,24 @@ async def test_images_go_along_with_the_prompt(chat: Chat) -> None:
     assert await pictures.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
 
 
+async def test_an_edited_prompt_keeps_its_images(chat: Chat) -> None:
+    """Those that were just sent, and those that came with the page."""
+    await chat.choose("vision")
+    await give(chat, "paste")
+    await chat.ask("what is this")
+    for text in ("and what is it now", "and at last"):
+        await chat.ends("complete")
+        prompt = chat.page.locator("article[data-role=user]")
+        await prompt.get_by_text("Edit", exact=True).click()
+        await prompt.get_by_label("Edited message").fill(text)
+        await prompt.get_by_role("button", name="Send").click()
+        await expect(chat.prompts).to_have_text([text])
+        await expect(chat.text()).to_have_text(f"I see 1 image of {len(PIXEL)} bytes together.")
+        await chat.ends("complete")
+        await expect(prompt.locator("img")).to_have_count(1)
+        await chat.page.reload()
+
+
 async def test_a_file_that_is_no_known_image_is_refused(chat: Chat) -> None:
     """With its name."""
     await chat.choose("vision")

@@ -8,7 +8,7 @@ from tests.browser.modules import Modules
 
 FRAMES = 40
 
-# Ask for a paint in each of some frames; a paint keeps the page at work for `cost` ms. Time is what the page says it is.
+# Ask for a paint in each of some frames; a paint keeps the page at work for `cost` ms. The clock is the test's.
 WATCH = """async ([url, cost, count]) => {
     const { Pace } = await import(`${url}/pace.js`);
     let now = 0, painted = [], frame = 0;

@@ -47,6 +47,21 @@ async def test_the_theme_colours_the_page(chat: Chat) -> None:
     assert colours["dark", "light"] == colours["dark", "dark"]
 
 
+async def test_a_failure_is_told_in_the_language_of_the_page(browser: Browser, server: LiveServer) -> None:
+    """In the same words while it happens and after a reload."""
+    context = await browser.new_context(locale="de-AT")
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/")
+    await chat.page.get_by_label("Modell", exact=True).select_option("scripted/error-middle")
+    await chat.page.get_by_label("Nachricht", exact=True).fill("Geht das?")
+    await chat.page.get_by_role("button", name="Senden").click()
+    problem = chat.answer().locator("[data-part=problem-text]")
+    for _ in range(2):
+        await expect(problem).to_have_text("Der Modellserver hat die Anfrage abgelehnt.")
+        await chat.page.reload()
+    await context.close()
+
+
 async def test_scripts_speak_the_language_of_the_page(browser: Browser, server: LiveServer) -> None:
     """What they say comes from the page's own words."""
     context = await browser.new_context(locale="de-AT")

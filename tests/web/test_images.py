@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ async def test_an_image_goes_with_its_session(stage: Stage) -> None:
         ({"images": images(b"")}, 422, "unknown_image"),
         ({"images": [{"media_type": "image/png", "data": "no base64"}]}, 422, "invalid_request"),
         ({"images": [{"media_type": "image/png"}]}, 422, "invalid_request"),
+        ({"images": [{"image_id": "i", "data": "R0lGODlh"}]}, 422, "invalid_request"),
+        ({"images": [{"image_id": "i"}] * 33}, 413, "too_many_images"),
         ({"images": images(*[GIF] * 33)}, 413, "too_many_images"),
         ({"images": images(PNG + bytes(4096), PNG)}, 413, "images_too_large"),
         ({"images": images(PNG), "model": "scripted/short"}, 422, "model_without_vision"),
@@ -110,6 +113,31 @@ async def test_what_is_refused(tmp_path: Path, body: dict[str, Any], status: int
         async with stage.http.post(STREAMS, json={"prompt": "look", **body}) as response:
             await problem(response, status, code)
         assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
+
+
+async def test_a_prompt_may_have_images_that_were_sent_before(stage: Stage) -> None:
+    """By their ids, in the place of their bytes, beside new ones; the model gets both."""
+    await stage.client.post("s1", "what is this?", images=images(PNG))
+    (await stage.opened()).finish()
+    await stage.settled()
+    before = (await prompt_of(stage.client))["images"][0]["image_id"]
+    await stage.client.post("s1", "and this?", parent_id=None, images=[{"image_id": before}, *images(GIF)])
+    generation = await stage.opened(2)
+    assert generation.request.messages[0].pictures == (Picture("image/png", PNG), Picture("image/gif", GIF))
+    generation.finish()
+    await stage.settled()
+    kept = (await prompt_of(stage.client))["images"]
+    assert [image["media_type"] for image in kept] == ["image/png", "image/gif"]
+    assert kept[0]["image_id"] != before, "the earlier prompt can be deleted without it"
+
+
+async def test_an_image_that_is_not_there_any_more_is_missed(stage: Stage) -> None:
+    """With a sentence, before anything is registered."""
+    async with stage.http.post(
+        STREAMS, json={"prompt": "look", "images": [{"image_id": "gone"}]}
+    ) as response:
+        await problem(response, 404, "image_not_found")
+    assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
 
 
 async def test_images_are_for_a_prompt(stage: Stage) -> None:
@@ -184,6 +212,18 @@ async def test_a_form_sends_files(client: Client) -> None:
     async with client.http.post(STREAMS, data=form) as response:
         assert (response.status, response.content_type) == (422, "text/html")
         assert "PNG, JPEG, WebP or GIF" in await response.text()
+
+
+async def test_a_form_keeps_images(client: Client) -> None:
+    """The form of an edited prompt, as a browser without scripts sends it."""
+    await client.ask("s1", "look", model="scripted/vision", images=images(PNG))
+    page = await (await client.http.get("/sessions/s1")).text()
+    (image_id,) = re.findall(r'name="image_id" value="([^"]+)"', page)
+    form = {"prompt": "look again", "parent_id": "", "model": "scripted/vision", "image_id": image_id}
+    async with client.http.post(STREAMS, data=form, allow_redirects=False) as response:
+        assert response.status == 303
+    shown = await prompt_of(client)
+    assert (shown["content"], len(shown["images"])) == ("look again", 1)
 
 
 async def test_models_say_whether_they_see(client: Client) -> None:
