@@ -17,6 +17,7 @@ class Composer extends HTMLElement {
   #picker = null;
   #options = null;
   #images = null;
+  #attaching = null; // until the images that were given last can be sent
   #sent = []; // images that are on their way
   #growsByItself = CSS.supports("field-sizing", "content");
 
@@ -72,7 +73,7 @@ class Composer extends HTMLElement {
     this.#select.addEventListener("change", () => this.#onModel(), { signal });
     this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
     this.#part("files").addEventListener("change", ({ target }) => {
-      this.#attach(Array.from(target.files));
+      this.#give(Array.from(target.files));
       target.value = ""; // so that the same file can be chosen again
     }, { signal });
     this.addEventListener("dragover", (event) => this.#onDrag(event), { signal });
@@ -126,7 +127,11 @@ class Composer extends HTMLElement {
     const images = Array.from(files).filter((file) => file.type.startsWith("image/"));
     if (images.length === 0) return;
     event.preventDefault();
-    this.#attach(images);
+    this.#give(images);
+  }
+
+  #give(files) {
+    this.#attaching = Promise.all([this.#attaching, this.#attach(files)]);
   }
 
   async #attach(files) {
@@ -141,6 +146,7 @@ class Composer extends HTMLElement {
   }
 
   async #send() {
+    await this.#attaching;
     const text = this.#input.value.trim();
     if (text === "") return;
     if (!this.#options.isValid) {

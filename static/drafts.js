@@ -1,4 +1,7 @@
-/** What was typed and not sent, and the model chosen last. Storage can be switched off, so nothing depends on it. */
+/**
+ * What the browser keeps for its reader: what was typed and not sent, the model chosen last, the reasoning that was
+ * unfolded. Storage can be switched off, so nothing depends on it.
+ */
 
 const PREFIX = "tailrace.";
 
@@ -19,6 +22,15 @@ export function saveModel(model) {
   write("localStorage", "model", model);
 }
 
+/** Whether the reasoning of an answer was unfolded in this tab. */
+export function loadUnfolded(messageId) {
+  return read("sessionStorage", `unfolded.${messageId}`) !== null;
+}
+
+export function saveUnfolded(messageId, isUnfolded) {
+  write("sessionStorage", `unfolded.${messageId}`, isUnfolded ? "1" : "");
+}
+
 function draftKey(sessionId) {
   return `draft.${sessionId ?? "new"}`;
 }
@@ -36,6 +48,6 @@ function write(area, name, value) {
     if (value) window[area].setItem(PREFIX + name, value);
     else window[area].removeItem(PREFIX + name);
   } catch {
-    // refused or full: the draft lives as long as the page does
+    // refused or full: it lives as long as the page does
   }
 }

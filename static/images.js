@@ -2,6 +2,8 @@
 
 import { t } from "./words.js";
 
+const LARGEST = 2048; // px of the longer side: models look at no more, and a photo of a telephone has four times as much
+const QUALITY = 0.9;
 const TYPES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 
 export class Images {
@@ -20,11 +22,10 @@ export class Images {
 
   /** Take images; resolves to the names of those that no model is known to read. */
   async add(files) {
-    const wanted = files.filter((file) => TYPES.has(file.type));
-    const read = await Promise.all(wanted.map(async (file) => [await dataUrl(file), file]));
-    for (const [url, file] of read) this.#show(url, file);
+    const taken = await Promise.all(files.map(taking));
+    for (const image of taken) if (image) this.#show(image);
     this.#changed();
-    return files.filter((file) => !TYPES.has(file.type)).map((file) => file.name);
+    return files.filter((_, index) => taken[index] === null).map((file) => file.name);
   }
 
   /** Take away those that were sent. */
@@ -38,7 +39,7 @@ export class Images {
     this.#changed();
   }
 
-  #show(url, { name, type }) {
+  #show({ url, name, type }) {
     const image = { media_type: type, data: url.slice(url.indexOf(",") + 1) };
     const item = document.createElement("li");
     const picture = Object.assign(new Image(), { src: url, alt: name });
@@ -54,6 +55,26 @@ export class Images {
     this.#list.hidden = this.#images.length === 0;
     this.#onChange();
   }
+}
+
+/** An image as it will be sent, or `null` if it cannot be. */
+async function taking(file) {
+  if (!TYPES.has(file.type)) return null;
+  const bitmap = await createImageBitmap(file).catch(() => null); // what the browser cannot show
+  if (bitmap === null) return null;
+  const { type, url } = await sized(file, bitmap);
+  bitmap.close();
+  return { type, url, name: file.name };
+}
+
+/** A GIF may move, so it stays as it is. */
+async function sized(file, bitmap) {
+  const scale = file.type === "image/gif" ? 1 : LARGEST / Math.max(bitmap.width, bitmap.height);
+  if (scale >= 1) return { type: file.type, url: await dataUrl(file) };
+  const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const blob = await canvas.convertToBlob({ type: file.type, quality: QUALITY });
+  return { type: blob.type, url: await dataUrl(blob) };
 }
 
 function dataUrl(file) {

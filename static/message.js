@@ -3,6 +3,7 @@
 import { hasText } from "./answer.js";
 import { BranchView } from "./branches.js";
 import { Content } from "./content.js";
+import { loadUnfolded } from "./drafts.js";
 import { doing, figures, isBroken, labelOf } from "./outcome.js";
 import { appendBoxes } from "./text.js";
 import { said, t } from "./words.js";
@@ -24,6 +25,7 @@ export class MessageView {
     if (article.dataset.role === "assistant") this.#content = new Content(this.#parts.content);
     for (const name of this.#content ? ["reasoning"] : ["content"]) this.#plain[name] = this.#parts[name].textContent;
     this.#branches = new BranchView(this.#parts.branches);
+    if (this.#content && loadUnfolded(article.dataset.messageId)) this.#parts["reasoning-box"].open = true;
   }
 
   get article() {

@@ -1,6 +1,7 @@
 /** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
 
 import { hasText } from "./answer.js";
+import { loadUnfolded, saveUnfolded } from "./drafts.js";
 import { MessageView } from "./message.js";
 import { Pace } from "./pace.js";
 import { Pin } from "./pin.js";
@@ -150,9 +151,13 @@ class Transcript extends HTMLElement {
     event.target.closest("details")?.removeAttribute("open");
   }
 
-  /** An editor is opened to write in it; closed, it has what was sent. */
   #onToggle({ target }) {
-    if (target.dataset.part !== "edit") return;
+    if (target.dataset.part === "edit") this.#onEditor(target);
+    else if (target.dataset.part === "reasoning-box") saveUnfolded(this.#viewOf(target).message.id, target.open);
+  }
+
+  /** An editor is opened to write in it; closed, it has what was sent. */
+  #onEditor(target) {
     const box = target.querySelector("textarea");
     if (!target.open) {
       box.value = this.#viewOf(target).message.text;

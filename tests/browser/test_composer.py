@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
+import pytest
 from playwright.async_api import FilePayload, expect
 
 from tests.browser.chat import Chat
@@ -23,6 +24,12 @@ GIVE = """([kind, type, data]) => {
     const init = { bubbles: true, cancelable: true, clipboardData: transfer, dataTransfer: transfer };
     const event = kind === "paste" ? new ClipboardEvent("paste", init) : new DragEvent("drop", init);
     return document.getElementById("prompt").dispatchEvent(event);
+}"""
+
+
+DRAW = """async ([width, height]) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    return canvas.toDataURL("image/png").split(",")[1];
 }"""
 
 
@@ -151,6 +158,32 @@ async def test_a_file_that_is_no_known_image_is_refused(chat: Chat) -> None:
     await give(chat, "paste", "image/tiff")
     await expect(chat.page.get_by_role("alert")).to_contain_text("mill.png")
     await expect(chat.page.locator(".thumbnails img")).to_have_count(0)
+
+
+async def test_a_file_that_is_broken_is_refused(chat: Chat) -> None:
+    """Before it is sent."""
+    await chat.choose("vision")
+    await chat.page.locator("[data-part=files]").set_input_files([{**FILE, "buffer": PIXEL[:20]}])
+    await expect(chat.page.get_by_role("alert")).to_contain_text("mill.png")
+    await expect(chat.page.locator(".thumbnails img")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("size", "sent"), [((6000, 2000), [2048, 683]), ((900, 3000), [614, 2048]), ((2048, 16), [2048, 16])]
+)
+async def test_a_large_image_is_sent_as_large_as_models_look(
+    chat: Chat, size: tuple[int, int], sent: list[int]
+) -> None:
+    """A photo of a telephone would be too large otherwise; its sides keep their ratio."""
+    await chat.choose("vision")
+    data = await chat.page.evaluate(DRAW, list(size))
+    await chat.page.locator("[data-part=files]").set_input_files([{**FILE, "buffer": base64.b64decode(data)}])
+    await chat.ask("what is this")
+    await chat.ends("complete")
+    await chat.page.reload()
+    image = chat.page.locator("article[data-role=user] img")
+    natural = "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+    assert await image.evaluate(natural) == sent
 
 
 async def test_a_paste_without_images_is_left_to_the_browser(chat: Chat) -> None:

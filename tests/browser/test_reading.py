@@ -45,15 +45,21 @@ async def test_the_end_of_an_answer_moves_nothing(chat: Chat) -> None:
 
 
 async def test_the_toggle_of_the_reasoning_is_the_readers(chat: Chat) -> None:
-    """Opened while the model thinks it stays open to the end, and closed stays closed."""
+    """Opened while the model thinks it stays open to the end and over a reload, and closed stays closed."""
     await chat.ask("what is the answer", "reasoning")
-    box = chat.answer().locator("details.reasoning")
+    box, first = (chat.answer(place).locator("details.reasoning") for place in (-1, 0))
     await box.locator("summary").click()
     await chat.ends("complete")
     await expect(box).to_have_attribute("open", re.compile(".*"))
     await chat.ask("and again", "reasoning")
     await chat.ends("complete", 1)
-    await expect(chat.answer().locator("details.reasoning")).not_to_have_attribute("open", re.compile(".*"))
+    for _ in range(2):
+        await expect(box).not_to_have_attribute("open", re.compile(".*"))
+        await expect(first).to_have_attribute("open", re.compile(".*"))
+        await chat.page.reload()
+    await first.locator("summary").click()
+    await chat.page.reload()
+    await expect(first).not_to_have_attribute("open", re.compile(".*"))
 
 
 async def test_a_tab_that_comes_back_has_everything(chat: Chat, server: LiveServer) -> None:
