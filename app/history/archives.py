@@ -1,4 +1,4 @@
-"""Between an archive and the records that a history in memory keeps."""
+"""Between an archive and the records of a history."""
 
 from __future__ import annotations
 

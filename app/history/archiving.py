@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
-from sqlalchemy.sql import Select
+from sqlalchemy import Connection, bindparam, func, select
 
+from app.history.admitting import stream_row
+from app.history.archives import archived, states_of
 from app.history.changes import Restore
-from app.history.reading import read_session
+from app.history.reading import read_messages, read_session, state_of
 from app.history.tables import Name, images, keys, messages, options_json, sessions, streams
-from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
+from app.streams.archive import Archive, ArchivedKey, ArchivedMessage
 from app.streams.errors import ArchiveTooLarge, Refused, SessionExists
-from app.streams.events import Problem
-from app.streams.ports import Usage
-from app.streams.states import Outcome, Status
+from app.streams.records import KnownKey
 
 _OF = bindparam("of_session", type_=Name)
 
@@ -25,25 +24,13 @@ def read_archive(connection: Connection, owner: str, session_id: str, most: int 
     info = read_session(connection, owner, session_id)
     if most is not None and _size(connection, session_id) > most:
         raise ArchiveTooLarge(f"This session is larger than {most} bytes.")
-
-    def rows(statement: Select[Any]) -> Sequence[Row[Any]]:
-        return connection.execute(statement, {"of_session": session_id}).all()
-
-    shown: dict[str, list[ArchivedImage]] = {}
-    for row in rows(_IMAGES):
-        picture = ArchivedImage(image_id=row.image_id, media_type=row.media_type, data=bytes(row.data))
-        shown.setdefault(row.message_id, []).append(picture)
-    return Archive(
-        kind="tailrace-session",
-        version=1,
-        session_id=session_id,
-        title=info.title,
-        created_at=info.created_at,
-        updated_at=info.updated_at,
-        options=info.options,
-        messages=[_message(row, shown.get(row.message_id, [])) for row in rows(_MESSAGES)],
-        streams=[_stream(row) for row in rows(_STREAMS)],
-        keys=[ArchivedKey(row.key, row.stream_id, row.request_hash) for row in rows(_KEYS)],
+    of = {"of_session": session_id}
+    return archived(
+        info,
+        read_messages(connection, session_id),
+        [(row.created_at, state_of(row)) for row in connection.execute(_STREAMS, of)],
+        {row.key: KnownKey(row.stream_id, row.request_hash) for row in connection.execute(_KEYS, of)},
+        {row.image_id: bytes(row.data) for row in connection.execute(_IMAGES, of)},
     )
 
 
@@ -58,46 +45,9 @@ _SIZES = (
     ).where(messages.c.session_id == _OF),
     select(func.coalesce(func.sum(images.c.size), 0)).where(images.c.session_id == _OF),
 )
-_MESSAGES = select(messages).where(messages.c.session_id == _OF).order_by(messages.c.place)
-_IMAGES = select(images).where(images.c.session_id == _OF).order_by(images.c.message_id, images.c.number)
-# Streams have no place of their own. Where the time does not tell, any order will do, as long as it is one.
-_STREAMS = (
-    select(streams)
-    .where(streams.c.session_id == _OF)
-    .order_by(streams.c.created_at.nulls_first(), streams.c.stream_id)
-)
-_KEYS = select(keys).where(keys.c.session_id == _OF).order_by(keys.c.key)
-
-
-def _message(row: Row[Any], shown: list[ArchivedImage]) -> ArchivedMessage:
-    return ArchivedMessage(
-        message_id=row.message_id,
-        parent_id=row.parent_id,
-        role=row.role,
-        content=row.content,
-        reasoning=row.reasoning,
-        stream_id=row.stream_id,
-        created_at=row.created_at,
-        images=shown,
-    )
-
-
-def _stream(row: Row[Any]) -> ArchivedStream:
-    return ArchivedStream(
-        stream_id=row.stream_id,
-        message_id=row.message_id,
-        continues=row.continues,
-        created_at=row.created_at,
-        model=row.model,
-        outcome=Outcome(row.outcome) if row.outcome else None,
-        finish_reason=row.finish_reason,
-        tokens=row.tokens,
-        duration_ms=row.duration_ms,
-        ttft_ms=row.ttft_ms,
-        upstream_closed=row.upstream_closed,
-        usage=None if row.prompt_tokens is None else Usage(row.prompt_tokens, row.completion_tokens),
-        error=Problem(row.error_code, row.error_message) if row.error_code else None,
-    )
+_IMAGES = select(images.c.image_id, images.c.data).where(images.c.session_id == _OF)
+_STREAMS = select(streams).where(streams.c.session_id == _OF)
+_KEYS = select(keys).where(keys.c.session_id == _OF)
 
 
 # ---- putting back --------------------------------------------------------------------------------------------
@@ -119,7 +69,7 @@ def _restore(connection: Connection, node: int, owner: str, archive: Archive) ->
     every = {
         messages: [_message_row(message) for message in archive.messages],
         images: [row for message in archive.messages for row in _image_rows(message)],
-        streams: [{**_stream_row(stream), "node": node} for stream in archive.streams],
+        streams: _stream_rows(archive, node),
         keys: [_key_row(key) for key in archive.keys],
     }
     for table, rows in every.items():
@@ -154,25 +104,11 @@ def _image_rows(message: ArchivedMessage) -> list[dict[str, Any]]:
     ]
 
 
-def _stream_row(stream: ArchivedStream) -> dict[str, Any]:
-    return {
-        "stream_id": stream.stream_id,
-        "message_id": stream.message_id,
-        "continues": stream.continues,
-        "created_at": stream.created_at,
-        "model": stream.model,
-        "status": str(Status.ENDED),
-        "outcome": str(stream.outcome or Outcome.INTERRUPTED),
-        "finish_reason": stream.finish_reason,
-        "tokens": stream.tokens,
-        "duration_ms": stream.duration_ms,
-        "ttft_ms": stream.ttft_ms,
-        "upstream_closed": stream.upstream_closed,
-        "prompt_tokens": stream.usage.prompt_tokens if stream.usage else None,
-        "completion_tokens": stream.usage.completion_tokens if stream.usage else None,
-        "error_code": stream.error.code if stream.error else None,
-        "error_message": stream.error.message if stream.error else None,
-    }
+def _stream_rows(archive: Archive, node: int) -> list[dict[str, Any]]:
+    return [
+        {**stream_row(state), "continues": stream.continues, "created_at": stream.created_at, "node": node}
+        for stream, state in zip(archive.streams, states_of(archive), strict=True)
+    ]
 
 
 def _key_row(key: ArchivedKey) -> dict[str, Any]:

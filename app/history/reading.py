@@ -145,7 +145,7 @@ def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamSta
     row = (connection.execute(_STREAM, {"stream_id": stream_id})).one_or_none()
     if row is None or row.owner != owner:
         raise StreamNotFound(f"There is no stream {stream_id}.")
-    return _state(row)
+    return state_of(row)
 
 
 def read_sessions(
@@ -200,7 +200,8 @@ def _message(row: Row[*tuple[Any, ...]]) -> Message:
     )
 
 
-def _state(row: Row[*tuple[Any, ...]]) -> StreamState:
+def state_of(row: Row[*tuple[Any, ...]]) -> StreamState:
+    """Return the state of a stream from its row."""
     return StreamState(
         stream_id=row.stream_id,
         session_id=row.session_id,
