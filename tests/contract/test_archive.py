@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 from hypothesis import HealthCheck, given, settings
 
-from app.history.opening import MEMORY, opened
 from app.streams.archive import Archive, flaw, renamed
 from app.streams.errors import ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
 from app.streams.records import History, KnownKey
 from app.streams.states import Outcome, Status
-from tests.history import postgres
 from tests.history.archives import archive, archives
 from tests.history.samples import OWNER, ended, exchange, failed
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Postgres]:
-    """One PostgreSQL for all of these tests."""
-    server = postgres.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
-    """An empty history of each kind."""
-    url: str | None = MEMORY
-    if request.param == "sqlite":
-        url = None
-    elif request.param == "postgresql":
-        url = await request.getfixturevalue("server").database()
-    async with opened(url, tmp_path, logger=structlog.get_logger()) as history:
-        yield history
 
 
 async def test_what_is_put_back_is_read_as_it_was(history: History) -> None:

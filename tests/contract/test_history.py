@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
-from app.history.opening import MEMORY, opened
 from app.streams.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
 from app.streams.events import Image
 from app.streams.ports import Options, Picture
 from app.streams.records import Exchange, History, KnownKey, Message, Standing
 from app.streams.states import Outcome
-from tests.history import postgres
 from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
 
 OTHER = "somebody else"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Postgres]:
-    """One PostgreSQL for all of these tests."""
-    server = postgres.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
-    """An empty history of each kind."""
-    url: str | None = MEMORY
-    if request.param == "sqlite":
-        url = None
-    elif request.param == "postgresql":
-        url = await request.getfixturevalue("server").database()
-    async with opened(url, tmp_path, logger=structlog.get_logger()) as history:
-        yield history
 
 
 async def contents(history: History, session_id: str = "s") -> list[str]:

@@ -1,0 +1,33 @@
+"""What the contracts are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from app.history.opening import MEMORY, opened
+from app.streams.records import History
+from tests.history import postgres
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Postgres]:
+    """One PostgreSQL for all of the contracts."""
+    server = postgres.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
+    """An empty history of each kind."""
+    url: str | None = MEMORY
+    if request.param == "sqlite":
+        url = None
+    elif request.param == "postgresql":
+        url = await request.getfixturevalue("server").database()
+    async with opened(url, tmp_path, logger=structlog.get_logger()) as history:
+        yield history
