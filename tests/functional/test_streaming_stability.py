@@ -14,6 +14,7 @@ import pytest
 from tests.functional.chains import MODEL_BOUND, Chain
 from tests.functional.loglines import LogFile
 from tests.support.sse import Event, text_of
+from tests.web.stage import until_event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,10 +40,7 @@ async def first_token(chain: Chain, stream_id: str) -> None:
         asyncio.timeout(MODEL_BOUND),
         chain.client.events(f"/api/streams/{stream_id}/events") as events,
     ):
-        async for event in events:
-            if event.name == "token":
-                return
-    raise AssertionError("there was no token")
+        await until_event(events, "token")
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -100,14 +100,3 @@ async def snapshot(client: Client, session_id: str = "s1") -> dict[str, Any]:
     found = await client.get(f"/sessions/{session_id}/snapshot")
     assert found["http"] == 200
     return found
-
-
-async def up_to(events: AsyncIterator[Event], count: int = 1, name: str = "end") -> list[Event]:
-    """Return the events up to the `count`th with that name."""
-    seen: list[Event] = []
-    async for event in events:
-        seen.append(event)
-        count -= event.name == name
-        if not count:
-            return seen
-    raise AssertionError(f"the events ended: {seen}")

@@ -105,11 +105,12 @@ async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
     return [await anext(events) for _ in range(count)]
 
 
-async def until_event(events: AsyncIterator[Event], name: str) -> list[Event]:
-    """Return the events up to the first one called `name`, which is the last of them."""
+async def until_event(events: AsyncIterator[Event], name: str, count: int = 1) -> list[Event]:
+    """Return the events up to the `count`th called `name`, which is the last of them."""
     seen = []
     async for event in events:
         seen.append(event)
-        if event.name == name:
+        count -= event.name == name
+        if not count:
             return seen
     raise AssertionError(f"no {name} among {seen}")

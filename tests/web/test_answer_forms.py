@@ -8,7 +8,7 @@ import pytest
 
 from app.streams.ports import Options
 from tests.support.puppet import PuppetGeneration
-from tests.web.stage import Stage
+from tests.web.stage import Stage, until_event
 
 STREAMS = "/api/sessions/s1/streams"
 
@@ -42,9 +42,7 @@ async def test_continue(stage: Stage) -> None:
     posted = await stage.client.post("s1", "hello")
     (await stage.opened()).say("One")
     async with stage.client.events(posted["events_url"]) as events:
-        async for event in events:
-            if event.name == "token":
-                break
+        await until_event(events, "token")
     await stage.client.stop(posted["stream_id"])
     generation = await sent(stage, **{"continue": (await messages(stage))[1]["message_id"], "model": ""})
     generation.say(", two")

@@ -14,7 +14,7 @@ import pytest
 from app.web.keys import LIMITS
 from app.web.limits import Limits
 from tests.support.client import Client
-from tests.web.stage import Stage, on_stage, problem
+from tests.web.stage import Stage, on_stage, problem, until_event
 
 IMPORT = "/api/sessions/import"
 
@@ -34,9 +34,7 @@ async def branched(stage: Stage) -> str:
     stream_id = (await again.json())["stream_id"]
     (await stage.opened(2)).say("Another")
     async with stage.client.events(f"/api/streams/{stream_id}/events") as events:
-        async for event in events:
-            if event.name == "token":
-                break
+        await until_event(events, "token")
     await stage.client.stop(stream_id)
     assert first != stream_id
     return answer
@@ -89,9 +87,7 @@ async def test_a_running_answer_is_exported_as_far_as_it_is(stage: Stage) -> Non
     registered = await stage.client.post("s1", "hello")
     (await stage.opened()).say("So far")
     async with stage.client.events(registered["events_url"]) as events:
-        async for event in events:
-            if event.name == "token":
-                break
+        await until_event(events, "token")
     text, _ = await export(stage.client, "s1")
     whole = json.loads(text)
     assert (whole["messages"][1]["content"], whole["streams"][0]["outcome"]) == ("So far", None)

@@ -13,8 +13,8 @@ from app.web import renderer
 from tests.markdown.corpus import ANSWERS
 from tests.support.client import Client
 from tests.support.waiting import until
-from tests.web.page import Page, snapshot, up_to
-from tests.web.stage import Stage, on_stage, problem, take
+from tests.web.page import Page, snapshot
+from tests.web.stage import Stage, on_stage, problem, take, until_event
 
 WATCH = "/events?watch=s1:"
 
@@ -46,7 +46,7 @@ async def written(stage: Stage, text: str, size: int = 1) -> Page:
         for piece in pieces(text, size):
             generation.say(piece)
         generation.finish()
-        page.take(await up_to(events))
+        page.take(await until_event(events, "end"))
         (answer,) = page.answers.values()
         while len(answer.blocks) < len(expected):
             page.take([await anext(events)])
@@ -72,11 +72,11 @@ async def test_a_block_comes_before_the_token_that_closed_it(stage: Stage) -> No
     async with stage.client.events(WATCH) as events:
         await take(events, 2)
         generation.say("# One\n")
-        seen = await up_to(events, 1, "token")
+        seen = await until_event(events, "token")
         generation.say("two\n\nthree")
-        seen += await up_to(events, 1, "token")
+        seen += await until_event(events, "token")
         generation.finish()
-        seen += await up_to(events)
+        seen += await until_event(events, "end")
     assert [event.name for event in seen] == ["status", "block", "token", "block", "token", "block", "end"]
     blocks = [event for event in seen if event.name == "block"]
     assert not any(event.had_id for event in blocks)
@@ -97,12 +97,12 @@ async def test_a_page_resumes_at_every_position(stage: Stage) -> None:
             pages[-1].load(await snapshot(stage.client))
             assert pages[-1].cursors == watching.cursors
             generation.say(piece)
-            watching.take(await up_to(events, 1, "token"))
+            watching.take(await until_event(events, "token"))
         # All of them come back at once, in the middle of the answer, before it ends.
         readers = [asyncio.create_task(resume(stage.client, page)) for page in pages]
         await until(lambda: stage.registry.statistics().viewers == 1 + len(pages))
         generation.finish()
-        watching.take(await up_to(events))
+        watching.take(await until_event(events, "end"))
         await asyncio.gather(*readers)
     expected = await blocks_of(text)
     for page in [watching, *pages]:
@@ -114,7 +114,7 @@ async def test_a_page_resumes_at_every_position(stage: Stage) -> None:
 async def resume(client: Client, page: Page) -> None:
     """Go on from the page's cursors to the end of the answer."""
     async with client.events(page.path()) as events:
-        page.take(await up_to(events))
+        page.take(await until_event(events, "end"))
 
 
 async def test_late_links_change_earlier_blocks_and_no_others(stage: Stage) -> None:
@@ -125,10 +125,10 @@ async def test_late_links_change_earlier_blocks_and_no_others(stage: Stage) -> N
         page = Page()
         page.take(await take(events, 2))
         generation.say("See [a].\n\nNot [b].\n\nPlain.\n\n")
-        page.take(await up_to(events, 1, "token"))
+        page.take(await until_event(events, "token"))
         generation.say("[a]: https://example.org\n")
         generation.finish()
-        seen = await up_to(events)
+        seen = await until_event(events, "end")
     page.take(seen)
     blocks = [event.data["index"] for event in seen if event.name == "block"]
     assert blocks == [3, 0]
@@ -158,7 +158,7 @@ async def test_several_sessions_share_a_connection(stage: Stage) -> None:
         three.say("# three\n")
         for generation in (three, one, two):
             generation.finish()
-        seen += await up_to(events, 3)
+        seen += await until_event(events, "end", 3)
     by_session: dict[str, list[str]] = {}
     for event in seen:
         session_id = event.data.get("session_id") or str(event.id).partition("/")[0]
@@ -185,11 +185,11 @@ async def test_a_session_that_is_deleted_meanwhile_is_gone(stage: Stage) -> None
     async with stage.client.events("/events?watch=s1:&watch=s2:") as events:
         await take(events, 4)
         assert (await stage.client.delete("/api/sessions/s1"))["http"] == 204
-        seen = await up_to(events, 1, "gone")
+        seen = await until_event(events, "gone")
         assert [event.name for event in seen] == ["end", "gone"]
         assert seen[-1].data == {"session_id": "s1"}
         generation.say("still here")
-        assert (await up_to(events, 1, "token"))[-1].data["text"] == "still here"
+        assert (await until_event(events, "token"))[-1].data["text"] == "still here"
         assert stage.registry.statistics().viewers == 1
 
 
@@ -237,12 +237,12 @@ async def test_the_next_answer_comes_over_the_same_connection(stage: Stage) -> N
     (await stage.opened()).say("# one\n")
     async with stage.client.events(WATCH) as events:
         page = Page()
-        page.take(await up_to(events, 1, "token"))
+        page.take(await until_event(events, "token"))
         await stage.client.post("s1", "second")
         second = await stage.opened(2)
         second.say("# two\n", "\n", "three")
         second.finish()
-        page.take(await up_to(events, 2))
+        page.take(await until_event(events, "end", 2))
     assert [answer.html for answer in page.answers.values()] == [
         ["<h1>one</h1>"],
         ["<h1>two</h1>", "<p>three</p>"],
@@ -264,14 +264,14 @@ async def test_an_answer_that_goes_on_opens_its_last_block_again(stage: Stage) -
     async with stage.client.events(page.path()) as events:
         async with stage.http.post("/api/sessions/s1/streams", json={"continue": message_id}) as response:
             assert response.status == 201, await response.text()
-        seen = await up_to(events, 1, "tail")
+        seen = await until_event(events, "tail")
         assert [event.name for event in seen] == ["start", "tail"]
         page.take(seen)
         assert (answer.html, answer.tail) == (["<h1>One</h1>"], "\nHalf a")
         second = await stage.opened(2)
         second.say(" sentence.")
         second.finish()
-        page.take(await up_to(events))
+        page.take(await until_event(events, "end"))
     assert answer.html == ["<h1>One</h1>", "<p>Half a sentence.</p>"]
     assert answer.html == (await snapshot(stage.client))["messages"][1]["blocks"]
 
@@ -300,7 +300,7 @@ async def test_pages_share_what_is_rendered(stage: Stage) -> None:
         assert stage.registry.statistics().viewers == 2
         assert stage.registry.session("s1").log.listeners == 1
         generation.say("# one\n")
-        blocks = [(await up_to(events, 1, "block"))[-1].data for events in (one, two)]
+        blocks = [(await until_event(events, "block"))[-1].data for events in (one, two)]
     assert blocks[0] == blocks[1]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
-from tests.web.stage import Stage, problem
+from tests.web.stage import Stage, problem, until_event
 
 MESSAGE = {"message_id", "role", "content", "reasoning", "stream_id", "outcome", "model", "created_at"}
 
@@ -35,9 +35,7 @@ async def test_a_session_is_read_with_its_messages_and_a_cursor(stage: Stage) ->
     generation = await stage.opened(2)
     generation.say("So", " far")
     async with stage.client.events(registered["events_url"]) as events:
-        async for event in events:
-            if event.name == "token":
-                break
+        await until_event(events, "token")
     session = await stage.client.get("/api/sessions/s1")
     assert {"session_id", "title", "created_at", "updated_at", "messages", "cursor"} <= set(session)
     assert all(set(message) >= MESSAGE for message in session["messages"])

@@ -12,8 +12,8 @@ from app.web.keys import FEEDS
 from app.web.outlet import BUFFER_BYTES
 from tests.support.sse import Event
 from tests.support.waiting import until
-from tests.web.page import Page, ShownAnswer, up_to
-from tests.web.stage import Stage, on_stage
+from tests.web.page import Page, ShownAnswer
+from tests.web.stage import Stage, on_stage, until_event
 from tests.web.test_slow_viewer import lazy
 
 WATCH = "/events?watch=s1:"
@@ -40,7 +40,7 @@ async def flood(stage: Stage, quick: AsyncIterator[Event]) -> list[Event]:
     stuck = 0
     for _ in range(MOST):
         stage.puppet.generations[-1].say(CHUNK)
-        seen += await up_to(quick, 1, "token")
+        seen += await until_event(quick, "token")
         stuck = stuck + 1 if len(feed._followers) == 1 else 0
         if stuck == STUCK:
             return seen
@@ -61,12 +61,12 @@ async def test_a_slow_page_falls_behind_and_catches_up(tmp_path: Path) -> None:
                 CHUNK
             )
             generation.finish()
-            seen += await up_to(quick)
+            seen += await until_event(quick, "end")
             text = "".join(event.data["text"] for event in seen if event.name == "token")
             expected = (await asyncio.to_thread(document, text)).blocks
             # Many blocks at a time are rendered in threads, and come when they come: also after the `end`.
             if missing := len(expected) - names(seen).count("block"):
-                seen += await up_to(quick, missing, "block")
+                seen += await until_event(quick, "block", missing)
             raw = await everything(slow, len(expected))
         for shown in await asyncio.to_thread(answers, seen, raw):
             assert shown.html == expected
@@ -109,7 +109,7 @@ async def test_a_page_that_is_overtaken_by_the_logs_bound_is_reset(tmp_path: Pat
             session = stage.registry.session("s1")
             while min(watch._after for watch in session._viewers) >= session.log.floor:  # type: ignore[attr-defined]
                 stage.puppet.generations[-1].say(CHUNK)
-                await up_to(quick, 1, "token")
+                await until_event(quick, "token")
             raw = bytearray()
             async with asyncio.timeout(30):
                 while b"event: reset\n" not in raw[-4096:]:

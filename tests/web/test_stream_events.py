@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.client import Client
 from tests.support.sse import Event, text_of
-from tests.web.stage import SSE, Stage, on_stage, problem, take
+from tests.web.stage import SSE, Stage, on_stage, problem, take, until_event
 
 
 def tokens_as_events(events: list[Event]) -> list[int]:
@@ -159,11 +159,7 @@ async def test_all_viewers_see_the_same(stage: Stage) -> None:
             generation.finish()
             seen += [event async for event in early]
             seen_late = [event async for event in late]
-        seen_whole = []
-        async for event in whole:
-            seen_whole.append(event)
-            if event.name == "end":
-                break
+        seen_whole = await until_event(whole, "end")
     replayed = await stage.client.read_stream(registered["stream_id"])
     for events in (seen_late, seen_whole, replayed):
         assert text_of(events) == text_of(seen) == "One two three"
