@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.deploy.running import ROOT
+from tests.support.processes import ROOT
 
 BOUND = 30  # seconds
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -13,7 +12,8 @@ import pytest
 
 from app import __version__
 from app.__main__ import main
-from tests.deploy.running import ROOT, wait_for_port
+from tests.deploy.running import wait_for_port
+from tests.support import processes
 
 BOUND = 30  # seconds
 
@@ -21,15 +21,14 @@ BOUND = 30  # seconds
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment with these settings, in capitals and unprefixed, and no model that loads."""
     ours = {"DATA_DIR": str(folder), "EMBEDDED": "0", "SCRIPTED": "1", "OLLAMA_URL": "off", **settings}
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-    return env | {f"TAILRACE_{name}": value for name, value in ours.items()}
+    return processes.environment(ours)
 
 
 def refused(folder: Path, **settings: str) -> str:
     """Start the server where it cannot start; return its message."""
     done = subprocess.run(
         [sys.executable, "-m", "app", "serve"],
-        cwd=ROOT,
+        cwd=processes.ROOT,
         env=environment(folder, **settings),
         capture_output=True,
         text=True,
@@ -99,7 +98,7 @@ def test_a_signal_ends_the_server_cleanly(tmp_path: Path, number: signal.Signals
         port = probe.getsockname()[1]
     with subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", str(port)],
-        cwd=ROOT,
+        cwd=processes.ROOT,
         env=environment(tmp_path, PROT="misspelt"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

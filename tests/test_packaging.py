@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from app.web.static_files import StaticFiles
 from tests.deploy.running import free_port, running
+from tests.support import processes
 
 ROOT = Path(__file__).parent.parent
 SOURCES = (
@@ -106,8 +106,8 @@ def test_an_installed_server_serves_its_page_from_anywhere(environment: Path, tm
         "EMBEDDED": "0",
         "OLLAMA_URL": "off",
     }
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("TAILRACE_", "PYTHON"))}
-    env |= {f"TAILRACE_{name}": value for name, value in settings.items()}
+    ours = processes.environment(settings)
+    env = {name: value for name, value in ours.items() if not name.startswith("PYTHON")}
     with running([str(environment / "bin/tailrace"), "serve"], port, cwd=tmp_path, env=env):
         with urlopen(f"http://127.0.0.1:{port}/", timeout=BOUND) as page:
             html = page.read().decode()

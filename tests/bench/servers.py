@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import psutil
 
 from tests.bench.model import NAME, Order
-
-ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 20.0
-END_SECONDS = 5.0
-
+from tests.support.processes import environment, serving
 
 _PATHS = {"direct": "/api/chat", "relay": "/pieces", "relay by line": "/lines"}
 
@@ -87,48 +80,22 @@ async def tailrace(model_url: str, core: int) -> AsyncIterator[Target]:
             "MAX_STREAMS": "5000",
             "DRAIN_TIMEOUT": "0.01",
         }
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-        environ |= {f"TAILRACE_{name}": value for name, value in settings.items()}
-        async with _running("tailrace", ["app", "serve"], environ, core) as target:
+        async with _running("tailrace", ["app", "serve"], core, environment(settings)) as target:
             yield target
 
 
 @asynccontextmanager
 async def relay(model_url: str, core: int) -> AsyncIterator[Target]:
     """Run the smallest relay."""
-    async with _running("relay", ["tests.bench.relay", model_url], dict(os.environ), core) as target:
+    async with _running("relay", ["tests.bench.relay", model_url], core) as target:
         yield target
 
 
 @asynccontextmanager
-async def _running(name: str, module: list[str], environ: dict[str, str], core: int) -> AsyncIterator[Target]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *module,
-        cwd=ROOT,
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            line = (await process.stdout.readline()).decode()
-        if not line:
-            raise RuntimeError(f"{name} did not start: exit code {await process.wait()}")
+async def _running(
+    name: str, module: list[str], core: int, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Target]:
+    async with serving(module, environ, asyncio.subprocess.DEVNULL) as process:
         os.sched_setaffinity(process.pid, {core})
-        yield Target(name, line.split()[-1], process.pid)
-    finally:
-        await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(END_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+        yield Target(name, process.url, process.pid)
+        await process.end()

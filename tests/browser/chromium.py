@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import end
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -44,11 +46,7 @@ def running_chromium(executable: str, profile: Path) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{_port(process, profile / 'DevToolsActivePort')}"
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process, STOP_TIMEOUT)
 
 
 def _port(process: subprocess.Popen[bytes], file: Path) -> int:

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.processes import ROOT, end, environment
+
 START = 20.0  # seconds, generous: the machine may be busy
 STOP = 30.0
 
@@ -66,11 +67,7 @@ def running(command: list[str], port: int, *, cwd: Path, env: Mapping[str, str])
             wait_for_port(port, process)
             yield
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            end(process, STOP)
 
 
 @contextmanager
@@ -78,8 +75,7 @@ def tailrace(folder: Path, *, python: str = sys.executable, **settings: str) -> 
     """Run the server with the scripted models alone; yield its port. `settings` are in capitals, unprefixed."""
     port = free_port()
     ours = {"PORT": str(port), "DATA_DIR": str(folder), "SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off"}
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-    env |= {f"TAILRACE_{name}": value for name, value in {**ours, "DRAIN_TIMEOUT": "1", **settings}.items()}
+    env = environment({**ours, "DRAIN_TIMEOUT": "1", **settings})
     with running([python, "-m", "app", "serve"], port, cwd=ROOT, env=env):
         yield port
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.deploy.running import ROOT, free_port, wait_for_port
+from tests.deploy.running import free_port, wait_for_port
+from tests.support.processes import ROOT, environment
 
 END = 30.0  # seconds, for a process to end on a busy machine
 
@@ -48,9 +48,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Process]:
     """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise."""
     port = free_port()
     ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", **settings}
-    ours |= {"PORT": str(port), "DATA_DIR": str(folder)}
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-    env |= {f"TAILRACE_{name}": value for name, value in ours.items()}
+    env = environment({**ours, "PORT": str(port), "DATA_DIR": str(folder)})
     path = folder / "output"
     with path.open("wb") as output:
         command = [sys.executable, "-m", "app", "serve"]

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.running import ROOT, free_port
+from tests.deploy.running import free_port
 from tests.history.crashing import Crowd, Findings, compare, repeat_keys
 from tests.support.client import Client
+from tests.support.processes import ROOT, environment
 from tests.support.waiting import until
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
@@ -30,8 +31,7 @@ LAGS = 10  # how many times the lag of this test's own loop a server may be late
 def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Start a server that the caller kills."""
     ours = {"PORT": str(port), "DATA_DIR": str(folder), "SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off"}
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-    env |= {f"TAILRACE_{name}": value for name, value in {**ours, "LOG_LEVEL": "error"}.items()}
+    env = environment({**ours, "LOG_LEVEL": "error"})
     command = [sys.executable, "-m", "app", "serve"]
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.support.processes import Process, serving
+from tests.support.processes import Process, environment, serving
 
 SETTINGS = {
     "PORT": "0",
@@ -31,9 +30,7 @@ SETTINGS = {
 async def server(model_url: str, folder: Path, log: IO[bytes]) -> AsyncIterator[Process]:
     """Run the server with its log going to `log`. Ending it is the caller's; what is left is killed here."""
     settings = {**SETTINGS, "OLLAMA_URL": model_url, "DATA_DIR": str(folder)}
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-    environ |= {f"TAILRACE_{name}": value for name, value in settings.items()}
-    async with serving(["app", "serve"], environ, log) as process:
+    async with serving(["app", "serve"], environment(settings), log) as process:
         yield process
 
 

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30.0
 END_SECONDS = 15.0
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with these settings, in capitals and unprefixed, and no others."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+    return env | {f"TAILRACE_{name}": value for name, value in settings.items()}
+
+
+def end(process: subprocess.Popen[Any], within: float) -> None:
+    """End a process: politely first, and for good after some seconds."""
+    process.terminate()
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 class Process:
