@@ -14,7 +14,6 @@ from tests.support.server import LiveServer
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPj/HwADBwIAMCbHYQAAAABJRU5ErkJggg=="
 )
-FILE: FilePayload = {"name": "mill.png", "mimeType": "image/png", "buffer": PIXEL}
 
 # Give the composer a file as a paste or a drop would.
 GIVE = """([kind, type, data]) => {
@@ -31,6 +30,11 @@ DRAW = """async ([width, height]) => {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     return canvas.toDataURL("image/png").split(",")[1];
 }"""
+
+
+def file(data: bytes) -> FilePayload:
+    """A file as somebody chooses it."""
+    return {"name": "mill.png", "mimeType": "image/png", "buffer": data}
 
 
 async def give(chat: Chat, kind: str, media_type: str = "image/png") -> bool:
@@ -112,7 +116,7 @@ async def test_images_are_pasted_dropped_and_chosen(chat: Chat) -> None:
     await expect(thumbnails).to_have_count(1)
     assert not await give(chat, "drop")
     await expect(thumbnails).to_have_count(2)
-    await chat.page.locator("[data-part=files]").set_input_files([FILE])
+    await chat.page.locator("[data-part=files]").set_input_files([file(PIXEL)])
     await expect(thumbnails).to_have_count(3)
     for left in (2, 1, 0):
         await chat.page.get_by_role("button", name="Remove mill.png").first.click()
@@ -163,7 +167,7 @@ async def test_a_file_that_is_no_known_image_is_refused(chat: Chat) -> None:
 async def test_a_file_that_is_broken_is_refused(chat: Chat) -> None:
     """Before it is sent."""
     await chat.choose("vision")
-    await chat.page.locator("[data-part=files]").set_input_files([{**FILE, "buffer": PIXEL[:20]}])
+    await chat.page.locator("[data-part=files]").set_input_files([file(PIXEL[:20])])
     await expect(chat.page.get_by_role("alert")).to_contain_text("mill.png")
     await expect(chat.page.locator(".thumbnails img")).to_have_count(0)
 
@@ -177,7 +181,7 @@ async def test_a_large_image_is_sent_as_large_as_models_look(
     """A photo of a telephone would be too large otherwise; its sides keep their ratio."""
     await chat.choose("vision")
     data = await chat.page.evaluate(DRAW, list(size))
-    await chat.page.locator("[data-part=files]").set_input_files([{**FILE, "buffer": base64.b64decode(data)}])
+    await chat.page.locator("[data-part=files]").set_input_files([file(base64.b64decode(data))])
     await chat.ask("what is this")
     await chat.ends("complete")
     await chat.page.reload()
