@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from app.backends.embedded import MODEL, EmbeddedBackend
 from app.streams.errors import ContextExceeded, UpstreamError, UpstreamUnreachable
 from app.streams.ports import Generation
 from tests.contract.benches import ask
+from tests.support.processes import orphan
 from tests.support.waiting import gone
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -191,6 +189,7 @@ PARENT = """
 import asyncio, structlog
 from app.backends.embedded import MODEL, EmbeddedBackend
 from tests.contract.benches import ask
+from tests.support.processes import orphan
 from tests.support.waiting import gone
 
 async def main():
@@ -205,17 +204,4 @@ asyncio.run(main())
 
 async def test_it_ends_with_a_killed_parent() -> None:
     """After `kill -9` of the parent, in the middle of an answer, the child ends too."""
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PARENT, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert parent.stdout is not None
-    try:
-        async with asyncio.timeout(60):
-            while not (line := await parent.stdout.readline()).startswith(b"child"):
-                assert line, "the parent ended"
-        pid = int(line.split()[1])
-        assert psutil.pid_exists(pid)
-    finally:
-        parent.kill()
-        await parent.wait()
-    await gone(pid)
+    await gone(await orphan(PARENT))

@@ -12,9 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 30.0
 END_SECONDS = 15.0
+ORPHAN_SECONDS = 60.0  # a model may have to be loaded
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -50,6 +53,24 @@ class Process:
         except TimeoutError:
             self._process.kill()
             return await self._process.wait()
+
+
+async def orphan(program: str) -> int:
+    """Run a program that prints `child` and a process id; return that id after `kill -9` of the program."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    try:
+        async with asyncio.timeout(ORPHAN_SECONDS):
+            while not (line := await parent.stdout.readline()).startswith(b"child"):
+                assert line, "the parent ended"
+        pid = int(line.split()[1])
+        assert psutil.pid_exists(pid)
+    finally:
+        parent.kill()
+        await parent.wait()
+    return pid
 
 
 @asynccontextmanager

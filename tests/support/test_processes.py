@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-
 import psutil
 import pytest
 
 from tests.support import processes
-from tests.support.processes import ROOT, serving
+from tests.support.processes import orphan, serving
 from tests.support.waiting import gone
 
 MODEL = ["tests.soak.model", "0"]
@@ -19,7 +16,7 @@ from tests.support.processes import serving
 
 async def main():
     async with serving({MODEL}) as child:
-        print(child.pid, flush=True)
+        print("child", child.pid, flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -28,18 +25,7 @@ asyncio.run(main())
 
 async def test_it_ends_with_a_killed_parent() -> None:
     """After `kill -9` of the parent the child ends too."""
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PARENT, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert parent.stdout is not None
-    try:
-        async with asyncio.timeout(30):
-            child = int(await parent.stdout.readline())
-        assert psutil.pid_exists(child)
-    finally:
-        parent.kill()
-        await parent.wait()
-    await gone(child)
+    await gone(await orphan(PARENT))
 
 
 async def test_a_start_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
