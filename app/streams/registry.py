@@ -20,16 +20,14 @@ from app.streams.bounds import Bounds
 from app.streams.branches import without
 from app.streams.errors import ArchiveTooLarge, Draining, KeyReused, Refused, SessionBusy, TooManyStreams
 from app.streams.frames import Cursor
-from app.streams.log import MemoryLog
 from app.streams.ports import CancelFlags, Logger, Options
 from app.streams.records import Exchange, History, Message, SessionInfo, Standing, StreamState
 from app.streams.session import Session
+from app.streams.sessions import Sessions
 from app.streams.states import Reason, Status
 from app.streams.stream import Stream
-from app.streams.tally import Statistics, Tally
+from app.streams.tally import Statistics
 from app.streams.trash import MOST_BYTES, Trash
-
-SWEEP_SECONDS = 30.0  # between two looks for what has expired
 
 
 class Registered(NamedTuple):
@@ -60,55 +58,31 @@ class Registry:
         self._logger = logger
         self._new_id = new_id
         self._now = now
-        self._tally = Tally()
-        self._sessions: dict[str, Session] = {}
-        self._epoch = 0
+        self._sessions = Sessions(history=history, flags=flags, bounds=bounds, logger=logger, now=now)
         self._draining = False
-        self._closed = False
         self._registrations: set[asyncio.Task[Registered]] = set()
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
-        self._sweep: asyncio.TimerHandle | None = None
         self._trash = Trash()
 
     def __repr__(self) -> str:
         state = " draining" if self._draining else ""
-        return f"<Registry sessions={len(self._sessions)} {self._tally!r}{state}>"
+        return f"<Registry {self._sessions!r}{state}>"
 
     # ---- finding ---------------------------------------------------------------------------------------------
 
     def session(self, session_id: str) -> Session:
         """Return the live half of a session, made on demand. Whose it is, is the history's to say."""
-        session = self._sessions.get(session_id)
-        if session is not None:
-            session.touched = asyncio.get_running_loop().time()
-        else:
-            # Epochs grow even if the clock does not: an old cursor must never fit a new log.
-            self._epoch = max(self._epoch + 1, int(self._now() * 1000))
-            loop = asyncio.get_running_loop()
-            session = self._sessions[session_id] = Session(
-                session_id,
-                log=MemoryLog(self._epoch, max_bytes=self.bounds.log_bytes, clock=loop.time),
-                history=self.history,
-                flags=self._flags,
-                bounds=self.bounds,
-                logger=self._logger,
-                tally=self._tally,
-            )
-            if self._closed:
-                session.close_viewers()
-            elif self._sweep is None:
-                self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now)
-        return session
+        return self._sessions.open(session_id)
 
     def find(self, session_id: str) -> Session | None:
         """Return the live half of a session if there is one."""
-        return self._sessions.get(session_id)
+        return self._sessions.find(session_id)
 
     def live(self, session_id: str, stream_id: str) -> Stream | None:
         """Return a stream that has not ended."""
-        session = self._sessions.get(session_id)
-        return next((stream for stream in session or () if stream.stream_id == stream_id), None)
+        streams = self._sessions.streams(session_id)
+        return next((stream for stream in streams if stream.stream_id == stream_id), None)
 
     async def stream_state(self, owner: str, stream_id: str) -> StreamState:
         """Return the state of a stream, live or ended. Raises `StreamNotFound`."""
@@ -200,11 +174,12 @@ class Registry:
     def _admit_or_refuse(self, ask: Ask) -> None:
         if self._draining:
             raise Draining("The server is shutting down. Try again in a moment.")
-        session = self._sessions.get(ask.session_id)
+        session = self._sessions.find(ask.session_id)
         if session is not None:
             session.check(ask.if_active)
         # A prompt in a busy session replaces or follows what runs there, so it adds nothing to the load.
-        if (session is None or session.running is None) and self._tally.busy >= self.bounds.max_streams:
+        is_new_load = session is None or session.running is None
+        if is_new_load and self._sessions.tally.busy >= self.bounds.max_streams:
             raise TooManyStreams(
                 f"{self.bounds.max_streams} answers are being written already. Try again in a moment."
             )
@@ -219,9 +194,8 @@ class Registry:
 
     def _left(self, session_id: str, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages that stay: not those of an exchange that is rolled back and has still to end."""
-        doomed = {
-            stream.stream_id for stream in self._sessions.get(session_id) or () if stream.drops_messages
-        }
+        streams = self._sessions.streams(session_id)
+        doomed = {stream.stream_id for stream in streams if stream.drops_messages}
         return without(messages, {message.message_id for message in messages if message.stream_id in doomed})
 
     def _stream(self, ask: Ask, exchange: Exchange, options: Options) -> Stream:
@@ -258,7 +232,7 @@ class Registry:
     async def stop_session(self, owner: str, session_id: str, *, wait: float) -> StreamState | None:
         """Stop whatever runs or waits in a session; return the state of what ran, `None` if nothing did."""
         await self.history.session(owner, session_id)
-        session = self._sessions.get(session_id)
+        session = self._sessions.find(session_id)
         streams = session.signal_all(Reason.USER_STOP) if session else []
         if (gate := self._gates.get(session_id)) is not None:
             # Prompts that came before this stop are on their way into the line still: it is meant for them as well.
@@ -292,8 +266,7 @@ class Registry:
             raise
         if archive is not None:
             self._trash.put(owner, archive)
-        if self._sessions.get(session_id) is session:
-            del self._sessions[session_id]
+        self._sessions.drop(session)
         session.close_viewers()
 
     async def _last_archive(self, owner: str, session_id: str) -> Archive | None:
@@ -306,7 +279,7 @@ class Registry:
     async def archive(self, owner: str, session_id: str) -> Archive:
         """Return everything of a session; of a running answer, the text so far. Raises `SessionNotFound`."""
         archive = await self.history.archive(owner, session_id)
-        live = {stream.answer.message_id: stream for stream in self._sessions.get(session_id) or ()}
+        live = {stream.answer.message_id: stream for stream in self._sessions.streams(session_id)}
         messages = [
             msgspec.structs.replace(message, content=stream.content, reasoning=stream.thoughts)
             if (stream := live.get(message.message_id))
@@ -344,53 +317,28 @@ class Registry:
         """
         self.drain()
         self._trash.clear()
-        if self._sweep is not None:
-            self._sweep.cancel()
+        self._sessions.stop_sweeping()
         if patience > 0:
             await self._all_ended(patience)
-        for session in self._sessions.values():
+        for session in self._sessions:
             session.signal_all(Reason.SHUTDOWN)
         await self._all_ended(self.bounds.shutdown_timeout)
-        for session in self._sessions.values():
+        for session in self._sessions:
             for stream in session:
                 stream.lapse()
         await self._all_ended(self.bounds.close_timeout)
-        self._closed = True
-        for session in self._sessions.values():
-            session.close_viewers()
+        self._sessions.close()
 
     async def _all_ended(self, timeout: float) -> None:
         """Wait for all streams, and for prompts that are being admitted: what is turned down has to be withdrawn."""
-        ends = [stream.ended for session in self._sessions.values() for stream in session]
+        ends = [stream.ended for session in self._sessions for stream in session]
         pending: list[asyncio.Future[Any]] = [*ends, *self._registrations]
         if pending:
             await asyncio.wait(pending, timeout=timeout)
 
-    # ---- housekeeping ----------------------------------------------------------------------------------------
-
-    def _sweep_now(self) -> None:
-        """Let go of events that have expired, and of sessions that nobody would miss."""
-        loop = asyncio.get_running_loop()
-        expired = loop.time() - self.bounds.log_seconds
-        for session_id, session in list(self._sessions.items()):
-            session.log.expire(expired)
-            if session.idle and session.touched < expired:
-                del self._sessions[session_id]
-        self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now) if self._sessions else None
-
     def statistics(self) -> Statistics:
         """Return what there is now, and what has been counted."""
-        sessions = self._sessions.values()
-        return Statistics(
-            sessions=len(self._sessions),
-            active=self._tally.busy,
-            queued=sum(len(tuple(session)) for session in sessions) - self._tally.busy,
-            viewers=sum(session.viewers for session in sessions),
-            zombies=self._tally.zombies,
-            started=self._tally.started,
-            tokens=self._tally.tokens,
-            ended={str(outcome): count for outcome, count in self._tally.ended.items()},
-        )
+        return self._sessions.statistics()
 
 
 async def _empty(session: Session, wait: float) -> None:

@@ -13,7 +13,7 @@ DAY = 86_400.0
 
 def set_back(stage: Stage, days: float) -> None:
     """Let the server take it for so many days earlier than it is."""
-    stage.registry._now = lambda: time.time() - days * DAY
+    stage.registry._now = stage.registry._sessions._now = lambda: time.time() - days * DAY
 
 
 async def test_messages_and_events_stay_in_order(stage: Stage) -> None:

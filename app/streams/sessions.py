@@ -1,0 +1,119 @@
+"""The live sessions of this server: made on demand, and let go of when nobody would miss them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+from app.streams.bounds import Bounds
+from app.streams.log import MemoryLog
+from app.streams.ports import CancelFlags, Logger
+from app.streams.records import History
+from app.streams.session import Session
+from app.streams.stream import Stream
+from app.streams.tally import Statistics, Tally
+
+SWEEP_SECONDS = 30.0  # between two looks for what has expired
+
+
+class Sessions:
+    """The live halves of sessions, by their ids, and what is counted of them."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        flags: CancelFlags,
+        bounds: Bounds,
+        logger: Logger,
+        now: Callable[[], float],
+    ) -> None:
+        self.tally = Tally()
+        self._history = history
+        self._flags = flags
+        self._bounds = bounds
+        self._logger = logger
+        self._now = now
+        self._live: dict[str, Session] = {}
+        self._epoch = 0
+        self._closed = False
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Sessions {len(self._live)} {self.tally!r}>"
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._live.values())
+
+    def open(self, session_id: str) -> Session:
+        """Return a session, made if there is none."""
+        loop = asyncio.get_running_loop()
+        session = self._live.get(session_id)
+        if session is not None:
+            session.touched = loop.time()
+            return session
+        # Epochs grow even if the clock does not: an old cursor must never fit a new log.
+        self._epoch = max(self._epoch + 1, int(self._now() * 1000))
+        session = self._live[session_id] = Session(
+            session_id,
+            log=MemoryLog(self._epoch, max_bytes=self._bounds.log_bytes, clock=loop.time),
+            history=self._history,
+            flags=self._flags,
+            bounds=self._bounds,
+            logger=self._logger,
+            tally=self.tally,
+        )
+        if self._closed:
+            session.close_viewers()
+        elif self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now)
+        return session
+
+    def find(self, session_id: str) -> Session | None:
+        """Return a session if there is one."""
+        return self._live.get(session_id)
+
+    def streams(self, session_id: str) -> Iterable[Stream]:
+        """Return the streams in the line of a session."""
+        return self._live.get(session_id) or ()
+
+    def drop(self, session: Session) -> None:
+        """Let go of a session, unless another one has come into being under its id."""
+        if self._live.get(session.session_id) is session:
+            del self._live[session.session_id]
+
+    def statistics(self) -> Statistics:
+        """Return what there is now, and what has been counted."""
+        return Statistics(
+            sessions=len(self._live),
+            active=self.tally.busy,
+            queued=sum(len(tuple(session)) for session in self) - self.tally.busy,
+            viewers=sum(session.viewers for session in self),
+            zombies=self.tally.zombies,
+            started=self.tally.started,
+            tokens=self.tally.tokens,
+            ended={str(outcome): count for outcome, count in self.tally.ended.items()},
+        )
+
+    # ---- housekeeping ----------------------------------------------------------------------------------------
+
+    def stop_sweeping(self) -> None:
+        """Let go of nothing by itself any more."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def close(self) -> None:
+        """End the viewers of all sessions, and of those that may come yet."""
+        self._closed = True
+        for session in self:
+            session.close_viewers()
+
+    def _sweep_now(self) -> None:
+        """Let go of events that have expired, and of sessions that nobody would miss."""
+        loop = asyncio.get_running_loop()
+        expired = loop.time() - self._bounds.log_seconds
+        for session in tuple(self):
+            session.log.expire(expired)
+            if session.idle and session.touched < expired:
+                self.drop(session)
+        self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now) if self._live else None
