@@ -55,6 +55,18 @@ class Stage:
         await until(is_open)
         return self.puppet.generations[number - 1]
 
+    async def asked(self, prompt: str) -> PuppetGeneration:
+        """Return the generation for this prompt, once it is open. Sessions open theirs in any order."""
+
+        def is_open() -> bool:
+            return any(generation.opened.is_set() for generation in self._for(prompt))
+
+        await until(is_open)
+        return self._for(prompt)[0]
+
+    def _for(self, prompt: str) -> list[PuppetGeneration]:
+        return [made for made in self.puppet.generations if made.request.messages[-1].content == prompt]
+
     async def settled(self) -> None:
         """Return once no stream is in line and nobody looks on."""
 

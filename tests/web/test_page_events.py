@@ -180,8 +180,8 @@ async def test_a_session_that_is_not_there_is_gone(stage: Stage) -> None:
 async def test_a_session_that_is_deleted_meanwhile_is_gone(stage: Stage) -> None:
     """After its last event, and the others go on; nobody is counted as its viewer any more."""
     await stage.client.post("s1", "hello")
-    await stage.client.post("s2", "hello")
-    generation = await stage.opened(2)
+    await stage.client.post("s2", "go on")
+    generation = await stage.asked("go on")
     async with stage.client.events("/events?watch=s1:&watch=s2:") as events:
         await take(events, 4)
         assert (await stage.client.delete("/api/sessions/s1"))["http"] == 204

@@ -38,8 +38,8 @@ async def test_a_draining_server_knows_its_keys(stage: Stage) -> None:
 
 async def test_running_answers_may_finish_while_it_drains(stage: Stage) -> None:
     """Those that do in time are `complete`, the others are `interrupted` when the patience is over."""
-    ids = [(await stage.client.post(session, "hello"))["stream_id"] for session in ("s1", "s2")]
-    one, other = await stage.opened(1), await stage.opened(2)
+    ids = [(await stage.client.post(f"session-of-{word}", word))["stream_id"] for word in ("one", "other")]
+    one, other = await stage.asked("one"), await stage.asked("other")
     closing = asyncio.create_task(stage.registry.close(patience=0.5))
     one.say("Just in time")
     one.finish()
@@ -56,8 +56,8 @@ async def test_viewers_see_the_end(tmp_path: Path, handler_cancellation: bool) -
         Client(stage.live.url) as client,
     ):
         registered = await stage.client.post("s1", "hello")
-        idle = await stage.client.post("s2", "hello")
-        (await stage.opened(2)).finish()
+        idle = await stage.client.post("s2", "finish")
+        (await stage.asked("finish")).finish()
         await stage.client.read_stream(idle["stream_id"])
 
         async def watch(path: str, expected: int, ready: asyncio.Event) -> list[Event]:
@@ -66,7 +66,7 @@ async def test_viewers_see_the_end(tmp_path: Path, handler_cancellation: bool) -
                 ready.set()
                 return seen + [event async for event in events]
 
-        (await stage.opened(1)).say("Half an")
+        (await stage.asked("hello")).say("Half an")
         watchers, ready = [], []
         shown = {registered["events_url"]: 4, "/api/sessions/s1/events": 4, "/api/sessions/s2/events": 0}
         for path, expected in shown.items():
