@@ -8,8 +8,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from tests.deploy.running import free_port
 from tests.history.crashing import Crowd, Findings, compare, repeat_keys
 from tests.support.client import Client
+from tests.support.lag import LAGS, lag
 from tests.support.processes import ROOT, environment
 from tests.support.waiting import until
 
@@ -25,7 +24,6 @@ SERVERS = 3  # that live and die side by side, each with its folder
 BOUND = 30.0  # seconds, for a start
 # A batch is written every quarter of a second; the machine may be busy with other things.
 LOST_SECONDS = 1.0
-LAGS = 10  # how many times the lag of this test's own loop a server may be late beside that
 
 
 def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -98,22 +96,3 @@ async def crash(client: Client, process: subprocess.Popen[bytes], seed: int) -> 
     busy.cancel()
     await asyncio.gather(busy, return_exceptions=True)
     return crowd, died
-
-
-@asynccontextmanager
-async def lag() -> AsyncIterator[list[float]]:
-    """Measure by how much this loop is late at worst: so busy is the machine."""
-    worst = [0.0]
-
-    async def measure() -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.05)
-            worst[0] = max(worst[0], time.monotonic() - began - 0.05)
-
-    task = asyncio.create_task(measure())
-    try:
-        yield worst
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
