@@ -18,7 +18,15 @@ from app.streams.asking import Ask
 from app.streams.asking import exchange as exchange_of
 from app.streams.bounds import Bounds
 from app.streams.branches import without
-from app.streams.errors import ArchiveTooLarge, Draining, KeyReused, Refused, SessionBusy, TooManyStreams
+from app.streams.errors import (
+    ArchiveTooLarge,
+    Draining,
+    KeyReused,
+    Refused,
+    SessionBusy,
+    SessionDeleted,
+    TooManyStreams,
+)
 from app.streams.frames import Cursor
 from app.streams.ports import CancelFlags, Logger, Options
 from app.streams.records import Exchange, History, Message, SessionInfo, Standing, StreamState
@@ -100,8 +108,8 @@ class Registry:
     async def register(self, ask: Ask) -> Registered:
         """Register a stream for a prompt; the stream runs whatever becomes of the caller.
 
-        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, what
-        `asking.exchange` raises, or what the history raises when it cannot keep the prompt.
+        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`,
+        `SessionDeleted`, what `asking.exchange` raises, or what the history raises when it cannot keep the prompt.
         Nothing was registered then.
         """
         place = None if ask.key is None else (ask.owner, ask.session_id, ask.key)
@@ -132,9 +140,11 @@ class Registry:
             await asyncio.wait({earlier})
         # One after the other, so that the messages of a session stand in the order of its claims. The bound of this
         # wait is the history's: whoever has the gate waits for nothing else.
-        gate = self._gates.setdefault(ask.session_id, asyncio.Lock())
-        async with gate:
+        async with self._gate(ask.session_id):
             return await self._admit(ask)
+
+    def _gate(self, session_id: str) -> asyncio.Lock:
+        return self._gates.setdefault(session_id, asyncio.Lock())
 
     async def _admit(self, ask: Ask) -> Registered:
         standing = await self.history.standing(ask.owner, ask.session_id)
@@ -174,6 +184,8 @@ class Registry:
     def _admit_or_refuse(self, ask: Ask) -> None:
         if self._draining:
             raise Draining("The server is shutting down. Try again in a moment.")
+        if self._trash.holds(ask.owner, ask.session_id):
+            raise SessionDeleted("This session was deleted a moment ago. Bring it back, or begin a new one.")
         session = self._sessions.find(ask.session_id)
         if session is not None:
             session.check(ask.if_active)
@@ -295,13 +307,18 @@ class Registry:
         return own.session_id
 
     async def restore(self, owner: str, session_id: str) -> SessionInfo:
-        """Undo a delete that was a moment ago. Raises `NothingToRestore`, `SessionExists`."""
-        archive, left = self._trash.take(owner, session_id)
-        try:
-            await self.history.restore(owner, archive)
-        except BaseException:
-            self._trash.put(owner, archive, seconds=left)
-            raise
+        """Undo a delete that was a moment ago; if that fails, it may be tried again for as long as after the delete.
+
+        Raises `NothingToRestore`, `SessionExists`.
+        """
+        # A prompt that comes meanwhile must find either what can be restored or what was.
+        async with self._gate(session_id):
+            archive = self._trash.take(owner, session_id)
+            try:
+                await self.history.restore(owner, archive)
+            except BaseException:
+                self._trash.put(owner, archive)
+                raise
         return await self.history.session(owner, session_id)
 
     # ---- the end of the server -------------------------------------------------------------------------------

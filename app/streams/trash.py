@@ -16,7 +16,6 @@ MOST_BYTES = 32 * 1024 * 1024  # of all of them together
 class _Kept(NamedTuple):
     archive: Archive
     size: int
-    until: float  # of the loop's time
     timer: asyncio.TimerHandle
 
 
@@ -30,7 +29,11 @@ class Trash:
     def __repr__(self) -> str:
         return f"<Trash sessions={len(self._kept)} bytes={self._size}>"
 
-    def put(self, owner: str, archive: Archive, *, seconds: float | None = None) -> None:
+    def holds(self, owner: str, session_id: str) -> bool:
+        """Tell whether a session can be brought back."""
+        return (owner, session_id) in self._kept
+
+    def put(self, owner: str, archive: Archive) -> None:
         """Keep a session from now on. One that is too large by itself is not kept."""
         place = (owner, archive.session_id)
         self._drop(place)
@@ -39,22 +42,19 @@ class Trash:
             return
         while self._kept and (len(self._kept) >= MOST or self._size + takes > MOST_BYTES):
             self._drop(next(iter(self._kept)))
-        loop = asyncio.get_running_loop()
-        until = loop.time() + (SECONDS if seconds is None else seconds)
-        timer = loop.call_at(until, self._drop, place)
-        self._kept[place] = _Kept(archive, takes, until, timer)
+        timer = asyncio.get_running_loop().call_later(SECONDS, self._drop, place)
+        self._kept[place] = _Kept(archive, takes, timer)
         self._size += takes
 
-    def take(self, owner: str, session_id: str) -> tuple[Archive, float]:
-        """Take a session out; return it with the seconds that it had left. Raises `NothingToRestore`."""
+    def take(self, owner: str, session_id: str) -> Archive:
+        """Take a session out. Raises `NothingToRestore`."""
         kept = self._kept.get((owner, session_id))
-        left = kept.until - asyncio.get_running_loop().time() if kept else 0.0
-        if kept is None or left <= 0:
+        if kept is None:
             raise NothingToRestore(
                 f"This session cannot be brought back: that is possible for {SECONDS:g} s after it was deleted."
             )
         self._drop((owner, session_id))
-        return kept.archive, left
+        return kept.archive
 
     def clear(self) -> None:
         """Keep nothing."""

@@ -41,6 +41,10 @@ SENTENCES = {
     "prompt_too_long": marked("The prompt is too long. Shorten it."),
     "queue_full": marked("Too many prompts wait in this conversation already."),
     "session_busy": marked("An answer is being written in this conversation. Wait for its end, or stop it."),
+    "session_deleted": marked(
+        "This conversation was deleted a moment ago. Bring it back, or start a new one."
+    ),
+    "session_exists": marked("There is such a conversation already."),
     "session_not_found": marked("There is no such conversation."),
     "stream_not_found": marked("There is no such answer."),
     "token_timeout": marked("The model stopped in the middle of its answer."),
@@ -65,6 +69,7 @@ PHRASES = {
     404: marked("Not found"),
     405: marked("Not allowed here"),
     409: marked("Not now"),
+    410: marked("Gone"),
     413: marked("Too large"),
     421: marked("Wrong address"),
     422: marked("That does not fit"),

@@ -11,6 +11,7 @@ import pytest
 from app.history.opening import FILE
 from app.streams import trash
 from app.streams.trash import Trash
+from app.web.access import OWNER_NAME
 from tests.history.archives import archive
 from tests.history.files import rows
 from tests.support.waiting import until
@@ -109,13 +110,68 @@ async def refused_unknown(stage: Stage) -> None:
 
 
 async def test_a_new_session_of_that_name_is_not_written_over(stage: Stage) -> None:
-    """409, and the new one stays as it is."""
+    """409, and the new one stays as it is; the undo may be tried again when it has made way."""
     await stage.answer("s1", "old", "one")
     await stage.client.delete("/api/sessions/s1")
-    await stage.answer("s1", "new", "two")
+    # Another server on the same database may do so: it knows nothing of what was deleted here.
+    history = stage.registry.history
+    await history.restore(OWNER_NAME, archive(session_id="s1"))
     async with stage.http.post("/api/sessions/s1/restore") as response:
         await problem(response, 409, "session_exists")
-    assert [m["content"] for m in (await stage.client.get("/api/sessions/s1"))["messages"]] == ["new", "two"]
+    assert await contents(stage) == ["hello", "Hi", "more"]
+    await history.delete(OWNER_NAME, "s1")
+    async with stage.http.post("/api/sessions/s1/restore") as response:
+        assert response.status == 200
+    assert await contents(stage) == ["old", "one"]
+
+
+async def test_a_prompt_does_not_take_the_place_of_what_can_be_restored(stage: Stage) -> None:
+    """410 for a tab that shows the deleted session still, by JSON and by form; the undo brings everything back."""
+    await stage.answer("s1", "old", "one")
+    await stage.client.delete("/api/sessions/s1")
+    path = "/api/sessions/s1/streams"
+    for key in ("k", "k"):
+        async with stage.http.post(
+            path, json={"prompt": "new"}, headers={"Idempotency-Key": key}
+        ) as response:
+            await problem(response, 410, "session_deleted")
+    async with stage.http.post(path, data={"prompt": "new"}, headers={"Accept": "text/html"}) as response:
+        assert response.status == 410
+        assert "deleted a moment ago" in await response.text()
+    assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
+    async with stage.http.post("/api/sessions/s1/restore") as response:
+        assert response.status == 200
+    assert await contents(stage) == ["old", "one"]
+    await stage.answer("s1", "new", "two")
+    assert await contents(stage) == ["old", "one", "new", "two"]
+
+
+async def test_prompts_beside_a_delete_and_its_undo_lose_nothing(stage: Stage) -> None:
+    """Whichever comes first: the old messages are there in the end, and what was accepted follows them."""
+    await stage.answer("s1", "old", "one")
+    for number in range(10):
+        prompts = [stage.client.post("s1", f"new {number}") for _ in range(2)]
+        deleting = stage.http.delete("/api/sessions/s1")
+        await asyncio.gather(deleting, *prompts)
+        restoring = stage.http.post("/api/sessions/s1/restore")
+        restored, again = await asyncio.gather(restoring, stage.client.post("s1", f"again {number}"))
+        assert (restored.status, again["http"]) in ((200, 201), (200, 410))
+        assert (await contents(stage))[:2] == ["old", "one"]
+
+
+async def test_after_its_time_a_name_is_free_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt makes a new session of that id."""
+    monkeypatch.setattr(trash, "SECONDS", 0.05)
+    await stage.answer("s1", "old", "one")
+    await stage.client.delete("/api/sessions/s1")
+    await until(lambda: "sessions=0" in repr(stage.registry._trash))
+    await stage.answer("s1", "new", "two")
+    assert await contents(stage) == ["new", "two"]
+
+
+async def contents(stage: Stage) -> list[str]:
+    """What the messages of the session say."""
+    return [message["content"] for message in (await stage.client.get("/api/sessions/s1"))["messages"]]
 
 
 async def test_two_that_undo_at_once_undo_once(stage: Stage) -> None:
@@ -152,6 +208,6 @@ async def test_what_is_kept_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(trash, "MOST_BYTES", 1)
     store.put("me", archive(session_id="large"))
     assert "sessions=3" in repr(store)
-    assert store.take("me", kept[4].session_id)[0] == kept[4]
+    assert store.take("me", kept[4].session_id) == kept[4]
     store.clear()
     assert "sessions=0 bytes=0" in repr(store)
