@@ -46,7 +46,10 @@ STATUSES: dict[type[errors.TailraceError], int] = {
 HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take that method. `Allow` lists those that it takes."),
-    413: ("prompt_too_long", "The request is too large. Send a shorter prompt."),
+    413: (
+        "request_too_large",
+        "The request is larger than {most:.1f} MiB. Send fewer or smaller images, or a shorter prompt.",
+    ),
     415: ("unsupported_media_type", "Send `application/json`."),
 }
 
@@ -109,7 +112,7 @@ def middleware(logger: Logger) -> Any:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return respond(request, _http_problem(error))
+            return respond(request, _http_problem(error, request.client_max_size))
         except ConnectionError:
             # The client has left. This reaches nobody; raised on, it would be in the log as an error of ours.
             return web.Response(status=400)
@@ -122,7 +125,9 @@ def middleware(logger: Logger) -> Any:
     return problems
 
 
-def _http_problem(error: web.HTTPException) -> ProblemError:
+def _http_problem(error: web.HTTPException, most: int) -> ProblemError:
     code, detail = HTTP_PROBLEMS.get(error.status, ("bad_request", error.reason))
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = detail.format(most=most / 2**20)
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     return ProblemError(error.status, code, detail, headers=headers)

@@ -40,6 +40,9 @@ SENTENCES = {
     "prompt_empty": marked("The prompt is empty. Write something to answer."),
     "prompt_too_long": marked("The prompt is too long. Shorten it."),
     "queue_full": marked("Too many prompts wait in this conversation already."),
+    "request_too_large": marked(
+        "The request is too large. Send fewer or smaller images, or a shorter prompt."
+    ),
     "session_busy": marked("An answer is being written in this conversation. Wait for its end, or stop it."),
     "session_deleted": marked(
         "This conversation was deleted a moment ago. Bring it back, or start a new one."

@@ -115,6 +115,14 @@ async def test_what_is_refused(tmp_path: Path, body: dict[str, Any], status: int
         assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
 
 
+async def test_a_request_that_is_too_large_may_be_one_of_images(stage: Stage) -> None:
+    """It is turned down before it is read: the sentence names the limit of the whole, and all that may be smaller."""
+    body = {"prompt": "look", "images": images(PNG + bytes(12_000_000))}
+    async with stage.http.post(STREAMS, json=body) as response:
+        refused = await problem(response, 413, "request_too_large")
+    assert refused["detail"].startswith("The request is larger than 12.2 MiB. Send fewer or smaller images")
+
+
 async def test_a_prompt_may_have_images_that_were_sent_before(stage: Stage) -> None:
     """By their ids, in the place of their bytes, beside new ones; the model gets both."""
     await stage.client.post("s1", "what is this?", images=images(PNG))
