@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tests.browser.chat import Chat
+from playwright.async_api import Browser, FloatRect, Locator, expect
 
+from tests.browser.chat import Chat
+from tests.page_bench.stage import seen
+from tests.support.server import LiveServer
+
+LISTING = "```py\n" + "number = 1\n" * 80 + "```"
 WIDE = "\n".join(f"| {' | '.join([cell] * 12)} |" for cell in ("a number", "---", "value 0.10"))
 # The height of each row of the last answer's table, in lines.
 LINES = """() => Array.from(document.querySelectorAll("article:last-of-type tr"), (row) => {
@@ -14,6 +19,13 @@ LINES = """() => Array.from(document.querySelectorAll("article:last-of-type tr")
 SCROLLED = "document.querySelector('.block:has(> table)').scrollLeft > 0"
 
 
+async def place(found: Locator) -> FloatRect:
+    """Return where an element stands."""
+    box = await found.bounding_box()
+    assert box is not None
+    return box
+
+
 async def test_a_wide_table_breaks_no_figure_from_its_unit(chat: Chat) -> None:
     """It is scrolled instead, by the keyboard too."""
     await chat.ask(WIDE, "echo")
@@ -21,5 +33,58 @@ async def test_a_wide_table_breaks_no_figure_from_its_unit(chat: Chat) -> None:
     assert await chat.page.evaluate(LINES) == [1, 1]
     await chat.text().locator("table").focus()
     await chat.page.keyboard.press("ArrowRight")
-    await chat.page.wait_for_function(f"() => {SCROLLED}")
+    await seen(chat.page, SCROLLED)
     assert await chat.page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
+async def test_a_long_listing_is_copied_from_anywhere_in_it(chat: Chat) -> None:
+    """Its button stays in sight while it is scrolled by, and takes no room."""
+    await chat.ask(LISTING, "echo")
+    await chat.ends("complete")
+    button, code = chat.text().locator(".copy-code"), chat.text().locator("code")
+    assert (await place(code))["height"] == (await place(chat.text().locator("pre")))["height"] - 2
+    await code.evaluate(
+        "(code) => { code.closest('.scroll').scrollTop += code.getBoundingClientRect().top + 300; }"
+    )
+    await expect(button).to_be_in_viewport(ratio=0.95)
+    await expect(chat.text().locator("pre")).not_to_be_in_viewport(ratio=1)
+
+
+async def test_an_undo_covers_no_button(chat: Chat, server: LiveServer) -> None:
+    """It stands over the list that it speaks of, and not beyond its edge."""
+    await server.client.ask("s0", "Rivers", model="scripted/short")
+    await chat.open("/sessions/s0")
+    await chat.page.locator("#sessions li").hover()
+    await chat.page.get_by_role("link", name="Manage “Rivers”").click()
+    await chat.page.get_by_role("button", name="Delete").click()
+    toast, foot = await place(chat.page.locator(".toast")), await place(chat.page.locator(".sidebar-foot"))
+    assert toast["y"] + toast["height"] <= foot["y"]
+    assert toast["x"] + toast["width"] <= (await place(chat.page.locator(".sidebar")))["width"]
+
+
+async def test_an_editor_is_left_where_it_is_sent(chat: Chat) -> None:
+    """Cancel and Send stand side by side."""
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    await chat.page.get_by_text("Edit", exact=True).click()
+    editor = chat.page.locator(".edit")
+    send = await place(editor.get_by_role("button", name="Send"))
+    cancel = await place(editor.get_by_text("Cancel"))
+    assert send["y"] <= cancel["y"] <= send["y"] + send["height"]
+    assert 0 < send["x"] - cancel["x"] - cancel["width"] < 40
+
+
+async def test_a_long_answer_can_be_stopped_without_scripts(browser: Browser, server: LiveServer) -> None:
+    """However far somebody has read, Stop is in sight."""
+    context = await browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 300})
+    plain = Chat(await context.new_page(), server.url)
+    await plain.page.goto(server.url)
+    await plain.choose("long")
+    await plain.box.fill("tell a long story")
+    await plain.send.click()
+    await seen(plain.page, "document.querySelector('.scroll').scrollHeight > 700")
+    await plain.page.evaluate("document.querySelector('.scroll').scrollTop = 350")
+    await expect(plain.prompts).not_to_be_in_viewport()
+    await expect(plain.stop).to_be_in_viewport(ratio=1)
+    await plain.stop.click()
+    await context.close()
