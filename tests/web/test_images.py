@@ -115,12 +115,15 @@ async def test_what_is_refused(tmp_path: Path, body: dict[str, Any], status: int
         assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
 
 
-async def test_a_request_that_is_too_large_may_be_one_of_images(stage: Stage) -> None:
+async def test_a_request_that_is_too_large_may_be_one_of_images(tmp_path: Path) -> None:
     """It is turned down before it is read: the sentence names the limit of the whole, and all that may be smaller."""
-    body = {"prompt": "look", "images": images(PNG + bytes(12_000_000))}
-    async with stage.http.post(STREAMS, json=body) as response:
-        refused = await problem(response, 413, "request_too_large")
-    assert refused["detail"].startswith("The request is larger than 12.2 MiB. Send fewer or smaller images")
+    body = {"prompt": "look", "images": images(PNG + bytes(400_000))}
+    async with on_stage(tmp_path, max_prompt_bytes=65_536, max_image_bytes=4096) as stage:
+        async with stage.http.post(STREAMS, json=body) as response:
+            refused = await problem(response, 413, "request_too_large")
+        assert refused["detail"].startswith(
+            "The request is larger than 0.4 MiB. Send fewer or smaller images"
+        )
 
 
 async def test_a_prompt_may_have_images_that_were_sent_before(stage: Stage) -> None:
