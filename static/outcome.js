@@ -1,7 +1,7 @@
 /** What the line under an answer says, the same as `templates/partials/message.html`. */
 
 import { hasText } from "./answer.js";
-import { t, tn } from "./words.js";
+import { number, t, tn } from "./words.js";
 
 const LABELS = {
   stopped: t("Stopped"),
@@ -37,6 +37,6 @@ export function figures({ tokens, durationMs }) {
   return [
     tn("%(num)s token", "%(num)s tokens", tokens),
     tn("%(num)s token/s", "%(num)s tokens/s", rate),
-    t("%(seconds)s s", { seconds: `${Math.floor(tenths / 10)}.${tenths % 10}` }),
+    t("%(seconds)s s", { seconds: number(tenths / 10, 1) }),
   ].join(" · ");
 }

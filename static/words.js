@@ -14,7 +14,13 @@ export function tn(one, many, num, values = {}) {
   const rules = new Intl.PluralRules(document.documentElement.lang);
   const used = CATEGORIES.filter((each) => rules.resolvedOptions().pluralCategories.includes(each));
   const form = Math.min(used.indexOf(rules.select(num)), forms.length - 1);
-  return filled(forms[form], { num, ...values });
+  return filled(forms[form], { num: number(num), ...values });
+}
+
+/** A number as the reader's language writes it, with so many digits behind the point. */
+export function number(value, digits = 0) {
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(document.documentElement.lang, options).format(value);
 }
 
 /** What is said of an error in the reader's language; English keeps the `sentence` of the error. */

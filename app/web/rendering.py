@@ -10,6 +10,7 @@ from typing import Any, cast
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
+from babel.numbers import format_decimal
 from jinja2.runtime import Context
 
 from app.web import assets, choices, translations
@@ -37,6 +38,7 @@ def environment() -> jinja2.Environment:
     environment.globals["static"] = static_files().address
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
     environment.globals["said"] = _said
+    environment.globals["number"] = _number
     for name in environment.list_templates():
         environment.get_template(name)
     return cast("jinja2.Environment", environment)
@@ -66,6 +68,13 @@ def render(
 @jinja2.pass_context
 def _said(context: Context, code: str, sentence: str) -> str:
     return said(context["language"], code, sentence)
+
+
+@jinja2.pass_context
+def _number(context: Context, value: float, digits: int = 0) -> str:
+    """Return a number as the reader's language writes it, with so many digits behind the point."""
+    pattern = "#,##0" + f".{'0' * digits}" * bool(digits)
+    return format_decimal(value, pattern, locale=context["language"].code)
 
 
 @jinja2.pass_context

@@ -77,7 +77,7 @@ async def test_an_answer_shows_its_figures(chat: Chat) -> None:
     await chat.ask("hello", "short")
     await chat.ends("complete")
     figures = chat.answer().locator("[data-part=figures]")
-    await expect(figures).to_have_text(re.compile(r"^7 tokens · \d+ tokens?/s · \d+\.\d s$"))
+    await expect(figures).to_have_text(re.compile(r"^7 tokens · [\d,]+ tokens?/s · \d+\.\d s$"))
     before = await figures.text_content()
     await chat.page.reload()
     await expect(figures).to_have_text(before or "")
