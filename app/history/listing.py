@@ -1,4 +1,4 @@
-"""How a list of sessions is titled and paged, alike in every history."""
+"""How a list of sessions is titled, searched and paged, alike in every history."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from app.streams.records import SessionInfo
 
 TITLE_LENGTH = 80  # characters of the first prompt that name a session
+MOST_WORDS = 8  # of a search; each may cost a look at every message
 
 
 def title_of(prompt: str) -> str:
@@ -15,6 +16,11 @@ def title_of(prompt: str) -> str:
         :TITLE_LENGTH
     ]  # so many words are long enough; the rest stays unsplit
     return " ".join(words)[:TITLE_LENGTH]
+
+
+def words_of(query: str) -> list[str]:
+    """Return what a session has to hold, each in its title or in any of its messages, to be found by `query`."""
+    return query.split(maxsplit=MOST_WORDS)[:MOST_WORDS]
 
 
 def place_of(info: SessionInfo) -> str:

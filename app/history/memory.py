@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from app.history.archives import archived, info_of, messages_of, states_of
-from app.history.listing import place_of, title_of, utc_now
+from app.history.listing import place_of, title_of, utc_now, words_of
 from app.history.remembered import Remembered
 from app.streams.archive import Archive, size
 from app.streams.branches import without
@@ -190,8 +190,12 @@ class MemoryHistory:
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
     ) -> Page:
         """See `History`."""
-        needle = query.casefold()
-        found = [s.info for s in self._sessions.values() if s.owner == owner and _holds(s, needle)]
+        words = words_of(query.casefold())
+        found = [
+            session.info
+            for session in self._sessions.values()
+            if session.owner == owner and _holds(session, words)
+        ]
         found.sort(key=_age, reverse=True)
         if after is not None:
             found = [info for info in found if place_of(info) < after]
@@ -257,7 +261,8 @@ def _age(info: SessionInfo) -> tuple[str, str]:
     return info.updated_at, info.session_id
 
 
-def _holds(session: Remembered, needle: str) -> bool:
-    if not needle or needle in session.info.title.casefold():
+def _holds(session: Remembered, words: Sequence[str]) -> bool:
+    if not words:
         return True
-    return any(needle in message.content.casefold() for message in session.messages)
+    texts = [session.info.title.casefold(), *(message.content.casefold() for message in session.messages)]
+    return all(any(word in text for text in texts) for word in words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -149,15 +149,14 @@ def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamSta
 
 
 def read_sessions(
-    connection: Connection, holds: Holds, owner: str, query: str, after: str | None, limit: int
+    connection: Connection, holds: Holds, owner: str, words: Sequence[str], after: str | None, limit: int
 ) -> list[SessionInfo]:
-    """Return up to `limit` sessions, newest first, whose title or messages hold `query`, after a place in the list."""
+    """Return up to `limit` sessions, newest first, that hold all of `words`, after a place in the list."""
     wanted = select(*_INFO).where(sessions.c.owner == owner)
-    if query:
-        needle = storable(query)
-        said = select(messages.c.place).where(messages.c.session_id == sessions.c.session_id)
+    said = select(messages.c.place).where(messages.c.session_id == sessions.c.session_id)
+    for word in map(storable, words):
         wanted = wanted.where(
-            or_(holds(sessions.c.title, needle), said.where(holds(messages.c.content, needle)).exists())
+            or_(holds(sessions.c.title, word), said.where(holds(messages.c.content, word)).exists())
         )
     age = (sessions.c.updated_at, sessions.c.session_id)
     if after is not None:

@@ -18,7 +18,7 @@ from app.history.changes import Admit, Configure, Delete, Discard, Finish, Mark,
 from app.history.database import Database, T, Work
 from app.history.gathering import Reads
 from app.history.line import InDoubt
-from app.history.listing import place_of, utc_now
+from app.history.listing import place_of, utc_now, words_of
 from app.history.reading import (
     read_image,
     read_key,
@@ -170,13 +170,13 @@ class SqlHistory:
         if self._unwritten.behind:
             with suppress(HistoryUnavailable):  # then the list is as new as the disk is
                 await self._writer.now(Mark())
-        holds = self._database.holds
+        holds, words = self._database.holds, words_of(query)
 
         def read(connection: Connection) -> list[SessionInfo]:
-            return read_sessions(connection, holds, owner, query, after, limit + 1)
+            return read_sessions(connection, holds, owner, words, after, limit + 1)
 
         # A search may take long: nobody else's read is to wait for it.
-        searching = self._database.read(read) if query else None
+        searching = self._database.read(read) if words else None
         found = await (searching or self._reads.read(("sessions", owner, after, limit), read))
         page = [msgspec.structs.replace(info) for info in found[:limit]]
         return Page(page, place_of(page[-1]) if len(found) > limit else None)

@@ -206,7 +206,7 @@ class History(Protocol):
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
     ) -> Page:
-        """Return the owner's sessions, newest first, whose title or messages hold `query`."""
+        """Return the owner's sessions, newest first, that hold each word of `query` in their title or a message."""
         ...
 
     async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:

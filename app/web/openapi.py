@@ -117,7 +117,12 @@ def _paths() -> dict[str, Any]:
         "branch", "query", {"type": "string"}, "A message: show the newest branch that it is part of."
     )
     listing = [
-        parameter("q", "query", {"type": "string"}, "Text that titles or messages hold."),
+        parameter(
+            "q",
+            "query",
+            {"type": "string"},
+            "Words that titles or messages hold, all of them.",
+        ),
         parameter("after", "query", {"type": "string"}, "`next` of the page before."),
         parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "Sessions on a page."),
     ]

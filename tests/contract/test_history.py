@@ -505,6 +505,26 @@ async def test_a_search_finds_titles_and_messages(history: History) -> None:
     assert await titles(history, "sea") == []
 
 
+async def test_a_search_is_for_all_of_its_words(history: History) -> None:
+    """In any order, each in the title or in any message, also as a part of a longer word."""
+    one = exchange("one", prompt="hello")
+    await history.admit(one)
+    await history.finish(ended(one), "There is nothing Größeres.", "")
+    await history.rename(OWNER, "one", "A wheel")
+    await history.admit(exchange("two", prompt="hello, wheel"))
+    for query in ("thing hello", "  größ\tTHERE ", "hello wheel größeres", "there is nothing"):
+        assert await titles(history, query) == ["A wheel"], query
+    assert len(await titles(history, "wheel hello")) == 2
+    assert await titles(history, "hello nowhere") == []
+
+
+async def test_a_search_has_a_bound_in_words(history: History) -> None:
+    """What comes after the eighth word is not looked for."""
+    await history.admit(exchange(prompt="a b c d e f g h"))
+    assert await titles(history, "a b c d e f g h nowhere") == ["a b c d e f g h"]
+    assert await titles(history, "a b c d e f g nowhere") == []
+
+
 @pytest.mark.parametrize("query", ["%", "_", "\\", "/", "'", "100%", "a_b"])
 async def test_a_search_is_for_the_very_characters(history: History, query: str) -> None:
     """What means something to a database means itself."""
