@@ -15,6 +15,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from app.web import translations
+from app.web.guard import over_https
 from app.web.keys import OWNER
 from app.web.problems import ProblemError, wants_page
 from app.web.rendering import render
@@ -131,14 +132,13 @@ class LoginPage:
             response.headers.update(problem.headers)
             return response
         redirect = web.HTTPSeeOther(target)
-        secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
         redirect.set_cookie(
             COOKIE,
             self._access.cookie(),
             max_age=COOKIE_SECONDS,
             httponly=True,
             samesite="Lax",
-            secure=secure,
+            secure=over_https(request),
         )
         raise redirect
 

@@ -37,15 +37,25 @@ HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
-async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+OPENER_POLICY = "Cross-Origin-Opener-Policy"
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal `on_response_prepare`: streams get the headers too."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    # Browsers heed this one from origins that they trust; to all others they complain of it (HTML, section 7.1.3).
+    if over_https(request) or host_name(request.headers.get(hdrs.HOST, "")) in LOOPBACK_NAMES:
+        response.headers.setdefault(OPENER_POLICY, "same-origin")
+
+
+def over_https(request: web.Request) -> bool:
+    """Tell whether the browser speaks HTTPS, to this server or to a proxy before it."""
+    return request.secure or request.headers.get("X-Forwarded-Proto") == "https"
 
 
 def host_name(host: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.web.stage import NDJSON, SSE, Stage
+from tests.web.stage import NDJSON, SSE, Stage, on_stage
 
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -35,6 +36,30 @@ async def test_every_answer_carries_the_policy(stage: Stage, path: str) -> None:
         assert response.headers["Content-Security-Policy"] == POLICY
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    ("host", "proto", "heeded"),
+    [
+        ("localhost:8080", None, True),
+        ("127.0.0.1", None, True),
+        ("[::1]:8080", None, True),
+        ("192.168.1.7:8080", None, False),
+        ("chat.example", "http", False),
+        ("chat.example", "https", True),
+    ],
+)
+async def test_openers_are_kept_away_where_browsers_heed_it(
+    tmp_path: Path, host: str, proto: str | None, heeded: bool
+) -> None:
+    """To a plain address in the local network they would complain of that header on every page."""
+    headers = {"Host": host, "Accept": "text/html"} | ({"X-Forwarded-Proto": proto} if proto else {})
+    async with on_stage(tmp_path, allowed_hosts=["192.168.1.7", "chat.example"]) as stage:
+        for path in ("/", "/nothing"):
+            async with stage.http.get(path, headers=headers) as response:
+                assert response.status in (200, 404)
+                expected = "same-origin" if heeded else None
+                assert response.headers.get("Cross-Origin-Opener-Policy") == expected
 
 
 async def test_the_headers_of_a_stream(stage: Stage) -> None:
