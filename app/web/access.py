@@ -15,6 +15,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from app.web import translations
+from app.web.addresses import local_path
 from app.web.guard import over_https
 from app.web.keys import OWNER
 from app.web.problems import ProblemError, wants_page
@@ -144,9 +145,3 @@ class LoginPage:
 
     def _page(self, request: web.Request, target: str, error: str | None, status: int) -> web.Response:
         return render(request, "login.html", {"error": error, "next": target}, status=status)
-
-
-def local_path(target: str) -> str:
-    """Return `target` if it is a path of this server, else `/`: a login page must not send people elsewhere."""
-    local = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
-    return target if local else "/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.web import translations
-from app.web.access import local_path
+from app.web.addresses import local_path
 from app.web.choices import THEMES, Choices, keep
 from app.web.forms import text_form
 

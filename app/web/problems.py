@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from app.streams import errors
 from app.streams.ports import Logger
 from app.web import translations
+from app.web.addresses import came_from
 from app.web.rendering import render
 from app.web.sentences import PHRASES, said
 
@@ -84,7 +85,12 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
     headers = {"Cache-Control": "no-store", **problem.headers}
     if wants_page(request):
         phrase = language.sentences.gettext(PHRASES.get(problem.status, title))
-        context = {"status": problem.status, "title": phrase, "detail": detail}
+        context = {
+            "status": problem.status,
+            "title": phrase,
+            "detail": detail,
+            "back": came_from(request),
+        }
         response = render(request, "problem.html", context, status=problem.status)
         response.headers.update(headers)
         return response

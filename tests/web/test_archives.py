@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,43 @@ async def test_a_form_with_a_file_leads_to_the_page(stage: Stage) -> None:
     empty.add_field("more", b"x", filename="x")
     async with stage.http.post(IMPORT, data=empty) as response:
         await problem(response, 422, "invalid_request")
+
+
+async def test_a_refused_form_leads_back_to_its_page(stage: Stage) -> None:
+    """To the very page, with its query."""
+    form = aiohttp.FormData()
+    form.add_field("file", b"nonsense", filename="hello.json", content_type="application/json")
+    headers = {"Accept": "text/html", "Referer": f"{stage.live.url}/sessions/s1?q=a%20%22b&branch=m1"}
+    async with stage.http.post(IMPORT, data=form, headers=headers) as response:
+        assert response.status == 400
+        assert (
+            '<a class="button" href="/sessions/s1?q=a%20%22b&amp;branch=m1">Go back</a>'
+            in await response.text()
+        )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "nonsense",
+        "http://[",
+        "https://elsewhere.example/sessions/s1",
+        "{url}//elsewhere.example/",
+        "{url}/\\elsewhere.example/",
+        "{url}",
+        "{url}/",
+        "{url}/api/sessions/s1/streams",
+        "{url}/nothing?here=1",
+    ],
+)
+async def test_nobody_is_led_to_another_site_or_in_a_circle(stage: Stage, page: str) -> None:
+    """Without a page of this server to go back to there is only the way to a new chat."""
+    headers = {"Accept": "text/html", "Referer": page.format(url=stage.live.url)}
+    async with stage.http.get("/nothing?here=1", headers=headers) as response:
+        text = await response.text()
+    assert re.findall(r'<main.*<a[^>]*href="([^"]*)"', text, re.DOTALL) == ["/"]
+    assert "Go back" not in text
 
 
 def changed(whole: dict[str, Any], **changes: Any) -> dict[str, Any]:
