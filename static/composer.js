@@ -49,12 +49,18 @@ class Composer extends HTMLElement {
     this.#layOut();
   }
 
+  /** Take the focus of what is gone; on a touch screen without a keyboard that comes up. */
+  takeFocus() {
+    if (!isTouch()) this.#input.focus();
+  }
+
   /** The prompt was taken: forget it, but not what was typed meanwhile. */
   taken(text, sessionId) {
     saveDraft(this.#sessionId, "");
     this.#sessionId = sessionId;
     this.#images?.remove(this.#sent);
-    if (this.#input.value.trim() === text) this.#input.value = "";
+    const typed = this.#input.value.trim();
+    if (typed.startsWith(text)) this.#input.value = typed.slice(text.length).trimStart();
     this.#onInput();
   }
 
@@ -148,6 +154,7 @@ class Composer extends HTMLElement {
   async #send() {
     await this.#attaching;
     const text = this.#input.value.trim();
+    if (text === "" && this.#images?.all.length > 0) this.#input.reportValidity(); // images alone are no prompt
     if (text === "") return;
     if (!this.#options.isValid) {
       this.#options.report();
@@ -159,7 +166,7 @@ class Composer extends HTMLElement {
     this.#sent = this.#images?.all ?? [];
     const detail = { text, model: this.model, options: this.#options.value, remember: true, images: this.#sent };
     this.dispatchEvent(new CustomEvent("prompt", { detail, bubbles: true }));
-    if (!isTouch()) this.#input.focus();
+    this.takeFocus();
   }
 
   /** That there is no model, or `""` if there is one by now. The reasons stand beside it. */

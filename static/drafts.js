@@ -1,6 +1,6 @@
 /**
  * What the browser keeps for its reader: what was typed and not sent, the model chosen last, the reasoning that was
- * unfolded. Storage can be switched off, so nothing depends on it.
+ * unfolded, and the place in a conversation. Storage can be switched off, so nothing depends on it.
  */
 
 const PREFIX = "tailrace.";
@@ -29,6 +29,16 @@ export function loadUnfolded(messageId) {
 
 export function saveUnfolded(messageId, isUnfolded) {
   write("sessionStorage", `unfolded.${messageId}`, isUnfolded ? "1" : "");
+}
+
+/** Where the reader of a page was when this tab left it, in px from the top; `null` is the end. */
+export function loadPlace(path) {
+  const top = read("sessionStorage", `place.${path}`);
+  return top === null ? null : Number(top);
+}
+
+export function savePlace(path, top) {
+  write("sessionStorage", `place.${path}`, top === null ? "" : String(top));
 }
 
 function draftKey(sessionId) {

@@ -18,7 +18,8 @@ export class Link {
   #hooks;
   #port = null;
   #worker = null;
-  #attempts = 0;
+  #isUp = true; // as far as the hub knows
+  #attempts = 0; // at the snapshot, that failed
   #kept = null; // events that came while the snapshot is loaded
   #isReset = false; // whether the session has to be watched anew, from the snapshot on
   #timers = { silence: 0, retry: 0 };
@@ -40,16 +41,19 @@ export class Link {
     this.#port?.close();
     this.#port = null;
     this.#kept = null;
+    this.#timers.retry = 0;
   }
 
-  /** Try again at once if the connection is down: the network is back, or somebody looks. */
+  /** Try again at once if something is missing: the network is back, or somebody looks. */
   hurry() {
     this.#port?.postMessage({ type: "hurry" });
+    if (this.#timers.retry) this.refresh();
   }
 
   /** Load the snapshot. Events that come meanwhile are kept: those that it knows are dropped by their ids. */
   async refresh() {
     clearTimeout(this.#timers.retry);
+    this.#timers.retry = 0;
     const port = this.#port;
     this.#kept ??= [];
     const outcome = await this.#hooks.catchUp();
@@ -57,6 +61,7 @@ export class Link {
     if (outcome === "gone") return this.close();
     if (outcome === "later") return this.#refreshLater();
     this.#attempts = 0;
+    this.#tellLink();
     const kept = this.#kept ?? [];
     this.#kept = null;
     for (const event of kept) this.#hooks.onEvent(...event);
@@ -65,6 +70,7 @@ export class Link {
 
   #refreshLater() {
     const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
+    this.#tellLink();
     this.#timers.retry = setTimeout(() => this.refresh(), longest / 2 + (longest / 2) * Math.random());
   }
 
@@ -103,10 +109,21 @@ export class Link {
   #onMessage({ type, name, data, id, isUp }) {
     this.#listen();
     if (type === "event") this.#onEvent(name, JSON.parse(data), id);
-    else if (type === "link") this.#hooks.onLink(isUp);
+    else if (type === "link") this.#onLink(isUp);
     else if (type === "ping") this.#port.postMessage({ type: "pong" });
     else if (type === "forgotten") this.#watch();
     else if (type === "behind" || type === "refused") this.refresh();
+  }
+
+  #onLink(isUp) {
+    this.#isUp = isUp;
+    this.#tellLink();
+    if (isUp && this.#timers.retry) this.refresh(); // what the one could reach, the other can
+  }
+
+  /** Events do not help as long as the snapshot is missing that they follow. */
+  #tellLink() {
+    this.#hooks.onLink(this.#isUp && this.#attempts < 2);
   }
 
   #onEvent(name, data, id) {

@@ -87,12 +87,22 @@ export class MessageView {
 
   #describePrompt({ text, images, id }, { parentId }) {
     this.#paint("content", text);
-    if (images.length > 0 && this.#parts.pictures.childElementCount === 0) this.#parts.pictures.append(...images.map(thumbnail));
+    images.forEach((image, index) => this.#picture(image, this.#parts.pictures.children[index]));
     const { edit } = this.#parts;
     const { parent_id: parent, prompt } = edit.querySelector("form").elements;
     edit.hidden = id === null;
     parent.value = parentId ?? "";
     if (!edit.open) prompt.value = text;
+  }
+
+  /** A picture that the server has can be opened. */
+  #picture({ image_id: id, media_type: type, data }, shown) {
+    if (shown?.matches("a") || (shown && !id)) return;
+    const image = shown ?? thumbnail(id ? `/api/images/${id}` : `data:${type};base64,${data}`);
+    const picture = id ? linked(id) : image;
+    if (shown) shown.replaceWith(picture);
+    else this.#parts.pictures.append(picture);
+    if (id) picture.append(image);
   }
 
   #describeAnswer(message, { isLast }, isNews) {
@@ -165,10 +175,14 @@ function grew(before, message) {
   return Object.keys(message).every((name) => GROWING.has(name) || message[name] === before[name]);
 }
 
-/** A picture of a prompt: one that the server has, or one that is just being sent. */
-function thumbnail({ image_id: id, media_type: type, data }) {
-  const image = document.createElement("img");
-  image.src = id ? `/api/images/${id}` : `data:${type};base64,${data}`;
-  image.alt = t("Picture");
-  return image;
+function thumbnail(src) {
+  return Object.assign(document.createElement("img"), { src, alt: t("Picture") });
+}
+
+function linked(id) {
+  const link = document.createElement("a");
+  link.href = `/api/images/${id}`;
+  link.target = "_blank";
+  link.dataset.imageId = id;
+  return link;
 }

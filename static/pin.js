@@ -1,11 +1,14 @@
 /** Keeps a scrolled box at its bottom while the reader is there, and leaves it alone otherwise. */
 
 const AWAY = 3; // px up: the reader wants to stay
+const PAUSE = 500; // ms: what is further apart is not one movement
 const NEAR = 60; // px from the bottom: the reader is back
 
 export class Pin {
   #box;
   #lowest = 0;
+  #up = 0; // px that the reader has gone up, however often the growing text took it back
+  #upAt = 0; // ms, when that was
   #pinned = true;
   #onChange;
 
@@ -33,10 +36,23 @@ export class Pin {
     this.follow();
   }
 
+  /** Where the reader is, in px from the top; `null` is the bottom. */
+  get place() {
+    return this.#pinned ? null : this.#box.scrollTop;
+  }
+
+  /** Go to a place. */
+  restore(top) {
+    if (top === null) return this.jump();
+    this.#set(false);
+    this.#box.scrollTop = top;
+    this.#lowest = this.#box.scrollTop;
+  }
+
   #look() {
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     const below = scrollHeight - clientHeight - scrollTop;
-    if (this.#pinned && scrollTop < this.#lowest - AWAY && below > AWAY) {
+    if (this.#pinned && below >= 1 && this.#rise(this.#lowest - scrollTop) > AWAY) {
       this.#set(false);
     } else if (!this.#pinned && scrollTop > this.#lowest && below < NEAR) {
       this.#set(true);
@@ -45,7 +61,17 @@ export class Pin {
     if (below <= AWAY) this.#lowest = scrollTop; // the box got smaller, or the window larger
   }
 
+  /** Add to what the reader has gone up in one movement. */
+  #rise(px) {
+    if (px <= 0) return 0;
+    const now = performance.now();
+    this.#up = px + (now - this.#upAt < PAUSE ? this.#up : 0);
+    this.#upAt = now;
+    return this.#up;
+  }
+
   #set(pinned) {
+    this.#up = 0;
     if (pinned === this.#pinned) return;
     this.#pinned = pinned;
     this.#onChange(pinned);

@@ -19,6 +19,7 @@ class Session extends HTMLElement {
   #listeners = null;
   #told = {}; // what the composer knows
   #isAway = false;
+  #isCutOff = false; // the last thing that was asked did not reach the server
   #exists = false; // on the server: it comes into being with its first prompt
 
   connectedCallback() {
@@ -29,7 +30,7 @@ class Session extends HTMLElement {
     this.#exists = this.#state.cursor !== null || messages.length > 0;
     this.#link = new Link(this.#id, {
       onEvent: (name, data, id) => this.#onEvent(name, data, id),
-      onLink: (isUp) => { this.#part("link").hidden = isUp; },
+      onLink: (isUp) => this.#onLink(isUp),
       getCursor: () => this.#state.cursor,
       catchUp: () => this.#catchUp(),
     });
@@ -52,7 +53,7 @@ class Session extends HTMLElement {
 
   #listen(signal) {
     this.addEventListener("prompt", ({ detail }) => this.#ask({ ...detail, ...this.#place() }), { signal });
-    this.addEventListener("ask", ({ detail }) => this.#ask({ model: this.#composer.model, ...detail }), { signal });
+    this.addEventListener("ask", ({ detail }) => this.#askHere(detail), { signal });
     this.addEventListener("stop", () => this.#stop(), { signal });
     this.addEventListener("branch", ({ detail }) => this.#showBranch(detail), { signal });
     this.addEventListener("source", ({ detail }) => detail.taken(loadSource(this.#id, detail.id, signal)), { signal });
@@ -70,15 +71,28 @@ class Session extends HTMLElement {
     this.#transcript.jump();
   }
 
+  /** Something in the conversation was pressed that gives way to the answer: the composer, where Stop is, has the focus then. */
+  #askHere(wish) {
+    this.#ask({ model: this.#composer.model, ...wish });
+    this.#composer.takeFocus();
+  }
+
   /** A prompt follows the newest message, but on an older branch it follows what is shown. */
   #place() {
     const last = this.#state.messages.at(-1)?.id;
     return branch() && last ? { parentId: last } : {};
   }
 
+  #onLink(isUp) {
+    this.#part("link").hidden = isUp;
+    if (!isUp || !this.#isCutOff) return;
+    this.#isCutOff = false;
+    this.#composer.complain(""); // that the server could not be reached
+  }
+
   /** The server took the wish; `answer` is missing where only the log said so. */
-  #onAccepted(key, { text }, answer) {
-    if (text !== undefined) this.#composer.taken(text, this.#id);
+  #onAccepted(key, { text, edits }, answer) {
+    if (text !== undefined && !edits) this.#composer.taken(text, this.#id);
     if (!this.#exists) this.#begin(text);
     if (branch()) history.replaceState(null, "", location.pathname); // what was asked is on the newest branch
     if (!answer) return;
@@ -95,6 +109,7 @@ class Session extends HTMLElement {
       this.#transcript.showNow(this.#state.messages); // the prompt as it was, and in its editor what was written
       this.#transcript.edit(edits, text);
     }
+    this.#isCutOff = error.status === 0;
     this.#composer.complain(error.message);
   }
 
@@ -175,6 +190,7 @@ class Session extends HTMLElement {
   /** A page that is left is told that it is hidden after this: nothing must bring it back to life then. */
   #onAway(isAway) {
     this.#isAway = isAway;
+    if (isAway) this.#transcript.keepPlace();
     this.#tend();
   }
 
@@ -186,7 +202,7 @@ class Session extends HTMLElement {
 
   #onKey(event) {
     const isTaken = event.defaultPrevented || event.isComposing || document.querySelector(":popover-open");
-    if (event.key === "Escape" && !isTaken) this.#stop();
+    if (event.key === "Escape" && !isTaken && !isElsewhere(event.target)) this.#stop();
   }
 
   #dispatch(action) {
@@ -230,6 +246,11 @@ class Session extends HTMLElement {
 /** The branch that the page's address asks for, `null` for the newest. */
 function branch() {
   return new URLSearchParams(location.search).get("branch");
+}
+
+/** Whether somebody writes in another field than the composer's: Escape is meant for that. */
+function isElsewhere(target) {
+  return target.closest("input, textarea, select") !== null && target.closest("tailrace-composer") === null;
 }
 
 customElements.define("tailrace-session", Session);

@@ -37,7 +37,7 @@ export function begin(state, { message_id: id, prompt, parent_id: parentId }, be
 function promptOf(asked, prompt, siblings) {
   if (!prompt) return asked ? [{ ...asked, local: false }] : [];
   const { message_id: id, text, images = [] } = prompt;
-  return [{ ...(asked ?? message({ key: id, images })), id, text, siblings, local: false }];
+  return [{ ...(asked ?? message({ key: id })), id, text, images, siblings, local: false }]; // its images by their ids
 }
 
 /** The ids of what stands where `first` stood, now that `id` does. */

@@ -1,7 +1,7 @@
 /** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
 
 import { hasText } from "./answer.js";
-import { loadUnfolded, saveUnfolded } from "./drafts.js";
+import { loadPlace, loadUnfolded, savePlace, saveUnfolded } from "./drafts.js";
 import { MessageView } from "./message.js";
 import { Pace } from "./pace.js";
 import { Pin } from "./pin.js";
@@ -23,6 +23,7 @@ class Transcript extends HTMLElement {
     this.#part("jump").addEventListener("click", () => this.jump(), { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
     this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
+    this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // it does not bubble
     document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
     this.#pace = new Pace(() => this.#render());
@@ -42,7 +43,7 @@ class Transcript extends HTMLElement {
     const views = Array.from(this.querySelectorAll(".message"), (article) => new MessageView(article));
     const messages = views.map((view) => view.read());
     this.#views = new Map(messages.map((message, index) => [message.id, views[index]]));
-    this.#pin.jump();
+    this.#pin.restore(isReturn() ? loadPlace(location.pathname) : null);
     return messages;
   }
 
@@ -66,6 +67,11 @@ class Transcript extends HTMLElement {
     editor.open = true;
     editor.querySelector("textarea").value = text;
     return true;
+  }
+
+  /** Remember where the reader is, for the way back. */
+  keepPlace() {
+    savePlace(location.pathname, this.#pin.place);
   }
 
   /** Go to the latest message and stay there. */
@@ -151,6 +157,21 @@ class Transcript extends HTMLElement {
     event.target.closest("details")?.removeAttribute("open");
   }
 
+  /** In an editor: Ctrl+Enter sends it, Escape closes it. */
+  #onKey(event) {
+    const form = event.target.closest("[data-part='edit-form']");
+    if (!form || event.isComposing) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      form.requestSubmit();
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      const editor = form.closest("details");
+      editor.open = false;
+      editor.querySelector("summary").focus();
+    }
+  }
+
   #onToggle({ target }) {
     if (target.dataset.part === "edit") this.#onEditor(target);
     else if (target.dataset.part === "reasoning-box") saveUnfolded(this.#viewOf(target).message.id, target.open);
@@ -189,6 +210,11 @@ const ASKS = {
     { edits: id, text: prompt.value.trim(), parentId: parent.value || null, images: images.map(again) }
   ),
 };
+
+/** Whether somebody comes back to a page, and does not open it anew. */
+function isReturn() {
+  return ["reload", "back_forward"].includes(performance.getEntriesByType("navigation")[0]?.type);
+}
 
 /** An image that the server has is not sent again. */
 function again({ image_id: id, media_type: type, data }) {

@@ -116,6 +116,32 @@ async def test_a_refused_edit_keeps_what_was_written(chat: Chat) -> None:
     await expect(chat.text()).to_have_text("uno")
 
 
+async def test_an_editor_is_sent_by_the_keyboard(chat: Chat) -> None:
+    """Ctrl+Enter sends it, Enter is a new line; then the composer has the focus."""
+    await chat.ask("one", "echo")
+    await chat.ends("complete")
+    await chat.page.locator("article[data-role=user]").get_by_text("Edit", exact=True).click()
+    box = chat.page.get_by_label("Edited message")
+    await box.press("Enter")
+    await box.press_sequentially("two")
+    await box.press("Control+Enter")
+    await expect(chat.text()).to_have_text("one\ntwo")
+    await expect(chat.box).to_be_focused()
+
+
+async def test_what_gives_way_leaves_the_focus_in_the_composer(chat: Chat) -> None:
+    """Where Stop is, not at the top of the page."""
+    await chat.ask("hello", "hang-middle")
+    for name in ("Regenerate", "Continue"):
+        await chat.streams()
+        await chat.stop.click()
+        await chat.ends("stopped")
+        await button(chat, name).focus()
+        await chat.page.keyboard.press("Enter")
+        await expect(chat.answer()).to_have_attribute("data-outcome", "")
+        await expect(chat.box).to_be_focused()
+
+
 async def test_the_first_prompt_can_be_edited(chat: Chat) -> None:
     """It begins the conversation anew, in the same session."""
     await chat.ask("one", "echo")

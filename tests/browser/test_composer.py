@@ -133,7 +133,10 @@ async def test_images_go_along_with_the_prompt(chat: Chat) -> None:
     pictures = chat.page.locator("article[data-role=user] img")
     await expect(pictures).to_have_count(1)
     await expect(chat.page.locator(".thumbnails")).to_be_hidden()
-    await chat.page.reload()
+    for _ in range(2):
+        link = chat.page.locator("article[data-role=user] a:has(img)")
+        await expect(link).to_have_attribute("href", re.compile("^/api/images/"))
+        await chat.page.reload()
     await expect(pictures).to_have_count(1)
     assert await pictures.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
 
@@ -154,6 +157,19 @@ async def test_an_edited_prompt_keeps_its_images(chat: Chat) -> None:
         await chat.ends("complete")
         await expect(prompt.locator("img")).to_have_count(1)
         await chat.page.reload()
+
+
+async def test_images_alone_are_no_prompt(chat: Chat) -> None:
+    """The browser says what is missing, in its own words."""
+    await chat.choose("vision")
+    await give(chat, "paste")
+    await expect(chat.page.locator(".thumbnails img")).to_have_count(1)
+    await chat.box.evaluate(
+        "box => { window.told = 0; box.addEventListener('invalid', () => { told += 1; }); }"
+    )
+    await chat.box.press("Enter")
+    assert await chat.page.evaluate("told") == 1
+    await expect(chat.prompts).to_have_count(0)
 
 
 async def test_a_file_that_is_no_known_image_is_refused(chat: Chat) -> None:

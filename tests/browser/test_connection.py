@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
 from tests.browser.test_writing import hide
@@ -48,8 +48,12 @@ async def test_a_long_loss_is_told_and_leaves_the_text_alone(distant: Chat, wire
     await distant.ask(WORDS, "echo")
     await distant.streams()
     wire.cut()
+    before = await distant.words()
     await expect(distant.page.get_by_text("Reconnecting…")).to_be_visible()
-    assert WORDS.startswith(await distant.words())
+    after = await distant.words()
+    assert len(before) > 0
+    assert after.startswith(before)
+    assert WORDS.startswith(after)
     wire.mend()
     await expect(distant.page.get_by_text("Reconnecting…")).to_be_hidden(timeout=15_000)
     await distant.ends("complete")
@@ -64,6 +68,43 @@ async def test_a_refused_event_stream_is_opened_anew_with_a_cursor(distant: Chat
     assert await distant.words() == WORDS
     assert wire.refusals == 0
     assert all(re.search(r"[?]watch=[^:]+:\d+-\d+$", asked) for asked in wire.asked[1:])
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        pytest.param(["window.dispatchEvent(new Event('online'))"], id="online"),
+        pytest.param([hide(True), hide(False)], id="seen"),
+    ],
+)
+async def test_a_snapshot_that_failed_is_asked_for_again_at_once(
+    distant: Chat, wire: Wire, signs: list[str]
+) -> None:
+    """A sign of life ends the waiting; until then the page says that something is missing."""
+    is_broken = True
+
+    async def fail(route: Route) -> None:
+        await (route.fulfill(status=502) if is_broken else route.continue_())
+
+    await distant.ask(WORDS, "echo")
+    await distant.streams()
+    await distant.page.route(SNAPSHOTS, fail)
+    await distant.page.clock.install()
+    wire.refusals = 1
+    wire.cut()
+    wire.mend()
+    notice = distant.page.get_by_text("Reconnecting…")
+    await expect(notice).to_be_visible()
+    now = await distant.page.evaluate("Date.now()")
+    await distant.page.clock.pause_at(now / 1000 + 1)  # s; from here on no timer of the page ends by itself
+    is_broken = False
+    async with asyncio.timeout(15):
+        while await notice.is_visible():  # the first sign may come while the last failure is still under way
+            for script in signs:
+                await distant.page.evaluate(script)
+    await distant.page.clock.resume()
+    await distant.ends("complete")
+    assert await distant.words() == WORDS
 
 
 async def test_a_cursor_that_cannot_be_served_leads_to_the_snapshot(chat: Chat) -> None:

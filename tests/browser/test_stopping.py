@@ -35,6 +35,35 @@ async def test_escape_stops(chat: Chat) -> None:
     await chat.ends("stopped")
 
 
+async def test_escape_in_another_field_is_meant_for_that(chat: Chat) -> None:
+    """In the search it stops nothing, and in an editor it closes that."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.page.get_by_role("searchbox").press("Escape")
+    prompt = chat.page.locator("article[data-role=user]")
+    await prompt.get_by_text("Edit", exact=True).click()
+    await prompt.get_by_label("Edited message").press("Escape")
+    await expect(prompt.get_by_label("Edited message")).to_be_hidden()
+    await expect(prompt.locator("summary")).to_be_focused()
+    before = await chat.words()
+    await expect(chat.text()).not_to_have_text(before)
+    await chat.streams()
+    await chat.box.press("Escape")
+    await chat.ends("stopped")
+
+
+async def test_a_stop_names_its_stream(chat: Chat) -> None:
+    """And no other: one that comes too late for its stream leaves the newer one alone."""
+    asked: list[str] = []
+    chat.page.on("request", lambda request: asked.append(request.url) if request.method == "DELETE" else None)
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    stream_id = await chat.answer().get_attribute("data-stream-id")
+    await chat.stop.click()
+    await chat.ends("stopped")
+    assert asked == [f"{chat.url}/api/streams/{stream_id}"]
+
+
 async def test_stopping_is_shown_at_once(chat: Chat) -> None:
     """Between the click and the end, the button and the answer say "Stopping…"."""
     held = await hold(chat, STOPS)

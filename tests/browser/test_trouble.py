@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Route, expect
+from playwright.async_api import BrowserContext, Route, expect
 
 from app.backends.scripts import SCRIPTS
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS
+from tests.browser.wire import wire_to
+from tests.support.server import LiveServer
 
 STORY = SCRIPTS["long"].text or ""
 PROBLEM = '{"title": "Too many", "status": 429, "code": "too_many_streams", "detail": "Wait a moment."}'
@@ -64,6 +66,23 @@ async def test_a_repeated_prompt_after_a_lost_answer_is_registered_once(chat: Ch
     await expect(chat.prompts).to_have_text(["only once"])
     assert len(keys) == 2
     assert len(set(keys)) == 1
+
+
+async def test_a_complaint_about_the_network_goes_with_its_cause(
+    context: BrowserContext, server: LiveServer
+) -> None:
+    """The page says that the server cannot be reached until it can be."""
+    async with wire_to(server.url) as wire:
+        chat = Chat(await context.new_page(), wire.url)
+        await chat.open("/")
+        await chat.ask("hello", "short")
+        await chat.ends("complete")
+        wire.cut()
+        await chat.ask("are you there", "echo")
+        await expect(chat.page.get_by_role("alert")).to_contain_text("cannot be reached")
+        wire.mend()
+        await expect(chat.page.get_by_role("alert")).to_have_count(0, timeout=15_000)
+        await expect(chat.box).to_have_value("are you there")
 
 
 async def test_the_draft_survives_a_reload(chat: Chat) -> None:

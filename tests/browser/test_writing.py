@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
@@ -12,6 +13,7 @@ DISTANCE = """(() => {
     const box = document.querySelector(".scroll");
     return box.scrollHeight - box.clientHeight - box.scrollTop;
 })()"""
+BOX = "document.querySelector('.scroll')"
 LONG = "\n".join(f"line {number}" for number in range(60))
 
 
@@ -82,6 +84,99 @@ async def test_the_page_follows_an_answer_until_the_reader_scrolls_up(chat: Chat
     await jump.click()
     await expect(jump).to_be_hidden()
     assert await chat.page.evaluate(DISTANCE) <= 1
+
+
+async def test_a_slow_movement_up_is_one_too(chat: Chat) -> None:
+    """The text that grows takes back what a finger moves in a frame; the page adds it up."""
+    await chat.ask("tell a long story", "long")
+    await chat.page.wait_for_function(f"() => {BOX}.scrollHeight > {BOX}.clientHeight + 200")
+    await chat.page.evaluate(
+        """async () => {
+            const box = document.querySelector(".scroll");
+            const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+            for (let step = 0; step < 30; step += 1) {
+                box.scrollTop -= 2;
+                await frame();
+            }
+        }"""
+    )
+    await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    await chat.stop.click()
+    await chat.ends("stopped")
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "is_pinned"),
+    [
+        pytest.param(2, 0, True, id="2 px up"),
+        pytest.param(4, 0, False, id="4 px up"),
+        pytest.param(300, 230, False, id="down again to 70 px from the bottom"),
+        pytest.param(300, 250, True, id="down again to 50 px from the bottom"),
+    ],
+)
+async def test_where_the_page_lets_go_and_takes_hold(chat: Chat, up: int, down: int, is_pinned: bool) -> None:
+    """More than 3 px up it leaves the reader alone; within 60 px of the bottom it follows again."""
+    await chat.ask(LONG, "echo")
+    await chat.ends("complete")
+    for distance in (-up, down):
+        await chat.page.evaluate(
+            """(distance) => new Promise((resolve) => {
+                document.querySelector(".scroll").scrollTop += distance;
+                requestAnimationFrame(() => requestAnimationFrame(resolve));
+            })""",
+            distance,
+        )
+    await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible(visible=not is_pinned)
+
+
+async def test_the_place_of_the_reader_is_kept(chat: Chat, server: LiveServer) -> None:
+    """Over a reload and over a way back; who comes anew begins at the end, and so does who was there."""
+    await chat.ask(LONG, "echo")
+    await chat.ends("complete")
+    path = chat.page.url.removeprefix(server.url)
+    await chat.page.evaluate(f"{BOX}.scrollTop = 200")
+    await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    await chat.page.reload()
+    await chat.alive()
+    assert await chat.page.evaluate(f"{BOX}.scrollTop") == 200
+    await chat.page.get_by_role("link", name="New chat").click()
+    await expect(chat.answers).to_have_count(0)
+    await chat.page.go_back(wait_until="commit")
+    await expect(chat.answers).to_have_count(1)
+    await chat.alive()
+    assert await chat.page.evaluate(f"{BOX}.scrollTop") == 200
+    await chat.open("/")
+    await chat.open(path)
+    assert await chat.page.evaluate(DISTANCE) <= 1
+    await chat.page.reload()
+    await chat.alive()
+    assert await chat.page.evaluate(DISTANCE) <= 1
+
+
+async def test_control_enter_sends(browser: Browser, server: LiveServer) -> None:
+    """On a touch screen with a keyboard, too."""
+    for settings in ({}, {"has_touch": True, "is_mobile": True}):
+        context = await browser.new_context(**settings)  # type: ignore[arg-type]
+        chat = Chat(await context.new_page(), server.url)
+        await chat.open("/")
+        await chat.choose("echo")
+        await chat.box.fill("hello")
+        await chat.box.press("Control+Enter")
+        await chat.ends("complete")
+        await context.close()
+
+
+async def test_what_is_typed_while_a_prompt_is_under_way_stays(chat: Chat) -> None:
+    """The prompt goes, and what was added to it since does not."""
+    await chat.choose("echo")
+    held = await hold(chat, POSTS)
+    await chat.ask("hello")
+    await expect(chat.prompts).to_have_text(["hello"])
+    await chat.box.press_sequentially(" and more")
+    held.release()
+    await expect(chat.box).to_have_value("and more")
+    await expect(chat.prompts).to_have_text(["hello"])
+    await chat.ends("complete")
 
 
 async def test_an_answer_that_ended_unseen_marks_the_title(chat: Chat) -> None:
