@@ -18,7 +18,6 @@ from tests.browser.pictured import FAILED, NEXT, OTHERS, QUESTION, STOPPED, SYST
 from tests.machine import need
 from tests.support.server import LiveServer, serve
 
-SESSION = "pictures"
 MODEL = "demo/engineer"
 DESKTOP: ViewportSize = {"width": 1280, "height": 880}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -86,21 +85,22 @@ async def main(folder: Path) -> None:
 
 async def take(browser: Browser, server: LiveServer, picture: Picture, path: Path) -> None:
     """Take one picture of the session with its rich answer."""
+    session_id = f"picture-{picture.name}"  # the name of one that was deleted is not free at once
     options = {"system": SYSTEM, "temperature": 0.4}
-    await server.client.ask(SESSION, QUESTION, model=MODEL, options=options, remember=True)
-    await server.client.http.patch(f"/api/sessions/{SESSION}", json={"title": "Retry a flaky request"})
+    await server.client.ask(session_id, QUESTION, model=MODEL, options=options, remember=True)
+    await server.client.http.patch(f"/api/sessions/{session_id}", json={"title": "Retry a flaky request"})
     context = await browser.new_context(
         viewport=picture.viewport,
         device_scale_factor=SHARPNESS,
         color_scheme="dark" if picture.dark else "light",
     )
     chat = Chat(await context.new_page(), server.url)
-    await chat.open(f"/sessions/{SESSION}")
+    await chat.open(f"/sessions/{session_id}")
     await picture.show(chat)
     await chat.page.screenshot(path=path, animations="disabled")
     await context.close()
-    await server.client.delete(f"/api/sessions/{SESSION}/stream")
-    await server.client.delete(f"/api/sessions/{SESSION}")
+    await server.client.delete(f"/api/sessions/{session_id}/stream")
+    await server.client.delete(f"/api/sessions/{session_id}")
 
 
 if __name__ == "__main__":

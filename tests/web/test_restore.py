@@ -159,16 +159,6 @@ async def test_prompts_beside_a_delete_and_its_undo_lose_nothing(stage: Stage) -
         assert (await contents(stage))[:2] == ["old", "one"]
 
 
-async def test_after_its_time_a_name_is_free_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prompt makes a new session of that id."""
-    monkeypatch.setattr(trash, "SECONDS", 0.05)
-    await stage.answer("s1", "old", "one")
-    await stage.client.delete("/api/sessions/s1")
-    await until(lambda: "sessions=0" in repr(stage.registry._trash))
-    await stage.answer("s1", "new", "two")
-    assert await contents(stage) == ["new", "two"]
-
-
 async def contents(stage: Stage) -> list[str]:
     """What the messages of the session say."""
     return [message["content"] for message in (await stage.client.get("/api/sessions/s1"))["messages"]]
