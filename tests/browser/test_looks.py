@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import pytest
 from playwright.async_api import Browser, FloatRect, Locator, expect
 
 from tests.browser.chat import Chat
@@ -88,3 +91,47 @@ async def test_a_long_answer_can_be_stopped_without_scripts(browser: Browser, se
     await expect(plain.stop).to_be_in_viewport(ratio=1)
     await plain.stop.click()
     await context.close()
+
+
+@pytest.fixture
+async def lying(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
+    """A session with an answer, on a phone on its side."""
+    await server.client.ask("s0", "Rivers", model="scripted/short")
+    context = await browser.new_context(
+        viewport={"width": 844, "height": 390}, has_touch=True, is_mobile=True
+    )
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/sessions/s0")
+    yield chat
+    await context.close()
+
+
+async def test_a_phone_on_its_side_shows_the_conversation(lying: Chat) -> None:
+    """The sessions are out of the way, and most of the height is to be read in."""
+    await expect(lying.page.locator("#sidebar")).to_be_hidden()
+    assert (await place(lying.page.locator(".scroll")))["height"] > 390 / 2
+    await lying.page.get_by_role("button", name="System prompt and parameters").tap()
+    await expect(lying.page.get_by_role("button", name="Done")).to_be_in_viewport(ratio=1)
+
+
+async def test_what_is_done_with_a_message_is_large_enough_for_a_finger(lying: Chat) -> None:
+    """Copy, Regenerate and Edit are as high as a fingertip."""
+    for name in ("Copy", "Regenerate", "Edit"):
+        found = lying.page.locator("button:visible, summary:visible").filter(has_text=name)
+        assert (await place(found))["height"] >= 40
+
+
+async def test_a_lost_connection_is_told_where_the_answer_grows(chat: Chat) -> None:
+    """Under the text, over the message box; nothing moves for it."""
+    await chat.ask("hello", "hang-middle")
+    await expect(chat.text()).to_have_text("It begins well, and then")
+    before = await place(chat.text())
+    link = chat.page.locator("[data-part=link]")
+    await link.evaluate("(link) => { link.hidden = false; }")
+    told = await place(link)
+    assert before == await place(chat.text())
+    assert before["y"] + before["height"] <= told["y"]
+    assert told["y"] + told["height"] <= (await place(chat.page.locator("[data-part=box]")))["y"]
+    assert told["x"] == before["x"]
+    await chat.stop.click()
+    await chat.ends("stopped")
