@@ -145,8 +145,13 @@ export class MessageView {
 
   #problem(error, isNews) {
     if (isNews) this.#parts.problem.setAttribute("role", "alert"); // said once, when it happens
-    this.#parts["problem-text"].textContent = said(error?.code, error?.message) || t("The answer failed.");
-    this.#parts["problem-code"].textContent = error?.code || "unknown";
+    this.#write("problem-text", said(error?.code, error?.message) || t("The answer failed."));
+    this.#write("problem-code", error?.code || "unknown");
+  }
+
+  /** What is written again in an alert is said again. */
+  #write(part, text) {
+    if (this.#parts[part].textContent !== text) this.#parts[part].textContent = text;
   }
 
   #readProblem() {

@@ -10,6 +10,26 @@ from tests.browser.chat import Chat
 from tests.browser.held import POSTS, hold
 from tests.support.server import LiveServer
 
+# Collect what the status region says, and how often an alert says something: what changes at once is said once.
+LISTEN = """() => {
+    window.said = [];
+    window.alerts = 0;
+    const anything = { attributes: true, childList: true, characterData: true, subtree: true };
+    const status = document.querySelector("[data-part=status]");
+    const words = ({ addedNodes }) => Array.from(addedNodes, (node) => node.data);
+    new MutationObserver((records) => said.push(...records.flatMap(words))).observe(status, anything);
+    const isAlert = ({ target }) => (target.closest ? target : target.parentElement).closest("[role=alert]");
+    new MutationObserver((records) => { alerts += records.some(isAlert); })
+        .observe(document.querySelector("[role=log]"), anything);
+}"""
+# Collect the seconds that an answer shows beside "Thinking…".
+WATCH_SECONDS = """() => {
+    window.seconds = [];
+    const elapsed = document.querySelector("[data-role=assistant] [data-part=elapsed]");
+    new MutationObserver(() => { if (elapsed.textContent) seconds.push(elapsed.textContent); })
+        .observe(elapsed, { childList: true, characterData: true, subtree: true });
+}"""
+
 
 async def test_an_answer_comes_token_by_token_and_completes(chat: Chat) -> None:
     """The text grows while it is generated, and ends as what the model said."""
@@ -32,6 +52,49 @@ async def test_thinking_is_shown_until_the_first_token(chat: Chat) -> None:
     await expect(thinking).to_be_hidden()
     await chat.ends("complete")
     await expect(chat.status).to_have_text("Answer complete")
+
+
+async def test_seconds_are_shown_from_the_third_on(chat: Chat) -> None:
+    """Whoever waits for a moment only is not shown a clock."""
+    await chat.page.clock.install()
+    held = await hold(chat, POSTS)
+    await chat.ask("take your time", "short")
+    await expect(chat.answer().get_by_text("Thinking…")).to_be_visible()
+    await chat.page.evaluate(WATCH_SECONDS)
+    await chat.page.clock.run_for(5_500)
+    shown = await chat.page.evaluate("seconds")
+    assert shown == [f"{number} s" for number in range(3, 3 + len(shown))] != []
+    held.release()
+    await chat.ends("complete")
+
+
+async def test_each_step_of_an_answer_is_said_once(chat: Chat) -> None:
+    """The conversation itself is silent for a screen reader, however much comes: the status speaks for it."""
+    await chat.page.evaluate(LISTEN)
+    await expect(chat.page.get_by_role("log")).to_have_attribute("aria-live", "off")
+    await expect(chat.status).to_have_attribute("role", "status")
+    for prompt in ("one", "two"):
+        await chat.ask(" ".join([prompt] * 20), "echo")
+        await chat.ends("complete")
+    await expect(chat.status).to_have_text("Answer complete")
+    assert await chat.page.evaluate("said") == ["Generating", "Answer complete"] * 2
+    assert await chat.page.evaluate("alerts") == 0
+
+
+async def test_a_failure_is_said_once(chat: Chat) -> None:
+    """As an alert with folded details; not again when another prompt follows, and not after a reload."""
+    await chat.page.evaluate(LISTEN)
+    await chat.ask("will this work", "error-middle")
+    await chat.ends("failed")
+    await expect(chat.answer().get_by_role("alert")).to_contain_text("The scripted model failed")
+    await expect(chat.answer().locator("[data-part=problem-code]")).to_be_hidden()
+    await chat.ask("then this", "short")
+    await chat.ends("complete")
+    assert await chat.page.evaluate("alerts") == 1
+    await chat.page.reload()
+    await chat.alive()
+    await expect(chat.answer(0).get_by_text("The scripted model failed")).to_be_visible()
+    await expect(chat.page.get_by_role("alert")).to_have_count(0)
 
 
 async def test_first_token_moves_nothing(chat: Chat) -> None:

@@ -21,6 +21,7 @@ class Process:
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self._process = process
         self.pid = process.pid
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
 
@@ -44,9 +45,12 @@ class Process:
 
 
 @contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Process]:
-    """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise."""
-    port = free_port()
+def serving(folder: Path, port: int | None = None, **settings: str) -> Iterator[Process]:
+    """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise.
+
+    Without a `port` it gets a free one.
+    """
+    port = port or free_port()
     ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", **settings}
     env = environment({**ours, "PORT": str(port), "DATA_DIR": str(folder)})
     path = folder / "output"
