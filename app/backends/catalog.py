@@ -40,7 +40,8 @@ class Catalog:
 
     async def listing(self, *, refresh: bool = False) -> Listing:
         """See the port `Catalog`. `refresh` asks again even if the last answer is fresh."""
-        await self._know(0.0 if refresh else FRESH_FOR)
+        # Where there was no model at all, whoever asks waits for one.
+        await self._know(0.0 if refresh or not self._models else FRESH_FOR)
         first = self._models[0].model_id if self._models else None
         return Listing(self._models, self._unreachable, default=self._default or first)
 

@@ -32,12 +32,13 @@ STOP_TIMEOUT = 10.0  # s
 
 
 @contextmanager
-def running_chromium(executable: str, profile: Path) -> Iterator[str]:
-    """Run Chromium; yields the address that Playwright connects to."""
+def running_chromium(executable: str, profile: Path, *arguments: str) -> Iterator[str]:
+    """Run Chromium, with these arguments beside its own; yields the address that Playwright connects to."""
     command = [
         executable,
         *ARGUMENTS,
         *HEADLESS,
+        *arguments,
         "--remote-debugging-port=0",
         f"--user-data-dir={profile}",
         "about:blank",

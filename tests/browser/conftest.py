@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, async_playwright
@@ -11,8 +12,10 @@ from tests.browser.chat import Chat
 from tests.browser.chromium import running_chromium
 from tests.browser.complaints import Complaints
 from tests.browser.modules import Modules, opened
+from tests.browser.puppets import Led
 from tests.machine import need
-from tests.support.server import LiveServer
+from tests.support.puppet import PuppetBackend
+from tests.support.server import LiveServer, serve
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +50,16 @@ async def chat(context: BrowserContext, server: LiveServer) -> Chat:
     page = Chat(await context.new_page(), server.url)
     await page.open("/")
     return page
+
+
+@pytest.fixture
+async def led(context: BrowserContext, tmp_path: Path) -> AsyncIterator[Led]:
+    """The page of a new session whose model does as it is told."""
+    backend = PuppetBackend()
+    async with serve(tmp_path, extra=(backend,)) as server:
+        page = Chat(await context.new_page(), server.url)
+        await page.open("/")
+        yield Led(page, backend)
 
 
 @pytest.fixture(scope="module")

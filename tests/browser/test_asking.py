@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import BrowserContext, expect
 
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS, hold
+from tests.browser.puppets import Led
 from tests.support.server import LiveServer
 
 # Collect what the status region says, and how often an alert says something: what changes at once is said once.
@@ -97,17 +99,30 @@ async def test_a_failure_is_said_once(chat: Chat) -> None:
     await expect(chat.page.get_by_role("alert")).to_have_count(0)
 
 
-async def test_first_token_moves_nothing(chat: Chat) -> None:
-    """The first line of an answer stands where "Thinking…" stood."""
-    held = await hold(chat, POSTS)
-    await chat.ask("where do you stand", "short")
+@pytest.mark.parametrize("thought", ["", "Rivers fall."], ids=["alone", "with-reasoning"])
+@pytest.mark.parametrize(
+    "beginning",
+    ["The wheel", "# The wheel", "- The wheel", "> The wheel", "```\nThe wheel\n", "| The wheel |\n|---|\n"],
+    ids=["paragraph", "heading", "list", "quote", "code", "table"],
+)
+async def test_first_token_moves_nothing(led: Led, beginning: str, thought: str) -> None:
+    """Whatever an answer begins with stands where "Thinking…" stood, and what is above and below it stays."""
+    chat = led.chat
+    generation = await led.ask("where do you stand")
+    around = [chat.prompts, chat.box, chat.page.locator(".reasoning")]
+    if thought:
+        generation.say(thought, kind="reasoning")
+        await expect(around[-1]).to_be_visible()
     waiting = await chat.answer().locator(".thinking").bounding_box()
-    held.release()
-    await chat.ends("complete")
-    line = await chat.text().bounding_box()
+    before = [await each.bounding_box() for each in around]
+    generation.say(beginning)
+    await expect(chat.text()).to_contain_text("The wheel")
+    text = await chat.text().locator(".tail > *").bounding_box()
+    assert [await each.bounding_box() for each in around] == before
     assert waiting is not None
-    assert line is not None
-    assert (line["x"], line["y"], line["height"]) == (waiting["x"], waiting["y"], waiting["height"])
+    assert text is not None
+    assert (text["x"], text["y"]) == (waiting["x"], waiting["y"])
+    assert text["height"] >= waiting["height"]
 
 
 async def test_the_prompt_is_shown_before_the_server_has_answered(chat: Chat) -> None:

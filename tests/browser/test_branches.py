@@ -270,3 +270,21 @@ async def test_a_refused_continuation_proposes_another_answer(chat: Chat) -> Non
     await expect(chat.page.get_by_role("alert")).to_have_text("Regenerate it for another one.")
     await chat.ends("stopped")
     await expect(chat.text()).to_have_text("It begins well, and then")
+
+
+async def test_a_stopped_answer_is_asked_for_again(chat: Chat) -> None:
+    """Regenerate stands beside Continue; what was stopped stays reachable, labelled."""
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await chat.stop.click()
+    await chat.ends("stopped")
+    stopped = await chat.words()
+    await expect(button(chat, "Continue")).to_be_visible()
+    await chat.choose("short")
+    await button(chat, "Regenerate").click()
+    await expect(chat.text()).to_have_text("Hello! What would you like to know?")
+    await chat.ends("complete")
+    await expect(chat.answer().locator("[data-part=label]")).to_be_hidden()
+    await chat.answer().get_by_label("Earlier branch").click()
+    await expect(chat.text()).to_have_text(stopped)
+    await expect(chat.answer().locator("[data-part=label]")).to_have_text("Stopped")

@@ -6,7 +6,7 @@ import base64
 import re
 
 import pytest
-from playwright.async_api import FilePayload, expect
+from playwright.async_api import BrowserContext, FilePayload, expect
 
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
@@ -222,3 +222,31 @@ async def test_a_model_that_cannot_see_gets_no_images(chat: Chat) -> None:
     await chat.box.press("Enter")
     await expect(chat.page.get_by_role("alert")).to_contain_text("cannot see images")
     await expect(chat.prompts).to_have_count(0)
+
+
+async def test_each_session_has_its_own_draft(chat: Chat, server: LiveServer) -> None:
+    """What was typed in one is not seen in another, and is there again on the way back."""
+    drafts = {"s1": "half a thought", "s2": "quite another one"}
+    for session_id in drafts:
+        await server.client.ask(session_id, "hello", model="scripted/short")
+    for session_id, draft in drafts.items():
+        await chat.open(f"/sessions/{session_id}")
+        await expect(chat.box).to_have_value("")
+        await chat.box.fill(draft)
+    for session_id, draft in drafts.items():
+        await chat.open(f"/sessions/{session_id}")
+        await expect(chat.box).to_have_value(draft)
+
+
+async def test_a_new_chat_has_the_model_that_was_chosen_last(
+    chat: Chat, context: BrowserContext, server: LiveServer
+) -> None:
+    """Also in another tab; a session keeps the model that answered in it."""
+    await server.client.ask("s1", "hello", model="scripted/short")
+    await chat.choose("markdown")
+    other = Chat(await context.new_page(), server.url)
+    for page in (chat, other):
+        await page.open("/")
+        await expect(page.page.get_by_label("Model", exact=True)).to_have_value("scripted/markdown")
+        await page.open("/sessions/s1")
+        await expect(page.page.get_by_label("Model", exact=True)).to_have_value("scripted/short")

@@ -213,3 +213,12 @@ def test_formulas_and_classes_pass(page: Modules) -> None:
     )
     paint(page, blocks=[ONE, TWO, html], closed=17, text="")
     assert page.page.inner_html(".block >> nth=-1") == html
+
+
+def test_a_group_is_laid_out_apart(page: Modules) -> None:
+    """What grows under it costs it nothing; and nothing of an answer has its height only once it is scrolled to."""
+    paint(page, blocks=[f"<p>{number}</p>" for number in range(50)], closed=100, text="open")
+    contain = "Array.from(box.querySelectorAll('.group'), (group) => getComputedStyle(group).contain)"
+    assert page.page.evaluate(contain) == ["content"] * 3
+    visibility = "Array.from(box.querySelectorAll('*'), (each) => getComputedStyle(each).contentVisibility)"
+    assert set(page.page.evaluate(visibility)) == {"visible"}

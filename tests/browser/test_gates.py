@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, BrowserContext, Route, expect
 
+from tests.browser.chat import Chat
+from tests.browser.complaints import Complaints
 from tests.page_bench import axe, lighthouse, reload, tabs, weight
 from tests.page_bench.packages import lack
 from tests.page_bench.stage import Stage
@@ -75,3 +77,54 @@ async def test_lighthouse_finds_no_fault(stage: Stage, chromium: str) -> None:
     report = await lighthouse.run(f"{stage.url}/sessions/lighthouse", chromium, categories)
     assert report.faults == []
     assert report.scores == dict.fromkeys(categories, 100)
+
+
+async def test_blocks_come_in_without_the_browsers_sanitizer(
+    context: BrowserContext, server: LiveServer
+) -> None:
+    """Where there is no `setHTML` the page's own policy lets the server's HTML in, the same as after a reload."""
+    await context.add_init_script("delete Element.prototype.setHTML")
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/")
+    assert not await chat.page.evaluate("'setHTML' in Element.prototype")
+    await chat.ask("show me", "markdown")
+    await chat.ends("complete")
+    await expect(chat.text().locator(".block > table")).to_be_visible()
+    live = await chat.text().inner_html()
+    await chat.page.reload()
+    await chat.alive()
+    assert await chat.text().locator(".block").all_inner_texts()
+    assert await chat.text().inner_html() == live
+
+
+async def test_html_without_the_policy_is_refused(browser: Browser, server: LiveServer) -> None:
+    """Whatever writes a string into the page throws; no other policy can be made."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(server.url)
+    for attempt in ("document.body.innerHTML = '<b>x</b>'", "trustedTypes.createPolicy('other', {})"):
+        thrown = f"() => {{ try {{ {attempt}; return ''; }} catch (error) {{ return error.name; }} }}"
+        assert await page.evaluate(thrown) == "TypeError"
+    await expect(page.locator("tailrace-session")).to_have_count(1)
+    await context.close()
+
+
+async def test_a_script_inside_the_page_does_not_run(browser: Browser, server: LiveServer) -> None:
+    """Should one ever get into its HTML: the browser refuses it, and says so."""
+    context = await browser.new_context()
+    complaints = Complaints()
+    await complaints.watch(context)
+    page = await context.new_page()
+
+    async def smuggle(route: Route) -> None:
+        answer = await route.fetch()
+        html = (await answer.text()).replace("</head>", "<script>window.hasRun = true</script></head>")
+        await route.fulfill(response=answer, body=html)
+
+    await page.route(f"{server.url}/", smuggle)
+    async with page.expect_console_message(lambda message: message.text.startswith("CSP: script-src")):
+        await page.goto(server.url)
+    assert await page.evaluate("document.head.innerHTML.includes('hasRun')")
+    assert not await page.evaluate("window.hasRun")
+    assert complaints.violations
+    await context.close()

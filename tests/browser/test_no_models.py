@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
+from tests.doubles.openai import OpenAIDouble
 from tests.support.server import LiveServer, serve
 
 NOBODY = "http://127.0.0.1:9/v1"  # the port of the protocol that discards everything, which nobody serves
@@ -94,3 +95,41 @@ async def test_without_scripts_refresh_keeps_what_was_typed(browser: Browser, si
     await expect(chat.page.get_by_role("alert")).to_contain_text("No model")
     await expect(chat.box).to_have_value("anybody there?")
     await context.close()
+
+
+@pytest.mark.parametrize("by_itself", [False, True], ids=["refresh", "by-itself"])
+@pytest.mark.parametrize(
+    ("key", "listed", "reason"),
+    [("another key", OpenAIDouble.models, "credentials"), (None, (), "No backend has a model yet.")],
+    ids=["unauthorised", "empty"],
+)
+async def test_a_server_that_offers_nothing_is_asked_again(
+    context: BrowserContext,
+    tmp_path: Path,
+    key: str | None,
+    listed: tuple[dict[str, Any], ...],
+    reason: str,
+    by_itself: bool,
+) -> None:
+    """The page says why there is no model, and finds one as soon as there is."""
+    async with (
+        OpenAIDouble(api_key=key) as double,
+        serve(tmp_path, scripted=False, openai_url=double.url) as server,
+    ):
+        double.models = listed
+        chat = Chat(await context.new_page(), server.url)
+        await chat.page.clock.install()
+        await chat.open("/")
+        await expect(chat.page.locator("[data-part=reasons]")).to_contain_text(reason)
+        await chat.box.fill("anybody there?")
+        await chat.box.press("Enter")
+        await expect(chat.page.get_by_role("alert")).to_have_text("Not sent: no model answers at the moment.")
+        await expect(chat.page.locator("[data-part=reasons]")).to_contain_text(reason)
+        double.api_key, double.models = None, OpenAIDouble.models
+        if by_itself:
+            await chat.page.clock.fast_forward(60_000)
+        else:
+            await chat.page.get_by_role("button", name="Refresh").click()
+        await expect(chat.page.get_by_label("Model", exact=True)).to_have_value("openai/double")
+        await expect(chat.page.locator("[data-part=no-models]")).to_be_hidden()
+        await expect(chat.box).to_have_value("anybody there?")

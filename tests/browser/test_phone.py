@@ -18,6 +18,11 @@ SMALL = """() => Array.from(document.querySelectorAll("input, textarea"))
     .filter((field) => parseFloat(getComputedStyle(field).fontSize) < 16)
     .map((field) => field.id || field.name)"""
 
+# What the style sheet says of the height of the frame.
+HEIGHTS = """() => Object.fromEntries(Array.from(document.styleSheets[0].cssRules)
+    .filter((rule) => [".with-sidebar", ".sidebar", ".chat"].includes(rule.selectorText) && rule.style.height)
+    .map((rule) => [rule.selectorText, rule.style.height]))"""
+
 
 @pytest.fixture
 async def phone(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
@@ -73,3 +78,15 @@ async def test_a_session_is_managed_with_the_thumb(phone: Chat, server: LiveServ
     await phone.page.keyboard.press("Enter")
     await expect(phone.page.locator("#sessions .session")).to_have_text(["Brooks"])
     await expect(phone.page.get_by_role("navigation", name="Sessions")).to_be_visible()
+
+
+async def test_the_page_is_as_high_as_what_is_seen(phone: Chat) -> None:
+    """Its heights are those of the visible part, so the message box stays above the keyboard and the address bar."""
+    assert await phone.page.evaluate(HEIGHTS) == {
+        ".with-sidebar": "100dvh",
+        ".sidebar": "100dvh",
+        ".chat": "100dvh",
+    }
+    await phone.page.set_viewport_size({"width": WIDTH, "height": HEIGHT // 2})
+    await expect(phone.box).to_be_in_viewport(ratio=1)
+    assert await phone.page.evaluate("document.documentElement.scrollHeight") == HEIGHT // 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
-from tests.support.server import LiveServer
+from tests.browser.test_composer import FILE, PIXEL
+from tests.support.server import LiveServer, serve
 
 
 @pytest.fixture
@@ -136,3 +138,83 @@ async def test_an_answer_goes_on_without_scripts(plain: Chat) -> None:
     await plain.ends("stopped")
     await expect(plain.answers).to_have_count(1)
     assert len(await plain.words()) > len(begun)
+
+
+async def test_images_are_sent_without_scripts(plain: Chat) -> None:
+    """The browser's own field takes them; they stand with the prompt."""
+    await plain.choose("vision")
+    await plain.page.locator("input[name=images]").set_input_files([FILE])
+    await plain.box.fill("what is this")
+    await plain.send.click()
+    await expect(plain.text().locator(".block")).to_have_text(
+        f"I see 1 image of {len(PIXEL)} bytes together."
+    )
+    await expect(plain.box).to_be_visible()
+    source = await plain.page.locator("article[data-role=user] img").get_attribute("src")
+    assert await (await plain.page.request.get(f"{plain.url}{source}")).body() == PIXEL
+
+
+async def test_parameters_work_without_scripts(plain: Chat, server: LiveServer) -> None:
+    """The panel is a part of the form; an answer that is cut off by its limit says so, and can go on."""
+    await plain.page.get_by_role("button", name="System prompt and parameters").click()
+    await plain.page.get_by_label("System prompt", exact=True).fill("Be brief.")
+    await plain.page.get_by_label("Longest answer").fill("2")
+    await plain.page.get_by_role("button", name="Done").click()
+    await plain.choose("echo")
+    await plain.box.fill("one two three four")
+    await plain.send.click()
+    await expect(plain.box).to_be_visible()
+    await expect(plain.text().locator(".block")).to_have_text("one two")
+    await expect(plain.answer().locator("[data-part=label]")).to_have_text("Cut off at the length limit")
+    await expect(plain.answer().get_by_role("button", name="Continue")).to_be_visible()
+    await expect(plain.page.get_by_label("System prompt", exact=True)).to_have_value("Be brief.")
+    assert server.scripted.requests[-1].options.system == "Be brief."
+
+
+async def test_reasoning_is_folded_without_scripts(plain: Chat) -> None:
+    """A click unfolds it."""
+    await plain.choose("reasoning")
+    await plain.box.fill("what is the answer")
+    await plain.send.click()
+    await expect(plain.box).to_be_visible()
+    await plain.page.reload()
+    await expect(plain.text().locator(".block")).to_have_text("It is forty-two.")
+    thought = plain.answer().locator("[data-part=reasoning]")
+    await expect(thought).to_be_hidden()
+    await plain.answer().get_by_text("Reasoning", exact=True).click()
+    await expect(thought).to_be_visible()
+    await expect(thought).to_have_text("The user asks. I think about it, then I answer.")
+
+
+async def test_a_model_error_is_a_sentence_without_scripts(plain: Chat) -> None:
+    """What had come stays, the sentence stands under it, and the details are folded."""
+    await plain.choose("error-middle")
+    await plain.box.fill("will this work")
+    await plain.send.click()
+    await expect(plain.box).to_be_visible()
+    await expect(plain.text().locator(".block")).to_have_text("It begins well, and then")
+    await expect(plain.answer().locator("[data-part=problem-text]")).to_contain_text(
+        "The scripted model failed"
+    )
+    await expect(plain.answer().locator("[data-part=problem-code]")).to_be_hidden()
+    await expect(plain.answer().get_by_role("button", name="Retry")).to_be_visible()
+
+
+async def test_an_interrupted_answer_is_labelled_without_scripts(browser: Browser, tmp_path: Path) -> None:
+    """The server went down while it was written: what there is can be read, and go on."""
+    async with serve(tmp_path, drain_timeout=0.1) as first:
+        posted = await first.client.post("s1", "hello", model="scripted/hang-middle")
+        async with first.client.events(posted["events_url"]) as events:
+            async for event in events:
+                if event.data.get("text", "").endswith("then"):
+                    break
+    context = await browser.new_context(java_script_enabled=False)
+    async with serve(tmp_path) as second:
+        page = Chat(await context.new_page(), second.url)
+        await page.page.goto(f"{second.url}/sessions/s1")
+        await page.ends("interrupted")
+        await expect(page.text().locator(".block")).to_have_text("It begins well, and then")
+        await expect(page.answer().locator("[data-part=label]")).to_have_text("Interrupted")
+        await expect(page.answer().locator("[data-part=thinking]")).to_be_hidden()
+        await expect(page.answer().get_by_role("button", name="Continue")).to_be_visible()
+        await context.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
+from tests.browser.held import POSTS, hold
 from tests.support.server import LiveServer
 
 PAPER = "getComputedStyle(document.body).backgroundColor"
@@ -76,3 +77,17 @@ async def test_scripts_speak_the_language_of_the_page(browser: Browser, server: 
     await chat.ends("stopped")
     await expect(chat.answer().locator("[data-part=label]")).to_have_text("Angehalten")
     await context.close()
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+async def test_nothing_moves_for_whoever_wants_no_motion(
+    chat: Chat, motion: Literal["no-preference", "reduce"]
+) -> None:
+    """While the model thinks a dot pulses, and buttons change slowly: but not if the system says that it hurts."""
+    await chat.page.emulate_media(reduced_motion=motion)
+    await hold(chat, POSTS)
+    await chat.ask("are you there", "short")
+    await expect(chat.answer().get_by_text("Thinking…")).to_be_visible()
+    await chat.page.locator(".jump").evaluate("jump => { jump.hidden = false; jump.style.color = 'red'; }")
+    running = await chat.page.evaluate("document.getAnimations().length")
+    assert (running > 0) == (motion == "no-preference")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.chat import Chat
+from tests.browser.puppets import Led
 from tests.browser.test_writing import hide
 from tests.support.server import LiveServer
 
@@ -17,6 +19,16 @@ SELECT = """() => {
     if (!painted) return null;
     getSelection().selectAllChildren(painted);
     return String(getSelection());
+}"""
+
+# Where everything stands that is seen of the first block of an answer, be it open or closed.
+BOXES = """() => {
+    const content = document.querySelector("[data-role=assistant] [data-part=content]");
+    const block = content.querySelector(".block") ?? content.querySelector(".tail");
+    return Array.from(block.querySelectorAll("p, h2, ul, ol, li, pre, code, table, tr, th, td, blockquote"), (each) => {
+        const { x, y, width, height } = each.getBoundingClientRect();
+        return [each.localName, x, y, width, height];
+    });
 }"""
 
 
@@ -42,6 +54,48 @@ async def test_the_end_of_an_answer_moves_nothing(chat: Chat) -> None:
     await expect(chat.text().locator(".block > p")).to_have_text("It begins well, and then")
     after = await chat.text().bounding_box()
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("block", "end"),
+    [
+        ("A *wheel* and `water` and [more](https://example.org). " * 5 + "last", ""),
+        ("## A wheel and the last", ""),
+        ("```python\ndef mill(water: int) -> int:\n    return water  # last of all", "\n```"),
+        ("| wheel | water |\n|---|---|\n| overshot | from **above** |\n| undershot | last |", ""),
+        ("- a wheel\n- and water\n  - from above\n  - from below\n- last", ""),
+        ("1. a wheel\n2. last", ""),
+        ("> What has passed the wheel\n> is free at last", ""),
+    ],
+    ids=["paragraph", "heading", "code", "table", "list", "numbers", "quote"],
+)
+async def test_the_close_of_a_block_moves_nothing(led: Led, block: str, end: str) -> None:
+    """What is painted of it stands where it stood: when the next one begins, and when the answer has ended."""
+    generation = await led.ask("go")
+    generation.say(block)
+    await expect(led.chat.text().locator(".tail")).to_contain_text("last")
+    painted = await led.chat.page.evaluate(BOXES)
+    generation.say(f"{end}\n\n{'Another one. ' * 40}\n\nThe end")
+    await expect(led.chat.text().locator(".block").first).to_be_attached()
+    assert await led.chat.page.evaluate(BOXES) == painted
+    generation.finish()
+    await led.chat.ends("complete")
+    await expect(led.chat.text().locator(".block")).to_have_count(3)
+    assert await led.chat.page.evaluate(BOXES) == painted
+
+
+async def test_reasoning_that_grows_moves_nothing_above(led: Led) -> None:
+    """Folded it takes one line however much there is; a reader of what is above sees nothing move."""
+    generation = await led.ask("think")
+    generation.say("First thought. ", kind="reasoning")
+    box = led.chat.answer().locator("details.reasoning")
+    await expect(box).to_be_visible()
+    before = [await each.bounding_box() for each in (led.chat.prompts, box)]
+    generation.say(*["And another thought.\n" * 20] * 10, kind="reasoning")
+    await expect(box.locator("[data-part=reasoning]")).to_contain_text("another")
+    generation.say("Done.")
+    await expect(led.chat.text()).to_have_text("Done.")
+    assert [await each.bounding_box() for each in (led.chat.prompts, box)] == before
 
 
 async def test_the_toggle_of_the_reasoning_is_the_readers(chat: Chat) -> None:
@@ -75,3 +129,17 @@ async def test_a_tab_that_comes_back_has_everything(chat: Chat, server: LiveServ
     await expect(chat.prompts).to_have_text(["hello", "one", "two"])
     await chat.ends("complete", 2)
     assert [(await chat.words(number)).strip() for number in (1, 2)] == ["one", "two"]
+
+
+async def test_a_late_link_is_a_link_in_the_end(chat: Chat) -> None:
+    """Its address comes after the block that uses it: at the end the page shows what it shows after a reload."""
+    source = "See [the mill] and its race.\n\nMore of it.\n\n[the mill]: https://mill.example/\n\nThe end."
+    await chat.ask(source, "echo")
+    await chat.ends("complete")
+    link = chat.text().get_by_role("link", name="the mill")
+    await expect(link).to_have_attribute("href", "https://mill.example/")
+    live = await chat.text().inner_html()
+    await chat.page.reload()
+    await chat.alive()
+    await expect(link).to_have_attribute("href", "https://mill.example/")
+    assert await chat.text().inner_html() == live

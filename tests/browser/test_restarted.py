@@ -30,7 +30,7 @@ async def test_a_killed_server_leaves_interrupted_answers(context: BrowserContex
     seen = await chat.words()
     await expect(chat.page.get_by_text("Reconnecting…")).to_be_visible()
     assert await chat.words() == seen
-    with serving(tmp_path, first.port):
+    with serving(tmp_path, PORT=str(first.port)):
         await chat.ends("interrupted")
         begun = await chat.words()
         assert begun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, FilePayload, Locator, expect
 
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
@@ -207,3 +207,44 @@ async def test_an_export_is_imported_without_scripts(browser: Browser, server: L
     await page.wait_for_url("**/sessions/*")
     await expect(page.locator("#sessions .session")).to_have_text(["Rivers", "Rivers"])
     await context.close()
+
+
+async def test_an_export_arrives(chat: Chat, server: LiveServer) -> None:
+    """Each form is a file with what was said, and the page stays."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s1")
+    await chat.box.fill("half a thought")
+    for name, ending in (("Markdown", ".md"), ("JSON", ".json")):
+        menu = await open_menu(chat, "Rivers")
+        async with chat.page.expect_download() as downloading:
+            await menu.get_by_role("link", name=f"Export as {name}").click()
+        download = await downloading.value
+        text = (await download.path()).read_text(encoding="utf-8")
+        assert download.suggested_filename.endswith(ending)
+        assert "Rivers" in text
+        assert "Hello! What would you like to know?" in text
+        assert "Wheels" not in text
+        await expect(menu).to_be_hidden()
+    await expect(chat.box).to_have_value("half a thought")
+
+
+async def test_an_export_is_imported(chat: Chat, server: LiveServer) -> None:
+    """It becomes another session with the same messages; a file that is none is refused with a sentence."""
+    await begin(server, "Rivers")
+    exported = await chat.page.request.get(f"{server.url}/api/sessions/s0/export?format=json")
+
+    async def give(content: bytes) -> None:
+        await chat.open("/")
+        await chat.page.get_by_role("button", name="Preferences").click()
+        file: FilePayload = {"name": "chat.json", "mimeType": "application/json", "buffer": content}
+        await chat.page.get_by_label("Import a conversation").set_input_files([file])
+        await chat.page.get_by_role("button", name="Import", exact=True).click()
+
+    await give(b"no conversation")
+    await expect(chat.page.get_by_role("main")).to_contain_text("JSON")
+    await give(await exported.body())
+    await chat.page.wait_for_url("**/sessions/*")
+    await chat.alive()
+    await expect(entries(chat)).to_have_text(["Rivers", "Rivers"])
+    await expect(chat.prompts).to_have_text(["Rivers"])
+    await expect(chat.text()).to_have_text("Hello! What would you like to know?")

@@ -45,14 +45,11 @@ class Process:
 
 
 @contextmanager
-def serving(folder: Path, port: int | None = None, **settings: str) -> Iterator[Process]:
-    """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise.
-
-    Without a `port` it gets a free one.
-    """
-    port = port or free_port()
-    ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", **settings}
-    env = environment({**ours, "PORT": str(port), "DATA_DIR": str(folder)})
+def serving(folder: Path, **settings: str) -> Iterator[Process]:
+    """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise."""
+    ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", "PORT": str(free_port()), **settings}
+    port = int(ours["PORT"])
+    env = environment({**ours, "DATA_DIR": str(folder)})
     path = folder / "output"
     with path.open("wb") as output:
         command = [sys.executable, "-m", "app", "serve"]
