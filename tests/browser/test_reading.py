@@ -11,6 +11,7 @@ from tests.browser.chat import Chat
 from tests.browser.puppets import Led
 from tests.browser.test_writing import hide
 from tests.support.server import LiveServer
+from tests.support.waiting import until
 
 PARAGRAPHS = "\n\n".join(f"paragraph {number} with some words" for number in range(12))
 # Select what is painted of the paragraph that is being written.
@@ -29,6 +30,17 @@ BOXES = """() => {
         const { x, y, width, height } = each.getBoundingClientRect();
         return [each.localName, x, y, width, height];
     });
+}"""
+
+# Collect the lengths that the conversation had at the end of each frame in which it changed.
+COUNT_FRAMES = """() => {
+    const log = document.querySelector("[role=log]");
+    let frame = 0;
+    const next = () => { frame += 1; requestAnimationFrame(next); };
+    next();
+    window.changed = {};
+    new MutationObserver(() => { changed[frame] = log.textContent.length; })
+        .observe(log, { childList: true, characterData: true, subtree: true });
 }"""
 
 
@@ -129,6 +141,20 @@ async def test_a_tab_that_comes_back_has_everything(chat: Chat, server: LiveServ
     await expect(chat.prompts).to_have_text(["hello", "one", "two"])
     await chat.ends("complete", 2)
     assert [(await chat.words(number)).strip() for number in (1, 2)] == ["one", "two"]
+
+
+async def test_a_backlog_comes_at_once(chat: Chat, server: LiveServer) -> None:
+    """A page that was left does not play again what it has missed: all of it is there in one frame."""
+    await chat.ask(PARAGRAPHS, "echo")
+    await chat.streams()
+    await chat.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    await until(lambda: server.scripted.ledger.open == 0)
+    await chat.page.evaluate(COUNT_FRAMES)
+    await chat.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await chat.ends("complete")
+    await expect(chat.text().locator(".block > p")).to_have_text(PARAGRAPHS.split("\n\n"))
+    changed = await chat.page.evaluate("changed")
+    assert len(changed) == 1, changed
 
 
 async def test_a_late_link_is_a_link_in_the_end(chat: Chat) -> None:
