@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
-from tests.browser.test_composer import FILE, PIXEL
+from tests.browser.test_composer import PIXEL, file
 from tests.support.server import LiveServer, serve
 
 
@@ -143,7 +143,7 @@ async def test_an_answer_goes_on_without_scripts(plain: Chat) -> None:
 async def test_images_are_sent_without_scripts(plain: Chat) -> None:
     """The browser's own field takes them; they stand with the prompt."""
     await plain.choose("vision")
-    await plain.page.locator("input[name=images]").set_input_files([FILE])
+    await plain.page.locator("input[name=images]").set_input_files([file(PIXEL)])
     await plain.box.fill("what is this")
     await plain.send.click()
     await expect(plain.text().locator(".block")).to_have_text(
