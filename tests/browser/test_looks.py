@@ -135,3 +135,17 @@ async def test_a_lost_connection_is_told_where_the_answer_grows(chat: Chat) -> N
     assert told["x"] == before["x"]
     await chat.stop.click()
     await chat.ends("stopped")
+
+
+async def test_what_a_model_cannot_see_is_not_offered_before_scripts_run(
+    browser: Browser, server: LiveServer
+) -> None:
+    """The button for images is hidden from the start; without scripts it stays, as the model may be changed."""
+    await server.client.ask("s0", "Rivers", model="scripted/echo")
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{server.url}/sessions/s0")
+    attach = page.locator("[data-part=attach]")
+    await expect(attach).to_have_attribute("hidden", "")
+    await expect(attach).to_be_visible()
+    await context.close()
