@@ -101,7 +101,8 @@ class SessionMenu {
 
   async #restore(item, place, sessionId) {
     try {
-      await restoreSession(sessionId, this.#signal);
+      const restored = await restoreSession(sessionId, this.#signal);
+      if (restored.session_id !== sessionId) return location.assign(`/sessions/${restored.session_id}`); // its id is taken
     } catch (error) {
       if (!isAbort(error)) toast(error.status === 404 ? t("The session can no longer be brought back.") : error.message);
       return;

@@ -56,12 +56,6 @@ class SessionNotFound(Refused):
     code = "session_not_found"
 
 
-class SessionDeleted(Refused):
-    """The session was deleted a moment ago and can be brought back still: nothing else may take its place."""
-
-    code = "session_deleted"
-
-
 class SessionExists(Refused):
     """A session of that id is there already."""
 

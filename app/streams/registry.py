@@ -24,7 +24,7 @@ from app.streams.errors import (
     KeyReused,
     Refused,
     SessionBusy,
-    SessionDeleted,
+    SessionExists,
     TooManyStreams,
 )
 from app.streams.frames import Cursor
@@ -108,8 +108,8 @@ class Registry:
     async def register(self, ask: Ask) -> Registered:
         """Register a stream for a prompt; the stream runs whatever becomes of the caller.
 
-        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`,
-        `SessionDeleted`, what `asking.exchange` raises, or what the history raises when it cannot keep the prompt.
+        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, what
+        `asking.exchange` raises, or what the history raises when it cannot keep the prompt.
         Nothing was registered then.
         """
         place = None if ask.key is None else (ask.owner, ask.session_id, ask.key)
@@ -184,8 +184,6 @@ class Registry:
     def _admit_or_refuse(self, ask: Ask) -> None:
         if self._draining:
             raise Draining("The server is shutting down. Try again in a moment.")
-        if self._trash.holds(ask.owner, ask.session_id):
-            raise SessionDeleted("This session was deleted a moment ago. Bring it back, or begin a new one.")
         session = self._sessions.find(ask.session_id)
         if session is not None:
             session.check(ask.if_active)
@@ -309,17 +307,26 @@ class Registry:
     async def restore(self, owner: str, session_id: str) -> SessionInfo:
         """Undo a delete that was a moment ago; if that fails, it may be tried again for as long as after the delete.
 
-        Raises `NothingToRestore`, `SessionExists`.
+        A prompt may have begun another session under that id: then what was deleted comes back under a new one.
+        Raises `NothingToRestore`.
         """
-        # A prompt that comes meanwhile must find either what can be restored or what was.
         async with self._gate(session_id):
             archive = self._trash.take(owner, session_id)
             try:
                 await self.history.restore(owner, archive)
+            except SessionExists:
+                session_id = await self._restore_beside(owner, archive)
             except BaseException:
                 self._trash.put(owner, archive)
                 raise
         return await self.history.session(owner, session_id)
+
+    async def _restore_beside(self, owner: str, archive: Archive) -> str:
+        try:
+            return await self.adopt(owner, archive)
+        except BaseException:
+            self._trash.put(owner, archive)
+            raise
 
     # ---- the end of the server -------------------------------------------------------------------------------
 

@@ -29,10 +29,6 @@ class Trash:
     def __repr__(self) -> str:
         return f"<Trash sessions={len(self._kept)} bytes={self._size}>"
 
-    def holds(self, owner: str, session_id: str) -> bool:
-        """Tell whether a session can be brought back."""
-        return (owner, session_id) in self._kept
-
     def put(self, owner: str, archive: Archive) -> None:
         """Keep a session from now on. One that is too large by itself is not kept."""
         place = (owner, archive.session_id)

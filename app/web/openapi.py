@@ -233,7 +233,7 @@ def _register(session: dict[str, Any]) -> dict[str, Any]:
     answer["content"] |= {media: {"schema": {"type": "string"}} for media in (SSE, NDJSON)}
     answer["headers"] = {"Location": {"schema": {"type": "string"}}}
     known = dict(answer, description="The idempotency key is known: what was registered then.")
-    refusals = (400, 403, 404, 409, 410, 413, 415, 422, 429, 503)
+    refusals = (400, 403, 404, 409, 413, 415, 422, 429, 503)
     return operation(
         "Register a stream.", [session, key], {201: answer, 200: known}, *refusals, body="NewStream"
     )

@@ -27,7 +27,6 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.Draining: 503,
     errors.NoModels: 503,
     errors.HistoryUnavailable: 503,
-    errors.SessionDeleted: 410,
     errors.SessionExists: 409,
     errors.SessionNotFound: 404,
     errors.NothingToRestore: 404,

@@ -44,9 +44,6 @@ SENTENCES = {
         "The request is too large. Send fewer or smaller images, or a shorter prompt."
     ),
     "session_busy": marked("An answer is being written in this conversation. Wait for its end, or stop it."),
-    "session_deleted": marked(
-        "This conversation was deleted a moment ago. Bring it back, or start a new one."
-    ),
     "session_exists": marked("There is such a conversation already."),
     "session_not_found": marked("There is no such conversation."),
     "stream_not_found": marked("There is no such answer."),

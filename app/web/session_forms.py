@@ -40,8 +40,8 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
 async def post_restore(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/restore: the undo of a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
-    await request.app[REGISTRY].restore(request[OWNER], session_id)
-    raise web.HTTPSeeOther(f"/sessions/{session_id}")
+    restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
+    raise web.HTTPSeeOther(f"/sessions/{restored.session_id}")
 
 
 async def _page(

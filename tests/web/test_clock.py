@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.support.sse import text_of
 from tests.web.stage import Stage, on_stage
 
@@ -34,7 +32,6 @@ async def test_messages_and_events_stay_in_order(stage: Stage) -> None:
     assert len({(event.id or "").partition("-")[0] for event in events}) == 1
 
 
-@pytest.mark.usefixtures("no_undo")
 async def test_a_new_log_is_told_from_an_old_one(stage: Stage) -> None:
     """Its epoch is greater although the clock says otherwise: an old cursor does not fit it."""
     first = await stage.answer("s1", "hello", "Hi")

@@ -135,7 +135,6 @@ async def test_a_viewer_that_comes_back_misses_nothing(stage: Stage) -> None:
     assert [event.name for event in seen].count("start") == 1
 
 
-@pytest.mark.usefixtures("no_undo")
 async def test_a_deleted_session_does_not_give_its_numbers_away(stage: Stage) -> None:
     """A new session of the same name has another epoch: an old cursor does not fit its log."""
     first = await stage.answer("s1", "hello", "Hi")

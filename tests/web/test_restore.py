@@ -11,7 +11,6 @@ import pytest
 from app.history.opening import FILE
 from app.streams import trash
 from app.streams.trash import Trash
-from app.web.access import OWNER_NAME
 from tests.history.archives import archive
 from tests.history.files import rows
 from tests.support.waiting import until
@@ -110,58 +109,49 @@ async def refused_unknown(stage: Stage) -> None:
 
 
 async def test_a_new_session_of_that_name_is_not_written_over(stage: Stage) -> None:
-    """409, and the new one stays as it is; the undo may be tried again when it has made way."""
+    """A tab that shows the deleted one still may begin it: what was deleted comes back under a new id."""
     await stage.answer("s1", "old", "one")
     await stage.client.delete("/api/sessions/s1")
-    # Another server on the same database may do so: it knows nothing of what was deleted here.
-    history = stage.registry.history
-    await history.restore(OWNER_NAME, archive(session_id="s1"))
-    async with stage.http.post("/api/sessions/s1/restore") as response:
-        await problem(response, 409, "session_exists")
-    assert await contents(stage) == ["hello", "Hi", "more"]
-    await history.delete(OWNER_NAME, "s1")
-    async with stage.http.post("/api/sessions/s1/restore") as response:
-        assert response.status == 200
-    assert await contents(stage) == ["old", "one"]
-
-
-async def test_a_prompt_does_not_take_the_place_of_what_can_be_restored(stage: Stage) -> None:
-    """410 for a tab that shows the deleted session still, by JSON and by form; the undo brings everything back."""
-    await stage.answer("s1", "old", "one")
-    await stage.client.delete("/api/sessions/s1")
-    path = "/api/sessions/s1/streams"
-    for key in ("k", "k"):
-        async with stage.http.post(
-            path, json={"prompt": "new"}, headers={"Idempotency-Key": key}
-        ) as response:
-            await problem(response, 410, "session_deleted")
-    async with stage.http.post(path, data={"prompt": "new"}, headers={"Accept": "text/html"}) as response:
-        assert response.status == 410
-        assert "deleted a moment ago" in await response.text()
-    assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
-    async with stage.http.post("/api/sessions/s1/restore") as response:
-        assert response.status == 200
-    assert await contents(stage) == ["old", "one"]
     await stage.answer("s1", "new", "two")
-    assert await contents(stage) == ["old", "one", "new", "two"]
+    async with stage.http.post("/api/sessions/s1/restore") as response:
+        assert response.status == 200
+        restored = (await response.json())["session_id"]
+    assert restored != "s1"
+    assert await contents(stage) == ["new", "two"]
+    assert await contents(stage, restored) == ["old", "one"]
+    await refused(stage, "s1")  # once is enough
+
+
+async def test_a_form_leads_to_what_was_restored(stage: Stage) -> None:
+    """Under whichever id it is there."""
+    await stage.answer("s1", "old", "one")
+    await stage.client.delete("/api/sessions/s1")
+    await stage.answer("s1", "new", "two")
+    async with stage.http.post("/sessions/s1/restore", allow_redirects=False) as response:
+        assert response.status == 303
+        restored = response.headers["Location"].removeprefix("/sessions/")
+    assert await contents(stage, restored) == ["old", "one"]
 
 
 async def test_prompts_beside_a_delete_and_its_undo_lose_nothing(stage: Stage) -> None:
-    """Whichever comes first: the old messages are there in the end, and what was accepted follows them."""
+    """Whichever comes first: the old messages are there in the end, and the undo keeps no prompt out."""
     await stage.answer("s1", "old", "one")
+    session_id = "s1"
     for number in range(10):
-        prompts = [stage.client.post("s1", f"new {number}") for _ in range(2)]
-        deleting = stage.http.delete("/api/sessions/s1")
-        await asyncio.gather(deleting, *prompts)
-        restoring = stage.http.post("/api/sessions/s1/restore")
-        restored, again = await asyncio.gather(restoring, stage.client.post("s1", f"again {number}"))
-        assert (restored.status, again["http"]) in ((200, 201), (200, 410))
-        assert (await contents(stage))[:2] == ["old", "one"]
+        prompts = [stage.client.post(session_id, f"new {number}") for _ in range(2)]
+        _, *posted = await asyncio.gather(stage.http.delete(f"/api/sessions/{session_id}"), *prompts)
+        restoring = stage.http.post(f"/api/sessions/{session_id}/restore")
+        restored, again = await asyncio.gather(restoring, stage.client.post(session_id, f"again {number}"))
+        assert {post["http"] for post in posted} <= {201, 409}  # 409: it is just being deleted
+        assert again["http"] == 201
+        session_id = (await restored.json())["session_id"]
+        assert (await contents(stage, session_id))[:2] == ["old", "one"]
 
 
-async def contents(stage: Stage) -> list[str]:
-    """What the messages of the session say."""
-    return [message["content"] for message in (await stage.client.get("/api/sessions/s1"))["messages"]]
+async def contents(stage: Stage, session_id: str = "s1") -> list[str]:
+    """What the messages of a session say."""
+    session = await stage.client.get(f"/api/sessions/{session_id}")
+    return [message["content"] for message in session["messages"]]
 
 
 async def test_two_that_undo_at_once_undo_once(stage: Stage) -> None:

@@ -168,7 +168,6 @@ async def test_deleting_a_session_stops_its_stream(stage: Stage) -> None:
     assert stage.registry.statistics().sessions == 0
 
 
-@pytest.mark.usefixtures("no_undo")
 async def test_a_session_of_the_same_name_begins_anew(stage: Stage) -> None:
     """It has nothing of the deleted one."""
     await stage.answer("s1", "hello", "Hi")
