@@ -41,6 +41,7 @@ export class Link {
     this.#port?.close();
     this.#port = null;
     this.#kept = null;
+    this.#attempts = 0;
     this.#timers.retry = 0;
   }
 

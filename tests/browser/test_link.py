@@ -1,0 +1,41 @@
+"""A tab's end of the event stream: what it tells of the connection."""
+
+from __future__ import annotations
+
+from tests.browser.modules import Modules
+
+# A link whose worker is the test, and whose snapshot cannot be had.
+TOLD = """async (url) => {
+    const ports = [];
+    window.SharedWorker = class {
+        constructor() {
+            const { port1, port2 } = new MessageChannel();
+            this.port = port1;
+            ports.push(port2);
+        }
+    };
+    const { Link } = await import(`${url}/link.js`);
+    const told = [];
+    let heard = () => {};
+    const next = () => new Promise((resolve) => { heard = resolve; });
+    const link = new Link("s1", {
+        onLink: (isUp) => { told.push(isUp); heard(); },
+        onEvent: () => {},
+        getCursor: () => null,
+        catchUp: async () => "later",
+    });
+    const say = async (message) => { const done = next(); ports.at(-1).postMessage(message); await done; };
+    link.open();
+    await say({ type: "refused" });
+    await say({ type: "refused" });
+    link.close();
+    link.open();
+    await say({ type: "link", isUp: true });
+    link.close();
+    return told;
+}"""
+
+
+def test_a_link_that_is_opened_anew_knows_nothing_of_earlier_failures(modules: Modules) -> None:
+    """Two snapshots in a row that fail are told; a connection that was let go of takes that along."""
+    assert modules.page.evaluate(TOLD, modules.url) == [True, False, True]
