@@ -60,12 +60,11 @@ export class MessageView {
   /** Show `message`, which follows the one with the id `parentId`. Returns whether all of it is shown. */
   update(message, { isLast, parentId }) {
     const shown = this.#shown;
-    const isSame = message === shown.message && isLast === shown.isLast && parentId === shown.parentId;
-    if (isSame && shown.isDone) return true;
+    const isInPlace = isLast === shown.isLast && parentId === shown.parentId;
+    if (isInPlace && message === shown.message && shown.isDone) return true;
     const isNews = this.#article.dataset.status !== "ended";
     const isDone = this.#content?.paint(message, message.status === "ended") ?? true;
-    const onlyGrew = grew(shown.message, message) && isLast === shown.isLast && parentId === shown.parentId;
-    if (!onlyGrew) this.#describe(message, { isLast, parentId }, isNews);
+    if (!isInPlace || !grew(shown.message, message)) this.#describe(message, { isLast, parentId }, isNews);
     this.#shown = { message, isLast, parentId, isDone };
     return isDone;
   }

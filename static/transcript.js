@@ -62,11 +62,10 @@ class Transcript extends HTMLElement {
   /** Open the editor of the prompt with this id, with `text` in it: what somebody has written is not lost. */
   edit(id, text) {
     const view = Array.from(this.#views.values()).find(({ message }) => message.id === id);
-    if (!view) return false;
+    if (!view) return;
     const editor = view.article.querySelector("[data-part=edit]");
     editor.open = true;
     editor.querySelector("textarea").value = text;
-    return true;
   }
 
   /** Remember where the reader is, for the way back. */

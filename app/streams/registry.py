@@ -313,20 +313,18 @@ class Registry:
         async with self._gate(session_id):
             archive = self._trash.take(owner, session_id)
             try:
-                await self.history.restore(owner, archive)
-            except SessionExists:
-                session_id = await self._restore_beside(owner, archive)
+                restored_id = await self._bring_back(owner, archive)
             except BaseException:
                 self._trash.put(owner, archive)
                 raise
-        return await self.history.session(owner, session_id)
+        return await self.history.session(owner, restored_id)
 
-    async def _restore_beside(self, owner: str, archive: Archive) -> str:
+    async def _bring_back(self, owner: str, archive: Archive) -> str:
         try:
+            await self.history.restore(owner, archive)
+        except SessionExists:
             return await self.adopt(owner, archive)
-        except BaseException:
-            self._trash.put(owner, archive)
-            raise
+        return archive.session_id
 
     # ---- the end of the server -------------------------------------------------------------------------------
 

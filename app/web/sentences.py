@@ -69,7 +69,6 @@ PHRASES = {
     404: marked("Not found"),
     405: marked("Not allowed here"),
     409: marked("Not now"),
-    410: marked("Gone"),
     413: marked("Too large"),
     421: marked("Wrong address"),
     422: marked("That does not fit"),

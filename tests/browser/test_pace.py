@@ -48,33 +48,24 @@ def test_a_page_paints_for_half_of_the_time_at_most(modules: Modules, cost: int,
     assert painted[0] == 0, "the first paint waits for nothing"
 
 
-def test_what_is_painted_at_once_is_not_painted_again(modules: Modules) -> None:
+@pytest.mark.parametrize(
+    ("then", "paints"),
+    [
+        pytest.param("paintNow", 1, id="what is painted at once is not painted again"),
+        pytest.param("close", 0, id="nothing is painted after the end"),
+    ],
+)
+def test_what_was_asked_for_before(modules: Modules, then: str, paints: int) -> None:
     painted = modules.page.evaluate(
-        """async (url) => {
+        """async ([url, then]) => {
             const { Pace } = await import(`${url}/pace.js`);
             let painted = 0;
             const pace = new Pace(() => { painted += 1; });
             pace.request();
-            pace.paintNow();
+            pace[then]();
             for (let frame = 0; frame < 3; frame += 1) await new Promise((resolve) => requestAnimationFrame(resolve));
             return painted;
         }""",
-        modules.url,
+        [modules.url, then],
     )
-    assert painted == 1
-
-
-def test_nothing_is_painted_after_the_end(modules: Modules) -> None:
-    painted = modules.page.evaluate(
-        """async (url) => {
-            const { Pace } = await import(`${url}/pace.js`);
-            let painted = 0;
-            const pace = new Pace(() => { painted += 1; });
-            pace.request();
-            pace.close();
-            for (let frame = 0; frame < 3; frame += 1) await new Promise((resolve) => requestAnimationFrame(resolve));
-            return painted;
-        }""",
-        modules.url,
-    )
-    assert painted == 0
+    assert painted == paints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
@@ -48,35 +49,40 @@ async def test_the_theme_colours_the_page(chat: Chat) -> None:
     assert colours["dark", "light"] == colours["dark", "dark"]
 
 
-async def test_a_failure_is_told_in_the_language_of_the_page(browser: Browser, server: LiveServer) -> None:
-    """In the same words while it happens and after a reload."""
+@pytest.fixture
+async def german(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
+    """The page of a new session, for an Austrian."""
     context = await browser.new_context(locale="de-AT")
     chat = Chat(await context.new_page(), server.url)
     await chat.open("/")
-    await chat.page.get_by_label("Modell", exact=True).select_option("scripted/error-middle")
-    await chat.page.get_by_label("Nachricht", exact=True).fill("Geht das?")
+    yield chat
+    await context.close()
+
+
+async def ask_in_german(chat: Chat, prompt: str, model: str) -> None:
+    """Take a scripted model and send it a prompt."""
+    await chat.page.get_by_label("Modell", exact=True).select_option(f"scripted/{model}")
+    await chat.page.get_by_label("Nachricht", exact=True).fill(prompt)
     await chat.page.get_by_role("button", name="Senden").click()
-    problem = chat.answer().locator("[data-part=problem-text]")
+
+
+async def test_a_failure_is_told_in_the_language_of_the_page(german: Chat) -> None:
+    """In the same words while it happens and after a reload."""
+    await ask_in_german(german, "Geht das?", "error-middle")
+    problem = german.answer().locator("[data-part=problem-text]")
     for _ in range(2):
         await expect(problem).to_have_text("Der Modellserver hat die Anfrage abgelehnt.")
-        await chat.page.reload()
-    await context.close()
+        await german.page.reload()
 
 
-async def test_scripts_speak_the_language_of_the_page(browser: Browser, server: LiveServer) -> None:
+async def test_scripts_speak_the_language_of_the_page(german: Chat) -> None:
     """What they say comes from the page's own words."""
-    context = await browser.new_context(locale="de-AT")
-    chat = Chat(await context.new_page(), server.url)
-    await chat.open("/")
-    await chat.page.get_by_label("Modell", exact=True).select_option("scripted/long")
-    await chat.page.get_by_label("Nachricht", exact=True).fill("Erzähl mir etwas")
-    await chat.page.get_by_role("button", name="Senden").click()
-    await chat.streams()
-    await expect(chat.status).to_have_text("Antwort entsteht")
-    await chat.page.get_by_role("button", name="Anhalten", exact=True).click()
-    await chat.ends("stopped")
-    await expect(chat.answer().locator("[data-part=label]")).to_have_text("Angehalten")
-    await context.close()
+    await ask_in_german(german, "Erzähl mir etwas", "long")
+    await german.streams()
+    await expect(german.status).to_have_text("Antwort entsteht")
+    await german.page.get_by_role("button", name="Anhalten", exact=True).click()
+    await german.ends("stopped")
+    await expect(german.answer().locator("[data-part=label]")).to_have_text("Angehalten")
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
