@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration
+from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
 from app.backends.llama_process import LlamaProcess, find_weights, has_server
 from app.backends.openai import LLAMA_CPP, PATH, OpenAIDecoder, base_url, chat_body
@@ -81,7 +81,8 @@ class EmbeddedBackend:
             server = await self._ready()
             # While it reads a prompt llama.cpp looks for clients that have left only when nothing at all has
             # been generated for a second. Reporting progress makes it notice after the next batch.
-            return Call(server.upstream, PATH, chat_body(request, begun, owner=owner, progress=True))
+            body = await encoded(request, lambda: chat_body(request, begun, owner=owner, progress=True))
+            return Call(server.upstream, PATH, body)
 
         return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
 

@@ -14,7 +14,7 @@ from app.backends.faults import Voice
 from app.backends.joint import Joint
 from app.backends.upstream import MAX_ERROR_BODY, Upstream, on_connection
 from app.streams.errors import UpstreamError
-from app.streams.ports import Delta, Usage
+from app.streams.ports import Delta, Request, Usage
 
 ERROR_BODY_TIMEOUT = 5.0  # s
 
@@ -25,6 +25,13 @@ class Call(NamedTuple):
     upstream: Upstream
     path: str
     body: bytes
+
+
+async def encoded(request: Request, encode: Callable[[], bytes]) -> bytes:
+    """Return what `encode` makes of a request: beside the event loop where images make it megabytes long."""
+    if any(message.pictures for message in request.messages):
+        return await asyncio.to_thread(encode)
+    return encode()
 
 
 class HttpGeneration:

@@ -11,7 +11,7 @@ from yarl import URL
 
 from app.backends.decoding import Gathering
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration
+from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
 from app.backends.lines import LineSplitter
 from app.backends.upstream import Upstream, without_secrets
@@ -75,7 +75,8 @@ class OllamaBackend:
 
         async def prepare() -> Call:
             context = self._context(await self._show(model))
-            return Call(self._upstream, "api/chat", _body(model, begun, request.options, context))
+            body = await encoded(request, lambda: _body(model, begun, request.options, context))
+            return Call(self._upstream, "api/chat", body)
 
         return HttpGeneration(prepare, OllamaDecoder(self._voice), self._voice, begun.joint)
 

@@ -11,7 +11,7 @@ from yarl import URL
 
 from app.backends.decoding import Gathering
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration
+from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
 from app.backends.lines import EventSplitter
 from app.backends.upstream import Upstream, without_secrets
@@ -58,7 +58,8 @@ class OpenAIBackend:
 
         async def prepare() -> Call:
             owner = await self._continuing(request.model) if begun.continues else None
-            return Call(self._upstream, PATH, chat_body(request, begun, owner=owner))
+            body = await encoded(request, lambda: chat_body(request, begun, owner=owner))
+            return Call(self._upstream, PATH, body)
 
         return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
 

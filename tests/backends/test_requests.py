@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 
 import pytest
 from yarl import URL
 
 from app.backends.faults import Voice
-from app.backends.generation import HttpGeneration
+from app.backends.generation import HttpGeneration, encoded
 from app.backends.ollama import OllamaBackend, full_name
 from app.backends.openai import OpenAIBackend, base_url
 from app.backends.upstream import is_loopback, proxy_for
@@ -265,3 +266,15 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for host in ("127.0.0.1", "127.1.2.3", "localhost", "x.localhost", "[::1]"):
         assert proxy_for(URL(f"http://{host}:11434")) is None
     assert not is_loopback("localhost.example.com")
+
+
+async def test_only_images_leave_the_loop() -> None:
+    """Megabytes are encoded in a thread of their own; a prompt of words is not worth the way."""
+
+    def where() -> bytes:
+        return threading.current_thread().name.encode()
+
+    here = where()
+    seen = ChatMessage("user", "Look.", (Picture("image/png", b"png"),))
+    assert await encoded(Request("double", MESSAGES), where) == here
+    assert await encoded(Request("double", [seen, *MESSAGES]), where) != here

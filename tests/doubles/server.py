@@ -21,6 +21,7 @@ from tests.doubles.faults import FAULTS, Fault
 
 WORDS = ("The", " river", " turns", " the", " wheel", " and", " flows", " on.")
 TURN = 100  # tokens without a pause, after which others have their turn
+PIECE = 256 * 1024  # bytes of one write
 _MARKS = re.compile(r"\b(fault|tokens|pace)=([\w.-]+)")
 
 
@@ -154,7 +155,7 @@ class ModelDouble(ABC):
         for index in range(fault.reasoning):
             await self._write(response, self.chunk(f" thought{index}", reasoning=True), fault)
         for index in range(begun, fault.tokens):
-            await self._write(response, self.chunk(WORDS[index % len(WORDS)], padding=fault.padding), fault)
+            await self._write(response, await self._token(WORDS[index % len(WORDS)], fault), fault)
             # A write that finds room does not yield: a flood would keep everybody else in this loop waiting.
             if fault.pace or index % TURN == TURN - 1:
                 await asyncio.sleep(fault.pace)
@@ -171,9 +172,17 @@ class ModelDouble(ABC):
         elif fault.ending != "no-mark":
             await self._misbehave(request, fault.ending)
 
+    async def _token(self, word: str, fault: Fault) -> bytes:
+        if not fault.padding:
+            return self.chunk(word)
+        return await asyncio.to_thread(
+            self.chunk, word, padding=fault.padding
+        )  # too much for one step of a loop
+
     async def _write(self, response: web.StreamResponse, data: bytes, fault: Fault) -> None:
         if not fault.drip:
-            await response.write(data)
+            for position in range(0, len(data), PIECE):
+                await response.write(data[position : position + PIECE])
             return
         for position in range(len(data)):
             await response.write(data[position : position + 1])

@@ -15,6 +15,7 @@ import pytest
 from app.streams.ports import Picture
 from app.web.pictures import media_type
 from tests.doubles.ollama import OllamaDouble
+from tests.doubles.openai import OpenAIDouble
 from tests.support.client import Client
 from tests.support.server import serve
 from tests.web.stage import Stage, on_stage, problem
@@ -180,27 +181,35 @@ def large_body(*files: bytes, model: str) -> bytes:
     return json.dumps({"prompt": "look", "model": model, "images": images(*files)}).encode()
 
 
-LARGE_BODIES = {model: large_body(LARGEST, model=model) for model in ("scripted/vision", "ollama/double")}
+LARGE_BODIES = {
+    model: large_body(LARGEST, model=model) for model in ("ollama/double", "openai/double", "scripted/vision")
+}
 TOO_LARGE = large_body(LARGEST, PNG, model="scripted/vision")
 
 
-async def sent(client: Client, body: bytes) -> dict[str, Any]:
+async def sent(client: Client, body: bytes, session_id: str = "s1") -> dict[str, Any]:
     """Send a body in pieces, and return the answer."""
     file, headers = io.BytesIO(body), {"Content-Type": "application/json"}
-    async with client.http.post(STREAMS, data=file, headers=headers) as response:
+    async with client.http.post(
+        f"/api/sessions/{session_id}/streams", data=file, headers=headers
+    ) as response:
         return {"http": response.status, **await response.json(content_type=None)}
 
 
 async def test_the_largest_images_that_are_taken(tmp_path: Path) -> None:
     """Eight megabytes, on to the model server, without holding anybody up; a byte more is refused."""
-    async with OllamaDouble() as double, serve(tmp_path, ollama_url=double.url) as live:
-        double.capabilities = {"double:latest": ["completion", "vision"]}
+    async with (
+        OllamaDouble() as ollama,
+        OpenAIDouble() as openai,
+        serve(tmp_path, ollama_url=ollama.url, openai_url=openai.url) as live,
+    ):
+        ollama.capabilities = {"double:latest": ["completion", "vision"]}
         for model, body in LARGE_BODIES.items():
-            posted = await sent(live.client, body)
+            posted = await sent(live.client, body, model.partition("/")[0])
             assert (posted["http"], model) == (201, model)
             end = (await live.client.read_stream(posted["stream_id"]))[-1]
             assert end.data["outcome"] == "complete"
-        answer = (await live.client.get("/api/sessions/s1"))["messages"][1]
+        answer = (await live.client.get("/api/sessions/scripted"))["messages"][1]
         assert answer["content"] == f"I see 1 image of {len(LARGEST)} bytes together."
         refused = await sent(live.client, TOO_LARGE)
         assert (refused["http"], refused["code"]) == (413, "images_too_large")
