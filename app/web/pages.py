@@ -56,22 +56,24 @@ async def _flow(request: web.Request, session: PageSnapshot, stream: Stream) -> 
     """Send the page as the answer grows: for a browser that runs no script."""
     place = plain_page.place_of(stream)
 
-    async def again() -> str | None:
+    async def pieces_of(seen: PageSnapshot) -> plain_page.Pieces:
+        page = (await show(request, seen, growing=place)).text or ""
+        return plain_page.cut(page, place.mark)
+
+    async def again() -> plain_page.Pieces | None:
         try:
-            now = await session_of(request, session.session_id, place.message_id)
+            return await pieces_of(await session_of(request, session.session_id, place.message_id))
         except TailraceError:
             return (
                 None  # Deleted meanwhile, or the database is away: what was rendered first has an end, too.
             )
-        return (await show(request, now, growing=place)).text
 
     viewer = plain_page.PlainViewer(
         request.app[REGISTRY].session(session.session_id),
         stream,
         request.app[PULSE],
         request.app[RENDERER],
-        page=(await show(request, session, growing=place)).text or "",
-        mark=place.mark,
+        pieces=await pieces_of(session),
         again=again,
     )
     return await viewer.serve(request)

@@ -1,4 +1,4 @@
-"""An answer as HTML that only ever grows at its end: closed blocks, and between them the text that was open meanwhile.
+"""An answer as HTML that only ever grows at its end: the reasoning, then closed blocks, and between them open text.
 
 A piece of open text is hidden, by the style sheet, as soon as the block follows that it has become.
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
+
+import markupsafe
 
 from app.markdown.plain import clean, escape
 from app.web.live_answer import Closed, LiveAnswer
@@ -16,27 +19,49 @@ GROUP = 24  # blocks
 LATE_SECONDS = 10.0  # that the last blocks may take after the end of the answer
 
 
-class PlainAnswer:
-    """Takes the text of an answer, returns HTML. `wake` is called when a block is ready that took longer."""
+class Around(NamedTuple):
+    """What stands around an answer and its reasoning, as HTML."""
 
-    def __init__(self, renderer: Renderer, wake: Callable[[], None]) -> None:
+    unreasoned: str  # the box of a reasoning that there is none of
+    opening: str  # of the box
+    closing: str
+    content: str  # the opening of the answer's own text
+
+
+class PlainAnswer:
+    """Takes the reasoning and the text of an answer, returns HTML.
+
+    The text is opened as late as can be: what stands before it can no longer be changed then. `wake` is called when a
+    block is ready that took longer.
+    """
+
+    def __init__(self, around: Around, renderer: Renderer, wake: Callable[[], None]) -> None:
+        self._around = around
         self._live = LiveAnswer(renderer, self._on_block)
         self._wake = wake
+        self._has_reasoned = False
+        self._is_open = False  # whether the answer's own text has begun
         self._ready: list[Closed] = []
         self._shown = 0  # blocks
         self._end = 0  # of them, in UTF-16 code units
         self._text = b""  # what they do not cover, as UTF-16: that is how blocks are measured
 
-    def begin(self, text: str) -> str:
-        """Return the beginning, with the text that is there already."""
-        return '<div class="group"><div class="tail">' + self.add(text)
+    def reason(self, text: str) -> str:
+        """Return what comes next of the reasoning. What is thought after the first word is seen after a reload."""
+        if not text or self._is_open:
+            return ""
+        opening = "" if self._has_reasoned else self._around.opening
+        self._has_reasoned = True
+        return opening + str(markupsafe.escape(clean(text)))  # as the template does
 
     def add(self, text: str) -> str:
-        """Return what comes next: blocks that are closed now, or text that is open."""
-        if text:
-            self._text += text.encode("utf-16-le", "surrogatepass")
-            self._live.add(text)
-        return self._blocks() or escape(clean(text))
+        """Return what comes next of the answer: blocks that are closed now, or text that is open."""
+        if not text:
+            return self._blocks()
+        opening = self._open()
+        self._text += text.encode("utf-16-le", "surrogatepass")
+        self._live.add(text)
+        return opening + (self._blocks() or escape(clean(text)))
 
     async def finish(self) -> str:
         """Return the rest. What an earlier block would be with links defined later is seen after a reload."""
@@ -46,11 +71,18 @@ class PlainAnswer:
                 await self._live.settled()
         except TimeoutError:
             pass  # The text is there; what it looks like is seen after a reload.
-        return self._blocks() + "</div></div>"
+        return self._open() + self._blocks() + "</div></div>"
 
     def close(self) -> None:
         """Nobody looks any more."""
         self._live.close()
+
+    def _open(self) -> str:
+        if self._is_open:
+            return ""
+        self._is_open = True
+        before = self._around.closing if self._has_reasoned else self._around.unreasoned
+        return before + self._around.content + '<div class="group"><div class="tail">'
 
     def _on_block(self, closed: Closed) -> None:
         self._ready.append(closed)

@@ -1,7 +1,7 @@
 """The page for a browser without JavaScript, while an answer is written: HTML that goes on until the answer ends.
 
-The page is rendered twice, with a mark where the answer stands. What comes before the mark is sent at once, then the
-answer as it grows, and at its end what comes after the mark in the page as it is by then.
+The page is rendered twice, with marks where the answer stands. What comes before them is sent at once, then the answer
+as it grows, and at its end what comes after the marks in the page as it is by then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.streams.session import Session
 from app.streams.stream import Stream
 from app.web.event_stream import HEADERS
 from app.web.outlet import Outlet
-from app.web.plain_answer import PlainAnswer
+from app.web.plain_answer import Around, PlainAnswer
 from app.web.pulse import Pulse
 from app.web.renderer import Renderer
 
@@ -26,7 +26,7 @@ COOKIE = "tailrace_plain"  # set by a form, deleted by the page's script: whoeve
 
 
 class Place(NamedTuple):
-    """Where in a page an answer stands: the message, and the mark that is rendered in its place."""
+    """Where in a page an answer stands: the message, and the mark that is rendered around its pieces."""
 
     message_id: str
     mark: str
@@ -37,8 +37,22 @@ def place_of(stream: Stream) -> Place:
     return Place(stream.answer.message_id, f"<!--{secrets.token_hex(16)}-->")
 
 
+class Pieces(NamedTuple):
+    """A page, cut at its marks."""
+
+    before: str
+    around: Around
+    after: str
+
+
+def cut(page: str, mark: str) -> Pieces:
+    """Return the pieces of a page that the answer stands in."""
+    before, *around, after = page.split(mark)
+    return Pieces(before, Around(*around), after)
+
+
 class PlainViewer(Outlet):
-    """Serves one page. `page` is its first rendering; `again` renders it anew, `None` if the session is gone."""
+    """Serves one page. `pieces` are of its first rendering; `again` renders it anew, `None` if the answer is gone."""
 
     def __init__(
         self,
@@ -47,18 +61,17 @@ class PlainViewer(Outlet):
         pulse: Pulse,
         renderer: Renderer,
         *,
-        page: str,
-        mark: str,
-        again: Callable[[], Awaitable[str | None]],
+        pieces: Pieces,
+        again: Callable[[], Awaitable[Pieces | None]],
     ) -> None:
         super().__init__(pulse)
         self._session = session
         self._stream = stream
-        self._answer = PlainAnswer(renderer, self._wake.set)
-        self._before, _, self._after = page.partition(mark)
-        self._mark = mark
+        self._answer = PlainAnswer(pieces.around, renderer, self._wake.set)
+        self._pieces = pieces
         self._again = again
-        self._taken = 0  # of the stream's texts
+        self._thought = 0  # of the stream's pieces of reasoning
+        self._taken = 0  # of its texts
 
     def __repr__(self) -> str:
         return f"<PlainViewer session={self._session.session_id} stream={self._stream.stream_id}>"
@@ -88,7 +101,8 @@ class PlainViewer(Outlet):
         self._wake.set()
 
     async def _show(self) -> None:
-        await self._send_text(self._before + self._answer.begin(self._stream.base))
+        begun = self._answer.reason(self._stream.base_reasoning) + self._answer.add(self._stream.base)
+        await self._send_text(self._pieces.before + begun)
         while not (self._gone or self._stream.ended.done() or self._closing):
             self._wake.clear()
             if html := self._news():
@@ -99,15 +113,14 @@ class PlainViewer(Outlet):
             return
         await self._send_text(self._news())
         rest = await self._answer.finish()
-        page = await self._again() if self._stream.ended.done() else None
-        _, found, after = (page or "").partition(self._mark)
-        await self._send_text(rest + (after if found else self._after))
+        now = await self._again() if self._stream.ended.done() else None
+        await self._send_text(rest + (now or self._pieces).after)
 
     def _news(self) -> str:
-        texts = self._stream.texts
-        text = "".join(texts[self._taken :])
-        self._taken = len(texts)
-        return self._answer.add(text)
+        thoughts, texts = self._stream.reasoning, self._stream.texts
+        thought, text = "".join(thoughts[self._thought :]), "".join(texts[self._taken :])
+        self._thought, self._taken = len(thoughts), len(texts)
+        return self._answer.reason(thought) + self._answer.add(text)
 
     async def _send_text(self, html: str) -> None:
         if html:

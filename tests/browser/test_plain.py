@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from app.web.plain_page import COOKIE
 from tests.browser.chat import Chat
 from tests.browser.test_composer import PIXEL, file
+from tests.support.puppet import PuppetBackend
 from tests.support.server import LiveServer, serve
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -171,13 +174,50 @@ async def test_parameters_work_without_scripts(plain: Chat, server: LiveServer) 
     assert server.scripted.requests[-1].options.system == "Be brief."
 
 
+async def test_reasoning_streams_into_the_page(browser: Browser, tmp_path: Path) -> None:
+    """Folded, above the answer; unfolded, it can be read while the model thinks."""
+    backend = PuppetBackend()
+    async with serve(tmp_path, extra=(backend,)) as server:
+        await server.client.post("s1", "why", model="puppet/puppet")
+        context = await browser.new_context(java_script_enabled=False)
+        await context.add_cookies([{"name": COOKIE, "value": "1", "url": server.url}])
+        plain = Chat(await context.new_page(), server.url)
+        await plain.page.goto(f"{server.url}/sessions/s1", wait_until="commit")
+        thinking = plain.answer().locator("[data-part=thinking]")
+        await expect(thinking).to_be_visible()
+        await expect(plain.stop).to_be_visible()
+        await until(lambda: len(backend.generations) > 0)
+        model = backend.generations[0]
+        model.say("A river", kind="reasoning")
+        thought = plain.answer().locator("[data-part=reasoning]")
+        await expect(thought).to_be_hidden()
+        await plain.answer().get_by_text("Reasoning", exact=True).click()
+        await expect(thought).to_have_text("A river")
+        model.say(" flows.", kind="reasoning")
+        await expect(thought).to_have_text("A river flows.")
+        await expect(thinking).to_be_visible()
+        model.say("It flows.")
+        await expect(thinking).to_be_hidden()
+        await expect(thought).to_be_visible()
+        model.finish()
+        await expect(plain.text().locator(".block")).to_have_text("It flows.")
+        above, below = await thought.bounding_box(), await plain.text().bounding_box()
+        assert above is not None
+        assert below is not None
+        assert above["y"] + above["height"] <= below["y"]
+        box = plain.answer().locator("[data-part=reasoning-box]")
+        shown = await box.inner_html()
+        await plain.page.reload()
+        assert await box.inner_html() == shown
+        await context.close()
+
+
 async def test_reasoning_is_folded_without_scripts(plain: Chat) -> None:
     """A click unfolds it."""
     await plain.choose("reasoning")
     await plain.box.fill("what is the answer")
     await plain.send.click()
     await expect(plain.box).to_be_visible()
-    await plain.page.reload()
     await expect(plain.text().locator(".block")).to_have_text("It is forty-two.")
     thought = plain.answer().locator("[data-part=reasoning]")
     await expect(thought).to_be_hidden()

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from app.markdown.document import document
 from app.web.plain_page import COOKIE
@@ -85,6 +86,12 @@ def blocks(html: str) -> list[str]:
     return re.findall(r'<div class="block" data-index="\d+">(.*?)</div>(?=<div|</div>)', answer, re.DOTALL)
 
 
+def reasoning(html: str) -> list[str]:
+    """Return the boxes of reasoning of the answers, as they are written."""
+    answers = html.partition("<template data-role")[0]
+    return re.findall(r'<details class="reasoning".*?</details>', answers, re.DOTALL)
+
+
 def tails(html: str) -> list[str]:
     """Return the pieces of open text of the last answer."""
     answer = (
@@ -107,8 +114,8 @@ async def test_the_answer_grows_in_the_page(stage: Stage) -> None:
     await stage.client.post("s1", "hello")
     generation = await stage.opened()
     async with growing(stage) as page:
-        text = await page.until('<div class="tail">')
-        assert text.index('action="/sessions/s1/stop"') < text.rindex('data-part="content"')
+        text = await page.until("Thinking…")
+        assert text.index('action="/sessions/s1/stop"') < text.index("Thinking…")
         assert 'http-equiv="refresh"' not in text
         assert 'id="prompt"' not in text
         generation.say("# On")
@@ -133,7 +140,7 @@ async def test_it_shows_what_a_reload_shows(stage: Stage) -> None:
     await stage.client.post("s1", "hello")
     generation = await stage.opened()
     async with growing(stage) as page:
-        await page.until('<div class="tail">')
+        await page.until("Thinking…")
         for at in range(0, len(answer), 97):
             generation.say(answer[at : at + 97])
         generation.finish()
@@ -143,6 +150,60 @@ async def test_it_shows_what_a_reload_shows(stage: Stage) -> None:
     assert indexes == list(range(len(expected)))
     assert all(f">{html}</div>" in text for html in expected)
     assert text.count('<div class="group">') == 1 + len(expected) // 24
+
+
+async def test_the_reasoning_grows_in_the_page(stage: Stage) -> None:
+    """Above the answer, as it comes; what is thought between the words is there after a reload."""
+    await stage.client.post("s1", "hello")
+    generation = await stage.opened()
+    async with growing(stage) as page:
+        await page.until("Thinking…")
+        generation.say("Is it <b>?", kind="reasoning")
+        text = await page.until("Is it &lt;b&gt;?")
+        assert 'data-part="content"' not in text.rpartition("Thinking…")[2]
+        generation.say("\nYes\0.", kind="reasoning")
+        await page.until("\nYes")
+        generation.say("It is")
+        await page.until('<div class="tail">It is')
+        generation.say(" Or not.", kind="reasoning")
+        generation.say(" so.")
+        generation.finish()
+        text = await page.rest()
+    assert Balance(text).open == []
+    assert len(reasoning(text)) == 1
+    assert "<div>Is it &lt;b&gt;?\nYes\ufffd.</div>" in reasoning(text)[0]
+    assert blocks(text) == ["<p>It is so.</p>"]
+
+
+@pytest.mark.parametrize("thoughts", [(), ("One & two.\n\n", '"Three" <i>')])
+async def test_its_reasoning_is_that_of_a_reload(stage: Stage, thoughts: tuple[str, ...]) -> None:
+    """The same markup, where there is some and where there is none."""
+    await stage.client.post("s1", "hello")
+    generation = await stage.opened()
+    async with growing(stage) as page:
+        await page.until("Thinking…")
+        for thought in thoughts:
+            generation.say(thought, kind="reasoning")
+        generation.say("It is so.")
+        generation.finish()
+        text = await page.rest()
+    async with stage.http.get("/sessions/s1") as response:
+        reloaded = await response.text()
+    assert reasoning(text) == reasoning(reloaded)
+    assert blocks(text) == blocks(reloaded)
+
+
+async def test_reasoning_alone_is_shown(stage: Stage) -> None:
+    """An answer that is stopped while its model thinks keeps what was thought."""
+    await stage.client.post("s1", "hello")
+    (await stage.opened()).say("Hm", kind="reasoning")
+    async with growing(stage) as page:
+        await page.until("<div>Hm")
+        await stage.client.delete("/api/sessions/s1/stream")
+        text = await page.rest()
+    assert Balance(text).open == []
+    assert "<div>Hm</div>" in reasoning(text)[0]
+    assert blocks(text) == []
 
 
 async def test_without_the_cookie_the_page_is_whole(stage: Stage) -> None:
@@ -177,10 +238,11 @@ async def test_the_end_of_the_page_is_that_of_its_end(stage: Stage) -> None:
 
 
 async def test_an_answer_that_goes_on_begins_with_what_it_has(stage: Stage) -> None:
-    """Blocks and open text of before are there at once."""
+    """Reasoning, blocks and open text of before are there at once."""
     await stage.client.post("s1", "hello")
+    (await stage.opened()).say("Hm.", kind="reasoning")
     (await stage.opened()).say("# One\n\nHalf a")
-    await until(lambda: stage.registry.session("s1").log.head >= 4)
+    await until(lambda: stage.registry.session("s1").log.head >= 5)
     await stage.client.delete("/api/sessions/s1/stream")
     answer = (await stage.client.get("/api/sessions/s1"))["messages"][1]["message_id"]
     async with stage.http.post("/api/sessions/s1/streams", json={"continue": answer}) as response:
@@ -191,6 +253,7 @@ async def test_an_answer_that_goes_on_begins_with_what_it_has(stage: Stage) -> N
         generation.say(" sentence.")
         generation.finish()
         text = await page.rest()
+    assert "<div>Hm.</div>" in reasoning(text)[0]
     assert blocks(text) == ["<h1>One</h1>", "<p>Half a sentence.</p>"]
 
 
@@ -199,7 +262,7 @@ async def test_a_growing_page_is_a_viewer(stage: Stage) -> None:
     await stage.client.post("s1", "hello")
     generation = await stage.opened()
     async with growing(stage) as page:
-        await page.until('<div class="tail">')
+        await page.until("Thinking…")
         assert stage.registry.statistics().viewers == 1
     await until(lambda: stage.registry.statistics().viewers == 0)
     assert stage.registry.session("s1").log.listeners == 0
