@@ -1,7 +1,7 @@
 /** `<tailrace-composer>`: the box for the prompt. It sends `prompt` and `stop` events and keeps the draft. */
 
 import { isAbort } from "./api.js";
-import { loadDraft, loadModel, saveDraft, saveModel } from "./drafts.js";
+import { loadDraft, loadModel, saveDraft, saveModel } from "./kept.js";
 import { OptionsPanel } from "./options.js";
 import { Picker } from "./picker.js";
 import { t } from "./words.js";

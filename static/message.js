@@ -3,7 +3,7 @@
 import { hasText } from "./answer.js";
 import { BranchView } from "./branches.js";
 import { Content } from "./content.js";
-import { loadUnfolded } from "./drafts.js";
+import { loadUnfolded } from "./kept.js";
 import { doing, figures, isBroken, labelOf } from "./outcome.js";
 import { appendBoxes } from "./text.js";
 import { said, t } from "./words.js";
