@@ -1,7 +1,7 @@
 /** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
 
 import { hasText } from "./answer.js";
-import { loadPlace, loadUnfolded, savePlace, saveUnfolded } from "./kept.js";
+import { loadPlace, savePlace, saveUnfolded } from "./kept.js";
 import { MessageView } from "./message.js";
 import { Pace } from "./pace.js";
 import { Pin } from "./pin.js";

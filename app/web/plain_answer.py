@@ -6,10 +6,9 @@ A piece of open text is hidden, by the style sheet, as soon as the block follows
 from __future__ import annotations
 
 import asyncio
+import html
 from collections.abc import Callable
 from typing import NamedTuple
-
-import markupsafe
 
 from app.markdown.plain import clean, escape
 from app.web.live_answer import Closed, LiveAnswer
@@ -52,7 +51,7 @@ class PlainAnswer:
             return ""
         opening = "" if self._has_reasoned else self._around.opening
         self._has_reasoned = True
-        return opening + str(markupsafe.escape(clean(text)))  # as the template does
+        return opening + html.escape(clean(text))
 
     def add(self, text: str) -> str:
         """Return what comes next of the answer: blocks that are closed now, or text that is open."""
