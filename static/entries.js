@@ -1,9 +1,12 @@
 /** The sessions in the list: searched, continued, and made from what the server says of them. */
 
 import { isAbort } from "./api.js";
-import { loadSessions } from "./sessions.js";
+import { PART, loadSessions } from "./sessions.js";
 import { toast } from "./toast.js";
 import { t } from "./words.js";
+
+const MOST = 200; // sessions that the server lists at once
+const UNSEEN = "● "; // see `session.js`
 
 let search = new AbortController(); // aborts the one before
 
@@ -13,6 +16,36 @@ export async function find(sidebar) {
   search = new AbortController();
   const page = await load(sidebar, null, search.signal);
   if (page) show(sidebar, page, (entries) => sidebar.list.replaceChildren(...entries));
+}
+
+/** Another tab has changed something: list as many as before. What stays is not touched: it may have the focus. */
+export async function refresh(sidebar) {
+  search.abort();
+  search = new AbortController();
+  const shown = new Map(Array.from(sidebar.list.children, (item) => [item.dataset.sessionId, item]));
+  const limit = Math.min(MOST, Math.max(PART, shown.size));
+  const page = await loadSessions(sidebar.query, null, search.signal, limit).catch(() => null); // then it stays as it is
+  if (!page) return;
+  const known = new Set(page.sessions.map((session) => session.session_id));
+  for (const [id, item] of shown) if (!known.has(id)) item.remove();
+  show(sidebar, page, (entries) => entries.forEach((entry, index) => {
+    const item = shown.get(entry.dataset.sessionId) ?? entry;
+    retitle(item, entry.querySelector(".session").textContent);
+    const place = sidebar.list.children[index];
+    if (place !== item) sidebar.list.insertBefore(item, place ?? null);
+  }));
+  if (document.querySelector("[data-gone]") && sidebar.list.querySelector("[aria-current]")) location.reload(); // it is back
+}
+
+/** An entry has another title, and so has the page, if it is of the session that is shown. */
+export function retitle(item, title) {
+  const link = item.querySelector(".session");
+  if (!link || link.textContent === title) return; // somebody types another one
+  link.textContent = title;
+  item.querySelector(".more").setAttribute("aria-label", t("Manage “%(title)s”", { title }));
+  if (!link.hasAttribute("aria-current")) return;
+  document.querySelector('[data-part="title"]').textContent = title;
+  document.title = `${document.title.startsWith(UNSEEN) ? UNSEEN : ""}${title} · Tailrace`;
 }
 
 /** Append the next part of the list. */

@@ -1,9 +1,11 @@
 /**
  * What the browser keeps for its reader: what was typed and not sent, the model chosen last, the reasoning that was
- * unfolded, and the place in a conversation. Storage can be switched off, so nothing depends on it.
+ * unfolded, and the place in a conversation; and when its tabs last changed the list of sessions. Storage can be switched
+ * off, so nothing depends on it.
  */
 
 const PREFIX = "tailrace.";
+const CHANGED = "changed";
 
 /** The draft of a session; of one that has no prompt yet, the draft of this tab. */
 export function loadDraft(sessionId) {
@@ -39,6 +41,16 @@ export function loadPlace(path) {
 
 export function savePlace(path, top) {
   write("sessionStorage", `place.${path}`, top === null ? "" : String(top));
+}
+
+/** Let the browser's other tabs know that the list of sessions is another one now. */
+export function tellTabs() {
+  write("localStorage", CHANGED, String(Date.now()));
+}
+
+/** Call `hear()` when another tab has told. Unlike a channel, this keeps no page out of the back/forward cache. */
+export function onTold(hear, signal) {
+  window.addEventListener("storage", ({ key }) => { if (key === PREFIX + CHANGED) hear(); }, { signal });
 }
 
 function draftKey(sessionId) {

@@ -1,7 +1,8 @@
 /** The menu of a session in the list: rename in place, export, delete with an undo. */
 
 import { isAbort } from "./api.js";
-import { tend } from "./entries.js";
+import { retitle, tend } from "./entries.js";
+import { tellTabs } from "./kept.js";
 import { askName } from "./renaming.js";
 import { deleteSession, patchSession, restoreSession } from "./sessions.js";
 import { toast } from "./toast.js";
@@ -66,12 +67,15 @@ class SessionMenu {
     const link = this.#item.querySelector(".session");
     const before = link.textContent;
     this.#menu.hidePopover();
+    const item = this.#item;
     const title = await askName(link, t("Title"));
     if (title === "" || title === before) return;
     link.textContent = title;
     try {
-      const session = await patchSession(link.closest("li").dataset.sessionId, { title }, this.#signal);
-      named(link, session.title);
+      const session = await patchSession(item.dataset.sessionId, { title }, this.#signal);
+      link.textContent = before;
+      retitle(item, session.title);
+      tellTabs();
     } catch (error) {
       if (isAbort(error)) return;
       link.textContent = before;
@@ -88,6 +92,7 @@ class SessionMenu {
       if (!isAbort(error)) toast(error.message);
       return;
     }
+    tellTabs();
     if (item.querySelector("[aria-current]")) {
       location.assign(`/?deleted=${sessionId}`); // that page offers the undo
       return;
@@ -102,6 +107,7 @@ class SessionMenu {
   async #restore(item, place, sessionId) {
     try {
       const restored = await restoreSession(sessionId, this.#signal);
+      tellTabs();
       if (restored.session_id !== sessionId) return location.assign(`/sessions/${restored.session_id}`); // its id is taken
     } catch (error) {
       if (!isAbort(error)) toast(error.status === 404 ? t("The session can no longer be brought back.") : error.message);
@@ -119,13 +125,4 @@ class SessionMenu {
   #part(name) {
     return this.#menu.querySelector(`[data-part="${name}"]`);
   }
-}
-
-/** The session has another title, wherever the page says it. */
-function named(link, title) {
-  link.textContent = title;
-  link.closest("li").querySelector(".more").setAttribute("aria-label", t("Manage “%(title)s”", { title }));
-  if (!link.hasAttribute("aria-current")) return;
-  document.querySelector('[data-part="title"]').textContent = title;
-  document.title = `${title} · Tailrace`;
 }

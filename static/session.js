@@ -116,6 +116,7 @@ class Session extends HTMLElement {
   /** The first prompt makes the session: give the page its address and its name. */
   #begin(text) {
     this.#exists = true;
+    delete this.dataset.gone;
     if (location.pathname === "/") history.replaceState(null, "", `/sessions/${this.#id}`);
     const title = text.replace(/\s+/g, " ").slice(0, TITLE_LENGTH); // as the server names it
     document.title = `${title} · Tailrace`;
@@ -176,9 +177,17 @@ class Session extends HTMLElement {
       if (error.status !== 404 && error.status !== 401) return "later";
       this.#dispatch({ type: "lost" });
       this.#part("link").hidden = true;
-      this.#composer.complain(error.status === 404 ? t("The server no longer has this session. Start a new chat.") : error.message);
+      if (error.status === 404) this.#onGone();
+      else this.#composer.complain(error.message);
       return "gone";
     }
+  }
+
+  /** It was deleted elsewhere. If it comes back, `entries.js` sees it in the list. */
+  #onGone() {
+    this.#exists = false;
+    this.dataset.gone = "";
+    this.#composer.complain(t("The server no longer has this session. What you send now begins it anew."));
   }
 
   #onVisible() {

@@ -2,9 +2,11 @@
 
 import { request } from "./api.js";
 
+export const PART = 50; // sessions
+
 /** A part of the list: `{sessions, next}`. */
-export function loadSessions(query, after, signal) {
-  const asked = { limit: 50, ...(query ? { q: query } : {}), ...(after ? { after } : {}) };
+export function loadSessions(query, after, signal, limit = PART) {
+  const asked = { limit, ...(query ? { q: query } : {}), ...(after ? { after } : {}) };
   return request(`/api/sessions?${new URLSearchParams(asked)}`, { signal });
 }
 

@@ -1,14 +1,17 @@
 /** `<tailrace-sidebar>`: the list of sessions. What can be done with it is loaded when it is done for the first time. */
 
+import { onTold, tellTabs } from "./kept.js";
+
 const PAUSE = 200; // ms without a key before a search
 
 /** Put a session that has just begun at the head of the list. */
 export async function addSession(sessionId, title) {
   const sidebar = document.querySelector("tailrace-sidebar");
   const { entryOf, tend } = await import("./entries.js");
-  if (sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)) return;
+  sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // of one that was deleted elsewhere
   sidebar.list.prepend(entryOf({ session_id: sessionId, title }, true));
   tend(sidebar);
+  tellTabs();
 }
 
 class Sidebar extends HTMLElement {
@@ -24,6 +27,10 @@ class Sidebar extends HTMLElement {
       this.#findAfter(0);
     }, { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
+    onTold(async () => (await import("./entries.js")).refresh(this), signal);
+    document.addEventListener("submit", ({ target }) => { // an undo, or an import: it is done when the next page comes
+      if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
+    }, { signal });
     if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast());
   }
 

@@ -1,0 +1,120 @@
+"""Two tabs of one browser: what one does with the sessions, the other one shows."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser.chat import Chat
+from tests.browser.test_session_list import begin, entries, open_menu
+from tests.support.server import LiveServer
+
+
+@pytest.fixture
+async def other(context: BrowserContext, server: LiveServer) -> Chat:
+    """A second tab, which shows `s0` of the sessions `Rivers` and `Wheels`."""
+    await begin(server, "Rivers", "Wheels")
+    page = Chat(await context.new_page(), server.url)
+    await page.open("/sessions/s0")
+    return page
+
+
+async def rename(chat: Chat, before: str, after: str) -> None:
+    """Give a session another title."""
+    menu = await open_menu(chat, before)
+    await menu.get_by_role("button", name="Rename").click()
+    await chat.page.get_by_label("Title").fill(after)
+    await chat.page.keyboard.press("Enter")
+
+
+async def delete(chat: Chat, title: str) -> None:
+    """Delete a session."""
+    await (await open_menu(chat, title)).get_by_role("button", name="Delete").click()
+
+
+async def test_a_session_is_renamed_in_all_tabs(chat: Chat, other: Chat) -> None:
+    """In their lists, and on the page that shows it."""
+    await chat.open("/sessions/s1")
+    await rename(chat, "Rivers", "Brooks")
+    await expect(entries(other)).to_have_text(["Wheels", "Brooks"])
+    await expect(other.page).to_have_title("Brooks · Tailrace")
+    await expect(other.page.get_by_role("heading", level=1)).to_have_text("Brooks")
+    await expect(other.page.get_by_role("link", name="Manage “Brooks”")).to_be_visible()
+    await rename(other, "Wheels", "Mills")
+    await expect(entries(chat)).to_have_text(["Mills", "Brooks"])
+    await expect(chat.page).to_have_title("Mills · Tailrace")
+
+
+async def test_a_new_session_is_listed_in_all_tabs(chat: Chat, other: Chat) -> None:
+    """At the head of the list; where somebody is in the list, the focus stays there."""
+    focused = entries(other).filter(has_text="Rivers")
+    await focused.focus()
+    await chat.ask("Bread", "short")
+    await expect(entries(other)).to_have_text(["Bread", "Wheels", "Rivers"])
+    await expect(focused).to_be_focused()
+    await expect(focused).to_have_attribute("aria-current", "page")
+
+
+async def test_a_title_that_is_typed_stays(chat: Chat, other: Chat) -> None:
+    """What another tab changes does not take the field away."""
+    menu = await open_menu(other, "Rivers")
+    await menu.get_by_role("button", name="Rename").click()
+    field = other.page.get_by_label("Title")
+    await field.fill("Broo")
+    await chat.ask("Bread", "short")
+    await expect(entries(other)).to_have_text(["Bread", "Wheels"])
+    await expect(field).to_be_focused()
+    await field.press_sequentially("ks")
+    await field.press("Enter")
+    await expect(entries(other)).to_have_text(["Bread", "Wheels", "Brooks"])
+    await expect(entries(chat)).to_have_text(["Bread", "Wheels", "Brooks"])
+
+
+async def test_a_search_stays_a_search(chat: Chat, other: Chat) -> None:
+    """Only what is searched for is listed."""
+    await chat.open("/sessions/s1")
+    await other.page.get_by_role("searchbox").fill("Riv")
+    await expect(entries(other)).to_have_text(["Rivers"])
+    await rename(chat, "Rivers", "Rivulets")
+    await expect(entries(other)).to_have_text(["Rivulets"])
+
+
+async def test_a_deletion_and_its_undo_are_seen_in_all_tabs(chat: Chat, other: Chat) -> None:
+    """The session goes from the list, and comes back to its place."""
+    await chat.open("/sessions/s0")
+    await delete(chat, "Wheels")
+    await expect(entries(other)).to_have_text(["Rivers"])
+    await chat.page.get_by_role("button", name="Undo").click()
+    await expect(entries(other)).to_have_text(["Wheels", "Rivers"])
+
+
+async def test_a_session_that_another_tab_deleted_says_so(chat: Chat, other: Chat) -> None:
+    """It can be read on; when it is brought back, by a form as here, the page is what it was."""
+    await chat.open("/sessions/s0")
+    await other.box.fill("half a thought")
+    await delete(chat, "Rivers")
+    await expect(entries(other)).to_have_text(["Wheels"])
+    await expect(other.page.get_by_role("alert")).to_contain_text("no longer has this session")
+    await expect(other.prompts).to_have_text(["Rivers"])
+    await chat.page.get_by_role("button", name="Undo").click()
+    await expect(entries(other)).to_have_text(["Wheels", "Rivers"])
+    await expect(other.page.locator("[data-part=error]")).to_be_hidden()
+    await expect(other.box).to_have_value("half a thought")
+    await other.ask("and on", "echo")
+    await other.ends("complete")
+    await expect(other.prompts).to_have_text(["Rivers", "and on"])
+
+
+async def test_a_deleted_session_begins_anew(chat: Chat, other: Chat, server: LiveServer) -> None:
+    """The newest prompt is answered, as the first of a session."""
+    await chat.open("/")
+    await delete(chat, "Rivers")
+    await expect(other.page.get_by_role("alert")).to_contain_text("What you send now begins it anew")
+    await other.ask("Bread", "echo")
+    await expect(other.prompts).to_have_text(["Bread"])
+    await expect(other.text()).to_have_text("Bread")
+    await expect(other.page).to_have_title("Bread · Tailrace")
+    await expect(entries(other)).to_have_text(["Bread", "Wheels"])
+    await expect(entries(chat)).to_have_text(["Bread", "Wheels"])
+    await expect(other.page.locator("[data-part=error]")).to_be_hidden()
+    assert len((await server.client.get("/api/sessions/s0"))["messages"]) == 2
