@@ -2,10 +2,12 @@
  * The one event stream of all tabs, kept open by a layer over EventSource that does not give up.
  *
  * A tab is a port. It says `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers `ping` with
- * `pong`. It hears `{type: "event", name, data, id}` (of its session; `data` is JSON), `{type: "link", isUp}`, `refused` (the
- * server turned the connection down), `behind` (what it has missed will not come: it needs the snapshot), `ping`, and
- * `forgotten` (it had been silent for too long, and should say again what it watches).
+ * `pong`. It hears lists of `{type: "event", name, data, id}` (of its session; `data` is JSON), `{type: "link", isUp}`,
+ * `refused` (the server turned the connection down), `behind` (what it has missed will not come: it needs the snapshot), `ping`,
+ * and `forgotten` (it had been silent for too long, and should say again what it watches).
  */
+
+import { Outbox } from "./outbox.js";
 
 const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
 const OTHERS = ["block", "tail", "reset", "gone"];
@@ -16,7 +18,7 @@ const PING = 15_000; // ms
 const MOST = 32; // sessions in one stream
 
 export class Hub {
-  #tabs = new Map(); // port: {sessionId, heard}
+  #tabs = new Map(); // outbox: {sessionId, heard}
   #cursors = new Map(); // session: where its events go on
   #source = null;
   #attempts = 0;
@@ -24,47 +26,48 @@ export class Hub {
 
   /** Listen to a tab. */
   attach(port) {
-    port.onmessage = ({ data }) => this.#onMessage(port, data);
-    port.onclose = () => this.#leave(port); // where there is such an event, also of a tab that has crashed
+    const tab = new Outbox(port);
+    port.onmessage = ({ data }) => this.#onMessage(tab, data);
+    port.onclose = () => this.#leave(tab); // where there is such an event, also of a tab that has crashed
   }
 
-  #onMessage(port, { type, sessionId, cursor }) {
-    if (type === "watch") this.#watch(port, sessionId, cursor);
-    else if (type === "leave") this.#leave(port);
+  #onMessage(tab, { type, sessionId, cursor }) {
+    if (type === "watch") this.#watch(tab, sessionId, cursor);
+    else if (type === "leave") this.#leave(tab);
     else if (type === "hurry" && !this.#isOpen && this.#tabs.size > 0) this.#connect();
-    const tab = this.#tabs.get(port);
-    if (tab) tab.heard = Date.now();
-    else if (type === "pong") port.postMessage({ type: "forgotten" });
+    const known = this.#tabs.get(tab);
+    if (known) known.heard = Date.now();
+    else if (type === "pong") tab.say({ type: "forgotten" });
   }
 
   /**
    * The connection begins where the first tab is. It does not go back for another one: what comes again comes joined to
    * what the others have not seen yet, and cannot be told apart.
    */
-  #watch(port, sessionId, cursor) {
-    this.#tabs.set(port, { sessionId, heard: Date.now() });
+  #watch(tab, sessionId, cursor) {
+    this.#tabs.set(tab, { sessionId, heard: Date.now() });
     this.#timers.ping ||= setInterval(() => this.#ping(), PING);
     if (!this.#cursors.has(sessionId)) {
       this.#cursors.set(sessionId, cursor);
       this.#connectWithin(0);
     } else if (isBefore(cursor, this.#cursors.get(sessionId))) {
-      port.postMessage({ type: "behind" });
+      tab.say({ type: "behind" });
     }
   }
 
-  #leave(port) {
-    const tab = this.#tabs.get(port);
-    if (!tab) return;
-    this.#tabs.delete(port);
-    if (Array.from(this.#tabs.values()).some(({ sessionId }) => sessionId === tab.sessionId)) return;
-    if (this.#cursors.delete(tab.sessionId)) this.#connectWithin(0); // without it: or the server would think it watched
+  #leave(tab) {
+    const left = this.#tabs.get(tab);
+    if (!left) return;
+    this.#tabs.delete(tab);
+    if (Array.from(this.#tabs.values()).some(({ sessionId }) => sessionId === left.sessionId)) return;
+    if (this.#cursors.delete(left.sessionId)) this.#connectWithin(0); // without it: or the server would think it watched
   }
 
   /** A tab that has died says nothing, one that sleeps neither. */
   #ping() {
-    for (const [port, { heard }] of this.#tabs) {
-      if (Date.now() - heard > SILENCE) this.#leave(port);
-      else port.postMessage({ type: "ping" });
+    for (const [tab, { heard }] of this.#tabs) {
+      if (Date.now() - heard > SILENCE) this.#leave(tab);
+      else tab.say({ type: "ping" });
     }
   }
 
@@ -131,8 +134,8 @@ export class Hub {
 
   /** To the tabs of one session, or to all. */
   #tell(message, of = null) {
-    for (const [port, { sessionId }] of this.#tabs) {
-      if (of === null || sessionId === of) port.postMessage(message);
+    for (const [tab, { sessionId }] of this.#tabs) {
+      if (of === null || sessionId === of) tab.say(message);
     }
   }
 

@@ -76,8 +76,9 @@ export class Link {
   }
 
   #connect() {
-    this.#port = this.#open();
-    this.#port.onmessage = ({ data }) => this.#onMessage(data);
+    const port = this.#open();
+    port.onmessage = ({ data }) => this.#onMessages(port, data);
+    this.#port = port;
     this.#watch();
     this.#listen();
   }
@@ -107,8 +108,13 @@ export class Link {
     this.#port?.postMessage({ type: "watch", sessionId: this.#sessionId, cursor: this.#hooks.getCursor() });
   }
 
-  #onMessage({ type, name, data, id, isUp }) {
+  /** What came for a connection that one of its messages had us let go of will come again. */
+  #onMessages(port, messages) {
     this.#listen();
+    for (const message of messages) if (port === this.#port) this.#onMessage(message);
+  }
+
+  #onMessage({ type, name, data, id, isUp }) {
     if (type === "event") this.#onEvent(name, JSON.parse(data), id);
     else if (type === "link") this.#onLink(isUp);
     else if (type === "ping") this.#port.postMessage({ type: "pong" });

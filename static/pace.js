@@ -5,6 +5,7 @@ const LONGEST = 100; // ms of rest after a paint, however long it took
 export class Pace {
   #paint;
   #frame = 0;
+  #timer = 0;
   #rest = 0; // until then, in the time of `performance.now()`
   #begin = 0;
   #after = new MessageChannel(); // whose message arrives once the frame is laid out and painted
@@ -16,26 +17,39 @@ export class Pace {
 
   /** Paint in the next frame that is free, however often this is called. */
   request() {
-    this.#frame ||= requestAnimationFrame(() => this.#onFrame(performance.now()));
+    if (this.#frame || this.#timer) return;
+    const rest = this.#rest - performance.now();
+    if (rest > 0) this.#timer = setTimeout(() => this.#onRested(), rest);
+    else this.#frame = requestAnimationFrame(() => this.#onFrame());
   }
 
   /** Paint at once. */
   paintNow() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    this.#forget();
     this.#paint();
   }
 
   /** Nothing is painted after this. */
   close() {
-    cancelAnimationFrame(this.#frame);
+    this.#forget();
     this.#after.port1.close();
   }
 
-  #onFrame(now) {
+  #forget() {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#frame = this.#timer = 0;
+  }
+
+  #onRested() {
+    this.#timer = 0;
+    this.request();
+  }
+
+  #onFrame() {
     this.#frame = 0;
-    if (now < this.#rest) return this.request();
-    this.#begin = now;
+    if (performance.now() < this.#rest) return this.request();
+    this.#begin = performance.now();
     this.#after.port2.postMessage(null);
     this.#paint();
   }

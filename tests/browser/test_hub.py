@@ -27,12 +27,13 @@ SET_UP = """async (url) => {
         const heard = [];
         port2.onmessage = ({ data }) => {
             heard.push(data);
-            if (data.type === "ping" && !tabs[name].isAsleep) port2.postMessage({ type: "pong" });
+            if (data.some(({ type }) => type === "ping") && !tabs[name].isAsleep) port2.postMessage({ type: "pong" });
         };
         tabs[name] = { port: port2, heard };
     };
     window.source = () => Fake.all.at(-1);
 }"""
+FRAME = 16  # ms, within which what comes goes to a tab together
 # Messages between ports take a turn of the event loop each; timers of the hub run when the clock is moved.
 TURN = """() => new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
@@ -92,9 +93,15 @@ class HubPage:
         self.passes(0)
 
     def heard(self, tab: str) -> list[Any]:
-        """Return what a tab has heard since it was asked last, pings left out."""
-        found: list[Any] = self.page.evaluate("(tab) => tabs[tab].heard.splice(0)", tab)
+        """Return what a tab has heard since it was asked last, and within a frame from now, pings left out."""
+        self.passes(FRAME)
+        found: list[Any] = self.page.evaluate("(tab) => tabs[tab].heard.splice(0).flat()", tab)
         return [message for message in found if message["type"] != "ping"]
+
+    def batches(self, tab: str) -> list[list[str]]:
+        """Return the ids of the events of each message that a tab has had since it was asked last."""
+        found: list[list[Any]] = self.page.evaluate("(tab) => tabs[tab].heard.splice(0)", tab)
+        return [[event["id"] for event in batch] for batch in found]
 
 
 @pytest.fixture
@@ -123,6 +130,20 @@ def test_an_event_goes_to_the_tabs_of_its_session(hub: HubPage) -> None:
     event = {"type": "event", "name": "token", "data": '{"text": "x"}', "id": "1-6"}
     assert hub.heard("a") == hub.heard("c") == [event]
     assert hub.heard("b") == []
+
+
+def test_what_comes_within_a_frame_goes_together(hub: HubPage) -> None:
+    """A message is a task of the page: one that comes alone goes at once, those behind it with the next frame."""
+    hub.tab("a", "one", "1-5")
+    hub.heard("a")
+    for seq in range(6, 10):
+        hub.comes("token", "{}", f"one/1-{seq}")
+    assert hub.batches("a") == [["1-6"]]
+    hub.passes(FRAME)
+    assert hub.batches("a") == [["1-7", "1-8", "1-9"]]
+    hub.passes(FRAME)
+    hub.comes("token", "{}", "one/1-10")
+    assert hub.batches("a") == [["1-10"]]
 
 
 def test_a_block_moves_no_cursor(hub: HubPage) -> None:

@@ -11,8 +11,9 @@ FRAMES = 40
 # Ask for a paint in each of some frames; a paint keeps the page at work for `cost` ms. The clock is the test's.
 WATCH = """async ([url, cost, count]) => {
     const { Pace } = await import(`${url}/pace.js`);
-    let now = 0, painted = [], frame = 0;
+    let now = 0, painted = [], frame = 0, timers = [];
     performance.now = () => now;
+    window.setTimeout = (call, wait) => timers.push({ call, at: now + wait });
     const pace = new Pace(() => { painted.push(frame); now += cost; });
     const turn = () => new Promise((resolve) => {
         const { port1, port2 } = new MessageChannel();
@@ -20,7 +21,9 @@ WATCH = """async ([url, cost, count]) => {
         port2.postMessage(null);
     });
     for (; frame < count; frame += 1) {
-        const begin = now;
+        const begin = now, due = timers.filter(({ at }) => at <= now);
+        timers = timers.filter(({ at }) => at > now);
+        for (const { call } of due) call();
         for (let token = 0; token < 3; token += 1) pace.request();
         await new Promise((resolve) => requestAnimationFrame(resolve));
         await turn();
