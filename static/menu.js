@@ -73,7 +73,7 @@ class SessionMenu {
     link.textContent = title;
     try {
       const session = await patchSession(item.dataset.sessionId, { title }, this.#signal);
-      link.textContent = before;
+      link.textContent = before; // as everything else on the page says it still
       retitle(item, session.title);
       tellTabs();
     } catch (error) {

@@ -93,7 +93,7 @@ class Session extends HTMLElement {
   /** The server took the wish; `answer` is missing where only the log said so. */
   #onAccepted(key, { text, edits }, answer) {
     if (text !== undefined && !edits) this.#composer.taken(text, this.#id);
-    if (!this.#exists) this.#begin(text);
+    if (!this.#exists) this.#begin(text ?? this.#part("title").textContent);
     if (branch()) history.replaceState(null, "", location.pathname); // what was asked is on the newest branch
     if (!answer) return;
     const { stream_id: streamId, cursor } = answer;
@@ -187,6 +187,7 @@ class Session extends HTMLElement {
   #onGone() {
     this.#exists = false;
     this.dataset.gone = "";
+    if (branch()) history.replaceState(null, "", location.pathname); // what is sent now follows nothing
     this.#composer.complain(t("The server no longer has this session. What you send now begins it anew."));
   }
 

@@ -107,6 +107,9 @@ async def test_a_session_that_another_tab_deleted_says_so(chat: Chat, other: Cha
 
 async def test_a_deleted_session_begins_anew(chat: Chat, other: Chat, server: LiveServer) -> None:
     """The newest prompt is answered, as the first of a session."""
+    await other.answer().get_by_role("button", name="Regenerate").click()
+    await other.answer().get_by_label("Earlier branch").click()
+    await other.page.wait_for_url("**/sessions/s0?branch=*")
     await chat.open("/")
     await delete(chat, "Rivers")
     await expect(other.page.get_by_role("alert")).to_contain_text("What you send now begins it anew")
