@@ -18,7 +18,7 @@ from app.streams.stream import Stream
 from app.web import bodies, plain_page, translations
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
 from app.web.page_sessions import PageSnapshot, rendered
-from app.web.picker import groups
+from app.web.picker import is_blind, picker
 from app.web.rendering import render
 from app.web.sessions import take_snapshot
 from app.web.sidebar import listing
@@ -104,18 +104,16 @@ async def show(
     In the place of a `growing` answer stands its mark.
     """
     here = _address(request, session)
-    models = await request.app[CATALOG].listing()
+    listed = await request.app[CATALOG].listing()
     context = {
         "version": __version__,
         "here": here,
         "session": session,
         "listing": await listing(request, here),
         "deleted": _deleted(request),
-        "backends": groups(models, translations.of(request)),
-        "models": [model.model_id for model in models.models],
-        "default_model": models.default,
+        "picker": picker(listed, translations.of(request), typed.get("model"), _last_model(session)),
+        "is_blind": is_blind,
         "draft": typed.get("prompt", ""),
-        "chosen": typed.get("model", ""),
         "options": typed or (Options() if isinstance(session, dict) else session.options),
         "error": error,
         "growing": growing,
@@ -129,6 +127,12 @@ def _address(request: web.Request, session: Any) -> URL:
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
         return request.rel_url.without_query_params("deleted")
     return URL("/" if isinstance(session, dict) else f"/sessions/{session.session_id}")
+
+
+def _last_model(session: Any) -> str | None:
+    """Return the model of the last answer."""
+    messages = session["messages"] if isinstance(session, dict) else session.messages
+    return next((message.model for message in reversed(messages) if message.role == "assistant"), None)
 
 
 def _deleted(request: web.Request) -> str | None:

@@ -1,4 +1,4 @@
-"""The models as the composer offers them: by backend, those that do not answer with the reason."""
+"""The models as the composer offers them: by backend, those that do not answer with the reason, and one is chosen."""
 
 from __future__ import annotations
 
@@ -15,6 +15,35 @@ class Group(NamedTuple):
     backend: str
     models: list[Model]
     reason: str | None
+
+
+class Picker(NamedTuple):
+    """What is offered, and the model that is chosen among it."""
+
+    groups: list[Group]
+    chosen: Model | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no model at all."""
+        return not any(group.models for group in self.groups)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the chosen model is known to see no images, so that none are asked for."""
+        return self.chosen is not None and is_blind(self.chosen)
+
+
+def is_blind(model: Model) -> bool:
+    """Tell whether a model is known to see no images. Where its server does not say, it may."""
+    return model.vision is False
+
+
+def picker(listing: Listing, language: Language, *wanted: str | None) -> Picker:
+    """Offer the models; the first of the `wanted` ones that is there is chosen, else the default."""
+    models = {model.model_id: model for model in listing.models}
+    chosen = (models[each] for each in (*wanted, listing.default) if each in models)
+    return Picker(groups(listing, language), next(chosen, None))
 
 
 def groups(listing: Listing, language: Language) -> list[Group]:

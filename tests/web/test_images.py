@@ -173,6 +173,20 @@ async def test_a_blind_model_gets_no_images(stage: Stage) -> None:
     assert (refused["http"], refused["code"]) == (422, "model_without_vision")
 
 
+async def test_a_page_offers_images_to_models_that_see(stage: Stage) -> None:
+    """The model of the last answer is chosen; one that cannot see is asked with words alone."""
+    for session_id, model, is_hidden in (("s1", "scripted/vision", False), ("s2", "scripted/short", True)):
+        await stage.client.ask(session_id, "hello", model=model)
+        async with stage.http.get(f"/sessions/{session_id}") as response:
+            page = await response.text()
+        chosen = re.search(r'<option value="([^"]+)"[^>]* selected', page)
+        assert chosen is not None
+        assert chosen[1] == model
+        attach = re.search(r'<label[^>]* data-part="attach"([^>]*)>', page)
+        assert attach is not None
+        assert ("hidden" in attach[1].split()) is is_hidden
+
+
 LARGEST = PNG + bytes(8 * 1024 * 1024 - len(PNG))
 
 
