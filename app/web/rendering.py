@@ -12,15 +12,20 @@ import jinja2
 from aiohttp import web
 from babel.numbers import format_decimal
 from jinja2.runtime import Context
+from jinja2.utils import htmlsafe_json_dumps
 
 from app.web import assets, choices, translations
 from app.web.sentences import said, words
 from app.web.static_files import static_files
 
+WORDS = web.AppKey("words", dict[str, str])  # by language: what scripts say in it, as JSON that HTML can hold
+
 
 async def set_up(app: web.Application) -> None:
     """Signal `on_startup`: give the application its templates and its languages. Reading them takes a moment."""
-    app[translations.LANGUAGES] = await asyncio.to_thread(translations.load, assets.folder("translations"))
+    languages = await asyncio.to_thread(translations.load, assets.folder("translations"))
+    app[translations.LANGUAGES] = languages
+    app[WORDS] = {code: _data(words(language)) for code, language in languages.items()}
     app[aiohttp_jinja2.APP_KEY] = await asyncio.to_thread(environment)
 
 
@@ -54,7 +59,7 @@ def render(
     shared = {
         "static": static_files().address,
         "language": language,
-        "words": words(language),
+        "words": request.app[WORDS][language.code],
         "languages": languages.values(),
         "chosen_language": chosen.language,
         "theme": chosen.theme,
@@ -63,6 +68,10 @@ def render(
     response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _data(said: Mapping[str, Any]) -> str:
+    return htmlsafe_json_dumps(said) if said else ""
 
 
 @jinja2.pass_context
