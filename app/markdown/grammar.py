@@ -1,4 +1,4 @@
-"""The grammar: CommonMark with tables, strikethrough and formulas. Raw HTML is text."""
+"""The grammar: CommonMark with tables, strikethrough, tasks and formulas. Raw HTML is text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from app.markdown.bounds import limit
 from app.markdown.maths_rules import add_maths
 from app.markdown.sanitizing import SCHEMES
+from app.markdown.task_rules import add_tasks
 
 Definitions = dict[str, dict[str, Any]]  # of links, by label, as markdown-it keeps them
 
@@ -21,6 +22,7 @@ def grammar(*, limited: bool) -> MarkdownIt:
     if limited:
         limit(parser)
     add_maths(parser)
+    add_tasks(parser)
     parser.validateLink = _is_allowed  # type: ignore[method-assign]
     return parser
 

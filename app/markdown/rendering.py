@@ -56,6 +56,12 @@ def _formula(token: Token, env: Any) -> str:
     return f"<p>{html}</p>\n" if token.block else html
 
 
+def _task(token: Token, _: Any) -> str:
+    """Write the sign of a box, which is read aloud and copied; the page draws it."""
+    is_done = token.markup == "x"
+    return f'<span class="task{" done" * is_done}">{"☑" if is_done else "☐"}</span>'
+
+
 def _link_open(token: Token, env: Any) -> str:
     env["link"] = True
     return _anchor(str(token.attrs["href"]), str(token.attrs.get("title", "")))
@@ -92,6 +98,7 @@ _RULES: dict[str, Callable[[Token, Any], str]] = {
     "code_block": _listing,
     "fence": _listing,
     "maths": _formula,
+    "task": _task,
     "link_open": _link_open,
     "link_close": _link_close,
     "image": _image,

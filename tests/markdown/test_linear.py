@@ -48,6 +48,7 @@ def test_the_last_tenth_costs_what_the_first_does() -> None:
     [
         "- item {}\n",
         "- item {}\n\n",
+        "- [x] task {}\n",
         "> quote {}\n",
         "word {}\n",
         "    code {}\n",

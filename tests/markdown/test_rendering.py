@@ -27,11 +27,42 @@ def shown(text: str) -> Shown:
         ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>'),
         ("a  \nb", "<p>a<br>\nb</p>"),
         ("$5 and $6", "<p>$5 and $6</p>"),
+        ("- [ ] a", '<ul>\n<li><span class="task">☐</span> a</li>\n</ul>'),
+        ("1. [X] *a*", '<ol>\n<li><span class="task done">☑</span> <em>a</em></li>\n</ol>'),
+        ("- [x] a\n\n  b", '<ul>\n<li>\n<p><span class="task done">☑</span> a</p>\n<p>b</p>\n</li>\n</ul>'),
     ],
 )
 def test_markdown_is_html(text: str, html: str) -> None:
     """CommonMark with strikethrough; raw HTML is text."""
     assert document(text).blocks == [html]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [] a",
+        "- [y] a",
+        "- [x]a",
+        "- \\[x] a",
+        "- &#91;x] a",
+        "- a [x] b",
+        "[x] a",
+        "- # [x] a",
+        "- `[x] a`",
+        "- > [x] a",
+    ],
+)
+def test_other_brackets_are_no_task(text: str) -> None:
+    """One is at the beginning of an item, of its text, and a space follows."""
+    assert "task" not in shown(text).classes
+    assert "x]" in shown(text).text or "[x]" not in text
+
+
+def test_a_link_is_no_task() -> None:
+    """Brackets whose address is told elsewhere are a link."""
+    found = shown("- [x] a\n\n[x]: https://example.org\n")
+    assert found.links == ["https://example.org"]
+    assert found.classes == []
 
 
 def test_links_leave_the_page_alone() -> None:
