@@ -4,40 +4,38 @@ import * as smd from "./vendor/smd.js";
 import { appendLines, appendText } from "./text.js";
 
 const DEEPEST = 20; // levels; the parser has room for 24
-const TAGS = {
-  [smd.PARAGRAPH]: "p", [smd.BLOCKQUOTE]: "blockquote", [smd.RULE]: "hr",
-  [smd.HEADING_1]: "h1", [smd.HEADING_2]: "h2", [smd.HEADING_3]: "h3",
-  [smd.HEADING_4]: "h4", [smd.HEADING_5]: "h5", [smd.HEADING_6]: "h6",
-  [smd.LIST_UNORDERED]: "ul", [smd.LIST_ORDERED]: "ol", [smd.LIST_ITEM]: "li",
-  [smd.ITALIC_AST]: "em", [smd.ITALIC_UND]: "em", [smd.STRONG_AST]: "strong", [smd.STRONG_UND]: "strong",
-  [smd.STRIKE]: "s", [smd.CODE_INLINE]: "code", [smd.CODE_BLOCK]: "code", [smd.CODE_FENCE]: "code",
-  [smd.LINK]: "a", [smd.IMAGE]: "a", // an image is a link: nothing is loaded that a model names
-  [smd.TABLE_ROW]: "tr", [smd.TABLE_CELL]: "td",
-  [smd.EQUATION_BLOCK]: "code", [smd.EQUATION_INLINE]: "code",
-};
-const CODE = new Set([smd.CODE_INLINE, smd.CODE_BLOCK, smd.CODE_FENCE]);
+// The elements of the parser's tokens, by their numbers. An image is a link: nothing is loaded that a model names.
+const TAGS = (
+  "- - p h1 h2 h3 h4 h5 h6 code code code em em strong strong s a - a blockquote br hr ul ol li span - tr td code code"
+).split(" ");
 const LISTINGS = new Set([smd.CODE_BLOCK, smd.CODE_FENCE]);
-const MATHS = new Set([smd.EQUATION_BLOCK, smd.EQUATION_INLINE]);
-const CLOSING = { "$$": "$$", "\\[": "\\]", "\\(": "\\)" };
+const CODE = new Set([...LISTINGS, smd.CODE_INLINE]);
+// States of the parser that it exports no names for. A line of code begins, or what comes after it; and an item's text does.
+const DOCUMENT = 1, LINE_START = 101, ITEM_START = 103;
+const CLOSING = { "\\[": "\\]", "\\(": "\\)" };
 const PLAIN = /^[\p{L}\p{N}.,;:?)"'’]$/u; // no markup begins with one of these inside a line
-const LINE = new Set([
-  smd.PARAGRAPH, smd.LIST_ITEM, smd.STRONG_AST, smd.STRONG_UND, smd.ITALIC_AST, smd.ITALIC_UND,
-  smd.HEADING_1, smd.HEADING_2, smd.HEADING_3, smd.HEADING_4, smd.HEADING_5, smd.HEADING_6,
-]);
+const LINE = /^(?:p|li|strong|em|h\d)$/; // elements of text in a line
+const MARKS = /(?<![\\$])\$(?!\$)|(?<=\[)X(?=\] )|\n/g; // what the server reads otherwise than the parser does
+const WAITS = /(?:(?<![\\$])\$|(?<=\[)X\]?)?$/; // perhaps one of them: the next character tells
 const SAFE = /^(?:https?:\/\/|mailto:)/i;
 
+/**
+ * Feeds the parser, and is its renderer, too: tokens become the elements of the server's HTML, with no attribute but the
+ * few below.
+ */
 export class Tail {
-  #box;
+  #open; // elements, each with its token; the first is the box
   #parser;
   #source = "";
-  #dollar = ""; // a `$` at the end of what came: the next character tells what it is
-  #plain = null; // where the source is shown, once the parser has given up
+  #last = "\n\n"; // two characters that the parser has, for they tell what follows them; then some that wait for it
+  #isHard = false; // whether the last line ended with a break
+  #plain; // where the source is shown, once the parser has given up
 
   /** Paint into `box`, which is emptied. */
   constructor(box) {
-    this.#box = box;
     box.replaceChildren();
-    this.#parser = smd.parser(renderer(box, () => this.#parser.pending));
+    this.#open = [{ element: box }];
+    this.#parser = smd.parser(this);
   }
 
   /** Append `text`. What the parser cannot take is shown as it is. */
@@ -45,7 +43,7 @@ export class Tail {
     this.#source += text;
     if (this.#plain) return appendLines(this.#plain, text);
     try {
-      this.#parse(this.#dollar + text);
+      this.#parse(this.#last + text);
     } catch {
       this.#giveUp(); // nested too deeply, or a case that the parser's author did not think of
     }
@@ -53,30 +51,61 @@ export class Tail {
 
   /** Nothing comes after this. */
   end() {
-    if (this.#dollar) this.write("\n");
+    if (this.#last.length > 2) this.write("\n");
     if (!this.#plain) smd.parser_end(this.#parser);
   }
 
   /** The source itself is never wrong. */
   #giveUp() {
-    this.#plain = document.createElement("pre");
-    this.#plain.className = "plain";
-    this.#box.replaceChildren(this.#plain);
+    const [{ element }] = this.#open;
+    element.replaceChildren();
+    this.#plain = add(element, "pre", { className: "plain" });
     appendLines(this.#plain, this.#source);
   }
 
-  /** A single `$` is money, not maths, as it is for the server. */
+  /** A single `$` is money, not maths, as it is for the server, and an `X` in the box of a task is an `x`. */
   #parse(text) {
-    this.#dollar = /(?<![\\$])\$$/.test(text) ? "$" : "";
-    const known = this.#dollar ? text.slice(0, -1) : text;
-    let done = 0;
-    for (const { index } of known.matchAll(/(?<![\\$])\$(?!\$)/g)) {
-      smd.parser_write(this.#parser, known.slice(done, index));
-      if (!this.#isInCode()) smd.parser_write(this.#parser, "\\");
+    const parser = this.#parser;
+    const end = text.search(WAITS);
+    let done = 2;
+    for (const { index } of text.slice(0, end).matchAll(MARKS)) {
+      if (index < done) continue;
+      smd.parser_write(parser, text.slice(done, index));
       done = index;
+      if (text[index] === "\n") {
+        this.#endLine(text.startsWith("  ", index - 2));
+        done++;
+      } else if (text[index] === "X" && parser.token === ITEM_START) {
+        smd.parser_write(parser, "x");
+        done++;
+      } else if (text[index] === "$" && !this.#isInCode()) smd.parser_write(parser, "\\");
     }
-    smd.parser_write(this.#parser, known.slice(done));
+    smd.parser_write(parser, text.slice(done, end));
+    this.#last = text.slice(end - 2);
     this.#show();
+  }
+
+  /**
+   * The parser knows nothing of hard breaks, and for it a blank line ends an item, or the code in one. For the server the
+   * item goes on, if what follows is indented.
+   */
+  #endLine(hasSpaces) {
+    const parser = this.#parser;
+    const { tokens } = parser;
+    if (parser.token === LINE_START) Object.assign(parser, { token: tokens[parser.len], indent_len: 0 });
+    const isHard = (hasSpaces || parser.pending === "\\") && !this.#isInCode();
+    smd.parser_write(parser, "\n"); // and with it perhaps the break before this line
+    this.#isHard = isHard;
+    const item = tokens.lastIndexOf(smd.LIST_ITEM, parser.len);
+    const isInLine = parser.token === tokens[parser.len];
+    if (item < 0 || isInLine || this.#isInCode() || tokens[1] === smd.BLOCKQUOTE) return;
+    this.#close(item);
+    Object.assign(parser, { token: DOCUMENT, pending: "", indent: "", indent_len: 0 });
+  }
+
+  /** End what is open above a level. */
+  #close(level) {
+    for (; this.#parser.len > level; this.#parser.len -= 1) this.end_token();
   }
 
   #isInCode() {
@@ -86,77 +115,71 @@ export class Tail {
 
   /** The parser keeps the last character back, in case markup begins with it. Most cannot begin any. */
   #show() {
+    const { token, pending } = this.#parser;
+    if (!LINE.test(TAGS[token]) || !PLAIN.test(pending)) return;
+    this.add_text(null, pending);
+    this.#parser.pending = "";
+  }
+
+  /** A block that begins after a blank line leaves the items that it is not indented for. Returns what it is there. */
+  #place(token) {
     const parser = this.#parser;
-    if (!LINE.has(parser.token) || !PLAIN.test(parser.pending)) return;
-    parser.renderer.add_text(parser.renderer.data, parser.pending);
-    parser.pending = "";
+    const isInItem = (indent) => parser.tokens[parser.len] === smd.LIST_ITEM && parser.spaces[parser.len] > indent;
+    parser.len -= 1;
+    while (isInItem(parser.indent_len)) this.#close(parser.len - 2);
+    parser.token = isInItem(parser.indent_len - 4) ? smd.PARAGRAPH : token;
+    return (parser.tokens[++parser.len] = parser.token);
+  }
+
+  // What the parser calls. The first argument is the renderer's data: there are none.
+
+  add_token(_, begun) {
+    if (this.#open.length > DEEPEST) throw new RangeError(); // the source is shown
+    const token = begun === smd.PARAGRAPH || begun === smd.CODE_BLOCK ? this.#place(begun) : begun;
+    const { pending } = this.#parser; // what it has not made anything of yet: where a token begins, its mark
+    const element = begin(this.#open.at(-1).element, token, pending, this.#isHard);
+    const closing = token >= smd.EQUATION_BLOCK && openMaths(element, token, pending);
+    this.#open.push({ element, token, closing });
+  }
+
+  end_token() {
+    const { element, token, closing, isLink } = this.#open.pop();
+    if (closing) appendText(element, closing);
+    if (token === smd.LINK && !isLink) unlink(element);
+  }
+
+  add_text(_, text) {
+    const { element, token } = this.#open.at(-1);
+    if (LISTINGS.has(token)) appendLines(element, text);
+    else appendText(element, text);
+  }
+
+  set_attr(_, name, value) {
+    const top = this.#open.at(-1);
+    const { element } = top;
+    top.isLink = true; // brackets with an address
+    if (name === smd.LANG) element.className = `language-${value.trim().split(/\s/)[0]}`;
+    else if (name === smd.START) element.start = value;
+    else if (name === smd.CHECKED) Object.assign(element, { className: "task done", textContent: "☑" });
+    else if (TAGS[top.token] === "a") link(element, value);
   }
 }
 
-/**
- * How the parser's tokens become elements: those of the server's HTML, and no attribute but the few below. `pending()` is
- * what the parser has not made anything of yet: where a token begins, its mark.
- */
-function renderer(box, pending) {
-  const open = [{ element: box, token: smd.DOCUMENT }];
-  const last = () => open.at(-1);
-  return {
-    data: null,
-    add_token(_, token) {
-      if (open.length > DEEPEST) throw new RangeError("nested too deeply");
-      const element = begin(last().element, token, pending());
-      open.push({ element, token });
-      if (MATHS.has(token)) last().closing = openMaths(element, token, pending());
-    },
-    end_token() {
-      const { element, token, closing, isLink } = open.pop();
-      if (closing) appendText(element, closing);
-      if (token === smd.LINK && !isLink) unlink(element);
-    },
-    add_text(_, text) {
-      const { element, token } = last();
-      if (LISTINGS.has(token)) appendLines(element, text);
-      else appendText(element, text);
-    },
-    set_attr(_, name, value) {
-      const top = last();
-      if (top.token === smd.LINK || top.token === smd.IMAGE) top.isLink = link(top.element, value);
-      else if (name === smd.LANG) top.element.className = `language-${value.trim().split(/\s/)[0]}`;
-      else if (name === smd.START) top.element.setAttribute("start", value);
-      else if (name === smd.CHECKED) top.element.data = "[x]";
-    },
-  };
-}
-
-function begin(parent, token, mark) {
+function begin(parent, token, mark, isHard) {
   if (token === smd.RAW_URL) return parent; // text, as for the server
-  if (token === smd.LINE_BREAK) return addText(parent, mark.startsWith("<br") ? `${mark}>` : "\n");
-  if (token === smd.CHECKBOX) return addText(parent, "[ ]");
-  if (LISTINGS.has(token)) return listing(parent);
-  if (token === smd.TABLE) return scrollable(add(parent, "table"));
+  if (token === smd.LINE_BREAK && mark.startsWith("<br")) return appendText(parent, `${mark}>`);
+  if (token === smd.LINE_BREAK && !isHard) return appendText(parent, "\n");
+  if (token === smd.CHECKBOX) return add(parent, "span", { className: "task", textContent: "☐" });
+  // What may be too wide is scrolled by the keyboard, too.
+  if (LISTINGS.has(token)) return add(add(parent, "pre", { dir: "ltr" }), "code", { tabIndex: 0 });
+  if (token === smd.TABLE) return add(parent, "table", { tabIndex: 0 });
   if (token === smd.TABLE_ROW) return add(section(parent), "tr");
   if (token === smd.TABLE_CELL && parent.parentElement.localName === "thead") return add(parent, "th");
   return add(parent, TAGS[token]);
 }
 
-function add(parent, tag) {
-  return parent.appendChild(document.createElement(tag));
-}
-
-function addText(parent, text) {
-  return parent.appendChild(document.createTextNode(text));
-}
-
-function listing(parent) {
-  const box = add(parent, "pre");
-  box.dir = "ltr";
-  return scrollable(add(box, "code"));
-}
-
-/** What may be too wide is scrolled by the keyboard, too. */
-function scrollable(element) {
-  element.tabIndex = 0;
-  return element;
+function add(parent, tag, properties) {
+  return Object.assign(parent.appendChild(document.createElement(tag)), properties);
 }
 
 /** The first row of a table is its head. */
@@ -172,14 +195,10 @@ function openMaths(element, token, mark) {
   return CLOSING[opening] ?? opening;
 }
 
-/** Brackets with an address are a link, though perhaps not one to follow. */
+/** A link, though perhaps not one to follow. */
 function link(element, address) {
-  const [url] = address.trim().replace(/^<|>$/g, "").split(/\s/);
-  if (!SAFE.test(url)) return true;
-  element.href = url;
-  element.target = "_blank";
-  element.rel = "noopener noreferrer nofollow";
-  return true;
+  const [href] = address.trim().replace(/^<|>$/g, "").split(/\s/);
+  if (SAFE.test(href)) Object.assign(element, { href, target: "_blank", rel: "noopener noreferrer nofollow" });
 }
 
 /** Brackets without an address are brackets. */

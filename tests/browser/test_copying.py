@@ -34,6 +34,20 @@ async def test_an_answer_is_copied_as_it_was_written(chat: Chat, context: Browse
     assert "<button" not in copied["html"]
 
 
+async def test_tasks_are_copied_as_they_were_written(chat: Chat, context: BrowserContext) -> None:
+    """As Markdown; in rich text they are signs, and breaks are breaks."""
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    source = "- [ ] weigh  \n  twice\n- [X] label"
+    await chat.ask(source, "echo")
+    await chat.ends("complete")
+    await chat.answer().get_by_role("button", name="Copy", exact=True).click()
+    await expect(chat.answer().get_by_role("button", name="Copy", exact=True)).to_contain_class("done")
+    copied = await chat.page.evaluate(READ)
+    assert copied["plain"].strip() == source
+    assert "☐</span> weigh<br>" in copied["html"]
+    assert "☑</span> label" in copied["html"]
+
+
 async def test_a_listing_is_copied_as_text(chat: Chat, context: BrowserContext) -> None:
     """The code alone, in its lines."""
     await ready(chat, context)

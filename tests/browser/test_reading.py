@@ -26,7 +26,9 @@ SELECT = """() => {
 BOXES = """() => {
     const content = document.querySelector("[data-role=assistant] [data-part=content]");
     const block = content.querySelector(".block") ?? content.querySelector(".tail");
-    return Array.from(block.querySelectorAll("p, h2, ul, ol, li, pre, code, table, tr, th, td, blockquote"), (each) => {
+    const isItsText = (p) => p.matches("li > p:first-child") && !p.previousSibling?.data.trim(); // of an item
+    const found = block.querySelectorAll("p, h2, ul, ol, li, .task, pre, code, table, tr, th, td, blockquote");
+    return Array.from(found).filter((each) => !isItsText(each)).map((each) => {
         const { x, y, width, height } = each.getBoundingClientRect();
         return [each.localName, x, y, width, height];
     });
@@ -78,8 +80,16 @@ async def test_the_end_of_an_answer_moves_nothing(chat: Chat) -> None:
         ("- a wheel\n- and water\n  - from above\n  - from below\n- last", ""),
         ("1. a wheel\n2. last", ""),
         ("> What has passed the wheel\n> is free at last", ""),
+        ("A wheel  \nand **water  \nfrom** above\\\nis the last", ""),
+        (f"- a wheel\n\n  {'and its water ' * 9}\n\n- from above\n  - or below\n\n    or last", ""),
+        ("1. a wheel\n\n   ```py\n   mill = 1\n\n   # last\n   ```", ""),
+        ("- a wheel\n  ```py\n  mill = 1\n  ```\n- and last", ""),
+        (f"- [ ] a wheel\n- [x] {'and its water ' * 9}\n  - [X] from above\n\n- or\n  1. [x] the last", ""),
     ],
-    ids=["paragraph", "heading", "code", "table", "list", "numbers", "quote"],
+    ids=[
+        *("paragraph", "heading", "code", "table", "list", "numbers", "quote"),
+        *("breaks", "paragraphs in a list", "code in a loose list", "code in a list", "tasks"),
+    ],
 )
 async def test_the_close_of_a_block_moves_nothing(led: Led, block: str, end: str) -> None:
     """What is painted of it stands where it stood: when the next one begins, and when the answer has ended."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
+from app.markdown.document import document
 from tests.browser.modules import Modules
 
 PAINT = """async ([url, pieces, isOver]) => {
@@ -34,7 +36,12 @@ def paint(modules: Modules, *pieces: str, is_over: bool = True) -> str:
         ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
         ("> said", "<blockquote><p>said</p></blockquote>"),
         ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
-        ("- [x] done", "<ul><li>[x] done</li></ul>"),
+        (
+            "- [ ] do\n- [x] done",
+            '<ul><li><span class="task">☐</span> do</li><li><span class="task done">☑</span> done</li></ul>',
+        ),
+        ("one  \ntwo", "<p>one <br>two</p>"),
+        ("- a\n\n  b\n- c", "<ul><li>a<p>b</p></li><li>c</li></ul>"),
     ],
 )
 def test_the_elements_are_those_of_the_server(modules: Modules, source: str, html: str) -> None:
@@ -48,6 +55,90 @@ def test_a_piece_may_end_anywhere(modules: Modules) -> None:
         "# A *title*\n\nText with `code`, [a link](https://a.example).\n\n```py\nx = 1\n```\n\n- a\n- b\n"
     )
     assert paint(modules, *source) == paint(modules, source)
+
+
+# The elements of a tail to which `pieces` were appended, and those of a block. The first paragraph of an item, colours,
+# and how text is wrapped in the source make no difference to what is seen.
+BOTH = """async ([url, pieces, html]) => {
+    const { Tail } = await import(`${url}/tail.js`);
+    const shown = (box) => {
+        for (const span of box.querySelectorAll("span:not(.task)")) span.replaceWith(...span.childNodes);
+        for (const first of box.querySelectorAll("li > p:first-child"))
+            if (!first.previousSibling?.data.trim()) first.replaceWith(...first.childNodes);
+        for (const each of box.querySelectorAll("*"))
+            for (const name of ["tabindex", "dir"]) each.removeAttribute(name);
+        for (const code of box.querySelectorAll("pre > code")) code.textContent = code.textContent.trim();
+        box.normalize();
+        const texts = document.createNodeIterator(box, NodeFilter.SHOW_TEXT);
+        for (let text; (text = texts.nextNode()); )
+            if (!text.parentElement.closest("pre")) text.data = text.data.replace(/\\s+/g, " ");
+        return box.innerHTML.replace(/ ?(<\\/?(?:p|[uo]l|li|br|pre|h.)\\b[^>]*>) ?/g, "$1");
+    };
+    const [box, block] = [document.createElement("div"), document.createElement("div")];
+    const tail = new Tail(box);
+    for (const piece of pieces) tail.write(piece);
+    tail.end();
+    block.innerHTML = html;
+    return [shown(box), shown(block)];
+}"""
+SAME = {
+    "breaks": "one  \ntwo    \nthree\\\nfour\nfive \\\\\nsix  \n\nseven  \n",
+    "breaks in emphasis": "*one  \ntwo* and **three\\\nfour** [five  \nsix](https://a.example)  \n`seven`  \neight",
+    "breaks in items": "- one  \n  two\n- three\\\n  four\n  1. five  \n     six",
+    "breaks in a quote": "> one  \n> two  \n> three",
+    "no breaks in code": "`one \n two` \n\n```sh\none  \ntwo \\\nthree\n```\n",
+    "no breaks in headings": "# one  \ntwo\n\n## three   \nfour",
+    "no break in a tag": "one  \ntwo <br>three",
+    "dollars at breaks": "it costs $5  \nor \\$6 \\\nor $7",
+    "loose": "- a\n\n- b\n\n\n- c\n\nafter",
+    "second paragraphs": "- a\n\n  second\n  line\n\n  third\n- b\n  \n  more\n",
+    "second paragraphs, numbered": "9. a\n\n   second\n10. b\n\n    more\n\nafter",
+    "second paragraphs, four spaces": "1. a\n\n    second\n\n- a\n\n    second\n\n    third\n\n- b",
+    "second paragraphs, a tab": "- a\n\n\tsecond",
+    "nested": "- a\n\n  - b\n\n    in b\n\n  - c\n\n  in a\n\n- d",
+    "code in items": "1. a\n\n   ```py\n   x = 1\n\n     y = 2\n   ```\n\n   after\n2. b\n   ```\n   z\n   ```\n3. c",
+    "indented code in items": "- a\n\n      code\n\n- b",
+    "what ends a list": "- a\n\n## b\n\n- c\n\n---\n\n- d\n\n> e\n\n- f\n\n1. g\n\n```\nh\n```\n",
+    "tasks": "- [ ] do\n- [x] **done**\n- [X] done, too\n  - [x] nested  \n    on\n\n- [X] loose\n\n  second",
+    "tasks in order": "1. [ ] a\n2. [x] b",
+    "no tasks": "- [] a\n- [y] b\n- [x]c\n- [X](https://x.example)\n- \\[x] d\n- a [X] b\n- [Xy] c",
+    "no tasks outside of lists": "[x] e\n\n```\n- [X] f\n- [x] g\n```\n",
+}
+
+
+@pytest.mark.parametrize("source", SAME.values(), ids=SAME.keys())
+def test_the_tail_is_what_the_block_will_be(modules: Modules, source: str) -> None:
+    """Breaks, lists with paragraphs in them, tasks: the same elements and text live as finished, wherever it is cut."""
+    html = "".join(document(source).blocks)
+    cuts = [[source], list(source)]
+    for seed in range(12):
+        random, rest = Random(seed), source
+        cuts.append([])
+        while rest:
+            size = random.choice((1, 2, 3, 5, 8))
+            cuts[-1].append(rest[:size])
+            rest = rest[size:]
+    for pieces in cuts:
+        painted, rendered = modules.page.evaluate(BOTH, [modules.url, pieces, html])
+        assert painted == rendered
+
+
+def test_what_is_painted_of_a_list_stays(modules: Modules) -> None:
+    """When a second paragraph makes a list a loose one, nothing in it is taken away or put elsewhere."""
+    removed = modules.page.evaluate(
+        """async ([url, source]) => {
+            const { Tail } = await import(`${url}/tail.js`);
+            const box = document.createElement("div");
+            const tail = new Tail(box);
+            const observer = new MutationObserver(() => {});
+            observer.observe(box, { childList: true, subtree: true });
+            for (const character of source) tail.write(character);
+            const changes = observer.takeRecords().filter(({ target }) => !target.matches(".task"));
+            return changes.flatMap(({ removedNodes }) => Array.from(removedNodes, (node) => node.nodeName));
+        }""",
+        [modules.url, SAME["nested"] + "\n\n" + SAME["tasks"] + "\n\n" + SAME["code in items"]],
+    )
+    assert removed == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +248,7 @@ def test_what_is_nested_too_deeply_is_shown_as_it_is(modules: Modules, source: s
 
 ELEMENTS = {
     *("p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote", "ul", "ol", "li", "pre", "code", "span"),
-    *("em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    *("br", "em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
 }
 HOSTILE: list[Any] = [
     '[x](javascript:alert(1) "y")',
@@ -170,7 +261,11 @@ HOSTILE: list[Any] = [
     "\0\u202e",
     '[a](https://x" onclick="alert(1))',
     *(mark * 5001 for mark in "`*_[|$>#-\t "),
-    *(mark * 2000 for mark in ("![", "\\[", "# ", "- ", "1. ", "> ", "**_", "~~")),
+    *(mark * 2000 for mark in ("![", "\\[", "# ", "- ", "1. ", "> ", "**_", "~~", "- [X", "- [x] ")),
+    *(
+        line * 2000
+        for line in ("\n", "  \n", "a  \n", "- a\n\n", "- a\n\n  b\n\n", "- ```\n\n", "> - a\n>\n")
+    ),
     "a" * 1_000_000,
 ]
 
