@@ -86,6 +86,7 @@ export class MessageView {
 
   #describePrompt({ text, images, id }, { parentId }) {
     this.#paint("content", text);
+    this.#show("fold", isLong(text));
     images.forEach((image, index) => this.#picture(image, this.#parts.pictures.children[index]));
     const { edit } = this.#parts;
     const { parent_id: parent, prompt } = edit.querySelector("form").elements;
@@ -171,6 +172,11 @@ export class MessageView {
     this.#parts[part].replaceChildren();
     appendBoxes(this.#parts[part], text);
   }
+}
+
+/** Whether a prompt is folded, as the template has it. */
+function isLong(text) {
+  return text.split("\n").length > 15 || Array.from(text).length > 1200;
 }
 
 /** Whether nothing but an answer's text has changed: most changes are of that kind, and need not be described anew. */

@@ -174,6 +174,13 @@ class Transcript extends HTMLElement {
   #onToggle({ target }) {
     if (target.dataset.part === "edit") this.#onEditor(target);
     else if (target.dataset.part === "reasoning-box") saveUnfolded(this.#viewOf(target).message.id, target.open);
+    else if (target.open && target.dataset.part === "fold") this.#stay();
+  }
+
+  /** Who unfolds a prompt wants to read it, whatever comes below. */
+  #stay() {
+    const { scrollHeight, clientHeight, scrollTop } = this.#part("scroll");
+    if (scrollHeight > clientHeight) this.#pin.restore(scrollTop);
   }
 
   /** An editor is opened to write in it; closed, it has what was sent. */

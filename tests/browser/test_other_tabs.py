@@ -96,6 +96,8 @@ async def test_a_session_that_another_tab_deleted_says_so(chat: Chat, other: Cha
     await expect(entries(other)).to_have_text(["Wheels"])
     await expect(other.page.get_by_role("alert")).to_contain_text("no longer has this session")
     await expect(other.prompts).to_have_text(["Rivers"])
+    await chat.page.wait_for_url("**/?deleted=s0")
+    await chat.alive()
     await chat.page.get_by_role("button", name="Undo").click()
     await expect(entries(other)).to_have_text(["Wheels", "Rivers"])
     await expect(other.page.locator("[data-part=error]")).to_be_hidden()

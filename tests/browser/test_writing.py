@@ -14,7 +14,7 @@ DISTANCE = """(() => {
     return box.scrollHeight - box.clientHeight - box.scrollTop;
 })()"""
 BOX = "document.querySelector('.scroll')"
-LONG = "\n".join(f"line {number}" for number in range(60))
+LONG = "\n\n".join(f"line {number}" for number in range(60))
 
 
 async def test_shift_enter_is_a_new_line(chat: Chat) -> None:
