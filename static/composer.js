@@ -19,6 +19,7 @@ class Composer extends HTMLElement {
   #images = null;
   #attaching = null; // until the images that were given last can be sent
   #sent = []; // images that are on their way
+  #asked = ""; // the prompt that was sent last, as long as it stands in the box untouched
   #growsByItself = CSS.supports("field-sizing", "content");
 
   connectedCallback() {
@@ -59,8 +60,11 @@ class Composer extends HTMLElement {
     saveDraft(this.#sessionId, "");
     this.#sessionId = sessionId;
     this.#images?.remove(this.#sent);
-    const typed = this.#input.value.trim();
-    if (typed.startsWith(text)) this.#input.value = typed.slice(text.length).trimStart();
+    const { value } = this.#input;
+    if (text === this.#asked && value.trim().startsWith(text)) {
+      const typed = value.trimStart().slice(text.length).trimStart();
+      this.#input.setRangeText("", 0, value.length - typed.length); // the caret stays where somebody types
+    }
     this.#onInput();
   }
 
@@ -73,6 +77,9 @@ class Composer extends HTMLElement {
 
   #listen(signal) {
     this.querySelector("form").addEventListener("submit", (event) => this.#onSubmit(event), { signal });
+    this.#input.addEventListener("beforeinput", ({ target }) => {
+      if (target.selectionStart < this.#asked.length) this.#asked = ""; // typed anew, even if it begins alike
+    }, { signal });
     this.#input.addEventListener("input", () => this.#onInput(), { signal });
     this.#input.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     this.#input.addEventListener("paste", (event) => this.#onFiles(event, event.clipboardData), { signal });
@@ -164,6 +171,7 @@ class Composer extends HTMLElement {
     this.complain(problem);
     if (problem) return;
     this.#sent = this.#images?.all ?? [];
+    this.#asked = text;
     const detail = { text, model: this.model, options: this.#options.value, remember: true, images: this.#sent };
     this.dispatchEvent(new CustomEvent("prompt", { detail, bubbles: true }));
     this.takeFocus();

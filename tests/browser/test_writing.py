@@ -179,6 +179,45 @@ async def test_what_is_typed_while_a_prompt_is_under_way_stays(chat: Chat) -> No
     await chat.ends("complete")
 
 
+@pytest.mark.parametrize(
+    ("sent", "keys", "typed", "rest"),
+    [
+        pytest.param("a", ["Control+a"], "abc", "abc", id="anew, beginning alike"),
+        pytest.param("a", ["Backspace"], "abc ", "abc ", id="after it was taken away"),
+        pytest.param("one two", ["Home", "Delete"], "O", "One two", id="a correction"),
+        pytest.param("one", ["Shift+Enter"], "more ", "more ", id="on the next line"),
+    ],
+)
+async def test_nothing_typed_meanwhile_is_lost(
+    chat: Chat, sent: str, keys: list[str], typed: str, rest: str
+) -> None:
+    """What goes is the prompt as it was sent, and not what looks like it."""
+    await chat.choose("echo")
+    held = await hold(chat, POSTS)
+    await chat.ask(sent)
+    await expect(chat.prompts).to_have_text([sent])
+    for key in keys:
+        await chat.box.press(key)
+    await chat.box.press_sequentially(typed)
+    held.release()
+    await chat.ends("complete")
+    await expect(chat.box).to_have_value(rest)
+
+
+async def test_a_prompt_that_begins_like_the_one_before_goes_as_a_whole(chat: Chat) -> None:
+    """Both are under way when the first is taken."""
+    await chat.choose("echo")
+    held = await hold(chat, POSTS)
+    await chat.ask("one")
+    await expect(chat.prompts).to_have_text(["one"])
+    await chat.box.press_sequentially(" two")
+    await chat.box.press("Enter")
+    await expect(chat.prompts).to_have_text(["one", "one two"])
+    held.release()
+    await chat.ends("complete")
+    await expect(chat.box).to_have_value("")
+
+
 async def test_an_answer_that_ended_unseen_marks_the_title(chat: Chat) -> None:
     """While the tab is hidden an ended answer puts a dot before its title, and looking at it takes the dot away."""
     held = await hold(chat, POSTS)
