@@ -1,6 +1,7 @@
-/** Paints once a frame, and no more than half of the time: a slow machine keeps the other half for what its reader does. */
+/** Paints once a frame, and no more than a third of the time: a slow machine keeps the rest for what its reader does. */
 
-const LONGEST = 100; // ms of rest after a paint, however long it took
+const REST = 2; // times as long as the paint took
+const LONGEST = 100; // ms of rest, however long it took
 
 export class Pace {
   #paint;
@@ -55,6 +56,6 @@ export class Pace {
   }
 
   #onPainted(now) {
-    this.#rest = now + Math.min(now - this.#begin, LONGEST);
+    this.#rest = now + Math.min(REST * (now - this.#begin), LONGEST);
   }
 }
