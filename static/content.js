@@ -4,7 +4,7 @@ import { setHTML } from "./html.js";
 import { dress } from "./listings.js";
 import { Tail } from "./tail.js";
 
-const GROUP = 24; // blocks; a group is laid out apart from the others
+const GROUP = 8; // blocks; a group is laid out and painted apart from the others, a small one sooner when it grows
 const BUDGET = 16_384; // characters of the tail in one frame
 
 export class Content {

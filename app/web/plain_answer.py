@@ -14,7 +14,7 @@ from app.markdown.plain import clean, escape
 from app.web.live_answer import Closed, LiveAnswer
 from app.web.renderer import Renderer
 
-GROUP = 24  # blocks
+GROUP = 8  # blocks, as in `static/content.js`
 LATE_SECONDS = 10.0  # that the last blocks may take after the end of the answer
 
 

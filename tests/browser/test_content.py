@@ -118,14 +118,14 @@ def test_the_same_html_replaces_nothing(page: Modules) -> None:
     assert texts(page) == ["uno", "two"]
 
 
-def test_blocks_stand_in_groups_of_twenty_four(page: Modules) -> None:
-    """The browser lays out a group apart from the others."""
-    paint(page, blocks=[f"<p>{number}</p>" for number in range(50)], closed=100, text="")
+def test_blocks_stand_in_groups_of_eight(page: Modules) -> None:
+    """The browser lays out and paints a group apart from the others."""
+    paint(page, blocks=[f"<p>{number}</p>" for number in range(18)], closed=100, text="")
     sizes = page.page.evaluate(
         "Array.from(box.querySelectorAll('.group'), (group) => group.childElementCount)"
     )
-    assert sizes == [24, 24, 2]
-    assert page.page.get_attribute(".block >> nth=-1", "data-index") == "49"
+    assert sizes == [8, 8, 2]
+    assert page.page.get_attribute(".block >> nth=-1", "data-index") == "17"
 
 
 def test_open_again(page: Modules) -> None:
@@ -217,7 +217,7 @@ def test_formulas_and_classes_pass(page: Modules) -> None:
 
 def test_a_group_is_laid_out_apart(page: Modules) -> None:
     """What grows under it costs it nothing; and nothing of an answer has its height only once it is scrolled to."""
-    paint(page, blocks=[f"<p>{number}</p>" for number in range(50)], closed=100, text="open")
+    paint(page, blocks=[f"<p>{number}</p>" for number in range(18)], closed=100, text="open")
     contain = "Array.from(box.querySelectorAll('.group'), (group) => getComputedStyle(group).contain)"
     assert page.page.evaluate(contain) == ["content"] * 3
     visibility = "Array.from(box.querySelectorAll('*'), (each) => getComputedStyle(each).contentVisibility)"

@@ -45,7 +45,11 @@ async def test_a_long_listing_is_copied_from_anywhere_in_it(chat: Chat) -> None:
     await chat.ask(LISTING, "echo")
     await chat.ends("complete")
     button, code = chat.text().locator(".copy-code"), chat.text().locator("code")
+    await expect(button).to_be_attached()  # a long listing is coloured beside the loop, and comes after the end
     assert (await place(code))["height"] == (await place(chat.text().locator("pre")))["height"] - 2
+    await code.hover()
+    await chat.page.mouse.wheel(0, -100)  # whoever has gone up is left there
+    await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
     await code.evaluate(
         "(code) => { code.closest('.scroll').scrollTop += code.getBoundingClientRect().top + 300; }"
     )

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from app.markdown.document import document
+from app.web.plain_answer import GROUP
 from app.web.plain_page import COOKIE
 from tests.markdown.corpus import ANSWERS
 from tests.support.waiting import until
@@ -150,7 +151,7 @@ async def test_it_shows_what_a_reload_shows(stage: Stage) -> None:
     indexes = [int(index) for index in re.findall(r'class="block" data-index="(\d+)"', text)]
     assert indexes == list(range(len(expected)))
     assert all(f">{html}</div>" in text for html in expected)
-    assert text.count('<div class="group">') == 1 + len(expected) // 24
+    assert text.count('<div class="group">') == 1 + len(expected) // GROUP
 
 
 async def test_the_reasoning_grows_in_the_page(stage: Stage) -> None:
