@@ -45,7 +45,7 @@ async def test_a_long_listing_is_copied_from_anywhere_in_it(chat: Chat) -> None:
     await chat.ask(LISTING, "echo")
     await chat.ends("complete")
     button, code = chat.text().locator(".copy-code"), chat.text().locator("code")
-    await expect(button).to_be_attached()  # a long listing is coloured beside the loop, and comes after the end
+    await expect(button).to_be_attached()  # a long listing is coloured in a thread, and may come late
     assert (await place(code))["height"] == (await place(chat.text().locator("pre")))["height"] - 2
     await code.hover()
     await chat.page.mouse.wheel(0, -100)  # whoever has gone up is left there
