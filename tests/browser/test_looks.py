@@ -23,7 +23,8 @@ SCROLLED = "document.querySelector('.block:has(> table)').scrollLeft > 0"
 
 
 async def place(found: Locator) -> FloatRect:
-    """Return where an element stands."""
+    """Return where an element stands, once it is there to be seen."""
+    await expect(found).to_be_visible()
     box = await found.bounding_box()
     assert box is not None
     return box

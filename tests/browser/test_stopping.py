@@ -44,7 +44,7 @@ async def test_escape_in_another_field_is_meant_for_that(chat: Chat) -> None:
     await prompt.get_by_text("Edit", exact=True).click()
     await prompt.get_by_label("Edited message").press("Escape")
     await expect(prompt.get_by_label("Edited message")).to_be_hidden()
-    await expect(prompt.locator("summary")).to_be_focused()
+    await expect(prompt.locator(".edit > summary")).to_be_focused()
     before = await chat.words()
     await expect(chat.text()).not_to_have_text(before)
     await chat.streams()
