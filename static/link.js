@@ -3,6 +3,7 @@
 import { workerURL } from "./html.js";
 
 const SILENCE = 40_000; // ms; the hub's ping comes every 15 s
+const LOOK = 5_000; // ms
 const BACKOFF = { first: 500, most: 30_000 }; // ms, for the snapshot
 
 let isAlone = false; // whether this tab can share no worker with others
@@ -22,6 +23,7 @@ export class Link {
   #attempts = 0; // at the snapshot, that failed
   #kept = null; // events that came while the snapshot is loaded
   #isReset = false; // whether the session has to be watched anew, from the snapshot on
+  #heard = 0; // when something came, in the time of `performance.now()`
   #timers = { silence: 0, retry: 0 };
 
   constructor(sessionId, hooks) {
@@ -80,7 +82,8 @@ export class Link {
     port.onmessage = ({ data }) => this.#onMessages(port, data);
     this.#port = port;
     this.#watch();
-    this.#listen();
+    this.#heard = performance.now();
+    this.#timers.silence = setInterval(() => this.#listen(), LOOK);
   }
 
   #open() {
@@ -110,7 +113,7 @@ export class Link {
 
   /** What came for a connection that one of its messages had us let go of will come again. */
   #onMessages(port, messages) {
-    this.#listen();
+    this.#heard = performance.now();
     for (const message of messages) if (port === this.#port) this.#onMessage(message);
   }
 
@@ -145,9 +148,10 @@ export class Link {
     }
   }
 
-  /** A worker that has died says nothing: another one is started. */
+  /** A worker that has died says nothing: another one is started. (A timer for each message would cost more than this.) */
   #listen() {
-    clearTimeout(this.#timers.silence);
-    this.#timers.silence = setTimeout(() => { this.close(); this.#connect(); }, SILENCE);
+    if (performance.now() - this.#heard < SILENCE) return;
+    this.close();
+    this.#connect();
   }
 }

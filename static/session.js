@@ -13,6 +13,8 @@ const TITLE_LENGTH = 80; // characters
 const UNSEEN = "● ";
 
 class Session extends HTMLElement {
+  #transcript = this.querySelector("tailrace-transcript");
+  #composer = this.querySelector("tailrace-composer");
   #state = initial();
   #link = null;
   #asking = null;
@@ -238,14 +240,6 @@ class Session extends HTMLElement {
 
   get #id() {
     return this.dataset.sessionId;
-  }
-
-  get #transcript() {
-    return this.querySelector("tailrace-transcript");
-  }
-
-  get #composer() {
-    return this.querySelector("tailrace-composer");
   }
 
   #part(name) {

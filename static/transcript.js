@@ -81,7 +81,8 @@ class Transcript extends HTMLElement {
   #render() {
     const messages = this.#messages;
     const gone = new Map(this.#views);
-    let place = this.#part("welcome");
+    const welcome = this.#part("welcome");
+    let place = welcome;
     let isDone = true;
     messages.forEach((message, index) => {
       const view = this.#views.get(message.key) ?? this.#create(message);
@@ -95,7 +96,6 @@ class Transcript extends HTMLElement {
       view.article.remove();
       this.#views.delete(key);
     }
-    const welcome = this.#part("welcome");
     if (welcome.hidden !== messages.length > 0) welcome.hidden = messages.length > 0;
     this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
     this.#pin.follow();

@@ -1,15 +1,17 @@
-"""Code as HTML: Pygments' classes, no styles, in boxes of some lines, so that a long listing is laid out in parts."""
+"""Code as HTML: spans for what the page colours and for nothing else, in boxes of some lines, laid out in parts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
-from pygments.token import STANDARD_TYPES
+from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String
 
 from app.markdown.bounds import COLOURED_LENGTH, Deadline, TooMuchError
 from app.markdown.plain import escape
@@ -25,6 +27,25 @@ _NAMES = """
     shell solidity sql swift terraform tex tf toml ts tsx typescript verilog vhdl vim vue xml yaml yml zig zsh
 """
 LANGUAGES = frozenset(_NAMES.split())
+# What the page's style sheet colours. Each span costs a page that is being read time: a name or a bracket has none.
+CLASSES = {
+    Comment: "comment",
+    String.Doc: "comment",
+    Keyword: "keyword",
+    Operator.Word: "keyword",
+    Name.Tag: "keyword",
+    String: "string",
+    Name.Class: "defined",
+    Name.Decorator: "defined",
+    Name.Exception: "defined",
+    Name.Function: "defined",
+    Name.Attribute: "known",
+    Name.Builtin: "known",
+    Name.Constant: "known",
+    Number: "known",
+    Generic.Deleted: "deleted",
+    Generic.Inserted: "inserted",
+}
 _lexers: dict[str, Lexer] = {}  # those that were needed so far
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
@@ -49,26 +70,32 @@ def _lexer(language: str, deadline: Deadline) -> Lexer:
 
 def _coloured(text: str, lexer: Lexer, deadline: Deadline) -> Iterator[str]:
     """Yield line after line, each with its end. No span reaches from one line into the next."""
-    line: list[str] = []
+    line: list[tuple[str, str]] = []
     for kind, value in lexer.get_tokens(text):
         deadline.check()
         for part in _LINE.findall(value):
-            line.append(_span(kind, part))
+            line.append((_class(kind), part))
             if part.endswith("\n"):
-                yield "".join(line)
+                yield _spans(line)
                 line.clear()
     if line:
-        yield "".join(line)
+        yield _spans(line)
 
 
-def _span(kind: Any, text: str) -> str:
-    name = _class(kind)
+def _spans(line: list[tuple[str, str]]) -> str:
+    """Return a line's HTML: one span for what stands side by side in one colour."""
+    return "".join(
+        _span(name, "".join(text for _, text in parts)) for name, parts in groupby(line, itemgetter(0))
+    )
+
+
+def _span(name: str, text: str) -> str:
     return f'<span class="{name}">{escape(text)}</span>' if name and not text.isspace() else escape(text)
 
 
 @cache
 def _class(kind: Any) -> str:
-    """Return the short class of a token type, or of the nearest one above it that has one."""
-    while kind not in STANDARD_TYPES:
+    """Return the class of a kind of Pygments: that of the nearest one above it that has one, or nothing."""
+    while kind is not None and kind not in CLASSES:
         kind = kind.parent
-    return str(STANDARD_TYPES[kind])
+    return CLASSES.get(kind, "")

@@ -208,7 +208,7 @@ def test_formulas_and_classes_pass(page: Modules) -> None:
     """What the server makes of maths and of code is not taken for dangerous."""
     html = (
         '<p><math display="block"><mfrac linethickness="0"><mi mathvariant="bold">a</mi><mn>2</mn></mfrac></math>'
-        '<code class="language-x"><span class="k">if</span></code><bdi class="control">x</bdi>'
+        '<code class="language-x"><span class="keyword">if</span></code><bdi class="control">x</bdi>'
         '<a href="https://a.example" target="_blank" rel="nofollow">a</a></p>'
     )
     paint(page, blocks=[ONE, TWO, html], closed=17, text="")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import pytest
 
 from app.markdown import highlighting
 from app.markdown.bounds import TooMuchError
 from app.markdown.document import document, opened
-from app.markdown.highlighting import BOX_LINES
+from app.markdown.highlighting import BOX_LINES, CLASSES
 from app.markdown.rendering import attempt, render
+from app.web.assets import folder
 from tests.markdown.shown import Shown
 
 
@@ -87,11 +91,39 @@ def test_an_image_in_a_link_is_its_words() -> None:
 
 
 def test_code_has_classes_and_no_styles() -> None:
-    """Pygments' short ones, under the language's; the text is untouched."""
+    """They say what is coloured, under the language's; the text is untouched."""
     code = 'def f(x):\n    """Doc\n    of two lines."""\n    return x < 1  # é\n'
     found = shown(f"```python title=x\n{code}```")
     assert found.text.rstrip("\n") == code.rstrip("\n")
-    assert {"language-python", "k", "nf", "sd", "c1"} <= set(found.classes)
+    assert set(found.classes) == {"language-python", "lines", "keyword", "defined", "comment", "known"}
+
+
+@pytest.mark.parametrize(
+    ("line", "spans"),
+    [
+        ("x = (y, z)", []),
+        ("x = not y  # z", [("keyword", "not"), ("comment", "# z")]),
+        ("x = r'a\\d' 'b'", [("string", "r'a\\d'"), ("string", "'b'")]),
+    ],
+    ids=["names and brackets", "a word and a comment", "strings of several parts"],
+)
+def test_only_what_is_coloured_is_an_element(line: str, spans: list[tuple[str, str]]) -> None:
+    """And what stands side by side in one colour is one: a page lays out each of them."""
+    html = render(f"```python\n{line}\n```", {})
+    found = re.findall(r'<span class="(?!lines)(.*?)">(.*?)</span>', html)
+    assert [(name, unescape(text)) for name, text in found] == spans
+
+
+@pytest.mark.parametrize(("line", "name"), [("-a", {"deleted"}), ("+b", {"inserted"}), (" c", set())])
+def test_a_difference_shows_what_goes_and_what_comes(line: str, name: set[str]) -> None:
+    """Each by its own colour."""
+    assert set(shown(f"```diff\n{line}\n```").classes) - {"language-diff", "lines"} == name
+
+
+def test_every_colour_of_code_is_in_the_style_sheet() -> None:
+    """There is no class that nothing paints, and no rule for one that nothing has."""
+    css = (folder("static") / "style.css").read_text()
+    assert set(re.findall(r"^pre \.(\w+) \{", css, re.MULTILINE)) == set(CLASSES.values())
 
 
 @pytest.mark.parametrize("language", ["", "nothing-known", "é", "<b>"])
@@ -99,7 +131,7 @@ def test_code_of_an_unknown_language_is_plain(language: str) -> None:
     """It has no colours, and all of its text."""
     found = shown(f"```{language}\nif x < 1:\n```")
     assert found.text == "if x < 1:\n"
-    assert "k" not in found.classes
+    assert "keyword" not in found.classes
 
 
 def test_long_code_has_no_colours() -> None:

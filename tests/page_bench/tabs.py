@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import NamedTuple
 
 from tests.page_bench.stage import ESSAY, Stage, grows, seen
@@ -19,11 +20,11 @@ class Tabs(NamedTuple):
     alive: int  # tabs in which more and more of the answer came, once all were open
 
 
-async def open_tabs(stage: Stage) -> Tabs:
+async def open_tabs(stage: Stage, name: str = "tab") -> Tabs:
     """Open one tab after the other, each with an answer of its own, and see that all of them go on."""
     async with stage.context() as context:
-        streams = [await stage.ask(f"tab-{number}", ESSAY) for number in range(TABS)]
-        tabs = [await stage.open(context, f"/sessions/tab-{number}") for number in range(TABS)]
+        streams = [await stage.ask(f"{name}-{number}", ESSAY) for number in range(TABS)]
+        tabs = [await stage.open(context, f"/sessions/{name}-{number}") for number in range(TABS)]
         loads = [float(await seen(tab.page, LOADED)) for tab in tabs]
         alive = sum([await grows(tab) for tab in tabs])
         for stream in streams:
@@ -31,11 +32,17 @@ async def open_tabs(stage: Stage) -> Tabs:
         return Tabs(loads, alive)
 
 
-async def measure(stage: Stage) -> list[Gate]:
-    """Hold the slowest tab against the limit; beside it stands the first, which says how busy the machine is."""
-    loads, alive = await open_tabs(stage)
-    note = f" (first {loads[0]:.0f}, slowest {max(loads) / loads[0]:.1f} times as long)"
+async def measure(stage: Stage, rounds: int) -> list[Gate]:
+    """Hold the slowest tab against the limit, the median of several rounds; all must go on in each of them.
+
+    Beside it stands the first tab, which says how busy the machine is.
+    """
+    seen_rounds = [await open_tabs(stage, f"tab-{number}") for number in range(rounds)]
+    slowest = median(max(loads) for loads, _ in seen_rounds)
+    first = median(loads[0] for loads, _ in seen_rounds)
+    alive = min(alive for _, alive in seen_rounds)
+    note = f" (first {first:.0f}, slowest {slowest / first:.1f} times as long)"
     return [
-        at_most("eight tabs: slowest load, ms", max(loads), LIMIT, note=note),
+        at_most("eight tabs: slowest load, ms", slowest, LIMIT, note=note),
         Gate("eight tabs: answers that go on", f"{TABS}", f"{alive}", alive == TABS),
     ]
