@@ -33,9 +33,15 @@ export class Content {
     return { blocks: this.#html.slice(), closed: this.#base, from: this.#base, text: this.#end.textContent };
   }
 
-  /** Show an answer's text; `isOver` says that no more comes. Returns whether all of it is shown. */
+  /**
+   * Show an answer's text; `isOver` says that no more comes. Returns whether all of it is shown: a slow machine has enough to
+   * do in a frame that lays out a block, so what follows that comes in the next one, but for what has been in the tail before.
+   */
   paint(answer, isOver) {
+    const base = this.#base;
+    const painted = base + this.#written;
     const isClosed = this.#close(answer);
+    if (this.#base !== base && painted <= this.#base) return false;
     const isGrown = this.#grow(answer);
     if (isGrown && isOver && !this.#isOver) this.#tail?.end();
     this.#isOver = isOver;
