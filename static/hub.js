@@ -12,6 +12,7 @@ import { Outbox } from "./outbox.js";
 const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
 const OTHERS = ["block", "tail", "reset", "gone"];
 const SILENCE = 40_000; // ms; the server's heartbeat comes every 15 s
+const LOOK = 5_000; // ms
 const BACKOFF = { first: 500, most: 30_000 }; // ms
 const LOST_AFTER = 2_000; // ms without a connection before the page speaks of it
 const PING = 15_000; // ms
@@ -22,6 +23,7 @@ export class Hub {
   #cursors = new Map(); // session: where its events go on
   #source = null;
   #attempts = 0;
+  #heard = 0; // when the server was, in the time of `performance.now()`
   #timers = { connect: 0, silence: 0, lost: 0, ping: 0 };
 
   /** Listen to a tab. */
@@ -88,6 +90,7 @@ export class Hub {
     for (const name of LOGGED) source.addEventListener(name, (event) => this.#onLogged(name, event));
     for (const name of OTHERS) source.addEventListener(name, (event) => this.#onOther(name, event));
     this.#listen();
+    this.#timers.silence = setInterval(() => this.#look(), LOOK);
   }
 
   #onLogged(name, { data, lastEventId }) {
@@ -126,10 +129,13 @@ export class Hub {
     this.#timers.connect = setTimeout(() => this.#connect(), wait);
   }
 
-  /** A dead connection can look open for ever; the heartbeat tells. */
   #listen() {
-    this.#clear("silence");
-    this.#timers.silence = setTimeout(() => this.#connect(), SILENCE);
+    this.#heard = performance.now();
+  }
+
+  /** A dead connection can look open for ever; the heartbeat tells. (A timer for each event would cost more than this.) */
+  #look() {
+    if (performance.now() - this.#heard >= SILENCE) this.#connect();
   }
 
   /** To the tabs of one session, or to all. */
