@@ -83,7 +83,7 @@ export class Link {
     this.#port = port;
     this.#watch();
     this.#heard = performance.now();
-    this.#timers.silence = setInterval(() => this.#listen(), LOOK);
+    this.#timers.silence = setInterval(() => this.#look(), LOOK);
   }
 
   #open() {
@@ -149,7 +149,7 @@ export class Link {
   }
 
   /** A worker that has died says nothing: another one is started. (A timer for each message would cost more than this.) */
-  #listen() {
+  #look() {
     if (performance.now() - this.#heard < SILENCE) return;
     this.close();
     this.#connect();
