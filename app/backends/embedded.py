@@ -11,7 +11,9 @@ from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
 from app.backends.llama_process import LlamaProcess, find_weights, has_server
-from app.backends.openai import LLAMA_CPP, PATH, OpenAIDecoder, base_url, chat_body
+from app.backends.openai import PATH, base_url
+from app.backends.openai_answer import OpenAIDecoder
+from app.backends.openai_body import LLAMA_CPP, chat_body
 from app.backends.upstream import Upstream
 from app.streams.errors import UpstreamError, UpstreamUnreachable
 from app.streams.ports import Logger, Model, Request
@@ -30,6 +32,9 @@ class Slot(msgspec.Struct):
     id: int
     n_ctx: int
     is_processing: bool
+
+
+_read_slots = msgspec.json.Decoder(list[Slot]).decode
 
 
 class EmbeddedBackend:
@@ -90,7 +95,7 @@ class EmbeddedBackend:
         """Return llama.cpp's own account of what it generates; none while the child is not running."""
         if self._server is None:
             return []
-        return await self._server.control.ask("slots", list[Slot])
+        return await self._server.control.ask("slots", _read_slots)
 
     async def aclose(self) -> None:
         """End the child, bounded, and wait for everything. See `Backend`."""

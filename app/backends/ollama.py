@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import Any
 
 import msgspec
 from yarl import URL
 
-from app.backends.decoding import Gathering
 from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
-from app.backends.lines import LineSplitter
+from app.backends.ollama_answer import OllamaDecoder
+from app.backends.ollama_models import Shown, read_shown, read_tags
 from app.backends.upstream import Upstream, without_secrets
 from app.streams.errors import UpstreamError
-from app.streams.ports import ChatMessage, Model, Options, Request, Usage
+from app.streams.ports import ChatMessage, Model, Options, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 MAX_CONTEXT = 8192  # tokens. Ollama reserves memory for all of `num_ctx`, and models claim up to a million
@@ -32,7 +30,7 @@ class OllamaBackend:
         self._voice = Voice(f"Ollama at {without_secrets(URL(url))}")
         self._upstream = Upstream(url, self._voice)
         self._max_context = max_context
-        self._shown: dict[str, _Shown] = {}  # what `/api/show` said, by model and digest
+        self._shown: dict[str, Shown] = {}  # what `/api/show` said, by model and digest
         self._digests: dict[str, str] = {}  # of the models listed last
 
     def __repr__(self) -> str:
@@ -45,17 +43,17 @@ class OllamaBackend:
 
     async def models(self) -> list[Model]:
         """Return the models that can chat, the one used last first, as Ollama lists them. See `Backend`."""
-        tags = await self._upstream.ask("api/tags", _Tags)
-        self._digests = {entry.name: entry.digest for entry in tags.models}
-        keys = {_key(entry.name, entry.digest) for entry in tags.models}
+        tags = await self._upstream.ask("api/tags", read_tags)
+        self._digests = {entry.name: entry.digest for entry in tags}
+        keys = {_key(entry.name, entry.digest) for entry in tags}
         self._shown = {key: shown for key, shown in self._shown.items() if key in keys}
         bound = asyncio.Semaphore(SHOW_AT_ONCE)
 
-        async def look(name: str) -> _Shown | None:
+        async def look(name: str) -> Shown | None:
             async with bound:
                 return await self._show(name)
 
-        shown = await asyncio.gather(*(look(entry.name) for entry in tags.models))
+        shown = await asyncio.gather(*(look(entry.name) for entry in tags))
         return [
             Model(
                 entry.name,
@@ -64,7 +62,7 @@ class OllamaBackend:
                 continues=True,
                 vision=about.sees if about is not None else None,
             )
-            for entry, about in zip(tags.models, shown, strict=True)
+            for entry, about in zip(tags, shown, strict=True)
             if about is None or about.chats
         ]
 
@@ -84,7 +82,7 @@ class OllamaBackend:
         """See `Backend`."""
         await self._upstream.aclose()
 
-    def _context(self, shown: _Shown | None) -> int | None:
+    def _context(self, shown: Shown | None) -> int | None:
         """Return the context to ask for: what the model's file sets, else what it can, up to our bound."""
         if shown is None:
             return None
@@ -94,12 +92,14 @@ class OllamaBackend:
         trained = shown.trained_context
         return min(trained, self._max_context) if trained is not None else None
 
-    async def _show(self, model: str) -> _Shown | None:
+    async def _show(self, model: str) -> Shown | None:
         """Return what Ollama knows about a model, `None` where it does not say."""
         key = _key(model, self._digests.get(model, ""))
         if key not in self._shown:
             try:
-                shown = await self._upstream.ask("api/show", _Shown, msgspec.json.encode({"model": model}))
+                shown = await self._upstream.ask(
+                    "api/show", read_shown, msgspec.json.encode({"model": model})
+                )
             except UpstreamError:  # the context is a help, not a need; the chat itself will say what is wrong
                 return None
             self._shown[key] = shown
@@ -109,119 +109,6 @@ class OllamaBackend:
 def full_name(model: str) -> str:
     """Return the name with its tag: Ollama reads `llama3.2` as `llama3.2:latest`."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
-
-
-class OllamaDecoder(Gathering):
-    """Reads the lines of `/api/chat`. See `Decoder`."""
-
-    def __init__(self, voice: Voice) -> None:
-        super().__init__()
-        self._voice = voice
-        self._lines = LineSplitter()
-
-    def feed(self, data: bytes) -> None:
-        """See `Decoder`."""
-        if data.endswith(b"\n") and not self._lines.held:
-            # Whole lines, as Ollama sends them: one call decodes them all. What it objects to is read line by line
-            # below, so that the good lines before a bad one count.
-            try:
-                chunks = _chunk_decoder.decode_lines(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                pass
-            else:
-                for chunk in chunks:
-                    self._take_in(chunk)
-                return
-        for line in self._lines.feed(data):
-            self._read(line)
-
-    def flush(self) -> None:
-        """See `Decoder`."""
-        for line in self._lines.flush():
-            self._read(line)
-
-    def _read(self, line: bytes) -> None:
-        if self.done or not line:
-            return
-        try:
-            chunk = _chunk_decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._voice.garbled() from error
-        self._take_in(chunk)
-
-    def _take_in(self, chunk: _Chunk) -> None:
-        if self.done:
-            return
-        if chunk.error is not None:
-            raise self._voice.in_band(chunk.error)
-        if chunk.message is not None:
-            if chunk.message.thinking:
-                self.add("reasoning", chunk.message.thinking)
-            if chunk.message.content:
-                self.add("token", chunk.message.content)
-        if chunk.done:
-            self._end(chunk)
-
-    def _end(self, chunk: _Chunk) -> None:
-        self.done = True
-        self.finish_reason = chunk.done_reason or "stop"
-        if chunk.eval_count is not None:
-            # Ollama leaves prompt_eval_count out where the whole prompt was in its cache
-            self.usage = Usage(chunk.prompt_eval_count or 0, chunk.eval_count)
-
-
-class _Message(msgspec.Struct, gc=False):
-    content: str | None = None
-    thinking: str | None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    message: _Message | None = None
-    done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    error: Any = None
-
-
-_chunk_decoder = msgspec.json.Decoder(_Chunk)
-
-
-class _Tag(msgspec.Struct):
-    name: str
-    digest: str = ""
-
-
-class _Tags(msgspec.Struct):
-    models: list[_Tag] = []
-
-
-class _Shown(msgspec.Struct):
-    capabilities: list[str] | None = None
-    parameters: str = ""  # of the model's file, one "name  value" a line
-    model_info: dict[str, Any] = {}
-
-    @property
-    def chats(self) -> bool:
-        """Whether the model answers at all; some only compute embeddings."""
-        return self.capabilities is None or "completion" in self.capabilities
-
-    @property
-    def sees(self) -> bool | None:
-        """Whether the model takes images; older servers do not say."""
-        return None if self.capabilities is None else "vision" in self.capabilities
-
-    @property
-    def configured_context(self) -> int | None:
-        """`num_ctx` as the model's file sets it."""
-        found = re.search(r"^num_ctx\s+(\d+)\s*$", self.parameters, re.MULTILINE)
-        return int(found[1]) if found else None
-
-    @property
-    def trained_context(self) -> int | None:
-        """The longest context that the model was trained for."""
-        lengths = (value for key, value in self.model_info.items() if key.endswith(".context_length"))
-        return next((length for length in lengths if isinstance(length, int)), None)
 
 
 class _Settings(msgspec.Struct, omit_defaults=True):

@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
@@ -89,15 +88,18 @@ class Upstream:
         data = body if len(body) < LARGE_BODY else BytesIO(body)
         return await self._opened().post(self.url / path, data=data, headers=headers, allow_redirects=False)
 
-    async def ask(self, path: str, answer: type[T], body: bytes | None = None) -> T:
-        """Ask a short question, bounded, and decode its JSON answer. Raises `UpstreamError`."""
+    async def ask(self, path: str, read: Callable[[bytes], T], body: bytes | None = None) -> T:
+        """Ask a short question, bounded, and return what `read` makes of its answer. Raises `UpstreamError`.
+
+        `read` raises `ValueError` (as msgspec does) or `RecursionError` for what it cannot read.
+        """
         try:
             async with asyncio.timeout(QUESTION_TIMEOUT):
-                return await self._ask(path, answer, body)
+                return await self._ask(path, read, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             raise self.voice.before_answer(error) from error
 
-    async def _ask(self, path: str, answer: type[T], body: bytes | None) -> T:
+    async def _ask(self, path: str, read: Callable[[bytes], T], body: bytes | None) -> T:
         method = "GET" if body is None else "POST"
         headers = {"Content-Type": "application/json"} if body is not None else None
         session = self._opened()
@@ -108,8 +110,8 @@ class Upstream:
                 raise self.voice.rejected(response.status, await response.content.read(MAX_ERROR_BODY))
             content = await response.read()
         try:
-            return msgspec.json.decode(content, type=answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return read(content)
+        except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply for msgspec
             raise self.voice.garbled() from error
 
     async def aclose(self) -> None:

@@ -1,0 +1,117 @@
+"""Lists of models as servers write them: no entry is lost to a field that nobody needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.backends.ollama_models import read_shown, read_tags
+from app.backends.openai_models import read_models
+from app.backends.values import listing
+
+# The machine may be busy.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FORMS: list[Any] = [lambda found: found, lambda found: {"data": found}, lambda found: {"models": found}]
+
+
+def names(value: Any) -> list[str]:
+    return [entry.name for entry in read_models(msgspec.json.encode(value))]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["bare", "data", "models"])
+def test_forms(form: Any) -> None:
+    """A list comes bare, under `data` or under `models`; a bad entry is left out and the others stay."""
+    found = [
+        {"id": "a", "owned_by": None},
+        None,
+        7,
+        {"id": 7},
+        {"name": "b"},
+        "c",
+        {},
+        {"id": "d", "meta": 1},
+    ]
+    assert names(form(found)) == ["a", "b", "c", "d"]
+    tags = [{"name": "a", "digest": None}, None, {"model": "b"}, {"name": 1}]
+    assert [tag.name for tag in read_tags(msgspec.json.encode(form(tags)))] == ["a", "b"]
+
+
+@pytest.mark.parametrize("empty", [None, [], {"data": None}, {"models": None}, {"data": []}])
+def test_nothing_listed(empty: Any) -> None:
+    """Null is a list without models."""
+    assert names(empty) == []
+    assert read_tags(msgspec.json.encode(empty)) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{}", b'{"error": "no"}', b"7", b'"x"', b"<html>", b"", b"[" * 100_000, b'{"data":' * 100_000],
+)
+def test_no_list(content: bytes) -> None:
+    """What is no list is refused with `ValueError`, however deep it is nested."""
+    for read in (read_models, read_tags):
+        with pytest.raises(ValueError):  # noqa: PT011  # whichever: its message is not shown
+            read(content)
+
+
+def test_context() -> None:
+    """The context is whichever number the server says, in whichever way it writes it."""
+    entries = [
+        {"id": "vllm", "max_model_len": 2048.0},
+        {"id": "llama", "meta": {"n_ctx": 1024}, "max_model_len": None},
+        {"id": "none", "max_model_len": "8k", "meta": []},
+        {"id": "zero", "max_model_len": 0},
+    ]
+    assert [each.context for each in read_models(msgspec.json.encode(entries))] == [2048, 1024, None, None]
+
+
+@PATIENT
+@given(
+    mess=st.dictionaries(
+        st.sampled_from(["owned_by", "max_model_len", "meta", "created", "object"]), ANYTHING
+    )
+)
+def test_other_fields_cost_no_model(mess: dict[str, Any]) -> None:
+    """Whatever the other fields hold, the model is listed."""
+    assert names({"data": [{**mess, "id": "a"}, {"id": "b"}]}) == ["a", "b"]
+
+
+@PATIENT
+@given(
+    shown=ANYTHING
+    | st.fixed_dictionaries({"capabilities": ANYTHING, "parameters": ANYTHING, "model_info": ANYTHING})
+)
+def test_details_never_fail(shown: Any) -> None:
+    """What is told of a model helps where it can be read, and does no harm where it cannot."""
+    about = read_shown(msgspec.json.encode(shown))
+    assert about.chats in (True, False)
+    assert about.configured_context is None
+
+
+def test_details() -> None:
+    """The context comes from the model's file and from what it was trained for."""
+    shown = {
+        "parameters": "stop  x\r\nnum_ctx    4096\r\n",
+        "model_info": {"a.context_length": 9.0, "b": None},
+    }
+    about = read_shown(msgspec.json.encode(shown))
+    assert (about.configured_context, about.trained_context, about.sees) == (4096, 9, None)
+
+
+def test_listing_prefers_data() -> None:
+    """Where a server sends the list twice, once is enough."""
+    assert listing({"data": ["a"], "models": ["b"]}) == ["a"]
+    assert listing({"data": None, "models": ["b"]}) == ["b"]
