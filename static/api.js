@@ -89,7 +89,7 @@ export async function request(url, { signal, headers, ...options }) {
     response = await fetch(url, { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new ApiError(0, "unreachable", t("The server cannot be reached. Check the connection and try again."));
+    throw new ApiError(0, "unreachable", t("Can't reach the server. Check your connection and try again."));
   }
   if (!response.ok) throw await problemOf(response);
   return response.status === 204 ? null : response.json();
@@ -97,9 +97,9 @@ export async function request(url, { signal, headers, ...options }) {
 
 async function problemOf(response) {
   if (response.status === 401) {
-    return new ApiError(401, "unauthorized", t("You are signed out. Reload the page to sign in again."));
+    return new ApiError(401, "unauthorized", t("You're signed out. Reload the page to sign in again."));
   }
   const problem = await response.json().catch(() => ({})); // a proxy's error page is not JSON
-  const sentence = problem.detail || problem.title || t("The server answered %(status)s. Try again in a moment.", { status: response.status });
+  const sentence = problem.detail || problem.title || t("The server returned an error (%(status)s). Try again in a moment.", { status: response.status });
   return new ApiError(response.status, problem.code ?? "unknown", sentence);
 }

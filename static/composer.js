@@ -155,7 +155,7 @@ class Composer extends HTMLElement {
     const { Images } = await import("./images.js");
     this.#images ??= new Images(this.#part("images"), () => this.#layOut());
     const refused = await this.#images.add(files);
-    this.complain(refused.length > 0 ? t("Only PNG, JPEG, WebP and GIF can be sent: %(names)s.", { names: refused.join(", ") }) : "");
+    this.complain(refused.length > 0 ? t("Not added: %(names)s. Only PNG, JPEG, WebP and GIF images are supported.", { names: refused.join(", ") }) : "");
   }
 
   async #send() {
@@ -179,7 +179,7 @@ class Composer extends HTMLElement {
 
   /** That there is no model, or `""` if there is one by now. The reasons stand beside it. */
   async #lack() {
-    return await this.#picker.missing() ? t("Not sent: no model answers at the moment.") : "";
+    return await this.#picker.missing() ? t("Not sent: no model available.") : "";
   }
 
   /** Why this cannot be sent, or `""`. */
@@ -188,7 +188,7 @@ class Composer extends HTMLElement {
   }
 
   get #blindness() {
-    return t("%(model)s cannot see images. Choose another model, or leave them out.", { model: this.model });
+    return t("%(model)s can't see images. Choose another model or remove the images.", { model: this.model });
   }
 
   async #keepOptions() {

@@ -42,7 +42,7 @@ export function retitle(item, title) {
   const link = item.querySelector(".session");
   if (!link || link.textContent === title) return; // somebody types another one
   link.textContent = title;
-  item.querySelector(".more").setAttribute("aria-label", t("Manage “%(title)s”", { title }));
+  item.querySelector(".more").setAttribute("aria-label", t("Chat options for “%(title)s”", { title }));
   if (!link.hasAttribute("aria-current")) return;
   document.querySelector('[data-part="title"]').textContent = title;
   document.title = `${document.title.startsWith(UNSEEN) ? UNSEEN : ""}${title} · Tailrace`;
@@ -69,7 +69,7 @@ export function entryOf({ session_id: sessionId, title }, isCurrent) {
   link.textContent = name;
   if (isCurrent) link.setAttribute("aria-current", "page");
   more.href = `/sessions/${sessionId}/manage`;
-  more.setAttribute("aria-label", t("Manage “%(title)s”", { title: name }));
+  more.setAttribute("aria-label", t("Chat options for “%(title)s”", { title: name }));
   return item;
 }
 
@@ -77,7 +77,7 @@ export function entryOf({ session_id: sessionId, title }, isCurrent) {
 export function tend(sidebar) {
   const none = sidebar.part("none");
   none.hidden = sidebar.list.children.length > 0;
-  none.textContent = sidebar.query ? t("Nothing found.") : t("Your conversations will be listed here.");
+  none.textContent = sidebar.query ? t("No matching chats") : t("Your chats will appear here.");
 }
 
 async function load(sidebar, after, signal) {

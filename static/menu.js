@@ -101,7 +101,7 @@ class SessionMenu {
     item.remove();
     (place ?? this.#sidebar.list.lastElementChild)?.querySelector("a").focus();
     tend(this.#sidebar);
-    toast(t("The session was deleted."), () => this.#restore(item, place, sessionId));
+    toast(t("Chat deleted"), () => this.#restore(item, place, sessionId));
   }
 
   async #restore(item, place, sessionId) {
@@ -110,7 +110,7 @@ class SessionMenu {
       tellTabs();
       if (restored.session_id !== sessionId) return location.assign(`/sessions/${restored.session_id}`); // its id is taken
     } catch (error) {
-      if (!isAbort(error)) toast(error.status === 404 ? t("The session can no longer be brought back.") : error.message);
+      if (!isAbort(error)) toast(error.status === 404 ? t("This chat can't be restored any more.") : error.message);
       return;
     }
     this.#sidebar.list.insertBefore(item, place?.parentNode === this.#sidebar.list ? place : null);

@@ -186,7 +186,7 @@ function grew(before, message) {
 }
 
 function thumbnail(src) {
-  return Object.assign(document.createElement("img"), { src, alt: t("Picture") });
+  return Object.assign(document.createElement("img"), { src, alt: t("Attached image") });
 }
 
 function linked(id) {

@@ -56,7 +56,7 @@ export class Lookout {
   }
 
   #explain(reasons) {
-    const sentences = reasons.length > 0 ? reasons : [t("No backend has a model yet.")];
+    const sentences = reasons.length > 0 ? reasons : [t("No models installed yet.")];
     this.#reasons.replaceChildren(...sentences.map((sentence) => (
       Object.assign(document.createElement("li"), { textContent: sentence })
     )));
@@ -80,5 +80,5 @@ function optionOf({ id, name, vision }) {
 }
 
 function unavailable(reason) {
-  return Object.assign(new Option(t("unavailable: %(reason)s", { reason }), ""), { disabled: true });
+  return Object.assign(new Option(t("Unavailable: %(reason)s", { reason }), ""), { disabled: true });
 }

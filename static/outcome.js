@@ -5,8 +5,8 @@ import { number, t, tn } from "./words.js";
 
 const LABELS = {
   stopped: t("Stopped"),
-  superseded: t("Superseded"),
-  abandoned: t("Abandoned: nobody was watching"),
+  superseded: t("Replaced by a newer message"),
+  abandoned: t("Stopped: no one was viewing"),
   interrupted: t("Interrupted"),
 };
 
@@ -19,9 +19,9 @@ export function isBroken(message) {
 export function labelOf(message) {
   const { status, stopping, outcome, finishReason, upstreamClosed } = message;
   if (status !== "ended") return hasText(message) && (stopping || status === "thinking") ? doing(message) : "";
-  if (outcome === "complete" && finishReason === "length") return t("Cut off at the length limit");
+  if (outcome === "complete" && finishReason === "length") return t("Reached the token limit");
   return outcome === "stopped" && !upstreamClosed
-    ? t("Stopped here; the model server has not confirmed it")
+    ? t("Stopped. The model server hasn't confirmed.")
     : LABELS[outcome] ?? "";
 }
 

@@ -190,7 +190,7 @@ class Session extends HTMLElement {
     this.#exists = false;
     this.dataset.gone = "";
     if (branch()) history.replaceState(null, "", location.pathname); // what is sent now follows nothing
-    this.#composer.complain(t("The server no longer has this session. What you send now begins it anew."));
+    this.#composer.complain(t("This chat is gone. Your next message starts a new one."));
   }
 
   #onVisible() {

@@ -11,6 +11,11 @@ from tests.translating import catalogues, extracted, read
 
 LANGUAGES = sorted(catalogues())
 PLACEHOLDER = re.compile(r"%\(\w+\)s")
+# The page has one word for a chat, and none for what only the code knows.
+BANNED = {
+    "en": re.compile(r"conversation|session|supersede|abandon|\bcannot\b|there is no such", re.IGNORECASE),
+    "de": re.compile(r"unterhaltung|gespräch|konversation|sitzung|abgelöst|\bdu\b|\bdein", re.IGNORECASE),
+}
 
 
 def sentences(language: str) -> list[Message]:
@@ -57,3 +62,13 @@ def test_a_translation_has_the_values_of_its_sentence(language: str) -> None:
         for form in forms(message.string):
             assert set(PLACEHOLDER.findall(form)) <= wanted, message.id
         assert {name for form in forms(message.string) for name in PLACEHOLDER.findall(form)} == wanted
+
+
+def test_the_page_calls_a_chat_a_chat() -> None:
+    """No sentence says what the code calls it, in English or in a translation."""
+    said = {"en": [form for message in extracted() for form in forms(message.id)]}
+    said |= {
+        code: [form for message in sentences(code) for form in forms(message.string)] for code in LANGUAGES
+    }
+    wrong = [text for code, banned in BANNED.items() for text in said[code] if banned.search(text)]
+    assert wrong == []

@@ -124,9 +124,7 @@ class LoginPage:
         try:
             if not self._access.try_token(str(form.get("token", "")).strip(), request.remote or ""):
                 sentences = translations.of(request).sentences
-                return self._page(
-                    request, target, sentences.gettext("That is not the token of this server."), 403
-                )
+                return self._page(request, target, sentences.gettext("Wrong token"), 403)
         except ProblemError as problem:
             detail = said(translations.of(request), problem.code, problem.detail)
             response = self._page(request, target, detail, problem.status)

@@ -95,7 +95,7 @@ async def _uploaded(request: web.Request) -> bytes:
     try:
         form = await _bounded(request, lambda whole: whole.post())
     except ValueError as error:  # broken multipart
-        raise ProblemError(400, "invalid_form", "The form could not be read. Send it again.") from error
+        raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it again.") from error
     files = [sent for sent in form.values() if isinstance(sent, web.FileField)]
     try:
         for sent in files:

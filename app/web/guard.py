@@ -77,12 +77,10 @@ def middleware(allowed_hosts: Collection[str]) -> Any:
             raise ProblemError(
                 421,
                 "host_not_allowed",
-                "This server does not answer to that name. If it should, list it in TAILRACE_ALLOWED_HOSTS.",
+                "This host name isn't allowed. To allow it, add it to TAILRACE_ALLOWED_HOSTS.",
             )
         if request.method not in SAFE_METHODS and not _from_own_page(request):
-            raise ProblemError(
-                403, "foreign_origin", "A page of another site sent this request. It was not carried out."
-            )
+            raise ProblemError(403, "foreign_origin", "Blocked: the request came from another site.")
         return await handler(request)
 
     return guard

@@ -75,7 +75,7 @@ def _check(body: NewStream) -> None:
 
 def _check_prompt(prompt: str, limit: int) -> None:
     if not prompt.strip():
-        raise ProblemError(422, "prompt_empty", "The prompt is empty. Write something to answer.")
+        raise ProblemError(422, "prompt_empty", "The message is empty. Write something first.")
     size = len(prompt.encode(errors="surrogatepass"))
     if size > limit:
         raise ProblemError(

@@ -44,8 +44,11 @@ STATUSES: dict[type[errors.TailraceError], int] = {
 
 # Codes and sentences for what aiohttp itself turns down.
 HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not take that method. `Allow` lists those that it takes."),
+    404: ("not_found", "Page not found. Check the address."),
+    405: (
+        "method_not_allowed",
+        "This address doesn't support that method. `Allow` lists those that it takes.",
+    ),
     413: (
         "request_too_large",
         "The request is larger than {most:.1f} MiB. Send fewer or smaller images, or a shorter prompt.",
@@ -124,7 +127,7 @@ def middleware(logger: Logger) -> Any:
         except Exception as error:
             logger.error("request_failed", method=request.method, path=request.path, exc_info=error)
             return respond(
-                request, ProblemError(500, "internal", "Something went wrong in the server. Try again.")
+                request, ProblemError(500, "internal", "Something went wrong on the server. Try again.")
             )
 
     return problems

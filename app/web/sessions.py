@@ -111,7 +111,7 @@ def checked_title(text: str) -> str:
     """Return a title in one line. Raises a 422 if nothing is left of it, or too much."""
     title = " ".join(text.split())
     if not 0 < len(title) <= TITLE_LENGTH:
-        raise ProblemError(422, "invalid_title", f"A title has 1 to {TITLE_LENGTH} characters.")
+        raise ProblemError(422, "invalid_title", f"A title must have 1 to {TITLE_LENGTH} characters.")
     return title
 
 

@@ -245,7 +245,7 @@ async def test_a_phone_has_the_width_and_the_list_in_a_popover(
     await chat.ask("unbreakable" * 40, "echo")
     await chat.ends("complete")
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
-    sessions = page.get_by_role("navigation", name="Sessions")
+    sessions = page.get_by_role("navigation", name="Chats")
     await expect(sessions).to_be_hidden()
-    await page.get_by_label("Open the list of sessions").click()
+    await page.get_by_label("Open chat list").click()
     await expect(sessions).to_be_visible()

@@ -45,7 +45,7 @@ async def give(chat: Chat, kind: str, media_type: str = "image/png") -> bool:
 
 async def open_options(chat: Chat) -> None:
     """Open the panel with the parameters."""
-    await chat.page.get_by_role("button", name="System prompt and parameters").click()
+    await chat.page.get_by_role("button", name="Chat settings").click()
 
 
 async def test_models_are_grouped_by_backend(chat: Chat) -> None:
@@ -150,7 +150,7 @@ async def test_an_edited_prompt_keeps_its_images(chat: Chat) -> None:
         await chat.ends("complete")
         prompt = chat.page.locator("article[data-role=user]")
         await prompt.get_by_text("Edit", exact=True).click()
-        await prompt.get_by_label("Edited message").fill(text)
+        await prompt.get_by_label("Edit message").fill(text)
         await prompt.get_by_role("button", name="Send").click()
         await expect(chat.prompts).to_have_text([text])
         await expect(chat.text()).to_have_text(f"I see 1 image of {len(PIXEL)} bytes together.")

@@ -24,7 +24,7 @@ async def real(context: BrowserContext, tmp_path: Path) -> AsyncIterator[Chat]:
 async def test_a_model_answers_stops_and_goes_on(real: Chat) -> None:
     """Tokens come, Stop stops them, Continue appends to what was there, and a reload shows the same."""
     # Without chance, or the model may find that a word will do.
-    await real.page.get_by_role("button", name="System prompt and parameters").click()
+    await real.page.get_by_role("button", name="Chat settings").click()
     await real.page.get_by_label("Temperature").fill("0")
     await real.page.get_by_role("button", name="Done").click()
     await real.ask("Tell me a long story about an old mill by a river.")

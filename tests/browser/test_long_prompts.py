@@ -86,7 +86,7 @@ async def test_a_folded_prompt_is_found_and_copied(chat: Chat) -> None:
     await chat.prompts.evaluate("each => getSelection().selectAllChildren(each)")
     assert await chat.page.evaluate("getSelection().toString()") == LOG
     await chat.page.get_by_text("Edit", exact=True).click()
-    await expect(chat.page.get_by_label("Edited message")).to_have_value(LOG)
+    await expect(chat.page.get_by_label("Edit message")).to_have_value(LOG)
     await expect(chat.page.get_by_text("Show more")).to_be_hidden()
 
 

@@ -63,7 +63,7 @@ async def test_an_undo_covers_no_button(chat: Chat, server: LiveServer) -> None:
     await server.client.ask("s0", "Rivers", model="scripted/short")
     await chat.open("/sessions/s0")
     await chat.page.locator("#sessions li").hover()
-    await chat.page.get_by_role("link", name="Manage “Rivers”").click()
+    await chat.page.get_by_role("link", name="Chat options for “Rivers”").click()
     await chat.page.get_by_role("button", name="Delete").click()
     toast, foot = await place(chat.page.locator(".toast")), await place(chat.page.locator(".sidebar-foot"))
     assert toast["y"] + toast["height"] <= foot["y"]
@@ -115,7 +115,7 @@ async def test_a_phone_on_its_side_shows_the_conversation(lying: Chat) -> None:
     """The sessions are out of the way, and most of the height is to be read in."""
     await expect(lying.page.locator("#sidebar")).to_be_hidden()
     assert (await place(lying.page.locator(".scroll")))["height"] > 390 / 2
-    await lying.page.get_by_role("button", name="System prompt and parameters").tap()
+    await lying.page.get_by_role("button", name="Chat settings").tap()
     await expect(lying.page.get_by_role("button", name="Done")).to_be_in_viewport(ratio=1)
 
 

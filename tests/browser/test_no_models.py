@@ -48,11 +48,11 @@ async def models(chat: Chat, *names: str) -> None:
 
 async def test_send_says_why_it_cannot(alone: Chat) -> None:
     """The text stays, and nothing is shown as sent."""
-    await expect(alone.page.get_by_text("No model answers at the moment.")).to_be_visible()
+    await expect(alone.page.get_by_text("No models available")).to_be_visible()
     await alone.box.fill("anybody there?")
     await alone.box.press("Enter")
     alert = alone.page.get_by_role("alert")
-    await expect(alert).to_have_text("Not sent: no model answers at the moment.")
+    await expect(alert).to_have_text("Not sent: no model available.")
     await expect(alone.page.locator("[data-part=reasons]")).to_contain_text("does not answer. Is it running?")
     await expect(alone.box).to_have_value("anybody there?")
     await expect(alone.prompts).to_have_count(0)
@@ -63,7 +63,7 @@ async def test_refresh_finds_a_model(alone: Chat) -> None:
     await models(alone, "gpt")
     await alone.page.get_by_role("button", name="Refresh").click()
     await expect(alone.page.get_by_label("Model", exact=True)).to_have_value("openai/gpt")
-    await expect(alone.page.get_by_text("No model answers at the moment.")).to_be_hidden()
+    await expect(alone.page.get_by_text("No models available")).to_be_hidden()
 
 
 async def test_the_page_looks_by_itself_ever_less_often(alone: Chat) -> None:
@@ -100,7 +100,7 @@ async def test_without_scripts_refresh_keeps_what_was_typed(browser: Browser, si
 @pytest.mark.parametrize("by_itself", [False, True], ids=["refresh", "by-itself"])
 @pytest.mark.parametrize(
     ("key", "listed", "reason"),
-    [("another key", OpenAIDouble.models, "credentials"), (None, (), "No backend has a model yet.")],
+    [("another key", OpenAIDouble.models, "API key"), (None, (), "No models installed yet.")],
     ids=["unauthorised", "empty"],
 )
 async def test_a_server_that_offers_nothing_is_asked_again(
@@ -123,7 +123,7 @@ async def test_a_server_that_offers_nothing_is_asked_again(
         await expect(chat.page.locator("[data-part=reasons]")).to_contain_text(reason)
         await chat.box.fill("anybody there?")
         await chat.box.press("Enter")
-        await expect(chat.page.get_by_role("alert")).to_have_text("Not sent: no model answers at the moment.")
+        await expect(chat.page.get_by_role("alert")).to_have_text("Not sent: no model available.")
         await expect(chat.page.locator("[data-part=reasons]")).to_contain_text(reason)
         double.api_key, double.models = None, OpenAIDouble.models
         if by_itself:

@@ -39,7 +39,7 @@ async def test_a_session_is_renamed_in_all_tabs(chat: Chat, other: Chat) -> None
     await expect(entries(other)).to_have_text(["Wheels", "Brooks"])
     await expect(other.page).to_have_title("Brooks · Tailrace")
     await expect(other.page.get_by_role("heading", level=1)).to_have_text("Brooks")
-    await expect(other.page.get_by_role("link", name="Manage “Brooks”")).to_be_visible()
+    await expect(other.page.get_by_role("link", name="Chat options for “Brooks”")).to_be_visible()
     await rename(other, "Wheels", "Mills")
     await expect(entries(chat)).to_have_text(["Mills", "Brooks"])
     await expect(chat.page).to_have_title("Mills · Tailrace")
@@ -110,7 +110,7 @@ async def test_a_session_that_another_tab_deleted_says_so(chat: Chat, other: Cha
 async def test_a_deleted_session_begins_anew(chat: Chat, other: Chat, server: LiveServer) -> None:
     """The newest prompt is answered, as the first of a session."""
     await other.answer().get_by_role("button", name="Regenerate").click()
-    await other.answer().get_by_label("Earlier branch").click()
+    await other.answer().get_by_label("Previous version").click()
     await other.page.wait_for_url("**/sessions/s0?branch=*")
     await chat.open("/")
     await delete(chat, "Rivers")

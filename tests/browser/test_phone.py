@@ -50,11 +50,11 @@ async def test_what_is_tapped_is_large_enough(phone: Chat) -> None:
         assert min(box["width"], box["height"]) >= 40
 
 
-@pytest.mark.parametrize("name", ["Preferences", "System prompt and parameters"])
+@pytest.mark.parametrize("name", ["Preferences", "Chat settings"])
 async def test_a_panel_fits(phone: Chat, name: str) -> None:
     """Nothing of it is outside of the screen, and the page is no wider for it."""
     if name == "Preferences":
-        await phone.page.get_by_label("Open the list of sessions").tap()
+        await phone.page.get_by_label("Open chat list").tap()
     await phone.page.get_by_role("button", name=name).tap()
     box = await phone.page.locator(".panel:popover-open").bounding_box()
     assert box is not None
@@ -69,15 +69,15 @@ async def test_a_session_is_managed_with_the_thumb(phone: Chat, server: LiveServ
     """The menu opens over the list, which stays open beneath it."""
     await server.client.ask("s1", "Rivers", model="scripted/short")
     await phone.open("/sessions/s1")
-    await phone.page.get_by_label("Open the list of sessions").tap()
-    await phone.page.get_by_role("link", name="Manage “Rivers”").tap()
+    await phone.page.get_by_label("Open chat list").tap()
+    await phone.page.get_by_role("link", name="Chat options for “Rivers”").tap()
     menu = phone.page.locator("#session-menu")
     await expect(menu).to_be_in_viewport(ratio=1)
     await menu.get_by_role("button", name="Rename").tap()
     await phone.page.get_by_label("Title").fill("Brooks")
     await phone.page.keyboard.press("Enter")
     await expect(phone.page.locator("#sessions .session")).to_have_text(["Brooks"])
-    await expect(phone.page.get_by_role("navigation", name="Sessions")).to_be_visible()
+    await expect(phone.page.get_by_role("navigation", name="Chats")).to_be_visible()
 
 
 async def test_the_page_is_as_high_as_what_is_seen(phone: Chat) -> None:

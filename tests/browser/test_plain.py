@@ -118,11 +118,11 @@ async def test_branches_work_without_scripts(plain: Chat) -> None:
     await expect(plain.answer().get_by_text("2/2")).to_be_visible()
     await expect(plain.box).to_be_visible()
     await plain.page.get_by_text("Edit", exact=True).click()
-    await plain.page.get_by_label("Edited message").fill("uno")
+    await plain.page.get_by_label("Edit message").fill("uno")
     await plain.page.locator(".edit").get_by_role("button", name="Send").click()
     await expect(plain.prompts).to_have_text(["uno"])
     await expect(plain.box).to_be_visible()
-    await plain.page.locator("article[data-role=user]").get_by_label("Earlier branch").click()
+    await plain.page.locator("article[data-role=user]").get_by_label("Previous version").click()
     await expect(plain.prompts).to_have_text(["one"])
     await expect(plain.answer().get_by_text("2/2")).to_be_visible()
 
@@ -159,16 +159,16 @@ async def test_images_are_sent_without_scripts(plain: Chat) -> None:
 
 async def test_parameters_work_without_scripts(plain: Chat, server: LiveServer) -> None:
     """The panel is a part of the form; an answer that is cut off by its limit says so, and can go on."""
-    await plain.page.get_by_role("button", name="System prompt and parameters").click()
+    await plain.page.get_by_role("button", name="Chat settings").click()
     await plain.page.get_by_label("System prompt", exact=True).fill("Be brief.")
-    await plain.page.get_by_label("Longest answer").fill("2")
+    await plain.page.get_by_label("Maximum tokens").fill("2")
     await plain.page.get_by_role("button", name="Done").click()
     await plain.choose("echo")
     await plain.box.fill("one two three four")
     await plain.send.click()
     await expect(plain.box).to_be_visible()
     await expect(plain.text().locator(".block")).to_have_text("one two")
-    await expect(plain.answer().locator("[data-part=label]")).to_have_text("Cut off at the length limit")
+    await expect(plain.answer().locator("[data-part=label]")).to_have_text("Reached the token limit")
     await expect(plain.answer().get_by_role("button", name="Continue")).to_be_visible()
     await expect(plain.page.get_by_label("System prompt", exact=True)).to_have_value("Be brief.")
     assert server.scripted.requests[-1].options.system == "Be brief."

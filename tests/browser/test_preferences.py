@@ -27,7 +27,7 @@ async def test_preferences_are_a_form(browser: Browser, server: LiveServer, scri
     await page.get_by_role("radio", name="Dark").check()
     await page.get_by_label("Language").select_option("de")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("button", name="Einstellungen")).to_be_visible()
+    await expect(page.get_by_role("button", name="Einstellungen", exact=True)).to_be_visible()
     assert page.url == f"{server.url}/sessions/s1"
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     await expect(page.locator("html")).to_have_attribute("lang", "de")
@@ -79,10 +79,10 @@ async def test_scripts_speak_the_language_of_the_page(german: Chat) -> None:
     """What they say comes from the page's own words."""
     await ask_in_german(german, "Erzähl mir etwas", "long")
     await german.streams()
-    await expect(german.status).to_have_text("Antwort entsteht")
-    await german.page.get_by_role("button", name="Anhalten", exact=True).click()
+    await expect(german.status).to_have_text("Antwort wird geschrieben")
+    await german.page.get_by_role("button", name="Stoppen", exact=True).click()
     await german.ends("stopped")
-    await expect(german.answer().locator("[data-part=label]")).to_have_text("Angehalten")
+    await expect(german.answer().locator("[data-part=label]")).to_have_text("Gestoppt")
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])

@@ -23,7 +23,7 @@ def entries(chat: Chat) -> Locator:
 
 async def open_menu(chat: Chat, title: str) -> Locator:
     """Open the menu of a session; return it."""
-    await chat.page.get_by_role("link", name=f"Manage “{title}”").focus()
+    await chat.page.get_by_role("link", name=f"Chat options for “{title}”").focus()
     await chat.page.keyboard.press("Enter")
     menu = chat.page.locator("#session-menu")
     await expect(menu).to_be_visible()
@@ -39,7 +39,7 @@ async def test_the_list_is_searched_as_one_types(chat: Chat, server: LiveServer)
     await search.press_sequentially("WHEEL")
     await expect(entries(chat)).to_have_text(["The overshot wheel"])
     await search.fill("nowhere")
-    await expect(chat.page.get_by_text("Nothing found.")).to_be_visible()
+    await expect(chat.page.get_by_text("No matching chats")).to_be_visible()
     await search.fill("")
     await expect(entries(chat)).to_have_text(["Bread", "The overshot wheel", "Rivers"])
     await expect(entries(chat).nth(2)).to_have_attribute("aria-current", "page")
@@ -55,7 +55,7 @@ async def test_more_continues_the_list(chat: Chat, server: LiveServer) -> None:
     await asyncio.gather(*(server.client.read_stream(each["stream_id"]) for each in registered))
     await chat.open("/")
     await expect(entries(chat)).to_have_count(50)
-    await chat.page.get_by_role("link", name="More", exact=True).click()
+    await chat.page.get_by_role("link", name="Show older chats", exact=True).click()
     await expect(entries(chat)).to_have_count(53)
     await expect(entries(chat).nth(50)).to_be_focused()
     await expect(chat.page.locator("[data-part=further]")).to_be_hidden()
@@ -117,7 +117,7 @@ async def test_the_menu_is_used_with_the_keyboard(chat: Chat, server: LiveServer
         await expect(menu.get_by_text(name)).to_be_focused()
     await chat.page.keyboard.press("Escape")
     await expect(menu).to_be_hidden()
-    await expect(chat.page.get_by_role("link", name="Manage “Rivers”")).to_be_focused()
+    await expect(chat.page.get_by_role("link", name="Chat options for “Rivers”")).to_be_focused()
 
 
 async def test_the_menu_exports(chat: Chat, server: LiveServer) -> None:
@@ -140,7 +140,7 @@ async def test_deleting_another_session_leaves_the_page(chat: Chat, server: Live
     await menu.get_by_role("button", name="Delete").click()
     await expect(entries(chat)).to_have_text(["Rivers"])
     await expect(entries(chat).first).to_be_focused()
-    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("The session was deleted.")
+    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("Chat deleted")
     assert (await server.client.get("/api/sessions/s1"))["http"] == 404
 
 
@@ -164,7 +164,7 @@ async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat,
     await menu.get_by_role("button", name="Delete").click()
     await chat.page.wait_for_url("**/?deleted=s0")
     await expect(chat.page.locator("[data-part=toast]")).to_be_visible()
-    await expect(chat.page.get_by_text("Your conversations will be listed here.")).to_be_visible()
+    await expect(chat.page.get_by_text("Your chats will appear here.")).to_be_visible()
     await chat.page.get_by_role("button", name="Undo").click()
     await chat.page.wait_for_url("**/sessions/s0")
     await expect(chat.prompts).to_have_text("Rivers")
@@ -180,11 +180,11 @@ async def test_the_list_works_without_scripts(browser: Browser, server: LiveServ
     await search.fill("wheel")
     await search.press("Enter")
     await expect(entries(chat)).to_have_text(["Wheels"])
-    await chat.page.get_by_role("link", name="Manage “Wheels”").click()
+    await chat.page.get_by_role("link", name="Chat options for “Wheels”").click()
     await chat.page.get_by_label("Title").fill("Water wheels")
     await chat.page.get_by_role("button", name="Rename").click()
     await expect(chat.page.get_by_role("heading", level=1)).to_have_text("Water wheels")
-    await chat.page.get_by_role("link", name="Manage “Water wheels”").click()
+    await chat.page.get_by_role("link", name="Chat options for “Water wheels”").click()
     await chat.page.get_by_role("button", name="Delete").click()
     await expect(entries(chat)).to_have_text(["Rivers"])
     await chat.page.get_by_role("button", name="Undo").click()
@@ -202,7 +202,7 @@ async def test_an_export_is_imported_without_scripts(browser: Browser, server: L
         await page.get_by_role("link", name="Export as JSON").click()
     await page.goto(server.url)
     await page.get_by_role("button", name="Preferences").click()
-    await page.get_by_label("Import a conversation").set_input_files(await (await downloading.value).path())
+    await page.get_by_label("Import a chat").set_input_files(await (await downloading.value).path())
     await page.get_by_role("button", name="Import", exact=True).click()
     await page.wait_for_url("**/sessions/*")
     await expect(page.locator("#sessions .session")).to_have_text(["Rivers", "Rivers"])
@@ -237,7 +237,7 @@ async def test_an_export_is_imported(chat: Chat, server: LiveServer) -> None:
         await chat.open("/")
         await chat.page.get_by_role("button", name="Preferences").click()
         file: FilePayload = {"name": "chat.json", "mimeType": "application/json", "buffer": content}
-        await chat.page.get_by_label("Import a conversation").set_input_files([file])
+        await chat.page.get_by_label("Import a chat").set_input_files([file])
         await chat.page.get_by_role("button", name="Import", exact=True).click()
 
     await give(b"no conversation")

@@ -27,7 +27,7 @@ async def test_a_question_mark_opens_the_help(chat: Chat) -> None:
 async def test_single_keys_can_be_switched_off(chat: Chat) -> None:
     """Then the help opens with Ctrl, which works also while one types."""
     await chat.page.get_by_role("button", name="Preferences").click()
-    await chat.page.get_by_label("Shortcuts of a single key").uncheck()
+    await chat.page.get_by_label("Single-key shortcuts").uncheck()
     await chat.page.get_by_role("button", name="Save").click()
     await expect(chat.page.locator("html")).to_have_attribute("data-single-keys", "off")
     await chat.alive()
@@ -68,7 +68,7 @@ async def test_the_first_tab_skips_to_the_box(chat: Chat, server: LiveServer) ->
     await server.client.ask("s1", "hello", model="scripted/short")
     await chat.open("/sessions/s1")
     await chat.page.keyboard.press("Tab")
-    skip = chat.page.get_by_role("link", name="Skip to the message box")
+    skip = chat.page.get_by_role("link", name="Skip to message box")
     await expect(skip).to_be_focused()
     await expect(skip).to_be_in_viewport()
     await chat.page.keyboard.press("Enter")

@@ -42,8 +42,8 @@ async def test_escape_in_another_field_is_meant_for_that(chat: Chat) -> None:
     await chat.page.get_by_role("searchbox").press("Escape")
     prompt = chat.page.locator("article[data-role=user]")
     await prompt.get_by_text("Edit", exact=True).click()
-    await prompt.get_by_label("Edited message").press("Escape")
-    await expect(prompt.get_by_label("Edited message")).to_be_hidden()
+    await prompt.get_by_label("Edit message").press("Escape")
+    await expect(prompt.get_by_label("Edit message")).to_be_hidden()
     await expect(prompt.locator(".edit > summary")).to_be_focused()
     before = await chat.words()
     await expect(chat.text()).not_to_have_text(before)
@@ -74,7 +74,7 @@ async def test_stopping_is_shown_at_once(chat: Chat) -> None:
     await expect(chat.answer().locator("[data-part=label]")).to_have_text("Stopping…")
     held.release()
     await chat.ends("stopped")
-    await expect(chat.answer().locator("[data-part=label]")).to_contain_text("has not confirmed")
+    await expect(chat.answer().locator("[data-part=label]")).to_contain_text("hasn't confirmed")
 
 
 async def test_send_becomes_stop_in_the_same_place(chat: Chat) -> None:
@@ -137,7 +137,7 @@ async def test_a_newer_prompt_supersedes(chat: Chat, server: LiveServer) -> None
     await chat.ends("complete", 1)
     assert await chat.words(0) == old != ""
     assert await chat.words(1) == "Hello! What would you like to know?"
-    await expect(chat.answer(0).locator("[data-part=label]")).to_have_text("Superseded")
+    await expect(chat.answer(0).locator("[data-part=label]")).to_have_text("Replaced by a newer message")
     assert server.scripted.ledger.most_open == 1
 
 

@@ -59,7 +59,7 @@ async def test_a_repeated_prompt_after_a_lost_answer_is_registered_once(chat: Ch
 
     await chat.page.route(POSTS, lose_the_answer)
     await chat.ask("only once", "short")
-    await expect(chat.page.get_by_role("alert")).to_contain_text("cannot be reached")
+    await expect(chat.page.get_by_role("alert")).to_contain_text("Can't reach the server")
     await chat.box.press("Enter")
     await chat.ends("complete")
     await chat.page.reload()
@@ -79,7 +79,7 @@ async def test_a_complaint_about_the_network_goes_with_its_cause(
         await chat.ends("complete")
         wire.cut()
         await chat.ask("are you there", "echo")
-        await expect(chat.page.get_by_role("alert")).to_contain_text("cannot be reached")
+        await expect(chat.page.get_by_role("alert")).to_contain_text("Can't reach the server")
         wire.mend()
         await expect(chat.page.get_by_role("alert")).to_have_count(0, timeout=15_000)
         await expect(chat.box).to_have_value("are you there")

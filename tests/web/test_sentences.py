@@ -30,10 +30,13 @@ async def test_problems_speak_the_language_of_their_reader(stage: Stage) -> None
     async with stage.http.get("/sessions/nobody", headers={**GERMAN, "Accept": "text/html"}) as response:
         page = await response.text()
     assert "Nicht gefunden" in page
-    assert "Diese Unterhaltung gibt es nicht." in page
+    assert "Dieser Chat existiert nicht oder wurde gelöscht." in page
     async with stage.http.get("/api/sessions/nobody", headers=GERMAN) as response:
         problem = await response.json(content_type=None)
-    assert (problem["code"], problem["detail"]) == ("session_not_found", "Diese Unterhaltung gibt es nicht.")
+    assert (problem["code"], problem["detail"]) == (
+        "session_not_found",
+        "Dieser Chat existiert nicht oder wurde gelöscht.",
+    )
 
 
 async def test_a_refused_form_says_so_in_the_language_of_its_reader(stage: Stage) -> None:

@@ -44,7 +44,7 @@ async def test_a_search_is_a_form(stage: Stage) -> None:
     assert listed(found) == ["s1"]
     assert 'value="WHEEL"' in found
     assert "Flow" in found
-    assert "Nothing found." in await page(stage, "/?q=nowhere")
+    assert "No matching chats" in await page(stage, "/?q=nowhere")
 
 
 async def test_a_search_is_shown_as_it_was_typed(stage: Stage) -> None:
@@ -68,7 +68,7 @@ async def test_a_refused_title_comes_back(stage: Stage) -> None:
     async with stage.http.post("/sessions/s1/rename", data={"title": "x" * 201}) as response:
         shown = await response.text()
         assert response.status == 422
-    assert "A title has 1 to 200 characters." in shown
+    assert "A title must have 1 to 200 characters." in shown
     assert "x" * 201 in shown
 
 
