@@ -2,7 +2,8 @@
 
 import { setHTML } from "./html.js";
 import { dress } from "./listings.js";
-import { Tail } from "./tail.js";
+import { painter } from "./painter.js";
+import { appendText } from "./text.js";
 
 const GROUP = 8; // blocks; a group is laid out and painted apart from the others, a small one sooner when it grows
 const BUDGET = 16_384; // characters of the tail in one frame
@@ -11,11 +12,12 @@ export class Content {
   #box;
   #end; // the element of the tail
   #tail = null;
+  #isPlain; // whether the tail is text that no painter has seen
   #blocks; // elements
   #html; // of each, `null` where it came with the page
   #seen = null; // the blocks shown last
   #base; // where in the source the text of the tail begins
-  #written = 0; // how much of it is painted
+  #written; // how much of it is shown
   #isOver = false;
 
   /** `box` as the server rendered it. */
@@ -25,7 +27,14 @@ export class Content {
     this.#blocks = Array.from(box.querySelectorAll(":scope > .group > .block"));
     this.#html = this.#blocks.map(() => null);
     this.#base = Number(box.dataset.end) || 0;
+    this.#written = this.#end.textContent.length;
+    this.#isPlain = this.#written > 0;
     this.#blocks.forEach(dress);
+  }
+
+  /** Whether plain text can be painted by now. */
+  get isReady() {
+    return this.#isPlain && painter() !== null;
   }
 
   /** What the page came with, in the fields of the reducer. */
@@ -97,6 +106,7 @@ export class Content {
 
   #startTail(base) {
     this.#tail = null;
+    this.#isPlain = false;
     this.#base = base;
     this.#written = 0;
     this.#isOver = false;
@@ -105,13 +115,23 @@ export class Content {
 
   /** Append to the tail what is new, as much as a frame bears. */
   #grow({ from, text }) {
+    const Tail = painter();
+    const isRepaint = this.#isPlain && Tail !== null && !isSelected(this.#end);
+    const shown = this.#written;
+    if (isRepaint) this.#startTail(this.#base);
     const start = Math.max(0, this.#base + this.#written - from);
-    const piece = start < text.length ? text.slice(start, start + BUDGET) : "";
-    if (piece === "") return true;
-    this.#tail ??= new Tail(this.#end);
-    this.#tail.write(piece);
+    const size = isRepaint ? Math.max(BUDGET, shown) : BUDGET; // nothing that was shown is gone for a frame
+    const piece = start < text.length ? text.slice(start, start + size) : "";
+    if (piece === "") return !this.isReady;
+    if (this.#isPlain || Tail === null) this.#appendPlain(piece);
+    else (this.#tail ??= new Tail(this.#end)).write(piece);
     this.#written += piece.length;
-    return start + piece.length === text.length;
+    return start + piece.length === text.length && !this.isReady;
+  }
+
+  #appendPlain(text) {
+    this.#isPlain = true;
+    appendText(this.#end, text);
   }
 }
 

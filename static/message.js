@@ -61,7 +61,7 @@ export class MessageView {
   update(message, { isLast, parentId }) {
     const shown = this.#shown;
     const isInPlace = isLast === shown.isLast && parentId === shown.parentId;
-    if (isInPlace && message === shown.message && shown.isDone) return true;
+    if (isInPlace && message === shown.message && shown.isDone && !this.#content?.isReady) return true;
     const isNews = this.#article.dataset.status !== "ended";
     const isDone = this.#content?.paint(message, message.status === "ended") ?? true;
     if (!isInPlace || !grew(shown.message, message)) this.#describe(message, { isLast, parentId }, isNews);

@@ -4,6 +4,7 @@ import { hasText } from "./answer.js";
 import { loadPlace, savePlace, saveUnfolded } from "./kept.js";
 import { MessageView } from "./message.js";
 import { Pace } from "./pace.js";
+import { loadPainter } from "./painter.js";
 import { Pin } from "./pin.js";
 
 class Transcript extends HTMLElement {
@@ -29,6 +30,7 @@ class Transcript extends HTMLElement {
     this.#pace = new Pace(() => this.#render());
     this.#sizes = new ResizeObserver(() => this.#pin.follow());
     this.#sizes.observe(this.#part("scroll"));
+    (globalThis.requestIdleCallback ?? setTimeout)(() => this.#loadPainter());
   }
 
   disconnectedCallback() {
@@ -43,6 +45,7 @@ class Transcript extends HTMLElement {
     const views = Array.from(this.querySelectorAll(".message"), (article) => new MessageView(article));
     const messages = views.map((view) => view.read());
     this.#views = new Map(messages.map((message, index) => [message.id, views[index]]));
+    this.#expect(messages);
     this.#pin.restore(isReturn() ? loadPlace(location.pathname) : null);
     return messages;
   }
@@ -108,9 +111,20 @@ class Transcript extends HTMLElement {
     if (!this.#isDone) this.show(this.#messages);
   }
 
+  /** An answer that is made needs the painter now, others perhaps later. */
+  #expect(messages) {
+    if (messages.some(({ status }) => status !== "ended")) this.#loadPainter();
+  }
+
+  /** What is plain by then is painted. */
+  async #loadPainter() {
+    if (await loadPainter()) this.show(this.#messages);
+  }
+
   #create(message) {
     const template = this.querySelector(`template[data-role="${message.role}"]`);
     const view = new MessageView(template.content.cloneNode(true).querySelector(".message"));
+    this.#expect([message]);
     this.#views.set(message.key, view);
     return view;
   }
