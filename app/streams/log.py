@@ -13,6 +13,7 @@ from app.streams.errors import Fenced
 from app.streams.events import EVENT_NAMES, End, LoggedEvent, ResetReason, Start
 from app.streams.frames import Cursor, Frame, event_frame, text_frame, text_template
 from app.streams.ports import Kind
+from app.streams.reports import report
 
 Listener = Callable[[Frame], None]
 
@@ -63,7 +64,10 @@ class SessionLog(Protocol):
         ...
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with the frame of each append from now on, synchronously. It must not raise or wait."""
+        """Call `listener` with the frame of each append from now on, synchronously. It must not wait.
+
+        What it raises goes to the loop's exception handler, never to whoever appends.
+        """
         ...
 
     def forget(self, listener: Listener) -> None:
@@ -205,7 +209,10 @@ class MemoryLog:
     def _tell(self, frame: Frame) -> None:
         # A listener may forget itself while it is told, so the list is replaced on change, never changed.
         for listener in self._listeners:
-            listener(frame)
+            try:
+                listener(frame)
+            except Exception as error:  # noqa: BLE001 - it is reported, and a viewer must not end a stream
+                report("a listener of a session log failed", error)
 
     def _open_run(self, kind: Kind, stream_id: str, position: int) -> _Run:
         self._close_run()

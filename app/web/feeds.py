@@ -24,6 +24,10 @@ class Follower(Protocol):
         """Show it. Must not raise or wait."""
         ...
 
+    def fail(self, error: Exception) -> None:
+        """Something cannot be shown: cut the response, so that the page reads on from its cursor."""
+        ...
+
 
 class News(NamedTuple):
     """What a page that has shown everything shows next."""
@@ -115,13 +119,22 @@ class Feed:
                 "blocks_failed", trace=frame.stream_id, session=self.session.session_id, exc_info=error
             )
         self._fresh = None
+        try:
+            news = self._news(frame, fresh)
+        except Exception as error:  # noqa: BLE001 - each follower reports it
+            for follower in self._followers:
+                follower.fail(error)
+        else:
+            self._tell(news)
+
+    def _news(self, frame: Frame, fresh: list[bytes]) -> News:
         data = page_frame(self.session.session_id, frame)
         if frame.name == "start":
             # The blocks of an answer that goes on have a place only once it is known to go on.
             data = b"".join([data, *self._opening(frame.stream_id), *fresh])
         elif fresh:
             data = b"".join([*fresh, data])
-        self._tell(News(frame.last, frame.stream_id, len(fresh), data, chunk(data)))
+        return News(frame.last, frame.stream_id, len(fresh), data, chunk(data))
 
     def _take(self, frame: Frame) -> None:
         if frame.name == "start":

@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from app.markdown.plain import plain
 from app.markdown.splitting import Block, Splitter
+from app.streams.reports import report
 from app.web.renderer import SMALL, Renderer
 
 BATCH = 64 * 1024  # characters of one job for the threads, about
@@ -43,6 +45,7 @@ class LiveAnswer:
         self._linked: list[_Waiting] = []  # blocks that a later definition of a link may change
         self._finished = False
         self._job: asyncio.Task[None] | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<LiveAnswer blocks={self._count} waiting={len(self._waiting)} {self._splitter!r}>"
@@ -65,13 +68,16 @@ class LiveAnswer:
             self._advance()
 
     def close(self) -> None:
-        """Nobody follows any more."""
-        if self._job is not None:
-            self._job.cancel()
+        """Nobody follows any more: nothing more is rendered or told. Idempotent."""
+        self._closed = True
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
 
     async def settled(self) -> None:
         """Return once everything that was cut has been told."""
-        while self._job is not None:
+        # A job that is done clears `_job` itself. Waiting for a done task would return at once, without end.
+        while self._job is not None and not self._job.done():
             await asyncio.wait({self._job})
 
     def _cut(self, blocks: list[Block]) -> None:
@@ -83,16 +89,23 @@ class LiveAnswer:
     def _advance(self) -> None:
         """Tell what can be rendered at once, in order, and have the rest rendered in the threads."""
         room = SMALL
-        while self._job is None and (self._waiting or self._renew()):
+        while not self._closed and self._job is None and (self._waiting or self._renew()):
             size = len(self._waiting[0].block.source)
             html = None
             if size <= room:
-                html = self._renderer.block(self._waiting[0].block, self._splitter.definitions)
+                html = self._at_once(self._waiting[0].block)
             if html is None:
                 self._start_job()
             else:
                 room -= size
                 self._ready(self._waiting.popleft(), html)
+
+    def _at_once(self, block: Block) -> str | None:
+        try:
+            return self._renderer.block(block, self._splitter.definitions)
+        except Exception as error:  # noqa: BLE001 - as in `_blocks`
+            report("a block could not be rendered", error)
+            return plain(block.source)
 
     def _renew(self) -> bool:
         """Once, when all has been told: look again at the blocks that links may have changed."""
@@ -117,10 +130,17 @@ class LiveAnswer:
         self._job = asyncio.get_running_loop().create_task(self._render(batch), name="render blocks")
 
     async def _render(self, batch: list[_Waiting]) -> None:
-        blocks = [waiting.block for waiting in batch]
-        # Whatever fails there has become plain text.
-        rendered = await self._renderer.blocks(blocks, self._splitter.definitions)
+        try:
+            rendered = await self._blocks([waiting.block for waiting in batch])
+        finally:
+            self._job = None
         for waiting, html in zip(batch, rendered, strict=True):
             self._ready(waiting, html)
-        self._job = None
         self._advance()
+
+    async def _blocks(self, blocks: list[Block]) -> list[str]:
+        try:
+            return await self._renderer.blocks(blocks, self._splitter.definitions)
+        except Exception as error:  # noqa: BLE001 - it is reported, and a text that cannot be rendered is still a text
+            report("blocks could not be rendered", error)
+            return [plain(block.source) for block in blocks]

@@ -11,6 +11,7 @@ import asyncio
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from app.streams.reports import report
 from app.web.event_stream import chunk, is_chunked
 from app.web.keys import REGISTRY
 from app.web.pulse import TICKS, Pulse
@@ -49,6 +50,8 @@ class Outlet:
         except (TimeoutError, ConnectionError):
             # It read nothing for too long, or left in the middle of a write. Its cursor brings it back.
             self._transport.abort()
+        except Exception as error:  # noqa: BLE001 - it is reported, and too late for a problem
+            self.fail(error)
         finally:
             self._pulse.discard(self)
             self._left()
@@ -57,6 +60,13 @@ class Outlet:
     def close(self) -> None:
         """Let it show what there is, and leave."""
         self._closing = True
+        self._wake.set()
+
+    def fail(self, error: Exception) -> None:
+        """Cut the response: something failed for it alone, and the client comes back with its cursor."""
+        report("a response was cut short", error)
+        self._transport.abort()
+        self._gone = True
         self._wake.set()
 
     # ---- for subclasses --------------------------------------------------------------------------------------

@@ -82,10 +82,19 @@ class Watch:
 
     def show(self, news: News) -> None:
         """See `Follower`."""
-        if self._page.write(news):
+        try:
+            written = self._page.write(news)
+        except Exception as error:  # noqa: BLE001 - it is reported
+            self.fail(error)
+            return
+        if written:
             self._after = news.last or self._after
             if news.blocks:
                 self._shown[news.stream_id] = self._shown.get(news.stream_id, 0) + news.blocks
+
+    def fail(self, error: Exception) -> None:
+        """See `Follower`."""
+        self._page.fail(error)
 
 
 class PageViewer(Outlet):

@@ -89,6 +89,12 @@ class Viewer(Outlet):
     # ---- live: called by the log, synchronously ---------------------------------------------------------------
 
     def _feed(self, frame: Frame) -> None:
+        try:
+            self._take(frame)
+        except Exception as error:  # noqa: BLE001 - it is reported
+            self.fail(error)
+
+    def _take(self, frame: Frame) -> None:
         if frame.last <= self._seq:
             return
         if self._stream_id is not None and frame.stream_id != self._stream_id:
