@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Meta
 from platformdirs import user_data_path
 
+from app.hosts import Entry
+
 PREFIX = "TAILRACE_"
 _DAY = 86_400
 
@@ -29,8 +31,10 @@ def _kind(expects: str, *, unit: str = "", none: str = "", secret: bool = False,
 _ADDRESS = r"^https?://[^\s@/?#]+(/[^\s?#]*)?$"
 
 Host = Annotated[str, _kind("an address or a host name, without a port", pattern=r"^[A-Za-z0-9.:-]+$")]
-OtherHost = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)$")]
-OtherHosts = Annotated[tuple[OtherHost, ...], _kind("host names without scheme or port, separated by commas")]
+OtherHosts = Annotated[
+    tuple[Entry, ...],
+    _kind("host names such as chat.example.org, *.example.org or chat.local:8080, separated by commas"),
+]
 Port = Annotated[int, _kind("a port number, 0 to 65535", ge=0, le=65_535)]
 Token = Annotated[str, _kind("at least 8 visible ASCII characters", secret=True, pattern=r"^[!-~]{8,}$")]
 Key = Annotated[str, _kind("visible ASCII characters without spaces", secret=True, pattern=r"^[!-~]+$")]
@@ -62,7 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[Host, "address to listen on; anything but loopback needs an access token"] = "127.0.0.1"
     port: Annotated[Port, "port to listen on; `0` picks a free one"] = 8080
     access_token: Annotated[Token | None, "set: every request needs it, as a bearer token or by login"] = None
-    allowed_hosts: Annotated[OtherHosts, "names beside loopback that the server answers to, by commas"] = ()
+    allowed_hosts: Annotated[
+        OtherHosts, "further names that the server answers to, by commas; `*.example.org` is every name below"
+    ] = ()
     data_dir: Annotated[Folder, "folder for what outlives a restart"] = msgspec.field(
         default_factory=_data_dir
     )
@@ -131,22 +137,43 @@ class Row(NamedTuple):
         """The name in the environment."""
         return PREFIX + self.field.rstrip("_").upper()  # a word that Python keeps to itself ends in `_` there
 
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list, separated by commas."""
+        return get_origin(self.type.__origin__) is tuple
+
     def parse(self, raw: str) -> Any:
         """Return the value that `raw` means. Raises `msgspec.ValidationError` if it means none."""
         if raw and raw == self.none:
             return None
-        is_list = get_origin(self.type.__origin__) is tuple
-        value = [part.strip() for part in raw.split(",")] if is_list else raw
-        return msgspec.convert(value, self.type, strict=False, dec_hook=_to_path)
+        value = _entries(raw) if self.is_list else raw
+        return msgspec.convert(value, self.type, strict=False, dec_hook=_made)
 
     def problem(self, raw: str) -> str:
-        """Say what is wrong with `raw`. A value with an `@` stays hidden too: it may end a password."""
+        """Say what is wrong with `raw`, of a list only with what is wrong in it.
+
+        A value with an `@` stays hidden too: it may end a password.
+        """
+        if self.is_list:
+            raw = ", ".join(entry for entry in _entries(raw) if not self._takes(entry))
         shown = " (value hidden)" if self.secret or "@" in raw else f"={raw[:80]!r}"
         return f"{self.env}{shown}: expected {self.expects}"
 
+    def _takes(self, entry: str) -> bool:
+        try:
+            self.parse(entry)
+        except msgspec.ValidationError:
+            return False
+        return True
 
-def _to_path(_: type, value: Any) -> Path:
-    return Path(value).expanduser()
+
+def _entries(raw: str) -> list[str]:
+    return [entry.strip() for entry in raw.split(",") if entry.strip()]
+
+
+def _made(kind: type, value: Any) -> Any:
+    """Make what is not a type of JSON. Raises `ValueError`, which msgspec turns into its own error."""
+    return Path(value).expanduser() if kind is Path else kind(value)
 
 
 def _row(field: str, annotation: Any) -> Row:

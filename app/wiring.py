@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from app import hosts
 from app.backends.catalog import Catalog
 from app.backends.embedded import EmbeddedBackend
 from app.backends.ollama import OllamaBackend
@@ -140,6 +141,7 @@ async def running(
         registry = Registry(history=history, flags=MemoryFlags(), bounds=bounds(settings), logger=logger)
         health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
         figures = metrics.collectors(registry.statistics, health)
+        own_host = (settings.host,) if hosts.canonical(settings.host) else ()
         app = create_application(
             registry=registry,
             catalog=catalog,
@@ -150,11 +152,11 @@ async def running(
                 continuing=settings.continue_ != "off",
             ),
             heartbeat=settings.heartbeat,
-            allowed_hosts=(settings.host, *settings.allowed_hosts),
+            allowed_hosts=(*own_host, *settings.allowed_hosts),
             metrics=lambda: metrics.render(figures),
             logger=logger,
         )
-        runner = web.AppRunner(
+        runner = unreadable.Runner(
             app,
             access_log=None,
             logger=unreadable.logger(),

@@ -37,10 +37,11 @@ LAYERS = {
     "telemetry": layer("streams", "structlog prometheus_client"),
     "markdown": layer("", "markdown_it pygments nh3 latex2mathml"),
     "web": layer(
-        "streams markdown",
+        "streams markdown hosts",
         "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin",
     ),
-    "settings": layer("", "platformdirs"),
+    "hosts": layer("", "idna"),
+    "settings": layer("hosts", "platformdirs"),
     "ending": layer("streams", "structlog"),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer

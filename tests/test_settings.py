@@ -40,6 +40,18 @@ def test_values_are_converted_to_their_types() -> None:
     assert chosen.data_dir.is_absolute()
 
 
+def test_allowed_hosts_are_names_with_or_without_a_port() -> None:
+    """Underscores, IDN, wildcards, ports; a comma too many does not matter."""
+    names = ("my_host", "bücher.example", "*.example.org", "chat.local:8443", "[::1]:80")
+    assert load({"TAILRACE_ALLOWED_HOSTS": ", ".join(names) + ","}).allowed_hosts == names
+
+
+def test_of_a_list_only_the_mistakes_are_shown() -> None:
+    """A long list is not to be searched for them."""
+    [line] = refusal(ALLOWED_HOSTS="chat.example.org, https://a.example, *")
+    assert line.startswith("TAILRACE_ALLOWED_HOSTS='https://a.example, *': expected host names")
+
+
 @pytest.mark.parametrize(("word", "seconds"), [("never", None), ("0", 0.0), ("12.5", 12.5)])
 def test_the_viewer_grace_may_be_never(word: str, seconds: float | None) -> None:
     """`never` is `None`; `0` is a grace time of no length."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from app.web import translations
 from app.web.addresses import local_path
-from app.web.guard import over_https
+from app.web.forwarded import is_https
 from app.web.keys import OWNER
 from app.web.problems import ProblemError, wants_page
 from app.web.rendering import render
@@ -28,7 +29,6 @@ OWNER_NAME = (
 COOKIE = "tailrace_access"
 COOKIE_SECONDS = 30 * 24 * 3600
 GUESSES = parse("10/minute")
-OPEN_PATHS = ("/login", "/static/")  # what the login page itself needs
 
 
 class Access:
@@ -84,12 +84,17 @@ class Access:
         return True
 
 
-def middleware(access: Access) -> Any:
-    """Return the middleware that lets nobody pass without access, and tells handlers who the owner is."""
+def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
+    """Return the middleware that lets nobody pass without access, and tells handlers who the owner is.
+
+    Handlers that are open to all are let through; they have no owner.
+    """
 
     @web.middleware
     async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(OPEN_PATHS) and not access.allows(request):
+        if request.match_info.handler in open_to_all:
+            return await handler(request)
+        if not access.allows(request):
             if wants_page(request) and request.method == hdrs.METH_GET:
                 raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
             raise ProblemError(
@@ -137,7 +142,7 @@ class LoginPage:
             max_age=COOKIE_SECONDS,
             httponly=True,
             samesite="Lax",
-            secure=over_https(request),
+            secure=is_https(request),
         )
         raise redirect
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import hdrs, web
+
+from app import hosts
+from app.web import forwarded
 
 
 def local_path(target: str) -> str:
@@ -19,7 +22,14 @@ def came_from(request: web.Request) -> str | None:
         page = urlsplit(request.headers.get(hdrs.REFERER, ""))
     except ValueError:
         return None
-    if page.netloc.lower() != request.headers.get(hdrs.HOST, "").lower() or page.path.startswith("/api/"):
+    if not _is_here(request, page) or page.path.startswith("/api/"):
         return None  # under /api/ there is nothing to read: what showed it was the answer to a form
     path = local_path(page.path + (f"?{page.query}" if page.query else ""))
     return path if path not in ("/", request.path_qs) else None
+
+
+def _is_here(request: web.Request, page: SplitResult) -> bool:
+    origin = hosts.origin(f"{page.scheme}://{page.netloc}")
+    own = (forwarded.asked(request), forwarded.host(request))
+    scheme = forwarded.scheme(request)
+    return origin is not None and any(at and hosts.is_same(origin, at, scheme) for at in own)

@@ -32,6 +32,10 @@ from app.web.pulse import Pulse
 from app.web.renderer import Renderer
 from app.web.static_files import static_files
 
+HEALTH = frozenset(
+    {operations.healthz, operations.readyz}
+)  # for every machine that asks: they tell their state, no more
+
 
 def create_application(
     *,
@@ -45,9 +49,14 @@ def create_application(
     logger: Logger,
 ) -> web.Application:
     """Return the application. `heartbeat` is in seconds. Nothing runs yet; it closes its renderer, nothing else."""
+    login = access.LoginPage(gate)
     app = web.Application(
         client_max_size=limits.max_body_bytes,
-        middlewares=[problems.middleware(logger), guard.middleware(allowed_hosts), access.middleware(gate)],
+        middlewares=[
+            problems.middleware(logger),
+            guard.middleware(allowed_hosts, HEALTH),
+            access.middleware(gate, {*HEALTH, login.show, login.submit, static_files().get}),
+        ],
     )
     app[REGISTRY] = registry
     app[CATALOG] = catalog
@@ -59,7 +68,7 @@ def create_application(
     app.on_cleanup.append(_close_renderer)
     app.on_response_prepare.append(guard.add_headers)
     app.on_startup.append(rendering.set_up)
-    add_routes(app, access.LoginPage(gate))
+    add_routes(app, login)
     return app
 
 

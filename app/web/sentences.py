@@ -18,9 +18,15 @@ SENTENCES = {
     "continue_off": marked("Continuing answers is turned off. Regenerate the answer instead."),
     "draining": marked("The server is shutting down. Try again in a moment."),
     "first_token_timeout": marked("The model didn't start answering in time."),
-    "foreign_origin": marked("Blocked: the request came from another site."),
+    "foreign_origin": marked(
+        "Blocked: the request came from another site. If it came from this page, "
+        "the proxy in front of Tailrace must pass on the Host that the browser sent."
+    ),
     "history_unavailable": marked("Chat history is unavailable. Try again in a moment."),
-    "host_not_allowed": marked("This host name isn't allowed."),
+    "host_not_allowed": marked(
+        "This host name isn't allowed. To allow it, add it to TAILRACE_ALLOWED_HOSTS. "
+        "A proxy in front of Tailrace must pass on the Host that the browser sent."
+    ),
     "image_not_found": marked("This image doesn't exist or was deleted."),
     "images_too_large": marked("The images are too large. Choose smaller ones."),
     "import_too_large": marked("The file is too large."),

@@ -1,15 +1,31 @@
-"""What is not HTTP gets its 400 from aiohttp, and here one line in the log.
+"""What cannot be read as an HTTP request: a 400 with a sentence that says what to do, and one line in the log.
 
 Anybody can send garbage: a traceback for it would let strangers fill the log, and formatting it takes the event loop's
-time.
+time. Such a request never reaches the application, so its answer is made here.
 """
 
 from __future__ import annotations
 
 import logging
 from functools import cache
+from typing import Any
 
+import msgspec
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
+from app.web.guard import PROXY_ADVICE
+from app.web.problems import PROBLEM_JSON
+
+# By the beginning of aiohttp's own message; the first that fits counts.
+SENTENCES = {
+    "Missing 'Host'": f"The request has no Host. {PROXY_ADVICE}",
+    "Duplicate 'Host'": f"The request has more than one Host. {PROXY_ADVICE}",
+    "Received HTTPS": "This port speaks plain HTTP. Use http://, or put a proxy with TLS in front.",
+    "Pause on PRI": "This port speaks HTTP/1.1. HTTP/2 is for a proxy in front.",
+    "Got more than": "The address or a header of the request is too long: 8190 bytes is the limit.",
+    "": "This is not a valid HTTP request.",
+}
 
 
 class OneLine(logging.Filter):
@@ -32,3 +48,46 @@ def logger() -> logging.Logger:
     log = logging.getLogger("aiohttp.server")
     log.addFilter(OneLine())
     return log
+
+
+class Protocol(web.RequestHandler):
+    """A connection that answers what it cannot read with problem+json, as the application answers everything else."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """See aiohttp. Its own answer quotes the request and the parser."""
+        response = super().handle_error(request, status, exc, message)
+        if isinstance(exc, HttpProcessingError) and isinstance(response, web.Response):
+            detail = next(text for start, text in SENTENCES.items() if (message or "").startswith(start))
+            body = {"type": "about:blank", "title": "Bad Request", "status": status, "code": "bad_request"}
+            response.body = msgspec.json.encode({**body, "detail": detail})
+            response.content_type, response.charset = PROBLEM_JSON, None
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Runs the application with such connections. aiohttp has no public way to choose the class of a connection."""
+
+    __slots__ = ()
+
+    async def _make_server(self) -> web.Server:
+        server: Any = await super()._make_server()
+        return _Server(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            loop=server._loop,
+            **server._kwargs,
+        )

@@ -42,7 +42,8 @@ async def cookie(client: Client) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/sessions/s1", "/api/sessions", "/api/models", "/api/openapi.json", "/healthz", "/readyz", "/metrics",
+    ["/", "/sessions/s1", "/api/sessions", "/api/models", "/api/openapi.json", "/metrics", "/loginx",
+     "/staticx", "/healthz/x",
      "/api/streams/x/events", "/nothing"],
 )  # fmt: skip
 async def test_every_request_needs_it(locked: LiveServer, path: str) -> None:
@@ -105,13 +106,27 @@ async def test_a_login_sets_a_cookie_that_lets_in(locked: LiveServer) -> None:
         assert (response.status, response.headers["Location"]) == (303, "/x")
 
 
-async def test_behind_https_the_cookie_is_secure(locked: LiveServer) -> None:
-    """As the proxy in front tells."""
-    form = {"token": TOKEN}
+@pytest.mark.parametrize(
+    ("told", "is_secure"),
+    [
+        ({"X-Forwarded-Proto": "https"}, True),
+        ({"X-Forwarded-Proto": "HTTPS"}, True),
+        ({"X-Forwarded-Proto": "https, http"}, True),
+        ({"X-Forwarded-Proto": " https,http"}, True),
+        ({"Forwarded": 'for="[::1]";proto=HTTPS, proto=http'}, True),
+        ({"X-Forwarded-Proto": "http, https"}, False),
+        ({"X-Forwarded-Proto": "httpsx"}, False),
+        ({"X-Forwarded-Proto": ""}, False),
+    ],
+)
+async def test_behind_https_the_cookie_is_secure(
+    locked: LiveServer, told: dict[str, str], is_secure: bool
+) -> None:
+    """As the proxies in front tell; the first of them is the one that the browser talks to."""
     async with locked.client.http.post(
-        "/login", data=form, headers={"X-Forwarded-Proto": "https"}, allow_redirects=False
+        "/login", data={"token": TOKEN}, headers=told, allow_redirects=False
     ) as response:
-        assert "secure" in response.headers["Set-Cookie"].lower()
+        assert ("secure" in response.headers["Set-Cookie"].lower()) is is_secure
 
 
 async def test_a_login_sends_nobody_elsewhere(locked: LiveServer) -> None:

@@ -1,0 +1,176 @@
+"""Host names and addresses as requests and settings write them, compared by what they mean.
+
+`LocalHost.`, `[0:0:0:0:0:0:0:1]:8080` and `BÜCHER.example` are other spellings of `localhost`, `::1` and
+`xn--bcher-kva.example`. Sources: RFC 9110 section 7.2 (Host), RFC 3986 section 3.2 (authority), RFC 6454
+section 7 (Origin), RFC 6761 section 6.3 (names below `localhost`), WHATWG URL section 3.5 (old forms of IPv4, IDN).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+import idna
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LOCALHOST = "localhost"
+
+# What a name may not contain: WHATWG URL section 3.5, "forbidden domain code point", and `*`.
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^`{|}*,;\"'()&=!$+]")
+_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]+)(?::(?P<port>[0-9]*))?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/]*)", re.IGNORECASE)
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)")
+_LABEL_LENGTH, _NAME_LENGTH = 63, 253  # RFC 1035 section 2.3.4, without the final dot
+
+
+class Authority(NamedTuple):
+    """A host in its canonical form, and the port if one was given."""
+
+    host: str
+    port: int | None
+
+
+class Origin(NamedTuple):
+    """Scheme, canonical host and port of a page."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def canonical(host: str) -> str | None:
+    """Return the one spelling of a host: a name as A-labels in lower case, or an address. `None` if it is neither.
+
+    An IPv4-mapped IPv6 address is its IPv4 address; brackets are optional around an IPv6 address.
+    """
+    if host.startswith("[") and host.endswith("]"):
+        return _address_v6(host[1:-1])
+    if ":" in host:
+        return _address_v6(host)
+    if _FORBIDDEN.search(host):
+        return None
+    name = host if host.isascii() else _a_labels(host)
+    if name is None or not _is_name(name := name.removesuffix(".").lower()):
+        return None
+    return _address_v4(name) if _NUMERIC.fullmatch(name) else name
+
+
+def authority(text: str) -> Authority | None:
+    """Read `host[:port]`, as in `Host`. `None` if it is malformed."""
+    text = text.strip(" \t")
+    bare = _address_v6(text) if text.count(":") > 1 else None
+    if bare is not None:
+        return Authority(bare, None)
+    found = _AUTHORITY.fullmatch(text)
+    if found is None or (host := canonical(found["host"])) is None:
+        return None
+    port = int(found["port"][:6]) if found["port"] else None
+    return None if port is not None and port > 65_535 else Authority(host, port)
+
+
+def origin(text: str) -> Origin | None:
+    """Read an `Origin` header. `None` for `null`, for another scheme than HTTP's, and for what is malformed."""
+    found = _ORIGIN.fullmatch(text.strip(" \t"))
+    if found is None or (at := authority(found["authority"])) is None:
+        return None
+    scheme = found["scheme"].lower()
+    return Origin(scheme, at.host, DEFAULT_PORTS[scheme] if at.port is None else at.port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a canonical host is this machine for every browser: no name server can point it elsewhere."""
+    if host == LOCALHOST or host.endswith("." + LOCALHOST):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Entry(str):
+    """An entry of a list of allowed hosts, as it was written. Raises `ValueError` if it is not one."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Entry:
+        """See the class."""
+        Allowed.parse(text)
+        return super().__new__(cls, text)
+
+
+class Allowed(NamedTuple):
+    """One entry of a list of allowed hosts: `name`, `name:port`, or `*.name` for every name below it."""
+
+    host: str
+    port: int | None
+    is_wildcard: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Allowed:
+        """Read an entry. Raises `ValueError` if it is none."""
+        is_wildcard = text.startswith("*.")
+        at = authority(text[2:] if is_wildcard else text)
+        if at is None or (is_wildcard and _is_address(at.host)):
+            raise ValueError(f"not a host: {text!r}")
+        return cls(at.host, at.port, is_wildcard)
+
+    def matches(self, at: Authority, scheme: str | None) -> bool:
+        """Tell whether this is the entry of a host. Without a known `scheme` its default port may be either one."""
+        is_host = at.host.endswith("." + self.host) if self.is_wildcard else at.host == self.host
+        if not is_host or self.port is None:
+            return is_host
+        ports = set(DEFAULT_PORTS.values()) if scheme is None else {DEFAULT_PORTS[scheme]}
+        return self.port in (ports if at.port is None else {at.port})
+
+
+def is_allowed(at: Authority, scheme: str | None, allowed: Iterable[Allowed]) -> bool:
+    """Tell whether a host is this machine, or one of those that are allowed."""
+    return is_loopback(at.host) or any(entry.matches(at, scheme) for entry in allowed)
+
+
+def is_same(origin: Origin, at: Authority, scheme: str | None) -> bool:
+    """Tell whether a page's origin is the server that a request was sent to. An unknown `scheme` is not compared."""
+    if scheme is not None and scheme != origin.scheme:
+        return False
+    port = DEFAULT_PORTS[origin.scheme] if at.port is None else at.port
+    return (origin.host, origin.port) == (at.host, port)
+
+
+def _address_v6(text: str) -> str | None:
+    try:
+        address = IPv6Address(text.partition("%")[0])  # a zone is of interest to the sender alone
+    except ValueError:
+        return None
+    return str(address.ipv4_mapped or address)
+
+
+def _address_v4(text: str) -> str | None:
+    """Read an IPv4 address, also with fewer parts, or octal and hexadecimal ones: `127.1`, `0x7f.0.0.1`."""
+    try:
+        return str(IPv4Address(socket.inet_aton(text)))
+    except OSError:
+        return None
+
+
+def _a_labels(name: str) -> str | None:
+    """Return an internationalised name in ASCII (UTS 46, RFC 5891)."""
+    try:
+        labels = idna.uts46_remap(name, std3_rules=False).split(".")
+        return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in labels)
+    except (idna.IDNAError, UnicodeError):
+        return None
+
+
+def _is_name(name: str) -> bool:
+    return len(name) <= _NAME_LENGTH and all(0 < len(label) <= _LABEL_LENGTH for label in name.split("."))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
