@@ -169,6 +169,7 @@ async def running(
             closing.push_async_callback(runner.cleanup)
             closing.push_async_callback(registry.close)
             await runner.setup()
+            catalog.start()
             port = await _listen(runner, settings)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             await closing.enter_async_context(health)

@@ -3,133 +3,172 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from app.streams.errors import NoModels, UnknownModel, UpstreamError, UpstreamUnreachable
-from app.streams.ports import Backend, Listing, Logger, Model, Unreachable
+from app.backends.model_list import ModelList
+from app.backends.nearest import nearest
+from app.streams.errors import NoModels, UnknownModel
+from app.streams.ports import Backend, DetailedBackend, Listing, Logger, Model
 
 FRESH_FOR = 10.0  # s that an answer is reused
 UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: it may just have been pulled
-ANSWER_TIMEOUT = 8.0  # s for one backend, above its own bounds
+SETTLE = 0.5  # s that the backends have for their first answer before a list is shown without them
+FIRST_WAIT = 2.0  # s to wait for a first model while nothing at all is known
+OWN_WAIT = 2.0  # s that a prompt waits for the list, or the details, of its own backend
+REFRESH_WAIT = 2.0  # s to wait for all backends where somebody asks for news
 
 
 class Catalog:
-    """Answers from a short memory, refreshed in one task that all who ask at once share.
+    """Answers from memory. Each backend has its own list, age and question: none waits for another.
 
     The order of `backends` is the order of preference for a prompt that names no model: what an operator
     configured on purpose before what is found by itself, so `openai`, `ollama`, `embedded`, `scripted`.
+    `named` are, for each backend, the models that can be used even if its server does not list them.
     """
 
-    def __init__(self, backends: Sequence[Backend], *, logger: Logger, default: str | None = None) -> None:
-        self._backends = {backend.name: backend for backend in backends}
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        *,
+        logger: Logger,
+        default: str | None = None,
+        named: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        self._lists = {
+            backend.name: ModelList(backend, logger=logger, named=named.get(backend.name, ()))
+            for backend in backends
+        }
         self._logger = logger
         self._default = default
-        self._models: list[Model] = []  # in the catalog's order
-        self._unreachable: list[Unreachable] = []
-        self._asked_at: float | None = None  # loop time
-        self._asking: asyncio.Task[None] | None = None
-        self._closed = False
+        self._joined: list[Model] = []  # in the catalog's order
 
     def __repr__(self) -> str:
-        return f"<Catalog {', '.join(self._backends)} models={len(self._models)}>"
+        return f"<Catalog {', '.join(map(repr, self._lists.values()))}>"
 
     @property
     def backends(self) -> list[Backend]:
         """All of them, in order."""
-        return list(self._backends.values())
+        return [known.backend for known in self._lists.values()]
+
+    def start(self) -> None:
+        """Ask all backends for the first time, without waiting, so that the first page finds answers."""
+        self._refresh(FRESH_FOR)
 
     async def listing(self, *, refresh: bool = False) -> Listing:
-        """See the port `Catalog`. `refresh` asks again even if the last answer is fresh."""
-        # Where there was no model at all, whoever asks waits for one.
-        await self._know(0.0 if refresh or not self._models else FRESH_FOR)
-        first = self._models[0].model_id if self._models else None
-        return Listing(self._models, self._unreachable, default=self._default or first)
+        """See the port `Catalog`. `refresh` asks again even if the last answers are fresh."""
+        if refresh:
+            self._refresh(0.0)
+            await _wait([known.question for known in self._lists.values()], REFRESH_WAIT)
+        else:
+            await self._something()
+        models = self._models()
+        first = models[0].model_id if models else None
+        silent = [known.unreachable for known in self._lists.values()]
+        return Listing(models, [one for one in silent if one is not None], default=self._default or first)
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
         """Return what `model_id` means; without one the configured default, else the first model there is.
 
-        A name whose backend does not answer just now is accepted: its stream then says what is wrong.
-        Raises `UnknownModel`, or `NoModels` where no name is given and no backend has one.
+        Only the backend that a name belongs to is asked. A name whose backend does not answer just now is
+        accepted: its stream then says what is wrong. Raises `UnknownModel`, or `NoModels` where no name is given
+        and no backend has one.
         """
         wanted = model_id or self._default
-        await self._know(FRESH_FOR)
         if wanted is None:
-            return self._first()
-        found = self._find(wanted)
-        if found is None and self._age() > UNKNOWN_AFTER:
-            await self._know(UNKNOWN_AFTER)
-            found = self._find(wanted)
-        if found is None:
-            known = [model.model_id for model in self._models]
-            raise UnknownModel(f"There is no model called {wanted!r}.", known)
-        return found
+            return await self._first()
+        prefix, _, name = wanted.partition("/")  # the first slash only: `openai/org/model`
+        known = self._lists.get(prefix)
+        model = await self._find(known, name) if known is not None and name else None
+        if known is None or model is None:
+            raise await self._unknown(wanted)
+        return known.backend, await _detailed(known.backend, model)
 
     async def aclose(self) -> None:
-        """Close all backends. Idempotent."""
-        self._closed = True
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        """Close all backends. Bounded, idempotent."""
+        await asyncio.gather(*(known.aclose() for known in self._lists.values()))
         results = await asyncio.gather(
-            *(backend.aclose() for backend in self._backends.values()), return_exceptions=True
+            *(known.backend.aclose() for known in self._lists.values()), return_exceptions=True
         )
-        for backend, result in zip(self._backends, results, strict=True):
+        for name, result in zip(self._lists, results, strict=True):
             if isinstance(result, Exception):
-                self._logger.error("backend_close_failed", backend=backend, error=repr(result))
+                self._logger.error("backend_close_failed", backend=name, error=repr(result))
 
-    def _first(self) -> tuple[Backend, Model]:
-        if not self._models:
-            reasons = " ".join(silent.message for silent in self._unreachable)
-            raise NoModels(f"No model is available. {reasons}".strip())
-        model = self._models[0]
-        return self._backends[model.backend], model
+    async def _first(self) -> tuple[Backend, Model]:
+        await self._something()
+        for known in self._lists.values():
+            for model in known.models:
+                return known.backend, await _detailed(known.backend, model)
+        silent = [known.unreachable for known in self._lists.values()]
+        reasons = " ".join(one.message for one in silent if one is not None)
+        raise NoModels(f"No model is available. {reasons}".strip())
 
-    def _find(self, wanted: str) -> tuple[Backend, Model] | None:
-        prefix, _, name = wanted.partition("/")  # the first slash only: `openai/org/model`
-        backend = self._backends.get(prefix)
-        if backend is None or not name:
-            return None
-        for model in self._models:
-            # Ollama's own rule: a name without a tag means the tag `latest`
-            if model.backend == prefix and model.name in (name, f"{name}:latest"):
-                return backend, model
-        if any(silent.backend == prefix for silent in self._unreachable):
+    async def _find(self, known: ModelList, name: str) -> Model | None:
+        known.refresh(FRESH_FOR)
+        if not known.is_known:
+            await known.wait(OWN_WAIT)
+        found = known.find(name)
+        if found is None and known.age > UNKNOWN_AFTER:
+            known.refresh(UNKNOWN_AFTER)
+            await known.wait(OWN_WAIT)
+            found = known.find(name)
+        if found is None and (known.failure is not None or not known.is_known):
             # It is not known what it can do. If it cannot do what is asked of it, its stream says that, too.
-            return backend, Model(name, prefix, continues=True)
-        return None
+            return Model(name, known.backend.name, continues=True)
+        return found
 
-    def _age(self) -> float:
-        if self._asked_at is None:
-            return float("inf")
-        return asyncio.get_running_loop().time() - self._asked_at
+    async def _unknown(self, wanted: str) -> UnknownModel:
+        await self._something()
+        near = nearest(wanted, [model.model_id for model in self._models()])
+        hint = f" The nearest are {', '.join(map(repr, near))}." if near else ""
+        return UnknownModel(f"There is no model called {wanted[:200]!r}.{hint}", near)
 
-    async def _know(self, max_age: float) -> None:
-        """Return once what is known is no older than `max_age` seconds."""
-        if self._asking is None:
-            if self._closed or self._age() <= max_age:
+    def _models(self) -> list[Model]:
+        """Return the models of all backends: the same list as long as nothing has changed."""
+        models = [model for known in self._lists.values() for model in known.models]
+        if models != self._joined:
+            self._joined = models
+        return self._joined
+
+    def _refresh(self, max_age: float) -> None:
+        for known in self._lists.values():
+            known.refresh(max_age)
+
+    async def _something(self) -> None:
+        """Refresh behind, and wait only for what has never answered: bounded, and longest while there is no model."""
+        self._refresh(FRESH_FOR)
+        loop = asyncio.get_running_loop()
+        if not any(known.models for known in self._lists.values()):
+            self._refresh(0.0)
+            is_new = not all(known.is_known for known in self._lists.values())
+            await self._any_model(loop.time() + (FIRST_WAIT if is_new else SETTLE))
+        new = [known for known in self._lists.values() if not known.is_known]
+        ends = [known.first_asked + SETTLE for known in new if known.first_asked is not None]
+        if ends:
+            await _wait([known.question for known in new], max(ends) - loop.time())
+
+    async def _any_model(self, until: float) -> None:
+        """Return as soon as a backend has a model, all have answered, or the loop's clock says `until`."""
+        loop = asyncio.get_running_loop()
+        while not any(known.models for known in self._lists.values()):
+            asking = [known.question for known in self._lists.values()]
+            if not any(asking) or loop.time() >= until:
                 return
-            self._asking = asyncio.create_task(self._ask(), name="catalog")
-            self._asking.add_done_callback(self._asked)
-        await asyncio.wait({self._asking})  # whoever is cancelled here leaves the answer to the others
+            await _wait(asking, until - loop.time(), asyncio.FIRST_COMPLETED)
 
-    def _asked(self, asking: asyncio.Task[None]) -> None:
-        self._asking = None
-        if not asking.cancelled() and (error := asking.exception()) is not None:
-            self._logger.error("catalog_failed", error=repr(error))
 
-    async def _ask(self) -> None:
-        answers = await asyncio.gather(*(self._ask_one(backend) for backend in self._backends.values()))
-        self._models = [model for answer in answers if isinstance(answer, list) for model in answer]
-        self._unreachable = [answer for answer in answers if isinstance(answer, Unreachable)]
-        self._asked_at = asyncio.get_running_loop().time()
+async def _wait(
+    questions: Sequence[asyncio.Task[None] | None],
+    seconds: float,
+    return_when: str = asyncio.ALL_COMPLETED,
+) -> None:
+    tasks = {question for question in questions if question is not None}
+    if tasks and seconds > 0:
+        await asyncio.wait(tasks, timeout=seconds, return_when=return_when)
 
-    async def _ask_one(self, backend: Backend) -> list[Model] | Unreachable:
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                return await backend.models()
-        except UpstreamError as error:
-            return Unreachable(backend.name, error.code, str(error))
-        except TimeoutError:
-            return Unreachable(
-                backend.name, UpstreamUnreachable.code, f"{backend.name} does not answer in time."
-            )
+
+async def _detailed(backend: Backend, model: Model) -> Model:
+    """Return the model with what only a question for it alone tells, as far as that is answered in time."""
+    if isinstance(backend, DetailedBackend):
+        return await backend.describe(model, OWN_WAIT)
+    return model

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from yarl import URL
 
@@ -11,14 +9,14 @@ from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
 from app.backends.ollama_answer import OllamaDecoder
-from app.backends.ollama_models import Shown, read_shown, read_tags
+from app.backends.ollama_details import Details
+from app.backends.ollama_models import Shown, Tag, read_shown, read_tags
 from app.backends.upstream import Upstream, without_secrets
-from app.streams.errors import UpstreamError
 from app.streams.ports import ChatMessage, Model, Options, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 MAX_CONTEXT = 8192  # tokens. Ollama reserves memory for all of `num_ctx`, and models claim up to a million
-SHOW_AT_ONCE = 4  # questions about models at a time
+DETAILS_WAIT = 0.25  # s that a list waits for the details of its models: a few models come complete
 
 
 class OllamaBackend:
@@ -30,8 +28,8 @@ class OllamaBackend:
         self._voice = Voice(f"Ollama at {without_secrets(URL(url))}")
         self._upstream = Upstream(url, self._voice)
         self._max_context = max_context
-        self._shown: dict[str, Shown] = {}  # what `/api/show` said, by model and digest
-        self._digests: dict[str, str] = {}  # of the models listed last
+        self._details = Details(self._ask_about)
+        self._tags: list[Tag] = []  # of the last list
 
     def __repr__(self) -> str:
         return f"<OllamaBackend {self._upstream!r}>"
@@ -42,29 +40,23 @@ class OllamaBackend:
         return self._upstream.open
 
     async def models(self) -> list[Model]:
-        """Return the models that can chat, the one used last first, as Ollama lists them. See `Backend`."""
-        tags = await self._upstream.ask("api/tags", read_tags)
-        self._digests = {entry.name: entry.digest for entry in tags}
-        keys = {_key(entry.name, entry.digest) for entry in tags}
-        self._shown = {key: shown for key, shown in self._shown.items() if key in keys}
-        bound = asyncio.Semaphore(SHOW_AT_ONCE)
+        """Return the models, the one used last first, as Ollama lists them. See `Backend`.
 
-        async def look(name: str) -> Shown | None:
-            async with bound:
-                return await self._show(name)
+        Details that take longer come later: see `listed`.
+        """
+        self._tags = await self._upstream.ask("api/tags", read_tags)
+        await self._details.look(self._tags, DETAILS_WAIT)
+        return self.listed()
 
-        shown = await asyncio.gather(*(look(entry.name) for entry in tags))
-        return [
-            Model(
-                entry.name,
-                self.name,
-                self._context(about),
-                continues=True,
-                vision=about.sees if about is not None else None,
-            )
-            for entry, about in zip(tags, shown, strict=True)
-            if about is None or about.chats
-        ]
+    def listed(self) -> list[Model]:
+        """See `DetailedBackend`. Models that are known not to chat are left out."""
+        about = [(tag.name, self._details.known(tag.name)) for tag in self._tags]
+        return [self._model(name, shown) for name, shown in about if shown is None or shown.chats]
+
+    async def describe(self, model: Model, wait: float) -> Model:
+        """See `DetailedBackend`."""
+        shown = await self._details.get(full_name(model.name), wait)
+        return model if shown is None else self._model(model.name, shown)
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
@@ -72,7 +64,7 @@ class OllamaBackend:
         begun = Begun.of(request)  # Ollama goes on with a last message of the assistant by itself
 
         async def prepare() -> Call:
-            context = self._context(await self._show(model))
+            context = self._context(await self._details.get(model))
             body = await encoded(request, lambda: _body(model, begun, request.options, context))
             return Call(self._upstream, "api/chat", body)
 
@@ -80,7 +72,12 @@ class OllamaBackend:
 
     async def aclose(self) -> None:
         """See `Backend`."""
+        await self._details.aclose()
         await self._upstream.aclose()
+
+    def _model(self, name: str, shown: Shown | None) -> Model:
+        sees = shown.sees if shown is not None else None
+        return Model(name, self.name, self._context(shown), continues=True, vision=sees)
 
     def _context(self, shown: Shown | None) -> int | None:
         """Return the context to ask for: what the model's file sets, else what it can, up to our bound."""
@@ -92,18 +89,9 @@ class OllamaBackend:
         trained = shown.trained_context
         return min(trained, self._max_context) if trained is not None else None
 
-    async def _show(self, model: str) -> Shown | None:
-        """Return what Ollama knows about a model, `None` where it does not say."""
-        key = _key(model, self._digests.get(model, ""))
-        if key not in self._shown:
-            try:
-                shown = await self._upstream.ask(
-                    "api/show", read_shown, msgspec.json.encode({"model": model})
-                )
-            except UpstreamError:  # the context is a help, not a need; the chat itself will say what is wrong
-                return None
-            self._shown[key] = shown
-        return self._shown[key]
+    async def _ask_about(self, model: str) -> Shown:
+        """Raises `UpstreamError`."""
+        return await self._upstream.ask("api/show", read_shown, msgspec.json.encode({"model": model}))
 
 
 def full_name(model: str) -> str:
@@ -148,7 +136,3 @@ def _body(model: str, begun: Begun, options: Options, context: int | None) -> by
 
 def _said(message: ChatMessage) -> _Said:
     return _Said(message.role, message.content, [picture.data for picture in message.pictures] or None)
-
-
-def _key(name: str, digest: str) -> str:
-    return f"{name}@{digest}"

@@ -129,7 +129,7 @@ class KeyReused(Refused):
 
 
 class UnknownModel(Refused):
-    """No reachable backend has that model. `known` lists the names that would work."""
+    """No reachable backend has that model. `known` has a few names that would work, the nearest first."""
 
     code = "unknown_model"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Meta
@@ -128,6 +128,22 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Release what the backend holds: connections, child processes. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class DetailedBackend(Protocol):
+    """A `Backend` whose list of models comes before what it tells of each of them."""
+
+    def listed(self) -> list[Model]:
+        """Return the models of the last list with all details that are known by now. No I/O."""
+        ...
+
+    async def describe(self, model: Model, wait: float) -> Model:
+        """Return the model with its details, asked for if need be; as it was if they do not come in `wait` seconds.
+
+        Never raises `UpstreamError`.
+        """
         ...
 
 

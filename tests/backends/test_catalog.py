@@ -170,7 +170,7 @@ async def test_new_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_silent_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that never answers costs the bound and no more; the others are listed."""
-    monkeypatch.setattr("app.backends.catalog.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("app.backends.model_list.ANSWER_TIMEOUT", 0.05)
 
     async def answer() -> list[str]:
         await asyncio.Event().wait()
@@ -194,7 +194,8 @@ async def test_aclose() -> None:
     asking = asyncio.create_task(shared.listing())
     await asyncio.sleep(0)
     await shared.aclose()
-    assert await asking == Listing([], [], default=None)
+    silent = Unreachable("openai", "upstream_unreachable", "openai has not answered yet.")
+    assert await asking == Listing([], [silent], default=None)
     assert [backend.closed for backend in backends] == [1, 1]
     assert asyncio.all_tasks() == before
 
