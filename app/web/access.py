@@ -16,10 +16,11 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from app.web import translations
+from app.web.accept import wants_html
 from app.web.addresses import local_path
 from app.web.forwarded import is_https
 from app.web.keys import OWNER
-from app.web.problems import ProblemError, wants_page
+from app.web.problems import ProblemError
 from app.web.rendering import render
 from app.web.sentences import said
 
@@ -95,7 +96,7 @@ def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
         if request.match_info.handler in open_to_all:
             return await handler(request)
         if not access.allows(request):
-            if wants_page(request) and request.method == hdrs.METH_GET:
+            if wants_html(request) and request.method == hdrs.METH_GET:
                 raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
             raise ProblemError(
                 401,

@@ -6,7 +6,7 @@ import re
 from typing import Any, TypeVar
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from app.streams.frames import Cursor
 from app.streams.ports import Options
@@ -92,11 +92,6 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         raise ProblemError(400, "invalid_utf8", "The body is not UTF-8. Send the text as UTF-8.") from error
     except msgspec.DecodeError as error:
         raise ProblemError(400, "invalid_json", f"The body is not JSON: {error}.") from error
-
-
-def accepts(request: web.Request, media_type: str) -> bool:
-    """Tell whether the `Accept` header names this media type."""
-    return media_type in request.headers.get(hdrs.ACCEPT, "")
 
 
 def respond_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

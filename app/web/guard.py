@@ -87,7 +87,8 @@ def middleware(allowed_hosts: Collection[str], open_to_all: Collection[Handler])
 
 def _not_allowed(host: str) -> str:
     name = f"the name {host[:SHOWN]!r}" if host else "a request without a Host"
-    return f"Tailrace isn't allowed to answer to {name}. To allow a name, add it to TAILRACE_ALLOWED_HOSTS. {PROXY_ADVICE}"
+    allow = "To allow a name, add it to TAILRACE_ALLOWED_HOSTS."
+    return f"Tailrace isn't allowed to answer to {name}. {allow} {PROXY_ADVICE}"
 
 
 def _foreign(request: web.Request) -> str:

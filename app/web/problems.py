@@ -12,11 +12,11 @@ from aiohttp.typedefs import Handler
 from app.streams import errors
 from app.streams.ports import Logger
 from app.web import translations
+from app.web.accept import PROBLEM, wants_html
 from app.web.addresses import came_from
 from app.web.rendering import render
 from app.web.sentences import PHRASES, said
 
-PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = "2"  # seconds
 
 # The one place where errors of the heart become statuses. A class stands for its subclasses.
@@ -85,7 +85,7 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
     language = translations.of(request)
     detail = said(language, problem.code, problem.detail)
     headers = {"Cache-Control": "no-store", **problem.headers}
-    if wants_page(request):
+    if wants_html(request):
         phrase = language.sentences.gettext(PHRASES.get(problem.status, title))
         context = {
             "status": problem.status,
@@ -98,12 +98,7 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
         return response
     body = {"type": "about:blank", "title": title, "status": problem.status, "code": problem.code}
     data = msgspec.json.encode({**body, "detail": detail, **problem.extra})
-    return web.Response(status=problem.status, body=data, content_type=PROBLEM_JSON, headers=headers)
-
-
-def wants_page(request: web.Request) -> bool:
-    """Tell whether a browser navigates here: it asks for HTML, and no script of ours does."""
-    return "text/html" in request.headers.get("Accept", "")
+    return web.Response(status=problem.status, body=data, content_type=PROBLEM, headers=headers)
 
 
 def middleware(logger: Logger) -> Any:

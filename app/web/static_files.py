@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from aiohttp.web_response import Response
 from rjsmin import jsmin
 
-from app.web import assets
+from app.web import accept, assets
 from app.web.joining import Joiner
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -99,7 +99,7 @@ def _respond(request: web.Request, file: StaticFile, caching: str) -> Response:
     if any(etag.value == file.etag for etag in request.if_none_match or ()):
         return Response(status=304, headers=headers)
     body = file.body
-    if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+    if accept.takes_gzip(request):
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         body = file.compressed
     charset = "utf-8" if file.content_type.startswith("text/") else None

@@ -14,13 +14,16 @@ from app.streams.events import ResetReason
 from app.streams.frames import Cursor
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
-from app.web import bodies
+from app.web import accept, bodies
 from app.web.event_stream import EventStream, LineStream
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
 from app.web.new_stream import NewStream, new_stream, request_hash
 from app.web.pictures import pictures_of
 from app.web.problems import ProblemError
 from app.web.viewer import Viewer, refuse
+
+# A POST may carry events too; only EventSource is bound to GET.
+RESPONSES: dict[str, type[EventStream | LineStream]] = {accept.EVENTS: EventStream, accept.LINES: LineStream}
 
 
 async def register(request: web.Request, session_id: str) -> Registered:
@@ -71,14 +74,16 @@ async def _model_of(request: web.Request, session_id: str, body: NewStream) -> s
 async def post_stream(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/streams, for programs: JSON, or the events themselves."""
     session_id = bodies.path_id(request, "session_id")
+    wanted = accept.best(request, tuple(RESPONSES))
+    if wanted is None:
+        offered = ", ".join((accept.JSON, *RESPONSES))
+        raise ProblemError(406, "not_acceptable", f"`Accept` refuses all that there is: {offered}.")
     registered = await register(request, session_id)
     status = 201 if registered.new else 200
     headers = {"Location": f"/api/streams/{registered.stream_id}"}
-    if bodies.accepts(request, "text/event-stream"):
-        # A POST may carry events too; only EventSource is bound to GET.
-        return await _show_new(request, session_id, registered, EventStream(status=status, headers=headers))
-    if bodies.accepts(request, "application/x-ndjson"):
-        return await _show_new(request, session_id, registered, LineStream(status=status, headers=headers))
+    if wanted in RESPONSES:
+        response = RESPONSES[wanted](status=status, headers=headers)
+        return await _show_new(request, session_id, registered, response)
     answer = {
         "stream_id": registered.stream_id,
         "session_id": session_id,

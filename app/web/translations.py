@@ -16,6 +16,8 @@ from babel.messages import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from app.web.accept import members
+
 SOURCE = "en"  # the language that templates and scripts are written in
 COOKIE = "tailrace_language"
 SCRIPTS = "static/"  # where the words come from that the page hands to its scripts
@@ -59,21 +61,10 @@ def of(request: web.Request) -> Language:
 
 def negotiate(accepted: str, languages: Languages) -> str:
     """Return the code of the language that an `Accept-Language` header likes best, the source if it likes none."""
-    wanted = [code for code, quality in sorted(_weighted(accepted), key=lambda item: -item[1]) if quality > 0]
-    return negotiate_locale(wanted, list(languages), sep="-") or SOURCE
-
-
-def _weighted(accepted: str) -> list[tuple[str, float]]:
-    """Return the codes of the header with their weights (RFC 9110, section 12.5.4); what is no weight counts as 0."""
-    found = []
-    for part in accepted.split(","):
-        code, _, weight = part.partition(";")
-        try:
-            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
-        except ValueError:
-            quality = 0.0
-        found.append((code.strip(), quality))
-    return found
+    liked = sorted(members(accepted), key=lambda member: -member.weight)
+    wanted = [member.value for member in liked if member.weight > 0]
+    found = negotiate_locale(wanted, list(languages), sep="-") or SOURCE
+    return next((code for code in languages if code.lower() == found.lower()), SOURCE)
 
 
 def _name(code: str) -> str:

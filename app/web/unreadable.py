@@ -14,8 +14,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from app.web.accept import PROBLEM
 from app.web.guard import PROXY_ADVICE
-from app.web.problems import PROBLEM_JSON
 
 # By the beginning of aiohttp's own message; the first that fits counts.
 SENTENCES = {
@@ -68,7 +68,7 @@ class Protocol(web.RequestHandler):
             detail = next(text for start, text in SENTENCES.items() if (message or "").startswith(start))
             body = {"type": "about:blank", "title": "Bad Request", "status": status, "code": "bad_request"}
             response.body = msgspec.json.encode({**body, "detail": detail})
-            response.content_type, response.charset = PROBLEM_JSON, None
+            response.content_type, response.charset = PROBLEM, None
         return response
 
 

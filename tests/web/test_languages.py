@@ -23,6 +23,7 @@ LANGUAGES = load(folder("translations"))
         ("en;q=0.5, de;q=0.9", "de"),
         ("fr, tlh;q=0.9, de;q=0.1", "de"),
         ("de;q=0", "en"),
+        ("DE-de;Q=0.4, en ; q=0.3", "de"),
         ("de;q=much, en", "en"),
         ("*", "en"),
         (";;,,q=", "en"),
