@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app import __version__, settings
+from app import __version__, config_file, settings
 from app.telemetry import audit
 
 WRONG_USE = 2  # as argparse exits on a wrong argument: nothing was started
@@ -67,8 +67,10 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     environ = _environment(arguments)
+    path = config_file.find(environ, settings.data_dir(environ))
+    file = config_file.read(path) if path is not None else None
     try:
-        chosen = settings.load(environ)
+        chosen = settings.load(environ, file)
     except settings.SettingsError as error:
         return _refuse(f"cannot start, the settings are wrong:\n{error}")
 
@@ -77,6 +79,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     from app.telemetry import logging
 
     log = logging.configure(chosen.log_format, chosen.log_level)
+    if file is not None:
+        log.info("config_read", path=str(file.path.resolve()), servers=len(chosen.servers))
+        if settings.exposes_secret(file):
+            advice = f"chmod 600 {file.path}"
+            log.warning("config_readable_by_all", path=str(file.path), advice=advice)
     for name, meant in settings.unknown(environ).items():
         log.warning("setting_unknown", name=name, did_you_mean=meant)
     try:

@@ -6,54 +6,50 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
 from platformdirs import user_data_path
 
-from app.hosts import Entry
+from app import servers
+from app.config_file import ConfigFile
+from app.setting_kinds import (
+    Bytes,
+    Continuing,
+    Count,
+    Database,
+    FileOrOff,
+    Flag,
+    Folder,
+    Format,
+    Grace,
+    Host,
+    Key,
+    Level,
+    ModelName,
+    OtherHosts,
+    Port,
+    Seconds,
+    Token,
+    Tokens,
+    Url,
+    UrlOrOff,
+)
+from app.setting_rows import PREFIX as PREFIX
+from app.setting_rows import Row as Row
+from app.setting_rows import rows
 
-PREFIX = "TAILRACE_"
-_DAY = 86_400
+FILE_ITSELF = ("config",)  # settings that the configuration file cannot have
 
 
 class SettingsError(Exception):
     """One or more settings are wrong. The message names all of them, one a line, and never shows a secret."""
 
 
-def _kind(expects: str, *, unit: str = "", none: str = "", secret: bool = False, **limits: Any) -> Meta:
-    """Describe a kind of value: what is expected, its unit, the word for `None` if any, and its limits."""
-    return Meta(extra={"expects": expects, "unit": unit, "none": none, "secret": secret}, **limits)
-
-
-_ADDRESS = r"^https?://[^\s@/?#]+(/[^\s?#]*)?$"
-
-Host = Annotated[str, _kind("an address or a host name, without a port", pattern=r"^[A-Za-z0-9.:-]+$")]
-OtherHosts = Annotated[
-    tuple[Entry, ...],
-    _kind("host names such as chat.example.org, *.example.org or chat.local:8080, separated by commas"),
-]
-Port = Annotated[int, _kind("a port number, 0 to 65535", ge=0, le=65_535)]
-Token = Annotated[str, _kind("at least 8 visible ASCII characters", secret=True, pattern=r"^[!-~]{8,}$")]
-Key = Annotated[str, _kind("visible ASCII characters without spaces", secret=True, pattern=r"^[!-~]+$")]
-Database = Annotated[
-    str, _kind("postgresql://… or memory:", secret=True, pattern=r"^(postgresql://\S+|memory:)$")
-]
-Url = Annotated[str, _kind("an http:// or https:// address", pattern=_ADDRESS)]
-UrlOrOff = Annotated[str, _kind("an http:// or https:// address, or off", none="off", pattern=_ADDRESS)]
-ModelName = Annotated[str, _kind("a model as backend/name", pattern=r"^[^\s/]+/\S+$")]
-Flag = Annotated[bool, _kind("1 or 0")]
-Folder = Annotated[Path, _kind("the path of a folder")]
-Seconds = Annotated[float, _kind("seconds above 0, up to 86400", unit="s", gt=0, le=_DAY)]
-Grace = Annotated[float, _kind("seconds from 0 to 86400, or never", unit="s", none="never", ge=0, le=_DAY)]
-Bytes = Annotated[int, _kind("a whole number of bytes, at least 1024", unit="bytes", ge=1024, le=2**40)]
-Tokens = Annotated[int, _kind("a whole number of tokens, at least 256", unit="tokens", ge=256, le=2**30)]
-Count = Annotated[int, _kind("a whole number, at least 1", ge=1, le=1_000_000)]
-Format = Literal["logfmt", "json", "console"]
-Continuing = Literal["ask", "auto", "off"]
-Level = Literal["debug", "info", "warning", "error"]
+def data_dir(environ: Mapping[str, str]) -> Path:
+    """Return the data folder that the environment names, else the platform's."""
+    named = environ.get(f"{PREFIX}DATA_DIR", "").strip()
+    return Path(named).expanduser() if named else _data_dir()
 
 
 def _data_dir() -> Path:
@@ -76,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Database | None, "`postgresql://…`; else a file in that folder; `memory:` keeps nothing"
     ] = None
 
+    config: Annotated[
+        FileOrOff | None,
+        "settings and model servers as TOML; else `tailrace.toml` here or in the data folder; `off`: no file",
+    ] = None
     ollama_url: Annotated[UrlOrOff | None, "Ollama, used if it answers; `off` never asks"] = (
         "http://127.0.0.1:11434"
     )
@@ -112,128 +112,92 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "info"
     )
 
+    servers: tuple[servers.ModelServer, ...] = ()  # from the configuration file alone
+
     def __repr__(self) -> str:
         """Show what differs from the defaults; secrets stay hidden."""
         plain = Settings()
         changed = [row for row in TABLE if getattr(self, row.field) != getattr(plain, row.field)]
-        shown = (f"{row.field}={'***' if row.secret else repr(getattr(self, row.field))}" for row in changed)
+        shown = [f"{row.field}={row.shown(getattr(self, row.field))}" for row in changed]
+        shown += [f"servers={self.servers!r}"] if self.servers else []
         return f"Settings({', '.join(shown)})"
 
 
-class Row(NamedTuple):
-    """One setting as the table, the messages and the documentation see it."""
-
-    field: str
-    type: Any  # as msgspec converts to it
-    default: str  # as it is written in the environment
-    unit: str  # "s", "bytes", "tokens" or ""
-    expects: str  # completes "expected …"
-    none: str  # the word that stands for `None`, "" if there is none
-    secret: bool
-    description: str
-
-    @property
-    def env(self) -> str:
-        """The name in the environment."""
-        return PREFIX + self.field.rstrip("_").upper()  # a word that Python keeps to itself ends in `_` there
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the value is a list, separated by commas."""
-        return get_origin(self.type.__origin__) is tuple
-
-    def parse(self, raw: str) -> Any:
-        """Return the value that `raw` means. Raises `msgspec.ValidationError` if it means none."""
-        if raw and raw == self.none:
-            return None
-        value = _entries(raw) if self.is_list else raw
-        return msgspec.convert(value, self.type, strict=False, dec_hook=_made)
-
-    def problem(self, raw: str) -> str:
-        """Say what is wrong with `raw`, of a list only with what is wrong in it.
-
-        A value with an `@` stays hidden too: it may end a password.
-        """
-        if self.is_list:
-            raw = ", ".join(entry for entry in _entries(raw) if not self._takes(entry))
-        shown = " (value hidden)" if self.secret or "@" in raw else f"={raw[:80]!r}"
-        return f"{self.env}{shown}: expected {self.expects}"
-
-    def _takes(self, entry: str) -> bool:
-        try:
-            self.parse(entry)
-        except msgspec.ValidationError:
-            return False
-        return True
+TABLE: tuple[Row, ...] = rows(Settings())
 
 
-def _entries(raw: str) -> list[str]:
-    return [entry.strip() for entry in raw.split(",") if entry.strip()]
+def load(environ: Mapping[str, str], file: ConfigFile | None = None) -> Settings:
+    """Read the settings from `environ`, and what it does not set from the configuration file.
 
-
-def _made(kind: type, value: Any) -> Any:
-    """Make what is not a type of JSON. Raises `ValueError`, which msgspec turns into its own error."""
-    return Path(value).expanduser() if kind is Path else kind(value)
-
-
-def _row(field: str, annotation: Any) -> Row:
-    """Read one row from a field's `Annotated[kind, description]` or `Annotated[kind | None, description]`."""
-    description = annotation.__metadata__[-1]
-    optional = get_origin(annotation.__origin__) in (Union, UnionType)
-    kind = get_args(annotation.__origin__)[0] if optional else annotation
-    meta = kind.__metadata__[0]
-    notes: dict[str, Any] = (meta.extra or {}) if isinstance(meta, Meta) else {}
-    return Row(
-        field=field,
-        type=kind,
-        default=_default(field),
-        unit=notes.get("unit", ""),
-        expects=notes.get("expects") or "one of " + ", ".join(get_args(kind.__origin__)),
-        none=notes.get("none", ""),
-        secret=notes.get("secret", False),
-        description=description,
-    )
-
-
-def _default(field: str) -> str:
-    """Write a default as one would in the environment."""
-    match getattr(Settings(), field):
-        case None | ():
-            return "none"
-        case Path():
-            return "the platform's data folder"
-        case bool() as flag:
-            return str(int(flag))
-        case float() as number:
-            return f"{number:g}"
-        case value:
-            return str(value)
-
-
-TABLE: tuple[Row, ...] = tuple(
-    _row(field, annotation) for field, annotation in get_type_hints(Settings, include_extras=True).items()
-)
-
-
-def load(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`. An empty value counts as unset, as compose files pass them.
-
-    Raises `SettingsError`, which tells all that is wrong at once.
+    An empty value counts as unset, as compose files pass them. Raises `SettingsError`, which tells all that is wrong
+    at once.
     """
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    problems: list[str] = [file.problem] if file is not None and file.problem else []
+    token: str | None = None
     for row in TABLE:
-        raw = environ.get(row.env, "").strip()
-        if not raw:
+        given = _given(row, environ, file)
+        if given is None:
             continue
+        if row.field == "access_token":
+            token = given.raw
         try:
-            values[row.field] = row.parse(raw)
+            values[row.field] = row.parse(given.raw)
         except msgspec.ValidationError:
-            problems.append(row.problem(raw))
-    problems += _exposure(values.get("host"), environ.get("TAILRACE_ACCESS_TOKEN", "").strip())
+            problems.append(given.problem)
+    if file is not None:
+        values["servers"] = tuple(_servers(file, environ, values, problems))
+    problems += _exposure(values.get("host"), token or "")
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**values)
+
+
+class _Given(NamedTuple):
+    """A value as the environment has it, or would have it, and what to say if it is wrong."""
+
+    raw: str | None  # `None` where the file has a value of another type
+    problem: str
+
+
+def _given(row: Row, environ: Mapping[str, str], file: ConfigFile | None) -> _Given | None:
+    if raw := environ.get(row.env, "").strip():
+        return _Given(raw, row.problem(raw))
+    if file is None or row.key not in file.values or row.field in FILE_ITSELF:
+        return None
+    value = file.values[row.key]
+    written = row.written(value)
+    shown = repr(value) if written is None else written
+    return (
+        None if written == "" else _Given(written, f"{file.where((row.key,))}: {row.problem(shown, row.key)}")
+    )
+
+
+def _servers(
+    file: ConfigFile, environ: Mapping[str, str], values: Mapping[str, Any], problems: list[str]
+) -> list[servers.ModelServer]:
+    """Return the model servers of the file, and add what is wrong with them, and with its other keys."""
+    known = [*(row.key for row in TABLE if row.field not in FILE_ITSELF), "servers"]
+    mistakes = [
+        servers.Mistake((key,), f"{key}: {servers.unknown(key, known)}")
+        for key in file.values
+        if key not in known
+    ]
+    taken = ["openai"] if values.get("openai_url") else []
+    found, wrong = servers.read(file.values.get("servers", {}), environ, taken)
+    problems += [f"{file.where(mistake.path)}: {mistake.sentence}" for mistake in [*mistakes, *wrong]]
+    return found
+
+
+def exposes_secret(file: ConfigFile) -> bool:
+    """Tell whether everybody on the machine can read a key that stands in the configuration file."""
+    if not file.world_readable:
+        return False
+    own = [(row, file.values.get(row.key)) for row in TABLE]
+    return servers.holds_secret(file.values.get("servers", {})) or any(
+        isinstance(value, str) and ("@" in value or row.field.endswith(("_token", "_key")))
+        for row, value in own
+    )
 
 
 def _exposure(host: str | None, token: str) -> list[str]:

@@ -18,12 +18,13 @@ from aiohttp import web
 from app import hosts
 from app.backends.catalog import Catalog
 from app.backends.embedded import EmbeddedBackend
-from app.backends.ollama import OllamaBackend
+from app.backends.ollama import MAX_CONTEXT, OllamaBackend
 from app.backends.openai import OpenAIBackend
 from app.backends.scripted import ScriptedBackend
 from app.ending import LastResort, drain
 from app.history import opening
 from app.history.errors import DatabaseUnusable
+from app.servers import ModelServer
 from app.settings import Settings
 from app.streams.bounds import Bounds
 from app.streams.ports import Backend, Logger, MemoryFlags
@@ -86,7 +87,8 @@ def backends(settings: Settings, logger: Logger) -> list[Backend]:
     """Return the backends that the settings ask for, in the order in which they provide the default model."""
     chosen: list[Backend] = []
     if settings.openai_url:
-        chosen.append(OpenAIBackend(settings.openai_url, api_key=settings.openai_api_key))
+        chosen.append(OpenAIBackend(settings.openai_url, api_key=settings.openai_api_key, logger=logger))
+    chosen.extend(_backend(server, logger) for server in settings.servers)
     if settings.ollama_url:
         chosen.append(OllamaBackend(settings.ollama_url))
     if settings.embedded:
@@ -94,6 +96,34 @@ def backends(settings: Settings, logger: Logger) -> list[Backend]:
     if settings.scripted:
         chosen.append(ScriptedBackend())
     return chosen
+
+
+def _backend(server: ModelServer, logger: Logger) -> Backend:
+    if server.api == "ollama":
+        bound = server.context or MAX_CONTEXT
+        return OllamaBackend(
+            server.url, name=server.name, api_key=server.key, headers=server.headers, max_context=bound
+        )
+    return OpenAIBackend(
+        server.url,
+        name=server.name,
+        api_key=server.key,
+        headers=server.headers,
+        context=server.context,
+        logger=logger,
+    )
+
+
+def named_models(settings: Settings) -> dict[str, list[str]]:
+    """Return, for each OpenAI-compatible server, the models that can be used even if it does not list them."""
+    named = {server.name: list(server.models) for server in settings.servers}
+    if settings.openai_url:
+        named["openai"] = []
+    ollamas = {server.name for server in settings.servers if server.api == "ollama"}
+    prefix, _, model = (settings.default_model or "").partition("/")
+    if prefix in named and prefix not in ollamas and model not in named[prefix]:
+        named[prefix].append(model)
+    return named
 
 
 def secret(data_dir: Path) -> bytes:
@@ -136,7 +166,10 @@ async def running(
     # Closed last: whatever ends before it is told to it.
     async with _history(settings, logger) as history:
         catalog = Catalog(
-            [*backends(settings, logger), *extra], logger=logger, default=settings.default_model
+            [*backends(settings, logger), *extra],
+            logger=logger,
+            default=settings.default_model,
+            named=named_models(settings),
         )
         registry = Registry(history=history, flags=MemoryFlags(), bounds=bounds(settings), logger=logger)
         health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")

@@ -41,7 +41,12 @@ LAYERS = {
         "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin",
     ),
     "hosts": layer("", "idna"),
-    "settings": layer("hosts", "platformdirs"),
+    "settings": layer("hosts servers setting_kinds setting_rows config_file", "platformdirs"),
+    "setting_kinds": layer("servers hosts"),
+    "setting_rows": layer(""),
+    "config_file": layer("toml_lines"),
+    "servers": layer("toml_lines"),
+    "toml_lines": layer(""),
     "ending": layer("streams", "structlog"),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer

@@ -83,7 +83,7 @@ WRONG = {
     "allowed_hosts": "https://chat.example.org",
     "database_url": "mysql://user@host/name",
     "ollama_url": "127.0.0.1:11434",
-    "openai_url": "http://user:password@models",
+    "openai_url": "http://user:pass word@models",
     "openai_api_key": "two words",
     "embedded": "maybe",
     "scripted": "2",
@@ -106,7 +106,7 @@ WRONG = {
     "log_format": "LOGFMT",
     "log_level": "loud",
 }
-ANYTHING_GOES = {"data_dir"}  # any text is a path; whether it can be written shows at start
+ANYTHING_GOES = {"data_dir", "config"}  # any text is a path; whether it can be written shows at start
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.field)
@@ -121,7 +121,7 @@ def test_each_setting_refuses_what_it_is_not(row: Row) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ACCESS_TOKEN", "s3cret"), ("OPENAI_API_KEY", "sk two"), ("OPENAI_URL", "http://me:s3cret@models")],
+    [("ACCESS_TOKEN", "s3cret"), ("OPENAI_API_KEY", "sk two"), ("OPENAI_URL", "http://me:s3cret@models:8 0")],
 )
 def test_a_refusal_never_shows_a_secret(name: str, value: str) -> None:
     """Messages end up in logs and bug reports."""

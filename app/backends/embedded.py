@@ -11,7 +11,7 @@ from app.backends.faults import Voice
 from app.backends.generation import Call, HttpGeneration, encoded
 from app.backends.joint import Begun
 from app.backends.llama_process import LlamaProcess, find_weights, has_server
-from app.backends.openai import PATH, base_url
+from app.backends.openai_address import CHAT
 from app.backends.openai_answer import OpenAIDecoder
 from app.backends.openai_body import LLAMA_CPP, chat_body
 from app.backends.upstream import Upstream
@@ -87,7 +87,7 @@ class EmbeddedBackend:
             # While it reads a prompt llama.cpp looks for clients that have left only when nothing at all has
             # been generated for a second. Reporting progress makes it notice after the next batch.
             body = await encoded(request, lambda: chat_body(request, begun, owner=owner, progress=True))
-            return Call(server.upstream, PATH, body)
+            return Call(server.upstream, CHAT, body)
 
         return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
 
@@ -188,7 +188,7 @@ class _Server:
 
     def __init__(self, process: LlamaProcess, voice: Voice) -> None:
         self.process = process
-        self.upstream = Upstream(base_url(process.address), voice, api_key=process.api_key)
+        self.upstream = Upstream(f"{process.address}/v1", voice, api_key=process.api_key)
         self.control = Upstream(process.address, voice, api_key=process.api_key)
 
     def __repr__(self) -> str:

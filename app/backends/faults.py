@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -27,10 +28,10 @@ _CONTEXT_WORDS = ("context length", "context size", "context window")
 class Voice:
     """Words the errors of one model server: how it is called, and which secret must never be repeated."""
 
-    def __init__(self, label: str, *, secret: str | None = None, remedy: str = "Is it running?") -> None:
+    def __init__(self, label: str, *, secrets: Sequence[str] = (), remedy: str = "Is it running?") -> None:
         self.label = label
         self._remedy = remedy
-        self._secret = secret
+        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
 
     def __repr__(self) -> str:
         return f"<Voice {self.label!r}>"
@@ -73,8 +74,8 @@ class Voice:
         return _kind_of(message, code)(self._sentence("with an error", message))
 
     def _sentence(self, how: str, message: str) -> str:
-        if self._secret:
-            message = message.replace(self._secret, "…")
+        for secret in self._secrets:
+            message = message.replace(secret, "…")
         message = plain(message)
         return f"{self.label} answered {how}: {message}" if message else f"{self.label} answered {how}."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -17,6 +17,19 @@ from app.streams.errors import UpstreamError
 from app.streams.ports import Delta, Request, Usage
 
 ERROR_BODY_TIMEOUT = 5.0  # s
+CLOSE_TIMEOUT = 0.5  # s for a refused request's connection, before another one is made
+
+
+class Retry(Protocol):
+    """What becomes of a request that may be asked in another way."""
+
+    async def refused(self, status: int, body: bytes) -> Call | None:
+        """Return the request to send in its place, `None` if there is none. May raise `UpstreamError` itself."""
+        ...
+
+    def accepted(self) -> None:
+        """The server took the request."""
+        ...
 
 
 class Call(NamedTuple):
@@ -25,6 +38,7 @@ class Call(NamedTuple):
     upstream: Upstream
     path: str
     body: bytes
+    retry: Retry | None = None
 
 
 async def encoded(request: Request, encode: Callable[[], bytes]) -> bytes:
@@ -125,17 +139,40 @@ class HttpGeneration:
 
     async def _connect(self) -> None:
         """Get a response with status 200. Raises `UpstreamError` for everything else."""
-        call = await self._prepare()
+        call: Call | None = await self._prepare()
+        on_connection.set(self._attach)  # this task's context only
+        while call is not None:
+            call = await self._send(call)
+
+    async def _send(self, call: Call) -> Call | None:
+        """Send a request; return the one to send in its place, if the server refused it and there is one."""
         self._upstream = call.upstream
         self._upstream.enlist(self)
-        on_connection.set(self._attach)  # this task's context only
         try:
             self._response = response = await call.upstream.post(call.path, call.body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             call.upstream.broke = True
             raise self._voice.before_answer(error) from error
-        if response.status != 200:
-            raise self._voice.rejected(response.status, await _error_body(response))
+        if response.status == 200:
+            if call.retry is not None:
+                call.retry.accepted()
+            return None
+        body = await _error_body(response)
+        again = await call.retry.refused(response.status, body) if call.retry is not None else None
+        if again is None:
+            raise self._voice.rejected(response.status, body)
+        await self._drop()
+        return again
+
+    async def _drop(self) -> None:
+        """Close the connection of a refused request: the model server never has two of one generation."""
+        response, self._response = self._response, None
+        if self._protocol is not None:
+            self._protocol.abort()
+        if response is not None:
+            response.close()
+        if self._gone is not None:
+            await asyncio.wait({self._gone}, timeout=CLOSE_TIMEOUT)
 
     def _attach(self, protocol: ResponseHandler) -> None:
         self._protocol = protocol
@@ -190,7 +227,10 @@ class HttpGeneration:
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     try:
         async with asyncio.timeout(ERROR_BODY_TIMEOUT):
-            return await response.content.read(MAX_ERROR_BODY)
+            body = b""
+            while len(body) < MAX_ERROR_BODY and (piece := await response.content.readany()):
+                body += piece
+            return body[:MAX_ERROR_BODY]
     except (aiohttp.ClientError, OSError):
         return b""  # the status alone has to say it
 

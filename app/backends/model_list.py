@@ -49,8 +49,8 @@ class ModelList:
     @property
     def models(self) -> list[Model]:
         """The models of the last answer, with the details that are known by now."""
-        if isinstance(self.backend, DetailedBackend) and self._told:
-            return self.backend.listed()
+        if isinstance(self.backend, DetailedBackend) and self.failure is None and self._told:
+            return self._with_named(self.backend.listed())
         return self._told
 
     @property

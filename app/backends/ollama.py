@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 from yarl import URL
 
@@ -11,7 +14,7 @@ from app.backends.joint import Begun
 from app.backends.ollama_answer import OllamaDecoder
 from app.backends.ollama_details import Details
 from app.backends.ollama_models import Shown, Tag, read_shown, read_tags
-from app.backends.upstream import Upstream, without_secrets
+from app.backends.upstream import Upstream, hidden, without_secrets
 from app.streams.ports import ChatMessage, Model, Options, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -20,13 +23,20 @@ DETAILS_WAIT = 0.25  # s that a list waits for the details of its models: a few 
 
 
 class OllamaBackend:
-    """The `Backend` of an Ollama server."""
+    """The `Backend` of an Ollama server. `name` is the prefix of its models."""
 
-    name = "ollama"
-
-    def __init__(self, url: str = DEFAULT_URL, *, max_context: int = MAX_CONTEXT) -> None:
-        self._voice = Voice(f"Ollama at {without_secrets(URL(url))}")
-        self._upstream = Upstream(url, self._voice)
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        name: str = "ollama",
+        api_key: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        max_context: int = MAX_CONTEXT,
+    ) -> None:
+        self.name = name
+        self._voice = Voice(f"Ollama at {without_secrets(URL(url))}", secrets=hidden(url, api_key, headers))
+        self._upstream = Upstream(url, self._voice, api_key=api_key, headers=headers)
         self._max_context = max_context
         self._details = Details(self._ask_about)
         self._tags: list[Tag] = []  # of the last list

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-import re
-
-from yarl import URL
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration, encoded
+from app.backends.generation import Call, HttpGeneration
 from app.backends.joint import Begun
+from app.backends.openai_adapting import Memory
+from app.backends.openai_address import MODELS, Address
 from app.backends.openai_answer import OpenAIDecoder
-from app.backends.openai_body import LLAMA_CPP, VLLM, chat_body
-from app.backends.openai_models import read_models
-from app.backends.upstream import Upstream, without_secrets
-from app.streams.errors import UpstreamRejected
-from app.streams.ports import Model, Request
+from app.backends.openai_attempt import Attempt, Server
+from app.backends.openai_body import LLAMA_CPP, VLLM
+from app.backends.openai_models import Entry, read_models
+from app.backends.upstream import Upstream, hidden, without_secrets
+from app.streams.errors import UpstreamError, UpstreamGarbled, UpstreamRejected, UpstreamUnauthorized
+from app.streams.ports import Logger, Model, Request
 
-PATH = "chat/completions"
 CONTINUING = (LLAMA_CPP, VLLM)
 
 
 class OpenAIBackend:
-    """The `Backend` of a server that speaks OpenAI's chat completions."""
+    """The `Backend` of a server that speaks OpenAI's chat completions.
 
-    name = "openai"
+    `name` is the prefix of its models, `context` (tokens) that of models whose context it does not tell.
+    """
 
-    def __init__(self, url: str, *, api_key: str | None = None) -> None:
-        base = base_url(url)
-        self._voice = Voice(f"The model server at {without_secrets(URL(base))}", secret=api_key)
-        self._upstream = Upstream(base, self._voice, api_key=api_key)
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "openai",
+        api_key: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        context: int | None = None,
+        logger: Logger | None = None,
+    ) -> None:
+        self.name = name
+        self._address = Address(url)
+        base = self._address.base
+        label = f"The model server at {without_secrets(base)}"
+        self._voice = Voice(label, secrets=hidden(base, api_key, headers))
+        self._upstream = Upstream(base, self._voice, api_key=api_key, headers=headers)
+        self._context = context
+        self._server = Server(name, self._address, self._upstream, self._voice, Memory(), logger)
         self._owners: dict[str, str] = {}  # of the models listed last
 
     def __repr__(self) -> str:
-        return f"<OpenAIBackend {self._upstream!r}>"
+        return f"<OpenAIBackend {self.name} {self._upstream!r}>"
 
     @property
     def open(self) -> int:
@@ -41,12 +57,28 @@ class OpenAIBackend:
 
     async def models(self) -> list[Model]:
         """See `Backend`."""
-        listed = await self._upstream.ask("models", read_models)
+        listed = await self._listed()
         self._owners = {entry.name: entry.owner for entry in listed}
         return [
-            Model(entry.name, self.name, entry.context, continues=entry.owner in CONTINUING)
+            Model(entry.name, self.name, entry.context or self._context, continues=entry.owner in CONTINUING)
             for entry in listed
         ]
+
+    async def _listed(self) -> list[Entry]:
+        """Ask for the list wherever it may be. Raises what the likeliest address gave."""
+        failure: UpstreamError | None = None
+        for prefix in self._address.prefixes:
+            try:
+                listed = await self._upstream.ask(prefix + MODELS, read_models)
+            except UpstreamUnauthorized:
+                raise
+            except (UpstreamRejected, UpstreamGarbled) as error:
+                failure = failure or error
+                self._address.missed(prefix)
+            else:
+                self._address.found(prefix)
+                return listed
+        raise failure or self._voice.garbled()
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
@@ -54,8 +86,7 @@ class OpenAIBackend:
 
         async def prepare() -> Call:
             owner = await self._continuing(request.model) if begun.continues else None
-            body = await encoded(request, lambda: chat_body(request, begun, owner=owner))
-            return Call(self._upstream, PATH, body)
+            return await Attempt(self._server, request, begun, owner).call()
 
         return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
 
@@ -71,10 +102,3 @@ class OpenAIBackend:
     async def aclose(self) -> None:
         """See `Backend`."""
         await self._upstream.aclose()
-
-
-def base_url(url: str) -> str:
-    """Return the address that the API's paths are relative to: `/v1` is added where no version is given."""
-    trimmed = url.rstrip("/")
-    # Not only a last part: there are servers with /v1beta/openai.
-    return trimmed if re.search(r"/v\d[^/]*(/|$)", URL(trimmed).path) else f"{trimmed}/v1"

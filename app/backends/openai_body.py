@@ -7,10 +7,12 @@ import base64
 import msgspec
 
 from app.backends.joint import Begun
+from app.backends.openai_adapting import Adaptation, without_system
 from app.streams.ports import ChatMessage, Request
 
 # Whose servers go on with a last message of the assistant, by `owned_by` in their lists of models. Others answer anew.
 LLAMA_CPP, VLLM = "llamacpp", "vllm"
+PLAIN = Adaptation()
 
 
 class _StreamOptions(msgspec.Struct):
@@ -44,10 +46,11 @@ class _Body(msgspec.Struct, omit_defaults=True):
     model: str
     messages: list[_Said]
     stream: bool
-    stream_options: _StreamOptions
+    stream_options: _StreamOptions | None = None
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
+    max_completion_tokens: int | None = None  # of newer servers, which refuse `max_tokens`
     seed: int | None = None
     stop: list[str] | None = None
     return_progress: bool = False  # llama.cpp's own
@@ -56,22 +59,31 @@ class _Body(msgspec.Struct, omit_defaults=True):
     add_generation_prompt: bool | None = None
 
 
-def chat_body(request: Request, begun: Begun, *, owner: str | None = None, progress: bool = False) -> bytes:
+def chat_body(
+    request: Request,
+    begun: Begun,
+    *,
+    owner: str | None = None,
+    progress: bool = False,
+    adaptation: Adaptation = PLAIN,
+) -> bytes:
     """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp alone.
 
-    `owner` says whose server it is where the answer is `begun`.
+    `owner` says whose server it is where the answer is `begun`. `adaptation` is what the server has refused before.
     """
     options = request.options
+    messages = without_system(begun.messages) if adaptation.system else begun.messages
     on_vllm = owner == VLLM
     return msgspec.json.encode(
         _Body(
             request.model,
-            list(map(_said, begun.messages)),
+            list(map(_said, messages)),
             stream=True,
-            stream_options=_StreamOptions(),
+            stream_options=None if adaptation.stream_options else _StreamOptions(),
             temperature=options.temperature,
             top_p=options.top_p,
-            max_tokens=options.max_tokens,
+            max_tokens=None if adaptation.max_tokens else options.max_tokens,
+            max_completion_tokens=options.max_tokens if adaptation.max_tokens else None,
             seed=options.seed,
             stop=options.stop,
             return_progress=progress,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,9 +23,12 @@ from app.backends.faults import Voice
 CONNECT_TIMEOUT = 10.0  # s, name lookup and TLS included
 QUESTION_TIMEOUT = 5.0  # s, for the short questions: which models, which context
 LARGE_BODY = 1024 * 1024  # bytes; from here on aiohttp wants to send a body in pieces, and warns otherwise
+MAX_ANSWER = 16 * 1024 * 1024  # bytes of an answer to a short question; lists of models can be long
+SHORTEST_SECRET = 8  # characters of a header's value that is not repeated
 MAX_ERROR_BODY = 16 * 1024  # bytes of an error answer that are read
 
 T = TypeVar("T")
+_SECRET = re.compile(r"key|token|secret|sig|auth|code", re.IGNORECASE)  # names in a query
 
 # Who wants to know the connection that is being made in this task. See `_Connector`.
 on_connection: ContextVar[Callable[[ResponseHandler], None] | None] = ContextVar(
@@ -57,11 +63,25 @@ class _Connector(aiohttp.TCPConnector):
 class Upstream:
     """One model server at one address. It holds no connection between requests."""
 
-    def __init__(self, base_url: str, voice: Voice, *, api_key: str | None = None) -> None:
-        self.url = URL(base_url.rstrip("/"))
+    def __init__(
+        self,
+        base_url: str | URL,
+        voice: Voice,
+        *,
+        api_key: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`base_url` may have user and password, and a query that goes with each request.
+
+        `headers` are sent with each request; they win over those that the rest of it means.
+        """
+        given = URL(base_url)
+        self.url = given.with_user(None).with_path(
+            given.raw_path.rstrip("/") or "/", encoded=True, keep_query=True
+        )
         self.voice = voice
         self.broke = False  # a connection broke since somebody last looked
-        self._api_key = api_key
+        self._headers = _joined(_credentials(given, api_key), headers)
         self._session: aiohttp.ClientSession | None = None
         self._open: set[Abortable] = set()
         self._closed = False
@@ -86,7 +106,7 @@ class Upstream:
         """Send a JSON body; return the response once its headers are there. Raises what aiohttp raises."""
         headers = {"Content-Type": "application/json"}
         data = body if len(body) < LARGE_BODY else BytesIO(body)
-        return await self._opened().post(self.url / path, data=data, headers=headers, allow_redirects=False)
+        return await self._opened().post(self._at(path), data=data, headers=headers, allow_redirects=False)
 
     async def ask(self, path: str, read: Callable[[bytes], T], body: bytes | None = None) -> T:
         """Ask a short question, bounded, and return what `read` makes of its answer. Raises `UpstreamError`.
@@ -104,11 +124,13 @@ class Upstream:
         headers = {"Content-Type": "application/json"} if body is not None else None
         session = self._opened()
         async with session.request(
-            method, self.url / path, data=body, headers=headers, allow_redirects=False
+            method, self._at(path), data=body, headers=headers, allow_redirects=False
         ) as response:
             if response.status != 200:
-                raise self.voice.rejected(response.status, await response.content.read(MAX_ERROR_BODY))
-            content = await response.read()
+                raise self.voice.rejected(response.status, await _read(response, MAX_ERROR_BODY))
+            content = await _read(response, MAX_ANSWER + 1)
+            if len(content) > MAX_ANSWER:
+                raise self.voice.garbled()
         try:
             return read(content)
         except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply for msgspec
@@ -123,6 +145,9 @@ class Upstream:
         if session is not None:
             await session.close()
 
+    def _at(self, path: str) -> URL:
+        return (self.url / path).with_query(self.url.query)
+
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
             raise aiohttp.ClientConnectionError("closed")
@@ -131,9 +156,7 @@ class Upstream:
         return self._session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        headers = {"Accept-Encoding": "identity"}  # compression would only delay tokens
-        if self._api_key:
-            headers["Authorization"] = f"Bearer {self._api_key}"
+        headers = {"Accept-Encoding": "identity", **self._headers}  # compression would only delay tokens
         return aiohttp.ClientSession(
             # No limit: aiohttp would queue the 101st stream behind somebody else's answer. No pool: closing a
             # connection is what stops a model, so each generation has one of its own.
@@ -168,5 +191,38 @@ def is_loopback(host: str) -> bool:
 
 
 def without_secrets(url: URL) -> str:
-    """Return `url` as it may be shown, without user and password."""
-    return str(url.with_user(None)) if url.host else str(url)
+    """Return `url` as it may be shown: without user, password, and a query that may hold a key."""
+    return str(url.with_user(None).with_query(None)).rstrip("/") if url.host else str(url)
+
+
+def hidden(url: str | URL, api_key: str | None, headers: Mapping[str, str]) -> list[str]:
+    """Return what must never be repeated of how a server is asked."""
+    password = URL(url).password
+    values = [value for value in headers.values() if len(value) >= SHORTEST_SECRET]
+    asked = [value for name, value in URL(url).query.items() if _SECRET.search(name)]
+    return [secret for secret in (api_key, password, *asked, *values) if secret]
+
+
+def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """Return all headers; of two with one name, however it is written, theirs."""
+    names = {name.lower() for name in theirs}
+    return {**{name: value for name, value in ours.items() if name.lower() not in names}, **theirs}
+
+
+def _credentials(url: URL, api_key: str | None) -> dict[str, str]:
+    """Return the header that carries the key, or the user and the password of the address (RFC 7617)."""
+    if api_key:
+        return {"Authorization": f"Bearer {api_key}"}
+    if url.user is None and url.password is None:
+        return {}
+    pair = f"{url.user or ''}:{url.password or ''}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body, or as much of it."""
+    pieces: list[bytes] = []
+    while most > 0 and (piece := await response.content.read(most)):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)

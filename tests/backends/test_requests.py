@@ -13,7 +13,7 @@ from yarl import URL
 from app.backends.faults import Voice
 from app.backends.generation import HttpGeneration, encoded
 from app.backends.ollama import OllamaBackend, full_name
-from app.backends.openai import OpenAIBackend, base_url
+from app.backends.openai import OpenAIBackend
 from app.backends.upstream import is_loopback, proxy_for
 from app.streams.errors import UpstreamError, UpstreamUnauthorized
 from app.streams.ports import ChatMessage, Generation, Options, Picture, Request
@@ -173,19 +173,6 @@ async def test_openai_address(form: Callable[[str], str]) -> None:
         await backend.aclose()
 
 
-@pytest.mark.parametrize(
-    ("url", "base"),
-    [
-        ("https://api.example.com/proxy", "https://api.example.com/proxy/v1"),
-        ("https://api.example.com/openai/v1", "https://api.example.com/openai/v1"),
-        ("https://api.example.com/v1beta/openai/", "https://api.example.com/v1beta/openai"),
-    ],
-)
-def test_base_url(url: str, base: str) -> None:
-    """A path that names a version is left as it is."""
-    assert base_url(url) == base
-
-
 async def test_wrong_key() -> None:
     """A refused key is said so, and neither key nor password is repeated."""
     async with OpenAIDouble(api_key="right") as double:
@@ -201,7 +188,7 @@ async def test_wrong_key() -> None:
 
 def test_key_is_never_repeated() -> None:
     """A server that repeats the key in its error does not make us repeat it."""
-    voice = Voice("It", secret="very-secret")
+    voice = Voice("It", secrets=["very-secret"])
     assert "secret" not in str(voice.rejected(500, b'{"error": "no luck with very-secret"}'))
     assert "secret" not in str(voice.in_band({"message": "no luck with very-secret"}))
 

@@ -1,0 +1,76 @@
+"""One answer being asked for: at the address and in the form that the server takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.backends.faults import Voice
+from app.backends.generation import Call, encoded
+from app.backends.joint import Begun
+from app.backends.openai_adapting import Memory, refused_option
+from app.backends.openai_address import CHAT, Address
+from app.backends.openai_body import chat_body
+from app.backends.upstream import Upstream
+from app.streams.errors import ModelMissing, UpstreamRejected
+from app.streams.ports import Logger, Request
+
+WRONG_ADDRESS = (404, 405, 501)  # statuses of an address where there is nothing
+
+
+class Server(NamedTuple):
+    """A server, and what was learned of it."""
+
+    name: str
+    address: Address
+    upstream: Upstream
+    voice: Voice
+    memory: Memory
+    logger: Logger | None
+
+
+class Attempt:
+    """One answer being asked for, in whichever way the server takes it. See `Retry`."""
+
+    def __init__(self, server: Server, request: Request, begun: Begun, owner: str | None) -> None:
+        self._server = server
+        self._request = request
+        self._begun = begun
+        self._owner = owner
+        self._adaptation = server.memory.of(request.model)
+        self._prefixes = list(server.address.prefixes)
+
+    async def call(self) -> Call:
+        """Return the request to send now."""
+        request = self._request
+
+        def encode() -> bytes:
+            return chat_body(request, self._begun, owner=self._owner, adaptation=self._adaptation)
+
+        body = await encoded(request, encode)
+        return Call(self._server.upstream, self._prefixes[0] + CHAT, body, self)
+
+    async def refused(self, status: int, body: bytes) -> Call | None:
+        """Look for another address, then for another form of the request: each of them once."""
+        error = self._server.voice.rejected(status, body)
+        if status in WRONG_ADDRESS and not isinstance(error, ModelMissing):
+            self._server.address.missed(self._prefixes.pop(0))
+            return await self.call() if self._prefixes else None
+        adapted = self._adaptation.after(status, body, self._begun.messages, self._request.options)
+        if adapted is not None:
+            self._adaptation = adapted
+            return await self.call()
+        option = refused_option(body.decode("utf-8", "replace"), self._request.options)
+        if option is not None and type(error) is UpstreamRejected:
+            # What somebody has set is not dropped in silence.
+            raise UpstreamRejected(f"{error} The option {option} was set in this chat: clear or change it.")
+        return None
+
+    def accepted(self) -> None:
+        """Remember the address, and what had to be changed."""
+        server, model = self._server, self._request.model
+        server.address.found(self._prefixes[0])
+        if self._adaptation != server.memory.of(model):
+            server.memory.learn(model, self._adaptation)
+            if server.logger is not None:
+                changes = ", ".join(self._adaptation.changes)
+                server.logger.info("model_server_adapted", backend=server.name, model=model, changes=changes)
