@@ -15,6 +15,7 @@ from app.backends.joint import Joint
 from app.backends.upstream import MAX_ERROR_BODY, Upstream, on_connection
 from app.streams.errors import UpstreamError
 from app.streams.ports import Delta, Request, Usage
+from app.streams.waiting import within
 
 ERROR_BODY_TIMEOUT = 5.0  # s
 CLOSE_TIMEOUT = 0.5  # s for a refused request's connection, before another one is made
@@ -224,13 +225,16 @@ class HttpGeneration:
         return "opening" if self._response is None else "open"
 
 
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    body = b""
+    while len(body) < MAX_ERROR_BODY and (piece := await content.readany()):
+        body += piece
+    return body[:MAX_ERROR_BODY]
+
+
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     try:
-        async with asyncio.timeout(ERROR_BODY_TIMEOUT):
-            body = b""
-            while len(body) < MAX_ERROR_BODY and (piece := await response.content.readany()):
-                body += piece
-            return body[:MAX_ERROR_BODY]
+        return await within(ERROR_BODY_TIMEOUT, _read(response.content))
     except (aiohttp.ClientError, OSError):
         return b""  # the status alone has to say it
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from app.streams.ports import ChatMessage
+from app.streams.waiting import within as bounded
 
 KEPT_ENTRIES = 10_000
 _MARK = re.compile(r"\bsession=([\w-]+)")
@@ -86,10 +87,12 @@ class Ledger:
 
     async def until(self, condition: Callable[[Ledger], bool], *, within: float = 5.0) -> None:
         """Wait until the counts are so. Raises `TimeoutError` after `within` seconds."""
-        async with asyncio.timeout(within):
-            while not condition(self):
-                self._changed.clear()
-                await self._changed.wait()
+        await bounded(within, self._until(condition))
+
+    async def _until(self, condition: Callable[[Ledger], bool]) -> None:
+        while not condition(self):
+            self._changed.clear()
+            await self._changed.wait()
 
     def _close(self, entry: Entry) -> bool:
         if entry.closed.is_set():

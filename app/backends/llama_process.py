@@ -20,6 +20,7 @@ from app.backends.lines import LineSplitter
 from app.backends.llama_child import Orders, Ready
 from app.streams.errors import UpstreamUnreachable
 from app.streams.ports import Logger
+from app.streams.waiting import within
 
 START_TIMEOUT = 60.0  # s; a second on a fast disk
 END_TIMEOUT = 2.0  # s, after the request to end and before it is killed
@@ -83,8 +84,7 @@ class LlamaProcess:
         orders = Orders(str(weights), alias, secrets.token_urlsafe(32), slots, context, usable_cores())
         child = cls(await _spawn(), orders.api_key, logger)
         try:
-            async with asyncio.timeout(START_TIMEOUT):
-                child.address = await child._introduce(orders)
+            child.address = await within(START_TIMEOUT, child._introduce(orders))
         except (TimeoutError, OSError, msgspec.DecodeError) as error:
             await child.stop()
             logger.warning("embedded_start_failed", log=child.last_words())
@@ -111,8 +111,7 @@ class LlamaProcess:
         with suppress(ProcessLookupError):  # it may end by itself at any time
             self._process.terminate()
         try:
-            async with asyncio.timeout(END_TIMEOUT):
-                await self._process.wait()
+            await within(END_TIMEOUT, self._process.wait())
         except TimeoutError:  # it is stopped, or stuck in the kernel
             self._logger.warning("embedded_end_timeout", pid=self.pid)
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import ipaddress
 import re
@@ -19,6 +18,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from app.backends.faults import Voice
+from app.streams.waiting import within
 
 CONNECT_TIMEOUT = 10.0  # s, name lookup and TLS included
 QUESTION_TIMEOUT = 5.0  # s, for the short questions: which models, which context
@@ -114,8 +114,7 @@ class Upstream:
         `read` raises `ValueError` (as msgspec does) or `RecursionError` for what it cannot read.
         """
         try:
-            async with asyncio.timeout(QUESTION_TIMEOUT):
-                return await self._ask(path, read, body)
+            return await within(QUESTION_TIMEOUT, self._ask(path, read, body))
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             raise self.voice.before_answer(error) from error
 

@@ -87,11 +87,14 @@ class Writer:
         self._line.append(entry)
         self._wake.set()
         try:
-            async with asyncio.timeout(WAIT):
-                await waiter
-        except TimeoutError as error:
-            late = HistoryUnavailable if self._line.remove(entry) else InDoubt
-            raise late("The history does not keep up now. Try again in a moment.") from error
+            await asyncio.wait({waiter}, timeout=WAIT)
+            if waiter.done():
+                waiter.result()
+                return
+        finally:
+            waiter.cancel()  # nobody looks at it any more; one that is done stays as it is
+        late = HistoryUnavailable if self._line.remove(entry) else InDoubt
+        raise late("The history does not keep up now. Try again in a moment.")
 
     def stir(self) -> None:
         """Something grows: look at it from time to time."""
@@ -117,11 +120,12 @@ class Writer:
             due = self._due()
             if due is not None and due <= self._loop.time():
                 return
+            alarm = None if due is None else self._loop.call_at(due, self._wake.set)
             try:
-                async with asyncio.timeout_at(due):
-                    await self._wake.wait()
-            except TimeoutError:
-                return
+                await self._wake.wait()
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
 
     def _due(self) -> float | None:
         if self._line or self._unwritten.growing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from app.streams.bounds import Bounds
@@ -13,6 +12,7 @@ from app.streams.patience import Patience
 from app.streams.ports import Delta, Generation, Logger, Request
 from app.streams.states import Reason, Status
 from app.streams.stream import INTERNAL, Stream
+from app.streams.waiting import within
 
 Prepare = Callable[[], Awaitable[Request]]
 
@@ -103,8 +103,7 @@ def _remember(stream: Stream, delta: Delta) -> None:
 async def _see_closed(stream: Stream, generation: Generation, bounds: Bounds, logger: Logger) -> None:
     """Wait until the upstream connection is closed, and only then say so."""
     try:
-        async with asyncio.timeout(bounds.close_timeout):
-            await generation.wait_closed()
+        await within(bounds.close_timeout, generation.wait_closed())
     except TimeoutError:
         logger.warning("upstream_close_timeout", trace=stream.stream_id, session=stream.session_id)
     except Exception as error:

@@ -36,6 +36,7 @@ from app.streams.states import Reason, Status
 from app.streams.stream import Stream
 from app.streams.tally import Statistics
 from app.streams.trash import MOST_BYTES, Trash
+from app.streams.waiting import within
 
 
 class Registered(NamedTuple):
@@ -240,21 +241,25 @@ class Registry:
         return stream.state()
 
     async def stop_session(self, owner: str, session_id: str, *, wait: float) -> StreamState | None:
-        """Stop whatever runs or waits in a session; return the state of what ran, `None` if nothing did."""
+        """Stop whatever runs or waits in a session; return the state of what ran, `None` if nothing did.
+
+        Takes `wait` seconds in all, whatever it waits for.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
         await self.history.session(owner, session_id)
         session = self._sessions.find(session_id)
         streams = session.signal_all(Reason.USER_STOP) if session else []
         if (gate := self._gates.get(session_id)) is not None:
             # Prompts that came before this stop are on their way into the line still: it is meant for them as well.
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait), gate:
-                    pass
+                await within(deadline - loop.time(), _passed(gate))
             streams += [
                 late for late in self.session(session_id).signal_all(Reason.USER_STOP) if late not in streams
             ]
         if not streams:
             return None
-        await asyncio.wait([stream.ended for stream in streams], timeout=wait)
+        await asyncio.wait([stream.ended for stream in streams], timeout=max(0.0, deadline - loop.time()))
         return streams[0].state()
 
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None:
@@ -361,6 +366,12 @@ class Registry:
     def statistics(self) -> Statistics:
         """Return what there is now, and what has been counted."""
         return self._sessions.statistics()
+
+
+async def _passed(gate: asyncio.Lock) -> None:
+    """Return once those who wait for the gate now have passed it: it lets them through in their order."""
+    async with gate:
+        pass
 
 
 async def _empty(session: Session, wait: float) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from app.streams.reports import report
+from app.streams.waiting import within
 from app.web.event_stream import chunk, is_chunked
 from app.web.keys import REGISTRY
 from app.web.pulse import TICKS, Pulse
@@ -110,8 +111,8 @@ class Outlet:
         await self._room()
 
     async def _room(self) -> None:
-        async with asyncio.timeout(STALL_SECONDS):
-            await self._writer.drain()
+        if self._protocol.writing_paused:  # as a rule it is not, and then nothing is to be waited for
+            await within(STALL_SECONDS, self._writer.drain())
 
     # ---- the pulse -------------------------------------------------------------------------------------------
 

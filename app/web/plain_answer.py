@@ -5,12 +5,13 @@ A piece of open text is hidden, by the style sheet, as soon as the block follows
 
 from __future__ import annotations
 
-import asyncio
 import html
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from app.markdown.plain import clean, escape
+from app.streams.waiting import within
 from app.web.live_answer import Closed, LiveAnswer
 from app.web.renderer import Renderer
 
@@ -65,11 +66,8 @@ class PlainAnswer:
     async def finish(self) -> str:
         """Return the rest. What an earlier block would be with links defined later is seen after a reload."""
         self._live.finish()
-        try:
-            async with asyncio.timeout(LATE_SECONDS):
-                await self._live.settled()
-        except TimeoutError:
-            pass  # The text is there; what it looks like is seen after a reload.
+        with suppress(TimeoutError):  # The text is there; what it looks like is seen after a reload.
+            await within(LATE_SECONDS, self._live.settled())
         return self._open() + self._blocks() + "</div></div>"
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from app.streams.ports import CancelFlags, Generation, Logger
 from app.streams.records import History
 from app.streams.registry import Registered
 from app.streams.states import OUTCOMES, Outcome, Reason, Status
+from app.streams.waiting import within
 
 NO_PROMISE = -1
 
@@ -225,8 +226,7 @@ class PlainRegistry:
             return
         entry.generation.abort()
         try:
-            async with asyncio.timeout(self.bounds.close_timeout):
-                await entry.generation.wait_closed()
+            await within(self.bounds.close_timeout, entry.generation.wait_closed())
         except (TimeoutError, RuntimeError):
             self.logger.warning("upstream_close_timeout", trace=entry.stream_id)
         else:
