@@ -33,11 +33,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     check = commands.add_parser(
         "audit",
-        help="check a log",
-        description="Read log lines (logfmt or JSON) and tell whether the invariants of every session held. "
-        "The exit code is 1 if one did not.",
+        help="check a log file",
+        description="Check log lines (logfmt or JSON) against the invariants of every session. "
+        "The exit code is 1 if any was violated.",
     )
-    check.add_argument("file", metavar="FILE", help="the log; - reads standard input")
+    check.add_argument("file", metavar="FILE", help="log file, or - for standard input")
     check.add_argument("--bound", type=float, default=2.0, help="the server's TAILRACE_SUPERSEDE_TIMEOUT")
     check.set_defaults(run=_audit)
     return parser
@@ -72,7 +72,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         chosen = settings.load(environ, file)
     except settings.SettingsError as error:
-        return _refuse(f"cannot start, the settings are wrong:\n{error}")
+        return _refuse(f"cannot start: invalid settings:\n{error}")
 
     # Imported late: a wrong setting or `--help` is answered without loading the server.
     from app import wiring

@@ -181,7 +181,7 @@ class _Reader:
             return url.strip()
         hidden = isinstance(url, str) and re.search(r"[@?]", url)
         shown = "(value hidden)" if hidden else _shown(url)
-        self._complain("url", f"{shown}: expected an http:// or https:// address")
+        self._complain("url", f"{shown}: expected an http:// or https:// URL")
         return None
 
     def _key(self) -> str | None:

@@ -18,7 +18,7 @@ def kind(expects: str, *, unit: str = "", none: str = "", secret: bool = False, 
     return Meta(extra={"expects": expects, "unit": unit, "none": none, "secret": secret}, **limits)
 
 
-Host = Annotated[str, kind("an address or a host name, without a port", pattern=r"^[A-Za-z0-9.:-]+$")]
+Host = Annotated[str, kind("an IP address or host name, without a port", pattern=r"^[A-Za-z0-9.:-]+$")]
 OtherHosts = Annotated[
     tuple[Entry, ...],
     kind("host names such as chat.example.org, *.example.org or chat.local:8080, separated by commas"),
@@ -29,11 +29,11 @@ Key = Annotated[str, kind("visible ASCII characters without spaces", secret=True
 Database = Annotated[
     str, kind("postgresql://… or memory:", secret=True, pattern=r"^(postgresql://\S+|memory:)$")
 ]
-Url = Annotated[str, kind("an http:// or https:// address", pattern=ADDRESS)]
-UrlOrOff = Annotated[str, kind("an http:// or https:// address, or off", none="off", pattern=ADDRESS)]
+Url = Annotated[str, kind("an http:// or https:// URL", pattern=ADDRESS)]
+UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", pattern=ADDRESS)]
 ModelName = Annotated[str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$")]
 Flag = Annotated[bool, kind("1 or 0")]
-Folder = Annotated[Path, kind("the path of a folder")]
+Folder = Annotated[Path, kind("a folder path")]
 FileOrOff = Annotated[Path, kind("the path of a file, or off", none="off")]
 Seconds = Annotated[float, kind("seconds above 0, up to 86400", unit="s", gt=0, le=_DAY)]
 Grace = Annotated[float, kind("seconds from 0 to 86400, or never", unit="s", none="never", ge=0, le=_DAY)]

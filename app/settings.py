@@ -59,53 +59,69 @@ def _data_dir() -> Path:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting. The environment has its name in capitals behind `TAILRACE_`; times are in seconds."""
 
-    host: Annotated[Host, "address to listen on; anything but loopback needs an access token"] = "127.0.0.1"
+    host: Annotated[Host, "address to listen on; anything other than loopback requires an access token"] = (
+        "127.0.0.1"
+    )
     port: Annotated[Port, "port to listen on; `0` picks a free one"] = 8080
-    access_token: Annotated[Token | None, "set: every request needs it, as a bearer token or by login"] = None
+    access_token: Annotated[
+        Token | None, "if set, every request needs it, as a bearer token or by signing in"
+    ] = None
     allowed_hosts: Annotated[
-        OtherHosts, "further names that the server answers to, by commas; `*.example.org` is every name below"
+        OtherHosts,
+        "more host names to accept, separated by commas; `*.example.org` means every name below it",
     ] = ()
-    data_dir: Annotated[Folder, "folder for what outlives a restart"] = msgspec.field(
+    data_dir: Annotated[Folder, "folder for everything that outlives a restart"] = msgspec.field(
         default_factory=_data_dir
     )
     database_url: Annotated[
-        Database | None, "`postgresql://…`; else a file in that folder; `memory:` keeps nothing"
+        Database | None,
+        "`postgresql://…`, or `memory:` to keep nothing; by default a file in the data folder",
     ] = None
 
     config: Annotated[
         FileOrOff | None,
-        "settings and model servers as TOML; else `tailrace.toml` here or in the data folder; `off`: no file",
+        "TOML file with settings and model servers; default: `tailrace.toml` here or in the data folder; `off`: none",
     ] = None
-    ollama_url: Annotated[UrlOrOff | None, "Ollama, used if it answers; `off` never asks"] = (
+    ollama_url: Annotated[UrlOrOff | None, "Ollama server, used if it responds; `off` disables it"] = (
         "http://127.0.0.1:11434"
     )
-    openai_url: Annotated[Url | None, "any OpenAI-compatible server: vLLM, llama.cpp, hosted ones"] = None
-    openai_api_key: Annotated[Key | None, "the key for that server"] = None
+    openai_url: Annotated[Url | None, "any OpenAI-compatible server: vLLM, llama.cpp or a hosted service"] = (
+        None
+    )
+    openai_api_key: Annotated[Key | None, "API key for that server"] = None
     embedded: Annotated[Flag, "the embedded model; `0` turns it off"] = True
-    scripted: Annotated[Flag, "the scripted models for tests and demonstrations; `1` turns them on"] = False
-    default_model: Annotated[ModelName | None, "for prompts that name none; else the first there is"] = None
-    context_tokens: Annotated[Tokens, "context assumed for a model whose server does not tell it"] = 8192
+    scripted: Annotated[Flag, "scripted models for tests and demos; `1` turns them on"] = False
+    default_model: Annotated[
+        ModelName | None, "model for prompts that name none; by default the first available"
+    ] = None
+    context_tokens: Annotated[Tokens, "context size assumed when the model server doesn't report one"] = 8192
 
-    supersede_timeout: Annotated[Seconds, "bound of a newer prompt's wait for its predecessors"] = 2.0
-    viewer_grace: Annotated[Grace | None, "how long an unwatched stream goes on; `never`: to its end"] = 300.0
-    first_token_timeout: Annotated[Seconds, "how long a model may be silent before its first token"] = 300.0
-    token_timeout: Annotated[Seconds, "how long a model may be silent between two tokens"] = 60.0
-    drain_timeout: Annotated[Seconds, "how long running streams may go on at shutdown"] = 20.0
+    supersede_timeout: Annotated[Seconds, "longest time a new prompt waits for previous answers to stop"] = (
+        2.0
+    )
+    viewer_grace: Annotated[
+        Grace | None, "how long an answer runs with no viewers; `never` sets no limit"
+    ] = 300.0
+    first_token_timeout: Annotated[Seconds, "longest wait for a model's first token"] = 300.0
+    token_timeout: Annotated[Seconds, "longest wait between two tokens"] = 60.0
+    drain_timeout: Annotated[Seconds, "how long running answers may continue at shutdown"] = 20.0
     continue_: Annotated[
         Continuing,
-        "answers that broke off: `ask` offers to go on, `auto` goes on after a restart too, or `off`",
+        "incomplete answers: `ask` offers to continue, `auto` also continues after a restart, or `off`",
     ] = "ask"
-    heartbeat: Annotated[Seconds, "silence after which a viewer is sent a heartbeat"] = 15.0
+    heartbeat: Annotated[Seconds, "idle time before a viewer is sent a heartbeat"] = 15.0
 
-    max_prompt_bytes: Annotated[Bytes, "a longer prompt is answered `413`"] = 262_144
-    max_image_bytes: Annotated[Bytes, "all images of a prompt together; larger ones are answered `413`"] = (
+    max_prompt_bytes: Annotated[Bytes, "a longer prompt is rejected with `413`"] = 262_144
+    max_image_bytes: Annotated[Bytes, "all images of one prompt together; more is rejected with `413`"] = (
         8_388_608
     )
-    max_answer_bytes: Annotated[Bytes, "an answer is cut off past this size"] = 4_194_304
-    max_streams: Annotated[Count, "streams at once; one more is answered `429`"] = 1000
+    max_answer_bytes: Annotated[Bytes, "an answer is cut off beyond this size"] = 4_194_304
+    max_streams: Annotated[Count, "concurrent answers; further prompts are rejected with `429`"] = 1000
     queue_limit: Annotated[Count, "prompts that may wait in one session with `if_active: enqueue`"] = 8
-    log_bytes: Annotated[Bytes, "size of a session's log; older events are answered with `reset`"] = 4_194_304
-    log_seconds: Annotated[Seconds, "age of events in a session's log; likewise"] = 3600.0
+    log_bytes: Annotated[Bytes, "size of a session's event log; readers of older events get `reset`"] = (
+        4_194_304
+    )
+    log_seconds: Annotated[Seconds, "age of the events in it; readers of older events get `reset`"] = 3600.0
 
     log_format: Annotated[Format, "`logfmt`, `json` or `console`"] = "logfmt"
     log_level: Annotated[Level, "`debug` (with the text of each token), `info`, `warning` or `error`"] = (
@@ -205,8 +221,8 @@ def _exposure(host: str | None, token: str) -> list[str]:
     if host is None or token or is_loopback(host):
         return []
     return [
-        f"TAILRACE_HOST={host!r}: other machines could reach the server; "
-        "set TAILRACE_ACCESS_TOKEN too, or keep 127.0.0.1"
+        f"TAILRACE_HOST={host!r}: this would expose the server to other machines without a token. "
+        "Set TAILRACE_ACCESS_TOKEN, or use 127.0.0.1"
     ]
 
 

@@ -137,8 +137,8 @@ def secret(data_dir: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        advice = "Set TAILRACE_DATA_DIR to a folder that can be written."
-        raise StartupError(f"the data folder {data_dir} cannot be used: {reason}. {advice}") from error
+        advice = "Set TAILRACE_DATA_DIR to a writable folder."
+        raise StartupError(f"cannot use the data folder {data_dir}: {reason}. {advice}") from error
 
 
 @asynccontextmanager
@@ -148,7 +148,7 @@ async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]
         async with opening.opened(settings.database_url, settings.data_dir, logger=logger) as history:
             yield history
     except DatabaseUnusable as error:
-        raise StartupError(f"the history cannot be used: {error}") from error
+        raise StartupError(f"cannot open the history: {error}") from error
 
 
 @asynccontextmanager
@@ -220,7 +220,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         reason = error.strerror or error
-        advice = "Is another server there? TAILRACE_PORT takes another port."
+        advice = "Is another server using it? Set TAILRACE_PORT to choose another port."
         raise StartupError(f"cannot listen on {where}: {reason}. {advice}") from error
     address: Any = runner.addresses[0]
     return int(address[1])

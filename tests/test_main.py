@@ -67,7 +67,7 @@ def test_options_go_before_the_environment(
 def test_wrong_settings_end_in_one_message(tmp_path: Path) -> None:
     """All that is wrong, one a line under one heading; exit code 2; no traceback."""
     message = refused(tmp_path, HEARTBEAT="soon", HOST="0.0.0.0")
-    assert message.splitlines()[0] == "tailrace: cannot start, the settings are wrong:"
+    assert message.splitlines()[0] == "tailrace: cannot start: invalid settings:"
     assert [line.split("=")[0] for line in message.splitlines()[1:]] == [
         "TAILRACE_HEARTBEAT",
         "TAILRACE_HOST",
@@ -127,6 +127,6 @@ def test_audit_tells_what_is_broken(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "1 streams in 1 sessions" in capsys.readouterr().out
     log.write_text(lines[0] + "\n")
     assert main(["audit", str(log)]) == 1
-    assert "line 1: session=s trace=a: no end" in capsys.readouterr().out
+    assert "line 1: session=s trace=a: never ended" in capsys.readouterr().out
     assert main(["audit", str(tmp_path / "none")]) == 2
     assert "cannot read" in capsys.readouterr().err

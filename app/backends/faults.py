@@ -38,15 +38,15 @@ class Voice:
 
     def unreachable(self) -> UpstreamUnreachable:
         """No connection, or none that lived until an answer began."""
-        return UpstreamUnreachable(f"{self.label} does not answer. {self._remedy}")
+        return UpstreamUnreachable(f"{self.label} isn't responding. {self._remedy}")
 
     def truncated(self) -> UpstreamTruncated:
         """The connection ended in the middle of an answer."""
-        return UpstreamTruncated(f"{self.label} broke off before the answer was complete. Please try again.")
+        return UpstreamTruncated(f"{self.label} stopped before the answer was complete. Try again.")
 
     def garbled(self) -> UpstreamGarbled:
         """What arrived is not the protocol that we asked for."""
-        return UpstreamGarbled(f"{self.label} sent something that cannot be read. Is its URL right?")
+        return UpstreamGarbled(f"{self.label} sent an unreadable reply. Check its URL.")
 
     def before_answer(self, error: Exception) -> UpstreamError:
         """Translate what aiohttp raises until the response's headers are there."""
@@ -58,26 +58,24 @@ class Voice:
         """Translate an answer other than 200. `body` is at most its first few kilobytes."""
         message, code = read_error(body)
         if status in (401, 403):
-            return UpstreamUnauthorized(
-                f"{self.label} refuses the credentials ({status}). Check the API key."
-            )
+            return UpstreamUnauthorized(f"{self.label} rejected the API key ({status}). Check the key.")
         if 300 <= status < 400:
-            return UpstreamRejected(f"{self.label} redirects elsewhere ({status}). Is its URL right?")
+            return UpstreamRejected(f"{self.label} redirects to another address ({status}). Check its URL.")
         if status == 404 and "model" not in message.lower():
-            return UpstreamRejected(f"{self.label} does not know that address (404). Is its URL right?")
+            return UpstreamRejected(f"{self.label} has nothing at that address (404). Check its URL.")
         kind = ModelMissing if status == 404 else _kind_of(message, code)
-        return kind(self._sentence(f"({status})", message))
+        return kind(self._sentence(f"returned an error ({status})", message))
 
     def in_band(self, error: Any) -> UpstreamError:
         """Translate an error that came in the middle of an answer, after a 200."""
         message, code = describe(error)
-        return _kind_of(message, code)(self._sentence("with an error", message))
+        return _kind_of(message, code)(self._sentence("returned an error", message))
 
-    def _sentence(self, how: str, message: str) -> str:
+    def _sentence(self, what: str, message: str) -> str:
         for secret in self._secrets:
             message = message.replace(secret, "…")
         message = plain(message)
-        return f"{self.label} answered {how}: {message}" if message else f"{self.label} answered {how}."
+        return f"{self.label} {what}: {message}" if message else f"{self.label} {what}."
 
 
 def _kind_of(message: str, code: str) -> type[UpstreamRejected]:

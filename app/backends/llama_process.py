@@ -88,7 +88,9 @@ class LlamaProcess:
         except (TimeoutError, OSError, msgspec.DecodeError) as error:
             await child.stop()
             logger.warning("embedded_start_failed", log=child.last_words())
-            raise UpstreamUnreachable("The embedded model could not be started. The log says why.") from error
+            raise UpstreamUnreachable(
+                "The embedded model couldn't start. The log has the details."
+            ) from error
         except BaseException:
             await child.stop()
             raise

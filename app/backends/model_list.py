@@ -105,7 +105,7 @@ class ModelList:
         except Exception as error:
             # A fault of ours, or an input that nobody thought of. It must not cost the other backends their models.
             self._logger.error("catalog_failed", backend=backend.name, exc_info=error)
-            sentence = f"The list of models of {backend.name} cannot be read."
+            sentence = f"The model list of {backend.name} is unreadable."
             self._fail(Unreachable(backend.name, UpstreamGarbled.code, sentence), error)
         else:
             self._know(self._with_named(told), None)

@@ -96,7 +96,7 @@ class OpenAIBackend:
             await self.models()
         owner = self._owners.get(model, "")
         if owner not in CONTINUING:
-            raise UpstreamRejected(f"{self._voice.label} cannot go on with an answer. Regenerate it instead.")
+            raise UpstreamRejected(f"{self._voice.label} can't continue an answer. Regenerate it instead.")
         return owner
 
     async def aclose(self) -> None:

@@ -144,7 +144,7 @@ class ScriptedGeneration:
         if self._entry is not None:
             return
         if self._script is None:
-            raise ModelMissing(f"There is no script called {self._request.model!r}.")
+            raise ModelMissing(f"There is no script named {self._request.model!r}.")
         self._entry = self._backend.enlist(self, self._request)
         self._opened_at = self._due = asyncio.get_running_loop().time()
         self._advance()

@@ -27,20 +27,15 @@ def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
     for exchange in exchanges:
         refusal: Refused | None = None
         if owners.get(exchange.session_id) != exchange.owner:
-            refusal = no_session(exchange.session_id)
+            refusal = SessionNotFound()
         elif exchange.stream.continues is not None and not _take_over(connection, exchange):
-            refusal = AnswerMoved("Another stream goes on with this answer already.")
+            refusal = AnswerMoved("This answer is already being continued.")
         else:
             kept.append(exchange)
         results.append(refusal)
     if kept:
         _keep(connection, node, kept)
     return results
-
-
-def no_session(session_id: str) -> SessionNotFound:
-    """Return why a change to it is refused."""
-    return SessionNotFound(f"There is no session {session_id}.")
 
 
 # ---- the session ---------------------------------------------------------------------------------------------

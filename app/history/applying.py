@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.history.admitting import Results, admit, no_session, stream_row
+from app.history.admitting import Results, admit, stream_row
 from app.history.archiving import restore
 from app.history.changes import (
     Admit,
@@ -26,6 +26,7 @@ from app.history.changes import (
 )
 from app.history.forgetting import discard, withdraw
 from app.history.tables import Name, messages, options_json, pieces, sessions, streams
+from app.streams.errors import SessionNotFound
 
 
 def apply(connection: Connection, node: int, changes: Sequence[Change]) -> Results:
@@ -87,7 +88,7 @@ def _rename(connection: Connection, _: int, group: list[Rename]) -> Results:
     for owner, session_id, title in group:
         own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
         done = connection.execute(update(sessions).where(*own).values(title=title))
-        results.append(None if done.rowcount else no_session(session_id))
+        results.append(None if done.rowcount else SessionNotFound())
     return results
 
 
@@ -96,7 +97,7 @@ def _configure(connection: Connection, _: int, group: list[Configure]) -> Result
     for owner, session_id, options in group:
         own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
         done = connection.execute(update(sessions).where(*own).values(options=options_json(options)))
-        results.append(None if done.rowcount else no_session(session_id))
+        results.append(None if done.rowcount else SessionNotFound())
     return results
 
 
@@ -107,7 +108,7 @@ def _delete(connection: Connection, _: int, group: list[Delete]) -> Results:
         answers = select(streams.c.message_id).join(sessions).where(*own)
         connection.execute(delete(pieces).where(pieces.c.message_id.in_(answers)))
         done = connection.execute(delete(sessions).where(*own))
-        results.append(None if done.rowcount else no_session(session_id))
+        results.append(None if done.rowcount else SessionNotFound())
     return results
 
 

@@ -23,7 +23,7 @@ def read_archive(connection: Connection, owner: str, session_id: str, most: int 
     """Return everything of a session. Raises `SessionNotFound`, `ArchiveTooLarge`."""
     info = read_session(connection, owner, session_id)
     if most is not None and _size(connection, session_id) > most:
-        raise ArchiveTooLarge(f"This session is larger than {most} bytes.")
+        raise ArchiveTooLarge(f"This chat is larger than {most} bytes.")
     of = {"of_session": session_id}
     return archived(
         info,
@@ -62,7 +62,7 @@ def _restore(connection: Connection, node: int, owner: str, archive: Archive) ->
     of = {"session_id": archive.session_id}
     found = select(sessions.c.session_id).where(sessions.c.session_id == archive.session_id)
     if connection.scalar(found) is not None:
-        return SessionExists(f"There is a session {archive.session_id} already.")
+        return SessionExists("A chat with this ID already exists.")
     session = {**of, "owner": owner, "title": archive.title, "options": options_json(archive.options)}
     times = {"created_at": archive.created_at, "updated_at": archive.updated_at}
     connection.execute(sessions.insert(), {**session, **times})

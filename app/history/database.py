@@ -75,9 +75,11 @@ class Database(ABC):
         try:
             migrated, interrupted = await self.write(self._prepare)
         except UnknownRevision as error:
-            raise DatabaseUnusable("it was written by a newer Tailrace. Install that one again.") from error
+            raise DatabaseUnusable(
+                "it was written by a newer version of Tailrace. Install that version."
+            ) from error
         except (HistoryUnavailable, sql.SQLAlchemyError) as error:
-            raise DatabaseUnusable(f"{cause(error)}. It was left as it is.") from error
+            raise DatabaseUnusable(f"{cause(error)}. It was left unchanged.") from error
         if migrated:
             logger.info("history_migrated", revision=NEWEST)
         if interrupted:
@@ -113,4 +115,4 @@ def _translated(error: Exception) -> Exception:
         )
     if not passing:
         return error
-    return HistoryUnavailable(f"The history cannot be reached now: {cause(error)}. Try again in a moment.")
+    return HistoryUnavailable(f"Chat history is unavailable: {cause(error)}. Try again in a moment.")

@@ -99,7 +99,7 @@ class Reads:
             await self._do(together)
         finally:  # also if the server ends in the middle
             for read in together:
-                read.settle(HistoryUnavailable("The history is being closed. Try again in a moment."))
+                read.settle(HistoryUnavailable("The server is shutting down. Try again in a moment."))
 
     async def _do(self, together: Sequence[_Read]) -> None:
         def work(connection: Connection) -> list[Any]:

@@ -72,7 +72,7 @@ class Line:
     def append(self, entry: Entry) -> None:
         """Put an entry at the end. Raises `HistoryUnavailable` if too much waits already."""
         if self._size > BACKLOG_BYTES:
-            raise HistoryUnavailable("The history is too far behind to keep more. Try again later.")
+            raise HistoryUnavailable("Chat history can't keep up right now. Try again later.")
         self._entries.append(entry)
         self._count(entry, 1)
 

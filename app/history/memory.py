@@ -50,7 +50,7 @@ class MemoryHistory:
     def _owned(self, owner: str, session_id: str) -> Remembered:
         session = self._sessions.get(session_id)
         if session is None or session.owner != owner:
-            raise SessionNotFound(f"There is no session {session_id}.")
+            raise SessionNotFound()
         return session
 
     async def check(self, owner: str, session_id: str) -> bool:
@@ -83,7 +83,7 @@ class MemoryHistory:
             )
             session = self._sessions[exchange.session_id] = Remembered(exchange.owner, info)
         if session is None or session.owner != exchange.owner:
-            raise SessionNotFound(f"There is no session {exchange.session_id}.")
+            raise SessionNotFound()
         if exchange.stream.continues is not None:
             self._take_over(session, exchange)
         else:
@@ -104,7 +104,7 @@ class MemoryHistory:
         """The answer belongs to another stream from now on."""
         answer = session.find(exchange.answer.message_id)
         if answer is None or answer.stream_id != exchange.stream.continues:
-            raise AnswerMoved("Another stream goes on with this answer already.")
+            raise AnswerMoved("This answer is already being continued.")
         self._before[exchange.stream.stream_id] = msgspec.structs.replace(answer)
         _show(answer, exchange.stream)
 
@@ -155,7 +155,7 @@ class MemoryHistory:
         """See `History`."""
         state = self._streams.get(stream_id)
         if state is None or self._sessions[state.session_id].owner != owner:
-            raise StreamNotFound(f"There is no stream {stream_id}.")
+            raise StreamNotFound()
         return state
 
     async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
@@ -170,7 +170,7 @@ class MemoryHistory:
                 for image in message.images:
                     if image.image_id == image_id:
                         return Picture(image.media_type, self._images[image_id])
-        raise ImageNotFound(f"There is no image {image_id}.")
+        raise ImageNotFound()
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""
@@ -230,13 +230,13 @@ class MemoryHistory:
         states = [(self._registered[stream_id], self._streams[stream_id]) for stream_id in session.streams]
         archive = archived(session.info, session.messages, states, session.keys, self._images)
         if most is not None and size(archive) > most:
-            raise ArchiveTooLarge(f"This session is larger than {most} bytes.")
+            raise ArchiveTooLarge(f"This chat is larger than {most} bytes.")
         return archive
 
     async def restore(self, owner: str, archive: Archive) -> None:
         """See `History`."""
         if archive.session_id in self._sessions:
-            raise SessionExists(f"There is a session {archive.session_id} already.")
+            raise SessionExists("A chat with this ID already exists.")
         session = self._sessions[archive.session_id] = Remembered(owner, info_of(archive))
         session.messages = messages_of(archive)
         session.keys = {key.key: KnownKey(key.stream_id, key.request_hash) for key in archive.keys}

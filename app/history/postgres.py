@@ -45,7 +45,7 @@ class PostgresDatabase(Database):
             try:
                 await database.tend()
             except HistoryUnavailable as error:
-                raise DatabaseUnusable(f"PostgreSQL cannot be used: {cause(error)}.") from error
+                raise DatabaseUnusable(f"cannot use PostgreSQL: {cause(error)}.") from error
             yield database
         finally:
             await database._close_sign()
@@ -74,7 +74,7 @@ class PostgresDatabase(Database):
             self._sign = await _connect(self._url)
             await self._sign.execute("SELECT pg_advisory_lock($1)", self.node)
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise HistoryUnavailable(f"PostgreSQL does not answer: {cause(error)}.") from error
+            raise HistoryUnavailable(f"PostgreSQL isn't responding: {cause(error)}.") from error
 
     def lock_migration(self, connection: Connection) -> None:
         """See `Database`."""

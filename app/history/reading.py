@@ -100,7 +100,7 @@ def read_session(connection: Connection, owner: str, session_id: str) -> Session
     """Return a session. Raises `SessionNotFound`."""
     row = (connection.execute(_SESSION, {"session_id": session_id})).one_or_none()
     if row is None or row.owner != owner:
-        raise SessionNotFound(f"There is no session {session_id}.")
+        raise SessionNotFound()
     return _info(row)
 
 
@@ -120,7 +120,7 @@ def read_image(connection: Connection, owner: str, image_id: str) -> Picture:
     """Return an image. Raises `ImageNotFound`."""
     row = connection.execute(_IMAGE, {"image_id": image_id}).one_or_none()
     if row is None or row.owner != owner:
-        raise ImageNotFound(f"There is no image {image_id}.")
+        raise ImageNotFound()
     return Picture(row.media_type, row.data)
 
 
@@ -134,7 +134,7 @@ def read_standing(connection: Connection, owner: str, session_id: str) -> tuple[
     if session is None:
         return Standing(), None
     if session.owner != owner:
-        raise SessionNotFound(f"There is no session {session_id}.")
+        raise SessionNotFound()
     newest = connection.execute(_NEWEST, of).one_or_none()
     message_id, stream_id = newest or (None, None)
     return Standing(message_id, _options(session.options)), stream_id
@@ -144,7 +144,7 @@ def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamSta
     """Return the state of a stream. Raises `StreamNotFound`."""
     row = (connection.execute(_STREAM, {"stream_id": stream_id})).one_or_none()
     if row is None or row.owner != owner:
-        raise StreamNotFound(f"There is no stream {stream_id}.")
+        raise StreamNotFound()
     return state_of(row)
 
 

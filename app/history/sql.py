@@ -90,13 +90,13 @@ class SqlHistory:
                 found = await self._reads.read((key, what), work)
                 if not reading.stale:
                     return found
-        raise HistoryUnavailable("This session changes too fast to be read. Try again in a moment.")
+        raise HistoryUnavailable("This chat is changing too fast to read. Try again in a moment.")
 
     async def check(self, owner: str, session_id: str) -> bool:
         """See `History`."""
         found = await self._read(session_id, "owner", lambda connection: read_owner(connection, session_id))
         if found not in (None, owner):
-            raise SessionNotFound(f"There is no session {session_id}.")
+            raise SessionNotFound()
         return found is not None
 
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
@@ -104,7 +104,7 @@ class SqlHistory:
 
         def read(connection: Connection) -> KnownKey | None:
             if read_owner(connection, session_id) not in (None, owner):
-                raise SessionNotFound(f"There is no session {session_id}.")
+                raise SessionNotFound()
             return read_key(connection, session_id, key)
 
         known = await self._read(session_id, ("key", owner, key), read)
@@ -129,7 +129,7 @@ class SqlHistory:
                 stream_id, ("stream", owner), lambda connection: read_stream(connection, owner, stream_id)
             )
         if answer.hidden or answer.exchange.owner != owner:
-            raise StreamNotFound(f"There is no stream {stream_id}.")
+            raise StreamNotFound()
         return answer.state
 
     async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:

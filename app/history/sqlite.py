@@ -141,13 +141,13 @@ def _check(path: Path) -> None:
         raise DatabaseUnusable(_advice(path, str(error))) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DatabaseUnusable(f"{path}: {reason}. The server has to be able to write it.") from error
+        raise DatabaseUnusable(f"{path}: {reason}. The server must be able to write to it.") from error
     if isinstance(found, str) and found != "ok":
         raise DatabaseUnusable(_advice(path, found.splitlines()[-1]))
 
 
 def _advice(path: Path, problem: str) -> str:
-    return f"{path}: {problem}. It was left as it is; restore a backup, or move it away to begin anew."
+    return f"{path}: {problem}. It was left unchanged. Restore a backup, or move it away to start fresh."
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def _locked(path: Path) -> Iterator[None]:
             _lock(file)
         except OSError as error:
             raise DatabaseUnusable(
-                f"another server uses the folder {path.parent}. Stop it, or give this one a folder of its own."
+                f"another server is using the folder {path.parent}. Stop it, or give this one its own folder."
             ) from error
         yield
 

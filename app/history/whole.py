@@ -30,4 +30,4 @@ async def read_whole(
             found = await database.read(read)
             if not (reading.stale or unwritten.is_open(session_id)):
                 return found
-    raise HistoryUnavailable("This session changes too fast to be read. Try again in a moment.")
+    raise HistoryUnavailable("This chat is changing too fast to read. Try again in a moment.")

@@ -94,7 +94,7 @@ class Writer:
         finally:
             waiter.cancel()  # nobody looks at it any more; one that is done stays as it is
         late = HistoryUnavailable if self._line.remove(entry) else InDoubt
-        raise late("The history does not keep up now. Try again in a moment.")
+        raise late("Chat history can't keep up right now. Try again in a moment.")
 
     def stir(self) -> None:
         """Something grows: look at it from time to time."""
@@ -204,7 +204,7 @@ class Writer:
 
     def _give_up(self, entry: Entry, error: Exception) -> None:
         self._logger.error("history_change_lost", change=type(entry.change).__name__, exc_info=error)
-        entry.fail(HistoryUnavailable("The history refuses to keep this. The log has the details."))
+        entry.fail(HistoryUnavailable("Chat history couldn't save this. The log has the details."))
         if entry.answer is not None:
             self._unwritten.written(entry.answer)
 

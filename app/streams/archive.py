@@ -31,7 +31,7 @@ class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message. What is known of an answer beside its text stands with its stream."""
+    """A message. Details of an answer other than its text are in its stream."""
 
     message_id: Id
     parent_id: Id | None
@@ -44,7 +44,7 @@ class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream: how it ended, and its figures. Without an outcome it was running still."""
+    """A stream: its outcome and statistics. `outcome` is null if it was still running."""
 
     stream_id: Id
     message_id: Id
@@ -62,7 +62,7 @@ class ArchivedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedKey(msgspec.Struct, frozen=True):
-    """An idempotency key. Only a deleted session has them in its archive: they mean nothing elsewhere."""
+    """An idempotency key. Only archives of deleted sessions contain keys; they mean nothing elsewhere."""
 
     key: str
     stream_id: str
@@ -70,7 +70,7 @@ class ArchivedKey(msgspec.Struct, frozen=True):
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything of a session. Its messages, those of all branches, and its streams are oldest first."""
+    """A complete session. Messages (of all branches) and streams are ordered oldest first."""
 
     kind: Literal["tailrace-session"]
     version: Literal[1]
@@ -99,25 +99,25 @@ def flaw(archive: Archive) -> str | None:
     """
     streams = {stream.stream_id for stream in archive.streams}
     if len(streams) != len(archive.streams):
-        return "Two of its streams have the same id."
+        return "Two streams have the same ID."
     pictures = [picture.image_id for message in archive.messages for picture in message.images]
     if len(set(pictures)) != len(pictures):
-        return "Two of its images have the same id."
+        return "Two images have the same ID."
     known: set[str] = set()
     for message in archive.messages:
         if message.message_id in known:
-            return f"Two of its messages have the id {message.message_id}."
+            return f"Two messages have the ID {message.message_id}."
         if message.parent_id is not None and message.parent_id not in known:
-            return f"The message {message.message_id} follows {message.parent_id}, which does not come before it."
+            return f"Message {message.message_id} follows {message.parent_id}, which doesn't come before it."
         if message.stream_id is not None and message.stream_id not in streams:
-            return f"The message {message.message_id} names the stream {message.stream_id}, which is missing."
+            return f"Message {message.message_id} belongs to stream {message.stream_id}, which is missing."
         known.add(message.message_id)
     for stream in archive.streams:
         counted = stream.usage or Usage(0, 0)
         if not (0 <= counted.prompt_tokens < MOST_TOKENS and 0 <= counted.completion_tokens < MOST_TOKENS):
-            return f"The stream {stream.stream_id} has a usage that no model can have."
+            return f"Stream {stream.stream_id} has an impossible token usage."
         if stream.continues is not None and stream.continues not in streams:
-            return f"The stream {stream.stream_id} continues {stream.continues}, which is missing."
+            return f"Stream {stream.stream_id} continues {stream.continues}, which is missing."
     return None
 
 

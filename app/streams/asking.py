@@ -63,7 +63,7 @@ def exchange(
         answer = _answer(ask, prompt, stream_id, new_id, now)
     if prompt.images and ask.model.vision is False:
         raise ModelWithoutVision(
-            f"{ask.model.model_id} cannot see images. Take another model, or send the prompt without them."
+            f"{ask.model.model_id} can't see images. Choose another model or remove the images."
         )
     return Exchange(
         owner=ask.owner,
@@ -87,7 +87,7 @@ def _prompt(
     if not isinstance(ask.parent_id, msgspec.UnsetType):
         parent_id = ask.parent_id
         if parent_id is not None and _find(messages, parent_id).role != "assistant":
-            raise NotAnAnswer("A prompt follows an answer. Give the id of one as `parent_id`, or null.")
+            raise NotAnAnswer("`parent_id` must be the ID of an answer, or null.")
     return Message(
         message_id=new_id(),
         parent_id=parent_id,
@@ -136,9 +136,9 @@ def _answered(messages: Sequence[Message], answer_id: str) -> tuple[Message, Mes
     """Return a prompt, and the answer to it that has this id."""
     *before, answer = path(messages, answer_id)
     if answer.role != "assistant":
-        raise NotAnAnswer("This message is no answer. Give the id of one.")
+        raise NotAnAnswer("This message isn't an answer. Use the ID of an answer.")
     if not before:
-        raise MessageNotFound("The prompt of this answer is not there any more.")
+        raise MessageNotFound("The message before this answer was deleted.")
     return before[-1], answer
 
 
@@ -146,15 +146,17 @@ def _broken_off(messages: Sequence[Message], answer_id: str, model: Model) -> tu
     """Return a prompt, and the answer to it that is to be gone on with."""
     prompt, answer = _answered(messages, answer_id)
     if answer.outcome is None:
-        raise SessionBusy("This answer is still being written. Wait for its end, or stop it.")
+        raise SessionBusy("This answer is still in progress. Wait for it, or stop it.")
     if answer.stream_id is None:
-        raise CannotContinue("This answer was not written here. Regenerate it for another one.")
+        raise CannotContinue(
+            "This answer wasn't generated here, so it can't be continued. Regenerate it instead."
+        )
     if answer.outcome is Outcome.COMPLETE and answer.finish_reason != "length":
-        raise CannotContinue("This answer is complete. Regenerate it for another one.")
+        raise CannotContinue("This answer is already complete. Regenerate it to get another one.")
     if any(message.parent_id == answer_id for message in messages):
-        raise CannotContinue("The conversation went on after this answer. Regenerate it for another one.")
+        raise CannotContinue("Only the last answer of a chat can be continued. Regenerate this one instead.")
     if answer.content and not model.continues:
         raise CannotContinue(
-            f"The server of {model.model_id} cannot go on with an answer that broke off. Regenerate it for another one."
+            f"The model server of {model.model_id} can't continue an answer. Regenerate it instead."
         )
     return prompt, answer

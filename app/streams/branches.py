@@ -41,7 +41,7 @@ def path(messages: Iterable[Message], message_id: str) -> list[Message]:
         before[message.message_id] = known.get(message.parent_id)
         known[message.message_id] = message
     if message_id not in known:
-        raise MessageNotFound(f"There is no message {message_id} in this session.")
+        raise MessageNotFound(f"Message {message_id} doesn't exist in this chat.")
     found: list[Message] = []
     step: Message | None = known[message_id]
     while step is not None:

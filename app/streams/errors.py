@@ -55,6 +55,9 @@ class SessionNotFound(Refused):
 
     code = "session_not_found"
 
+    def __init__(self, message: str = "This chat doesn't exist or was deleted.") -> None:
+        super().__init__(message)
+
 
 class SessionExists(Refused):
     """A session of that id is there already."""
@@ -79,6 +82,9 @@ class StreamNotFound(Refused):
 
     code = "stream_not_found"
 
+    def __init__(self, message: str = "This answer doesn't exist or was deleted.") -> None:
+        super().__init__(message)
+
 
 class HistoryUnavailable(Refused):
     """The history cannot keep anything now: its database is down, locked or full."""
@@ -96,6 +102,9 @@ class ImageNotFound(Refused):
     """No such image, or it belongs to somebody else."""
 
     code = "image_not_found"
+
+    def __init__(self, message: str = "This image doesn't exist or was deleted.") -> None:
+        super().__init__(message)
 
 
 class ModelWithoutVision(Refused):

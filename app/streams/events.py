@@ -13,7 +13,7 @@ ResetReason = Literal["expired", "epoch", "lagging"]
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What went wrong: a stable code, and a sentence that a user understands."""
+    """What went wrong: a stable code and a message for the user."""
 
     code: str
     message: str

@@ -121,11 +121,11 @@ def _expire(stream: Stream, error: UpstreamError) -> None:
 
 def _silent_from_the_start(bounds: Bounds) -> UpstreamError:
     return FirstTokenTimeout(
-        f"The model did not begin to answer within {bounds.first_token_timeout:g} s. Try again, or take another model."
+        f"The model didn't start answering within {bounds.first_token_timeout:g} s. Try again or choose another model."
     )
 
 
 def _fell_silent(bounds: Bounds) -> UpstreamError:
     return TokenTimeout(
-        f"The model fell silent for {bounds.token_timeout:g} s in the middle of its answer. What came is kept."
+        f"The model stopped responding for {bounds.token_timeout:g} s. The partial answer was kept."
     )

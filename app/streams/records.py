@@ -48,7 +48,7 @@ class SessionInfo(msgspec.Struct, kw_only=True):
 
 
 class StreamState(msgspec.Struct, kw_only=True, frozen=True):
-    """The state of one stream, as `GET /api/streams/{stream_id}` tells it, also long after its end."""
+    """The state of one stream, available long after it ended."""
 
     stream_id: str
     session_id: str

@@ -172,9 +172,7 @@ class Registry:
         if known is None:
             return None
         if known.request_hash != ask.request_hash:
-            raise KeyReused(
-                "This Idempotency-Key was used for another request. Use a new key for a new prompt."
-            )
+            raise KeyReused("This Idempotency-Key was already used for a different request. Use a new key.")
         state = await self.stream_state(ask.owner, known.stream_id)
         log = self.session(ask.session_id).log
         before = log.before(known.stream_id)
@@ -192,7 +190,7 @@ class Registry:
         is_new_load = session is None or session.running is None
         if is_new_load and self._sessions.tally.busy >= self.bounds.max_streams:
             raise TooManyStreams(
-                f"{self.bounds.max_streams} answers are being written already. Try again in a moment."
+                f"{self.bounds.max_streams} answers are already in progress. Try again in a moment."
             )
 
     async def _exchange(self, ask: Ask, standing: Standing) -> Exchange:
@@ -379,4 +377,4 @@ async def _empty(session: Session, wait: float) -> None:
     if streams := session.delete():
         await asyncio.wait([stream.ended for stream in streams], timeout=wait)
     if session.running is not None:
-        raise SessionBusy("The answer of this session is still being stopped. Try again in a moment.")
+        raise SessionBusy("The previous answer is still being stopped. Try again in a moment.")

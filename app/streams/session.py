@@ -81,15 +81,11 @@ class Session:
     def check(self, if_active: IfActive) -> None:
         """Raise `SessionBusy` or `QueueFull` if a claim made now would be turned down."""
         if self._deleted:
-            raise SessionBusy("This session is being deleted. Begin a new one.")
+            raise SessionBusy("This chat is being deleted. Start a new one.")
         if if_active == "reject" and any(not stream.cancelled for stream in self._line):
-            raise SessionBusy(
-                "A stream is running in this session. Wait for its end, stop it, or supersede it."
-            )
+            raise SessionBusy("An answer is in progress. Wait for it, or stop it.")
         if len(self._line) >= (self._bounds.queue_limit if if_active == "enqueue" else LINE_LIMIT):
-            raise QueueFull(
-                f"{len(self._line)} prompts are waiting in this session already. Try again later."
-            )
+            raise QueueFull(f"{len(self._line)} messages are already waiting in this chat. Try again later.")
 
     def claim(self, stream: Stream, if_active: IfActive) -> int:
         """Put `stream` in line, and signal those before it as `if_active` says. Nothing is awaited in here.

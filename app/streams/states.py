@@ -9,7 +9,7 @@ from app.streams.errors import IllegalTransition
 
 
 class Status(StrEnum):
-    """Where a stream is in its life."""
+    """The state of a stream that has not ended, or `ended`."""
 
     QUEUED = "queued"  # registered; a predecessor is still being cleaned up
     THINKING = "thinking"  # the upstream request is open, no token yet

@@ -14,7 +14,7 @@ from app.streams.ports import Backend, CancelFlags, Generation, Logger, Model, O
 from app.streams.records import Message, StreamState
 from app.streams.states import OUTCOMES, Outcome, Reason, Status, advance
 
-INTERNAL = Problem("internal", "Something went wrong in the server. The log has the details.")
+INTERNAL = Problem("internal", "Something went wrong on the server. The log has the details.")
 
 
 class Ending(NamedTuple):

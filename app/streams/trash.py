@@ -47,7 +47,7 @@ class Trash:
         kept = self._kept.get((owner, session_id))
         if kept is None:
             raise NothingToRestore(
-                f"This session cannot be brought back: that is possible for {SECONDS:g} s after it was deleted."
+                f"This chat can't be restored any more. A deleted chat can be restored for {SECONDS:g} s."
             )
         self._drop((owner, session_id))
         return kept.archive

@@ -43,9 +43,9 @@ class Report(msgspec.Struct, kw_only=True):
     violations: list[Violation] = []
 
     def __str__(self) -> str:
-        found = f"{len(self.violations)} violations" if self.violations else "no violation"
+        found = f"{len(self.violations)} violations" if self.violations else "no violations"
         return (
-            f"{self.streams} streams in {self.sessions} sessions, {self.timeouts} outlived their bound, {found} "
+            f"{self.streams} streams in {self.sessions} sessions, {self.timeouts} exceeded the bound, {found} "
             f"({self.events} events in {self.lines} lines)"
         )
 
@@ -137,7 +137,7 @@ class _Auditor:
         """Look for what is missing, and return the report."""
         for trace, line in self._started.items():
             if trace not in self._ended:
-                self.report.violations.append(Violation(line, self._sessions[trace], trace, "no end"))
+                self.report.violations.append(Violation(line, self._sessions[trace], trace, "never ended"))
         self.report.streams = len(self._started)
         self.report.sessions = len({self._sessions[trace] for trace in self._started})
         self.report.violations.sort(key=lambda violation: violation.line)

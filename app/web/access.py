@@ -101,7 +101,7 @@ def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
             raise ProblemError(
                 401,
                 "access_token_required",
-                "This server needs its access token: send `Authorization: Bearer …`, or log in at /login.",
+                "This server requires an access token: send `Authorization: Bearer …`, or sign in at /login.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         request[OWNER] = OWNER_NAME

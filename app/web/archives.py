@@ -104,7 +104,7 @@ async def _uploaded(request: web.Request) -> bytes:
     finally:
         for sent in files:
             sent.file.close()
-    raise ProblemError(422, "invalid_request", f"Choose a file: the form has none in its field `{FIELD}`.")
+    raise ProblemError(422, "invalid_request", f"Choose a file to import (form field `{FIELD}`).")
 
 
 async def _bounded(request: web.Request, read: Callable[[web.BaseRequest], Awaitable[Any]]) -> Any:
@@ -115,7 +115,7 @@ async def _bounded(request: web.Request, read: Callable[[web.BaseRequest], Await
             return await read(request.clone(client_max_size=most))
     except web.HTTPRequestEntityTooLarge:
         pass
-    raise ProblemError(413, "import_too_large", f"The file is too large: {most // 2**20} MiB are the most.")
+    raise ProblemError(413, "import_too_large", f"The file is too large. The limit is {most // 2**20} MiB.")
 
 
 def _read(data: bytes) -> Archive:
@@ -123,16 +123,14 @@ def _read(data: bytes) -> Archive:
     try:
         archive = msgspec.json.decode(data, type=Archive)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, "invalid_archive", f"This is no exported session: {error}.") from error
+        raise ProblemError(422, "invalid_archive", f"This isn't a Tailrace export: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProblemError(400, "invalid_json", f"The file is not JSON: {error}.") from error
+        raise ProblemError(400, "invalid_json", f"The file isn't valid JSON: {error}.") from error
     for image in (image for message in archive.messages for image in message.images):
         if media_type(image.data) != image.media_type:
-            raise ProblemError(
-                422, "invalid_archive", f"The image {image.image_id} is no {image.media_type}."
-            )
+            raise ProblemError(422, "invalid_archive", f"Image {image.image_id} isn't {image.media_type}.")
     if (problem := flaw(archive)) is not None:
-        raise ProblemError(422, "invalid_archive", f"This session does not fit together. {problem}")
+        raise ProblemError(422, "invalid_archive", f"This export is inconsistent. {problem}")
     return archive
 
 

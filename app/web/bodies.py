@@ -22,7 +22,7 @@ FORMS = (URLENCODED, "multipart/form-data")
 
 
 class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PATCH /api/sessions/{session_id}`: what is to be another."""
+    """The body of `PATCH /api/sessions/{session_id}`: the fields to change."""
 
     title: str | None = None
     options: Options | None = None
@@ -87,11 +87,13 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         data.decode()
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, "invalid_request", f"The body does not fit: {error}.") from error
+        raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
     except UnicodeDecodeError as error:
-        raise ProblemError(400, "invalid_utf8", "The body is not UTF-8. Send the text as UTF-8.") from error
+        raise ProblemError(
+            400, "invalid_utf8", "The body isn't valid UTF-8. Send the text as UTF-8."
+        ) from error
     except msgspec.DecodeError as error:
-        raise ProblemError(400, "invalid_json", f"The body is not JSON: {error}.") from error
+        raise ProblemError(400, "invalid_json", f"The body isn't valid JSON: {error}.") from error
 
 
 def respond_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -20,7 +20,7 @@ async def read_form(request: web.Request) -> Mapping[str, Any]:
             unquote_to_bytes(await request.read()).decode()
         return await request.post()
     except (ValueError, LookupError) as error:  # not UTF-8, broken multipart; an unknown charset
-        raise ProblemError(400, "invalid_form", "The form could not be read. Send it as UTF-8.") from error
+        raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it as UTF-8.") from error
 
 
 async def text_form(request: web.Request) -> dict[str, str]:

@@ -22,7 +22,7 @@ OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed")  # that a for
 
 
 class NewImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An image of a prompt: PNG, JPEG, WebP or GIF, which its first bytes tell; or one that was sent before."""
+    """An image of a prompt: new data (PNG, JPEG, WebP or GIF), or the ID of an image sent before."""
 
     data: bytes | None = None  # base64
     media_type: str = ""
@@ -61,16 +61,16 @@ def _check(body: NewStream) -> None:
         raise ProblemError(
             422,
             "invalid_request",
-            "An image has either `data`, or the `image_id` of one that was sent before.",
+            "An image needs either `data` or the `image_id` of an image sent before.",
         )
     if body.prompt is not None:
         return
     if body.images:
-        raise ProblemError(422, "invalid_request", "`images` are for a `prompt`. Leave them out.")
+        raise ProblemError(422, "invalid_request", "`images` can only be sent with a `prompt`.")
     if body.parent_id is not msgspec.UNSET:
-        raise ProblemError(422, "invalid_request", "`parent_id` is for a `prompt`. Leave it out.")
+        raise ProblemError(422, "invalid_request", "`parent_id` can only be sent with a `prompt`.")
     if body.if_active == "rollback":
-        raise ProblemError(422, "invalid_request", "`if_active: rollback` is for a `prompt`. Leave it out.")
+        raise ProblemError(422, "invalid_request", "`if_active: rollback` can only be used with a `prompt`.")
 
 
 def _check_prompt(prompt: str, limit: int) -> None:
@@ -79,7 +79,7 @@ def _check_prompt(prompt: str, limit: int) -> None:
     size = len(prompt.encode(errors="surrogatepass"))
     if size > limit:
         raise ProblemError(
-            413, "prompt_too_long", f"The prompt has {size} bytes; {limit} is the most. Shorten it."
+            413, "prompt_too_long", f"The message is too long ({size} bytes). The limit is {limit} bytes."
         )
 
 
@@ -116,7 +116,7 @@ async def form_body(request: web.Request) -> NewStream:
     try:
         return msgspec.convert(body, NewStream, strict=False)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, "invalid_request", f"The form does not fit: {error}.") from error
+        raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
 
 
 def _kept(fields: Mapping[str, Any]) -> Iterator[NewImage]:

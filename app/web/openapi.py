@@ -18,7 +18,7 @@ from app.web.sessions import Snapshot
 
 
 class Problem(msgspec.Struct, kw_only=True):
-    """RFC 9457. `code` is stable; `detail` says what to do."""
+    """An error as RFC 9457 defines it. `code` is stable; `detail` says what to do."""
 
     type: str
     title: str
@@ -28,7 +28,7 @@ class Problem(msgspec.Struct, kw_only=True):
 
 
 class Registered(msgspec.Struct, kw_only=True):
-    """A stream was registered. `cursor` is the id just before its first event."""
+    """A registered stream. `cursor` is the event ID just before its first event."""
 
     stream_id: str
     session_id: str
@@ -38,7 +38,7 @@ class Registered(msgspec.Struct, kw_only=True):
 
 
 class Stopped(msgspec.Struct, kw_only=True):
-    """How a stop went. `outcome` is null if the stream had not ended when the wait was over."""
+    """The result of a stop. `outcome` is null if the stream had not ended within the wait."""
 
     outcome: Outcome | None
     upstream_closed: bool
@@ -46,7 +46,7 @@ class Stopped(msgspec.Struct, kw_only=True):
 
 
 class Imported(msgspec.Struct, kw_only=True):
-    """A session that was imported, and how many messages it has."""
+    """An imported session and its number of messages."""
 
     session_id: str
     title: str
@@ -92,7 +92,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Tailrace",
             "version": __version__,
-            "description": "Streaming chat: one stream per session, the newest prompt always answers.",
+            "description": "Streaming chat server. A session runs one stream at a time; a newer prompt replaces it.",
             "license": {"name": "MIT"},
         },
         "paths": _paths(),
@@ -107,60 +107,65 @@ def document() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     session, stream = id_in_path("session_id"), id_in_path("stream_id")
     cursors = [
-        parameter("after", "query", {"type": "string"}, "A cursor: go on after this event."),
-        parameter("Last-Event-ID", "header", {"type": "string"}, "A cursor; it wins over `after`."),
+        parameter("after", "query", {"type": "string"}, "Cursor: resume after this event."),
+        parameter("Last-Event-ID", "header", {"type": "string"}, "Cursor; takes precedence over `after`."),
     ]
     wait = parameter(
-        "wait", "query", {"type": "number", "minimum": 0, "maximum": 5}, "Seconds to wait for the end."
+        "wait",
+        "query",
+        {"type": "number", "minimum": 0, "maximum": 5},
+        "Seconds to wait for the stream to end.",
     )
     branch = parameter(
-        "branch", "query", {"type": "string"}, "A message: show the newest branch that it is part of."
+        "branch", "query", {"type": "string"}, "Message ID: return the newest branch that contains it."
     )
     listing = [
         parameter(
             "q",
             "query",
             {"type": "string"},
-            "Words that titles or messages hold, all of them.",
+            "Words that must all occur in the title or messages.",
         ),
-        parameter("after", "query", {"type": "string"}, "`next` of the page before."),
-        parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "Sessions on a page."),
+        parameter("after", "query", {"type": "string"}, "`next` of the previous page."),
+        parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "Sessions per page."),
     ]
     return {
         "/api/sessions/{session_id}/streams": {"post": _register(session)},
         "/api/sessions/{session_id}/events": {
-            "get": operation("The session's events.", [session, *cursors], {200: content(SSE)}, 404, 422)
+            "get": operation(
+                "Stream the events of a session.", [session, *cursors], {200: content(SSE)}, 404, 422
+            )
         },
         "/api/sessions/{session_id}/stream": {
             "delete": operation(
-                "Stop whatever runs in the session.",
+                "Stop the running stream of a session.",
                 [session, wait],
-                {200: json_of("Stopped"), 204: {"description": "Nothing runs."}},
+                {200: json_of("Stopped"), 204: {"description": "Nothing was running."}},
                 *(403, 404, 422),
             )
         },
-        "/api/sessions": {"get": operation("Sessions.", listing, {200: json_of("SessionList")}, 422)},
+        "/api/sessions": {"get": operation("List sessions.", listing, {200: json_of("SessionList")}, 422)},
         "/api/sessions/{session_id}": {
             "get": operation(
-                "A session with the messages of one branch.",
+                "Get a session with the messages of one branch.",
                 [session, branch],
                 {200: json_of("Snapshot")},
                 *(404, 422),
             ),
             "patch": operation(
-                "Give a session another title, or other options.",
+                "Change the title or options of a session.",
                 [session],
                 {200: json_of("SessionInfo")},
                 *(400, 403, 404, 413, 415, 422),
                 body="Changes",
             ),
             "delete": operation(
-                "Delete a session.", [session], {204: {"description": "It is gone."}}, 403, 404, 409, 422
+                "Delete a session.", [session], {204: {"description": "Deleted."}}, 403, 404, 409, 422
             ),
         },
         "/api/sessions/{session_id}/restore": {
             "post": operation(
-                "Undo a delete of some seconds ago.",
+                "Restore a recently deleted session.",
                 [session],
                 {200: json_of("SessionInfo")},
                 403,
@@ -171,7 +176,7 @@ def _paths() -> dict[str, Any]:
         },
         "/api/sessions/{session_id}/export": {
             "get": operation(
-                "A session as a file: all of it as JSON, or one branch as Markdown.",
+                "Export a session: all of it as JSON, or one branch as Markdown.",
                 [session, branch, _FORMAT],
                 {200: _exported()},
                 *(404, 422),
@@ -179,7 +184,7 @@ def _paths() -> dict[str, Any]:
         },
         "/api/sessions/import": {
             "post": operation(
-                "Keep an exported session under ids of its own.",
+                "Import an exported session under new IDs.",
                 [],
                 {201: json_of("Imported")},
                 *(400, 403, 413, 415, 422, 503),
@@ -188,31 +193,33 @@ def _paths() -> dict[str, Any]:
         },
         "/api/images/{image_id}": {
             "get": operation(
-                "An image of a prompt.",
+                "Get an image of a prompt.",
                 [id_in_path("image_id")],
                 {200: {"description": "OK", "content": {"image/*": {"schema": {"type": "string"}}}}},
                 *(404, 422),
             )
         },
         "/api/streams/{stream_id}": {
-            "get": operation("State of a stream.", [stream], {200: json_of("StreamState")}, 404, 422),
+            "get": operation("Get the state of a stream.", [stream], {200: json_of("StreamState")}, 404, 422),
             "delete": operation(
-                "Stop this stream, and no other.", [stream, wait], {200: json_of("Stopped")}, 403, 404, 422
+                "Stop this stream only.", [stream, wait], {200: json_of("Stopped")}, 403, 404, 422
             ),
         },
         "/api/streams/{stream_id}/events": {
             "get": operation(
-                "One stream's events, up to its end.",
+                "Stream the events of one stream until it ends.",
                 [stream, *cursors],
-                {200: content(SSE), 204: {"description": "The cursor is at the end."}},
+                {200: content(SSE), 204: {"description": "The cursor is already at the end."}},
                 *(404, 422),
             )
         },
-        "/api/models": {"get": operation("Models of every reachable backend.", [], {200: any_json()})},
-        "/api/openapi.json": {"get": operation("This document.", [], {200: any_json()})},
-        "/healthz": {"get": operation("The process answers.", [], {200: any_json()})},
-        "/readyz": {"get": operation("The server takes prompts.", [], {200: any_json()}, 503)},
-        "/metrics": {"get": operation("Figures for Prometheus.", [], {200: content("text/plain")})},
+        "/api/models": {
+            "get": operation("List the models of every reachable backend.", [], {200: any_json()})
+        },
+        "/api/openapi.json": {"get": operation("Get this document.", [], {200: any_json()})},
+        "/healthz": {"get": operation("Liveness: the process responds.", [], {200: any_json()})},
+        "/readyz": {"get": operation("Readiness: the server accepts prompts.", [], {200: any_json()}, 503)},
+        "/metrics": {"get": operation("Metrics in the Prometheus format.", [], {200: content("text/plain")})},
     }
 
 
@@ -227,12 +234,12 @@ def _register(session: dict[str, Any]) -> dict[str, Any]:
         "Idempotency-Key",
         "header",
         {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
-        "Makes a repeated POST harmless.",
+        "Makes a repeated POST safe: it returns the stream registered first.",
     )
     answer = json_of("Registered")
     answer["content"] |= {media: {"schema": {"type": "string"}} for media in (SSE, NDJSON)}
     answer["headers"] = {"Location": {"schema": {"type": "string"}}}
-    known = dict(answer, description="The idempotency key is known: what was registered then.")
+    known = dict(answer, description="The idempotency key was used before: the stream registered then.")
     refusals = (400, 403, 404, 409, 413, 415, 422, 429, 503)
     return operation(
         "Register a stream.", [session, key], {201: answer, 200: known}, *refusals, body="NewStream"
@@ -240,5 +247,5 @@ def _register(session: dict[str, Any]) -> dict[str, Any]:
 
 
 _FORMAT = parameter(
-    "format", "query", {"type": "string", "enum": ["json", "markdown"]}, "What the file is; JSON by default."
+    "format", "query", {"type": "string", "enum": ["json", "markdown"]}, "File format; JSON by default."
 )

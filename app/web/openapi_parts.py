@@ -38,7 +38,7 @@ def parameter(name: str, place: str, schema: dict[str, Any], description: str) -
 def id_in_path(name: str) -> dict[str, Any]:
     """Return an id in the path."""
     return parameter(
-        name, "path", {"type": "string", "pattern": f"^{ID_PATTERN}$"}, "URL-safe, 1 to 64 characters."
+        name, "path", {"type": "string", "pattern": f"^{ID_PATTERN}$"}, "ID: 1 to 64 URL-safe characters."
     )
 
 

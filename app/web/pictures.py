@@ -36,7 +36,7 @@ async def pictures_of(request: web.Request, images: Sequence[NewImage]) -> Seque
     """
     if len(images) > MOST_PICTURES:
         raise ProblemError(
-            413, "too_many_images", f"A prompt has {MOST_PICTURES} images at most. Leave some out."
+            413, "too_many_images", f"Too many images. The limit is {MOST_PICTURES} per message."
         )
     files = [await _data(request, image) for image in images]
     return _checked(files, request.app[LIMITS].max_image_bytes)
@@ -54,14 +54,12 @@ def _checked(files: Iterable[bytes], limit: int) -> Sequence[Picture]:
     for data in files:
         kind = media_type(data)
         if kind is None:
-            raise ProblemError(
-                422, "unknown_image", "An image is not PNG, JPEG, WebP or GIF. Send it as one of these."
-            )
+            raise ProblemError(422, "unknown_image", "Only PNG, JPEG, WebP and GIF images are supported.")
         pictures.append(Picture(kind, data))
     size = sum(len(picture.data) for picture in pictures)
     if size > limit:
         raise ProblemError(
-            413, "images_too_large", f"The images have {size} bytes; {limit} is the most. Make them smaller."
+            413, "images_too_large", f"The images are too large ({size} bytes). The limit is {limit} bytes."
         )
     return pictures
 

@@ -47,11 +47,11 @@ HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
     404: ("not_found", "Page not found. Check the address."),
     405: (
         "method_not_allowed",
-        "This address doesn't support that method. `Allow` lists those that it takes.",
+        "This address doesn't support that method. See the `Allow` header.",
     ),
     413: (
         "request_too_large",
-        "The request is larger than {most:.1f} MiB. Send fewer or smaller images, or a shorter prompt.",
+        "The request is larger than {most:.1f} MiB. Send fewer or smaller images, or a shorter message.",
     ),
     415: ("unsupported_media_type", "Send `application/json`."),
 }

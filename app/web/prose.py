@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.streams.records import Message
+from app.streams.states import Outcome
 from app.web.sessions import Snapshot
 
 SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System"}
+UNFINISHED = {
+    Outcome.STOPPED: "Stopped",
+    Outcome.SUPERSEDED: "Replaced by a newer message",
+    Outcome.ABANDONED: "Stopped: no one was viewing",
+    Outcome.INTERRUPTED: "Interrupted",
+    Outcome.FAILED: "The answer failed.",
+    None: "Still in progress",
+}
 
 
 def as_markdown(snapshot: Snapshot) -> str:
     """Return the messages of a snapshot under headings, each as it was written."""
     parts = [
-        f"# {snapshot.title or 'Session'}",
+        f"# {snapshot.title or 'Chat'}",
         *(part for message in snapshot.messages for part in _part(message)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -31,4 +40,4 @@ def _part(message: Message) -> Iterator[str]:
     if message.error is not None:
         yield f"*{message.error.message}*"
     elif message.role == "assistant" and message.outcome != "complete":
-        yield f"*{message.outcome or 'still being written'}*"
+        yield f"*{UNFINISHED[message.outcome]}*"

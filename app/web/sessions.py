@@ -23,14 +23,14 @@ TITLE_LENGTH = 200  # characters
 
 
 class ShownMessage(Message, kw_only=True):
-    """A message as a snapshot shows it: of an answer that is still being written, the text so far and its status."""
+    """A message in a snapshot. For an answer in progress: the text so far and its status."""
 
     siblings: list[str]  # all that follow the same message, oldest first, itself among them
     status: Status | None = None
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
-    """A session at one moment: what the messages of a branch say, and the cursor from which its events go on."""
+    """A session at one moment: the messages of a branch, and the cursor to resume its events from."""
 
     session_id: str
     title: str
@@ -96,7 +96,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     changes = await bodies.json_body(request, bodies.Changes)
     if changes == bodies.Changes():
-        raise ProblemError(422, "invalid_request", "Send a `title`, or `options`, or both.")
+        raise ProblemError(422, "invalid_request", "Send `title`, `options`, or both.")
     title = None if changes.title is None else checked_title(changes.title)
     history, owner = request.app[REGISTRY].history, request[OWNER]
     info: SessionInfo = await history.session(owner, session_id)

@@ -34,7 +34,7 @@ async def register(request: web.Request, session_id: str) -> Registered:
         raise ProblemError(
             403,
             "continue_off",
-            "This server does not continue answers (TAILRACE_CONTINUE=off). Regenerate it instead.",
+            "Continuing answers is turned off (TAILRACE_CONTINUE=off). Regenerate the answer instead.",
         )
     pictures = await pictures_of(request, body.images)
     registry = request.app[REGISTRY]

@@ -146,7 +146,7 @@ async def test_resolve_unreachable() -> None:
 async def test_resolve_no_models() -> None:
     """Where no name is given and no backend has a model, the sentence carries the reasons."""
     down = Told("ollama", failing(UpstreamUnreachable("Ollama does not answer.")))
-    with pytest.raises(NoModels, match=r"No model is available\. Ollama does not answer\."):
+    with pytest.raises(NoModels, match=r"No models available\. Ollama does not answer\."):
         await catalog(down, Told("openai", named())).resolve(None)
     with pytest.raises(NoModels):
         await catalog().resolve(None)

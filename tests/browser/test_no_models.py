@@ -53,7 +53,9 @@ async def test_send_says_why_it_cannot(alone: Chat) -> None:
     await alone.box.press("Enter")
     alert = alone.page.get_by_role("alert")
     await expect(alert).to_have_text("Not sent: no model available.")
-    await expect(alone.page.locator("[data-part=reasons]")).to_contain_text("does not answer. Is it running?")
+    await expect(alone.page.locator("[data-part=reasons]")).to_contain_text(
+        "isn't responding. Is it running?"
+    )
     await expect(alone.box).to_have_value("anybody there?")
     await expect(alone.prompts).to_have_count(0)
 

@@ -103,7 +103,9 @@ async def test_a_refused_title_is_taken_back(chat: Chat, server: LiveServer) -> 
     await menu.get_by_role("button", name="Rename").click()
     await chat.page.get_by_label("Title").fill("Something else")
     await chat.page.keyboard.press("Enter")
-    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("There is no session s0.")
+    await expect(chat.page.locator("[data-part=toast]")).to_contain_text(
+        "This chat doesn't exist or was deleted."
+    )
     await expect(entries(chat)).to_have_text(["Rivers"])
 
 

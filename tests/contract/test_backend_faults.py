@@ -25,16 +25,16 @@ from tests.doubles.faults import FAULTS
 # fault, the error it becomes, how many tokens come before it, words of the sentence
 EXPECTED: list[tuple[str, type[UpstreamError], int, str]] = [
     ("close-before-headers", UpstreamUnreachable, 0, "Is it running?"),
-    ("garbage-before-headers", UpstreamGarbled, 0, "Is its URL right?"),
-    ("reset", UpstreamTruncated, 3, "broke off"),
-    ("close", UpstreamTruncated, 3, "broke off"),
-    ("garbage", UpstreamGarbled, 3, "cannot be read"),
+    ("garbage-before-headers", UpstreamGarbled, 0, "Check its URL."),
+    ("reset", UpstreamTruncated, 3, "stopped before"),
+    ("close", UpstreamTruncated, 3, "stopped before"),
+    ("garbage", UpstreamGarbled, 3, "unreadable reply"),
     ("error", UpstreamRejected, 3, "the model ran out of memory"),
-    ("missing-end", UpstreamTruncated, 3, "broke off"),
+    ("missing-end", UpstreamTruncated, 3, "stopped before"),
     ("huge-line", UpstreamGarbled, 0, "more than 16,777,216 bytes"),
     ("missing-model", ModelMissing, 0, "model 'nope' not found"),
-    ("wrong-path", UpstreamRejected, 0, "Is its URL right?"),
-    ("unauthorised", UpstreamUnauthorized, 0, "Check the API key"),
+    ("wrong-path", UpstreamRejected, 0, "Check its URL."),
+    ("unauthorised", UpstreamUnauthorized, 0, "Check the key"),
     ("bad-request", UpstreamRejected, 0, "bad [31mrequest xxx"),
     ("server-error", UpstreamRejected, 0, "the GPU caught fire"),
     ("context", ContextExceeded, 0, "exceeds the available context size"),
@@ -146,7 +146,7 @@ async def test_nobody_listens(bench: DoubleBench) -> None:
     """A refused connection is an error that asks whether the server runs, and it names its address."""
     url = bench.double.url
     await bench.double.stop()
-    with pytest.raises(UpstreamUnreachable, match=rf"{url}.* does not answer. Is it running\?"):
+    with pytest.raises(UpstreamUnreachable, match=rf"{url}.* isn't responding. Is it running\?"):
         await bench.answer().read()
     with pytest.raises(UpstreamUnreachable):
         await bench.backend.models()

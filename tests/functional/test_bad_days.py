@@ -15,19 +15,19 @@ from tests.support.waiting import until
 PART = "The river turns"  # what the double says before it misbehaves in the middle
 
 FAULTS = {
-    "hang-before-headers": ("first_token_timeout", "", "did not begin to answer"),
-    "hang-before-first": ("first_token_timeout", "", "did not begin to answer"),
-    "hang-middle": ("token_timeout", PART, "fell silent"),
-    "close-before-headers": ("upstream_unreachable", "", "does not answer"),
-    "garbage-before-headers": ("upstream_garbled", "", "cannot be read"),
-    "reset": ("upstream_truncated", PART, "broke off"),
-    "close": ("upstream_truncated", PART, "broke off"),
-    "missing-end": ("upstream_truncated", PART, "broke off"),
-    "garbage": ("upstream_garbled", PART, "cannot be read"),
+    "hang-before-headers": ("first_token_timeout", "", "didn't start answering"),
+    "hang-before-first": ("first_token_timeout", "", "didn't start answering"),
+    "hang-middle": ("token_timeout", PART, "stopped responding"),
+    "close-before-headers": ("upstream_unreachable", "", "isn't responding"),
+    "garbage-before-headers": ("upstream_garbled", "", "unreadable reply"),
+    "reset": ("upstream_truncated", PART, "stopped before"),
+    "close": ("upstream_truncated", PART, "stopped before"),
+    "missing-end": ("upstream_truncated", PART, "stopped before"),
+    "garbage": ("upstream_garbled", PART, "unreadable reply"),
     "error": ("upstream_rejected", PART, "ran out of memory"),
     "missing-model": ("model_missing", "", "not found"),
-    "wrong-path": ("upstream_rejected", "", "Is its URL right?"),
-    "unauthorised": ("upstream_unauthorized", "", "refuses the credentials"),
+    "wrong-path": ("upstream_rejected", "", "Check its URL."),
+    "unauthorised": ("upstream_unauthorized", "", "rejected the API key"),
     "server-error": ("upstream_rejected", "", "the GPU caught fire"),
     "bad-request": ("upstream_rejected", "", "bad"),
     "context": ("upstream_rejected", "", "context size"),
@@ -119,10 +119,10 @@ async def test_a_wrong_url(tmp_path: Path) -> None:
         for url in (f"{double.url}/nope", other.url):
             async with serve(tmp_path / "ours", ollama_url=url) as live:
                 (unreachable,) = (await live.client.get("/api/models"))["unreachable"]
-                assert "Is its URL right?" in unreachable["message"]
+                assert "Check its URL." in unreachable["message"]
                 end = (await live.client.ask("s1", "hello", model="ollama/double"))[-1].data
                 assert end["outcome"] == "failed"
-                assert "Is its URL right?" in end["error"]["message"]
+                assert "Check its URL." in end["error"]["message"]
                 events = await live.client.ask("s1", "hello", model="scripted/short")
                 assert events[-1].data["outcome"] == "complete"
 

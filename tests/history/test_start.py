@@ -87,7 +87,7 @@ async def test_a_file_that_cannot_be_written_is_refused() -> None:
 async def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     """The second is told that there is a first one; when that has gone, it may start."""
     with tailrace(tmp_path):
-        assert "another server uses the folder" in refused(tmp_path)
+        assert "another server is using the folder" in refused(tmp_path)
     async with SqliteDatabase.opened(tmp_path / FILE):
         pass
 

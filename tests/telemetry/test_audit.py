@@ -46,7 +46,7 @@ def test_a_good_log_has_no_violation() -> None:
             [line("stream_start"), line("stream_start", "b"), line("stream_end"), line("stream_end", "b")],
             "two streams",
         ),
-        ([line("stream_start")], "no end"),
+        ([line("stream_start")], "never ended"),
         ([line("stream_end")], "without a start"),
         ([line("stream_start"), line("stream_end"), line("stream_end")], "ended twice"),
         (

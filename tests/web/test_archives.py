@@ -72,7 +72,7 @@ async def test_a_branch_is_exported_as_markdown(stage: Stage) -> None:
     assert text.startswith(
         "# Größe & Maß / 水\n\n## You\n\nGröße & Maß / 水\n\n## Answer (puppet/puppet)\n\nAnother"
     )
-    assert text.endswith("*stopped*\n")
+    assert text.endswith("*Stopped*\n")
     text, _ = await export(stage.client, "s1", f"?format=markdown&branch={answer}")
     assert text.endswith("\n\nOne two\n")
     for query, status, code in (

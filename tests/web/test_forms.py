@@ -48,7 +48,7 @@ async def test_a_refused_form_shows_the_page_with_what_was_typed(stage: Stage) -
     async with stage.http.post(STREAMS, data={"prompt": "<b>hi</b>", "model": "no/such"}) as response:
         page = await response.text()
         assert (response.status, response.content_type) == (422, "text/html")
-    assert "There is no model called" in page
+    assert "There is no model named" in page
     assert "&lt;b&gt;hi&lt;/b&gt;" in page
     assert "<b>hi</b>" not in page
     assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
@@ -78,7 +78,7 @@ async def test_a_parameter_that_does_not_fit_is_refused(stage: Stage, field: str
     ) as response:
         page = await response.text()
         assert response.status == 422
-    assert "The form does not fit" in page
+    assert "Invalid request:" in page
     assert 'value="99e99"' in page
     assert "Be brief." in page
 

@@ -245,7 +245,7 @@ async def test_a_form_sends_files(client: Client) -> None:
     form.add_field("image", io.BytesIO(b"text"), filename="a.png", content_type="image/png")
     async with client.http.post(STREAMS, data=form) as response:
         assert (response.status, response.content_type) == (422, "text/html")
-        assert "PNG, JPEG, WebP or GIF" in await response.text()
+        assert "PNG, JPEG, WebP and GIF" in await response.text()
 
 
 async def test_a_form_keeps_images(client: Client) -> None:
