@@ -135,7 +135,7 @@ class ModelList:
         if self.question is not question:
             return
         self.question = None
-        error = UpstreamUnreachable(f"{self.backend.name} does not answer in time.")
+        error = UpstreamUnreachable(f"{self.backend.name} didn't respond in time.")
         self._fail(Unreachable(self.backend.name, error.code, str(error)), error)
         question.cancel()
 

@@ -82,7 +82,7 @@ async def test_openai_servers_that_cannot() -> None:
     """They would begin anew: nothing is sent to them."""
     async with owned_by("openai") as double:
         backend = OpenAIBackend(double.url)
-        with pytest.raises(UpstreamRejected, match="cannot go on"):
+        with pytest.raises(UpstreamRejected, match="can't continue an answer"):
             await text(backend.generate(Request("double", ASKED)))
         assert [model.continues for model in await backend.models()] == [False]
         await backend.aclose()
