@@ -6,7 +6,7 @@ import { appendLines, appendText } from "./text.js";
 const DEEPEST = 20; // levels; the parser has room for 24
 // The elements of the parser's tokens, by their numbers. An image is a link: nothing is loaded that a model names.
 const TAGS = (
-  "- - p h1 h2 h3 h4 h5 h6 code code code em em strong strong s a - a blockquote br hr ul ol li span - tr td code code"
+  "- - p h3 h4 h5 h6 h6 h6 code code code em em strong strong s a - a blockquote br hr ul ol li span - tr td code code"
 ).split(" ");
 const LISTINGS = new Set([smd.CODE_BLOCK, smd.CODE_FENCE]);
 const CODE = new Set([...LISTINGS, smd.CODE_INLINE]);
@@ -28,7 +28,6 @@ export class Tail {
   #parser;
   #source = "";
   #last = "\n\n"; // two characters that the parser has, for they tell what follows them; then some that wait for it
-  #isHard = false; // whether the last line ended with a break
   #plain; // where the source is shown, once the parser has given up
 
   /** Paint into `box`, which is emptied. */
@@ -73,7 +72,7 @@ export class Tail {
       smd.parser_write(parser, text.slice(done, index));
       done = index;
       if (text[index] === "\n") {
-        this.#endLine(text.startsWith("  ", index - 2));
+        this.#endLine();
         done++;
       } else if (text[index] === "X" && parser.token === ITEM_START) {
         smd.parser_write(parser, "x");
@@ -86,16 +85,14 @@ export class Tail {
   }
 
   /**
-   * The parser knows nothing of hard breaks, and for it a blank line ends an item, or the code in one. For the server the
-   * item goes on, if what follows is indented.
+   * For the parser a blank line ends an item, or the code in one. For the server the item goes on, if what follows is
+   * indented.
    */
-  #endLine(hasSpaces) {
+  #endLine() {
     const parser = this.#parser;
     const { tokens } = parser;
     if (parser.token === LINE_START) Object.assign(parser, { token: tokens[parser.len], indent_len: 0 });
-    const isHard = (hasSpaces || parser.pending === "\\") && !this.#isInCode();
     smd.parser_write(parser, "\n"); // and with it perhaps the break before this line
-    this.#isHard = isHard;
     const item = tokens.lastIndexOf(smd.LIST_ITEM, parser.len);
     const isInLine = parser.token === tokens[parser.len];
     if (item < 0 || isInLine || this.#isInCode() || tokens[1] === smd.BLOCKQUOTE) return;
@@ -137,7 +134,7 @@ export class Tail {
     if (this.#open.length > DEEPEST) throw new RangeError(); // the source is shown
     const token = begun === smd.PARAGRAPH || begun === smd.CODE_BLOCK ? this.#place(begun) : begun;
     const { pending } = this.#parser; // what it has not made anything of yet: where a token begins, its mark
-    const element = begin(this.#open.at(-1).element, token, pending, this.#isHard);
+    const element = begin(this.#open.at(-1).element, token);
     const closing = token >= smd.EQUATION_BLOCK && openMaths(element, token, pending);
     this.#open.push({ element, token, closing });
   }
@@ -165,10 +162,9 @@ export class Tail {
   }
 }
 
-function begin(parent, token, mark, isHard) {
+function begin(parent, token) {
   if (token === smd.RAW_URL) return parent; // text, as for the server
-  if (token === smd.LINE_BREAK && mark.startsWith("<br")) return appendText(parent, `${mark}>`);
-  if (token === smd.LINE_BREAK && !isHard) return appendText(parent, "\n");
+  if (token === smd.LINE_BREAK && parent.localName === "code") return appendText(parent, "\n");
   if (token === smd.CHECKBOX) return add(parent, "span", { className: "task", textContent: "☐" });
   // What may be too wide is scrolled by the keyboard, too.
   if (LISTINGS.has(token)) return add(add(parent, "pre", { dir: "ltr" }), "code", { tabIndex: 0 });

@@ -9,6 +9,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
 from app.markdown.bounds import DEPTH
+from app.markdown.details_rules import CLOSED
 from app.markdown.grammar import Definitions, grammar
 from app.markdown.maths_rules import undecided
 
@@ -83,7 +84,9 @@ def _has_ended(token: Token, lines: int) -> bool:
     if token.type == "fence" and token.map:
         # Between its first line and its end mark every line is content; without an end mark the last one is, too.
         return token.content.count("\n") < token.map[1] - token.map[0] - 1
-    # Lists and indented code go on after blank lines.
+    if token.type == "details_open":
+        return token.markup == CLOSED
+    # Lists, footnotes and indented code go on after blank lines.
     return token.type in _ENDS_WITH_NEXT_LINE and lines > _end(token)
 
 

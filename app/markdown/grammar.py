@@ -1,4 +1,8 @@
-"""The grammar: CommonMark with tables, strikethrough, tasks and formulas. Raw HTML is text."""
+"""The grammar: CommonMark as models write it.
+
+With tables, strikethrough, tasks, formulas, footnotes, bare addresses and a few tags of HTML; all other HTML is text.
+Where it reads a text differently than CommonMark does, the module of the rule says why.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,49 @@ from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 
+from app.markdown.address_rules import add_addresses
 from app.markdown.bounds import limit
+from app.markdown.details_rules import add_details
+from app.markdown.emphasis_rules import add_emphasis
+from app.markdown.fence_rules import add_fences
+from app.markdown.footnote_rules import add_footnotes
+from app.markdown.heading_rules import add_headings
+from app.markdown.list_rules import add_lists
 from app.markdown.maths_rules import add_maths
 from app.markdown.sanitizing import SCHEMES
+from app.markdown.tag_rules import add_tags
 from app.markdown.task_rules import add_tasks
 
 Definitions = dict[str, dict[str, Any]]  # of links, by label, as markdown-it keeps them
 
 
+_ADDITIONS = (
+    add_maths,
+    add_emphasis,
+    add_addresses,
+    add_tags,
+    add_headings,
+    add_fences,
+    add_lists,
+    add_footnotes,
+    add_details,
+    add_tasks,
+)
+
+
 def grammar(*, limited: bool) -> MarkdownIt:
     """Return a parser. A `limited` one asks `env["deadline"]` for time, and raises where blocks are too deep."""
-    parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False})
+    parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False, "breaks": True})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     if limited:
         limit(parser)
-    add_maths(parser)
-    add_tasks(parser)
-    parser.validateLink = _is_allowed  # type: ignore[method-assign]
+    for add in _ADDITIONS:
+        add(parser)
+    parser.validateLink = is_allowed  # type: ignore[method-assign]
     return parser
 
 
-def _is_allowed(url: str) -> bool:
+def is_allowed(url: str) -> bool:
     """Tell whether an answer may link there: to other sites and to mail, not into this one and not to data."""
     try:
         parts = urlsplit(url)

@@ -9,6 +9,8 @@ _ITEM = re.compile(
     r"\s*(?:[-*+]|[0-9]{1,9}[.)])(?:\s|$)|    |\t"
 )  # of a list; indented code goes on in the same way
 _INTERRUPTS = re.compile(r"#{1,6}\s|[-*_=]{3,}\s*$|>")
+_DETAILS = re.compile(r" {0,3}<details\b", re.IGNORECASE)
+_DETAILS_END = re.compile(r"</details\s*>\s*$", re.IGNORECASE)
 _FORMULA = re.compile(r"\s*(?:\$\$|\\\[)")
 
 
@@ -18,6 +20,7 @@ class Guesses:
     def __init__(self) -> None:
         self._blank = True  # whether the last line was
         self._fence = ""  # the mark of a listing that seems to be open
+        self._folded = 0  # blocks of `<details>` that seem to be open, in each other
         self._formula = (
             False  # whether one has begun since the last blank line: nothing is sure up to the next
         )
@@ -33,6 +36,8 @@ class Guesses:
         if fence:
             self._fence = fence[1]
             return bool(first)
+        if _DETAILS.match(line) or self._folded:
+            return self._fold(line)
         in_list = _ITEM.match(first) is not None
         if self._blank:
             self._formula = False
@@ -45,6 +50,13 @@ class Guesses:
         if _ITEM.match(line):
             return bool(first) and not in_list
         return (was_blank and bool(first)) or _INTERRUPTS.match(line) is not None
+
+    def _fold(self, line: str) -> bool:
+        """Look at a line of what is folded: nothing ends there but the whole of it."""
+        is_first = self._folded == 0
+        self._folded += _DETAILS.match(line) is not None
+        self._folded -= _DETAILS_END.search(line) is not None
+        return self._folded == 0 or is_first
 
 
 def is_mark(line: str, fence: str) -> bool:

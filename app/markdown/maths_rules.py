@@ -1,4 +1,4 @@
-r"""Where formulas are: `$$…$$` and `\[…\]` as blocks or in a line, `\(…\)` in a line. A single `$` is a dollar.
+r"""Where formulas are: `$$…$$` and `\[…\]` as blocks or in a line, `\(…\)` and `$…$` in a line.
 
 A formula holds no blank line, as in LaTeX. So one that is never closed harms no more than its paragraph.
 """
@@ -6,6 +6,7 @@ A formula holds no blank line, as in LaTeX. So one that is never closed harms no
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -14,6 +15,9 @@ from app.markdown.bounds import MATHS_LENGTH, TERMINATED
 
 _BLOCKS = {"$$": "$$", r"\[": r"\]"}
 _INLINE = {**_BLOCKS, r"\(": r"\)"}
+_ESCAPE_OR_DOLLARS = re.compile(r"\\.|\$+", re.DOTALL)
+_WORD = re.compile(r"\s[A-Za-z]{2}")
+_NO_PROSE = re.compile(r"[\\^_={]")
 # A line that may begin a formula, whatever it is nested in.
 _OPENING = re.compile(r"[\s>*+\-0-9.)]*(\$\$|\\\[)")
 
@@ -22,6 +26,7 @@ def add_maths(parser: MarkdownIt) -> None:
     """Teach a parser to find formulas. They become tokens of the type `maths`, in a line or as a block."""
     parser.block.ruler.before("table", "maths", _maths_block, {"alt": TERMINATED})
     parser.inline.ruler.before("newline", "maths", _maths_inline)
+    parser.inline.ruler.after("maths", "dollar", _dollar_inline)
 
 
 def undecided(lines: list[str]) -> int | None:
@@ -72,6 +77,54 @@ def _last_line(state: Any, start: int, end: int, opening: str, closing: str) -> 
         if opening in text:
             return None
     return None
+
+
+def _dollar_inline(state: Any, silent: bool) -> bool:
+    """Find `$…$`, by the rule of Pandoc (`tex_math_dollars`): no dollar or space at its ends, no digit after it.
+
+    And no dollar after a figure or before the amount of a currency's code (`5$`, `US$5`), no amount followed by words,
+    and no code inside: those are prices and the variables of shells.
+    """
+    src, begin = state.src, state.pos + 1
+    if src[begin - 1] != "$" or begin >= state.posMax or src[begin].isspace() or src[begin] == "$":
+        return False
+    before = src[begin - 2] if begin > 1 else " "
+    if (
+        before == "$"
+        or before in "0123456789"
+        or (before.isascii() and before.isalpha() and src[begin].isdigit())
+    ):
+        return False
+    end = _closing_dollar(state, begin)
+    content = src[begin:end]
+    if len(content) > 2 and content[0] == content[-1] == "`":
+        content = content[1:-1]  # as GitHub has it
+    if not content or "`" in content or _is_amount(content):
+        return False
+    if not silent:
+        token = state.push("maths", "math", 0)
+        token.content, token.markup = content, "$"
+    state.pos = end + 1
+    return True
+
+
+def _is_amount(content: str) -> bool:
+    """Tell whether this looks like an amount of money with words after it."""
+    return content[0].isdigit() and bool(_WORD.search(content)) and not _NO_PROSE.search(content)
+
+
+def _closing_dollar(state: Any, begin: int) -> int:
+    """Return where the next dollar after `begin` is, if it closes a formula there; else `begin`."""
+    src, marks = state.src, state.__dict__.get("dollars")
+    if marks is None:  # found once for each text: it may have many
+        marks = state.dollars = [
+            mark.start() for mark in _ESCAPE_OR_DOLLARS.finditer(src) if mark[0][0] == "$"
+        ]
+    index = bisect(marks, begin)
+    end = int(marks[index]) if index < len(marks) else state.posMax
+    if end >= min(state.posMax, begin + MATHS_LENGTH) or src[end - 1].isspace():
+        return begin
+    return begin if src[end + 1 : end + 2] in tuple("0123456789$") else end
 
 
 def _maths_inline(state: Any, silent: bool) -> bool:

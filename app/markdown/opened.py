@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from app.markdown.bounds import BLOCK_LENGTH, BLOCK_LINES
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r(?!\Z))")  # a CR at the end may be half of a CR LF
+_LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")  # a CR at the end may be half of a CR LF
 
 
 class OpenText:
@@ -35,9 +36,10 @@ class OpenText:
         if "\n" not in text and "\r" not in text and not self._returned:
             return []
         self._returned = text.endswith("\r")
-        lines: list[str] = _LINE.findall(text := "".join(self._rest))
-        self._keep(text[sum(map(len, lines)) :])
-        return lines
+        text = "".join(self._rest)
+        ends = [0, *(found.end() for found in _LINE_END.finditer(text))]
+        self._keep(text[ends[-1] :])
+        return [text[begin:end] for begin, end in pairwise(ends)]
 
     def end(self) -> list[str]:
         """No more will come: return the last line, for `note`, if there is one without an end."""

@@ -9,6 +9,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from app.markdown.bounds import SECONDS, Deadline, TooMuchError
+from app.markdown.fence_rules import language as language_of
 from app.markdown.grammar import Definitions, grammar
 from app.markdown.highlighting import code
 from app.markdown.maths import maths
@@ -45,14 +46,14 @@ def attempt(source: str, definitions: Definitions, seconds: float, *, hasty: boo
 
 
 def _listing(token: Token, env: Any) -> str:
-    language = "".join(token.info.split(maxsplit=1)[:1])
+    language = language_of(token.info)
     name = f' class="language-{escape(language)}"' if language.isascii() and language else ""
     return f'<pre dir="ltr"><code{name}>{code(token.content, language, env["deadline"])}</code></pre>\n'
 
 
 def _formula(token: Token, env: Any) -> str:
     env["deadline"].check()
-    html = maths(token.content, "inline" if token.markup == r"\(" else "block")
+    html = maths(token.content, "inline" if token.markup in (r"\(", "$") else "block")
     return f"<p>{html}</p>\n" if token.block else html
 
 
@@ -60,6 +61,17 @@ def _task(token: Token, _: Any) -> str:
     """Write the sign of a box, which is read aloud and copied; the page draws it."""
     is_done = token.markup == "x"
     return f'<span class="task{" done" * is_done}">{"☑" if is_done else "☐"}</span>'
+
+
+def _footnote(token: Token, env: Any) -> str:
+    """Write a reference. One to nothing but an address is a link to it."""
+    mark, href = f"[{escape(token.content)}]", str(token.attrs.get("href", ""))
+    inner = f"{_anchor(href, '')}{mark}</a>" if href and not env.get("link") else mark
+    return f'<sup class="footnote">{inner}</sup>'
+
+
+def _footnote_open(token: Token, _: Any) -> str:
+    return f'<div class="footnote">\n<sup>[{escape(token.info)}]</sup>\n'
 
 
 def _link_open(token: Token, env: Any) -> str:
@@ -99,6 +111,8 @@ _RULES: dict[str, Callable[[Token, Any], str]] = {
     "fence": _listing,
     "maths": _formula,
     "task": _task,
+    "footnote": _footnote,
+    "footnote_open": _footnote_open,
     "link_open": _link_open,
     "link_close": _link_close,
     "image": _image,

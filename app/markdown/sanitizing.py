@@ -8,7 +8,8 @@ SCHEMES = frozenset({"http", "https", "mailto"})
 REL = "noopener noreferrer nofollow"
 
 _TEXT = """
-    a bdi blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong table tbody td th thead tr ul
+    a b bdi blockquote br code del details div em h3 h4 h5 h6 hr i ins kbd li mark ol p pre q s samp small span strong
+    sub summary sup table tbody td th thead tr u ul var
 """
 _MATHS = """
     math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub
@@ -25,9 +26,12 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "a": {"href", "title", "target"},
     "bdi": {"class"},
     "code": {"class"},
+    "details": {"open"},
+    "div": {"class"},
     "ol": {"start"},
     "pre": {"class", "dir"},
     "span": {"class"},
+    "sup": {"class"},
     "td": {"class"},
     "th": {"class"},
     **{tag: set(_MATHS_ATTRIBUTES.split()) for tag in _MATHS.split()},

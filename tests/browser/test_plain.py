@@ -51,7 +51,7 @@ async def test_asking_works_without_scripts(plain: Chat) -> None:
     await plain.send.click()
     await expect(plain.box).to_be_visible()
     assert await plain.prompts.text_content() == "hello there"
-    await expect(plain.text().locator("h1")).to_have_text("A small table")
+    await expect(plain.text().locator("h3")).to_have_text("A small table")
     await expect(plain.text().locator(".tail:visible")).to_have_count(0)
     await expect(plain.text().locator("pre .keyword").first).to_have_text("def")
     await expect(plain.answer().locator("[data-part=thinking]")).to_be_hidden()

@@ -27,7 +27,7 @@ BOXES = """() => {
     const content = document.querySelector("[data-role=assistant] [data-part=content]");
     const block = content.querySelector(".block") ?? content.querySelector(".tail");
     const isItsText = (p) => p.matches("li > p:first-child") && !p.previousSibling?.data.trim(); // of an item
-    const found = block.querySelectorAll("p, h2, ul, ol, li, .task, pre, code, table, tr, th, td, blockquote");
+    const found = block.querySelectorAll("p, h4, ul, ol, li, .task, pre, code, table, tr, th, td, blockquote");
     return Array.from(found).filter((each) => !isItsText(each)).map((each) => {
         const { x, y, width, height } = each.getBoundingClientRect();
         return [each.localName, x, y, width, height];

@@ -5,28 +5,11 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
-TAGS = frozenset(
-    {
-        "a",
-        "bdi",
-        "blockquote",
-        "br",
-        "code",
-        "em",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "li",
-        "ol",
-        "p",
-        "pre",
-    }
-    | {"s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
-)
+_TAGS = """
+    a b bdi blockquote br code del details div em h3 h4 h5 h6 hr i ins kbd li mark ol p pre q s samp small span strong
+    sub summary sup table tbody td th thead tr u ul var
+"""
+TAGS = frozenset(_TAGS.split())
 MATHS = frozenset(
     {
         "math",
@@ -57,7 +40,7 @@ MATHS = frozenset(
     }
     | {"munder", "munderover", "none"}
 )
-ATTRIBUTES = frozenset({"class", "dir", "href", "rel", "start", "target", "title"})
+ATTRIBUTES = frozenset({"class", "dir", "href", "open", "rel", "start", "target", "title"})
 
 
 class Shown(HTMLParser):

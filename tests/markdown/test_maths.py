@@ -22,6 +22,17 @@ from tests.markdown.shown import Shown
         ("- a\n\n  $$\n  x\n  $$", "block"),
         ("> \\[\n> x\n> \\]", "block"),
         ("text\n$$\nx\n$$\nmore", "block"),
+        ("1. a:\n   \\[\n   x\n   \\]\n2. b", "block"),
+        ("> - $$x$$", "block"),
+        ("| a |\n|---|\n| \\(x\\) |", "inline"),
+        ("a $x$ b", "inline"),
+        ("设$x$为", "inline"),
+        ("the $x$th, $x$-axis, ($x$), **$x$**", "inline"),
+        ("- $x$", "inline"),
+        ("| a |\n|---|\n| $x$ |", "inline"),
+        ("it costs $5, $x$ costs more", "inline"),
+        ("\\$5 and $x$", "inline"),
+        ("$`x`$", "inline"),
     ],
 )
 def test_formulas_are_mathml(text: str, display: str) -> None:
@@ -29,15 +40,36 @@ def test_formulas_are_mathml(text: str, display: str) -> None:
     html = "".join(document(text).blocks)
     assert f'<math display="{display}"><mrow><mi>x</mi></mrow></math>' in html
     assert Shown(html).wrong == []
-    assert "$" not in html
+    assert "$x" not in html
 
 
 @pytest.mark.parametrize(
-    "text", ["$x$", "$5 or $6", "\\$\\$x\\$\\$", "`$$x$$`", "$$\n\nx\n\n$$", "$$", "\\\\(x\\\\)", "$$ open"]
+    "text",
+    [
+        *("$5 or $6", "\\$\\$x\\$\\$", "`$$x$$`", "$$\n\nx\n\n$$", "$$", "\\\\(x\\\\)", "$$ open"),
+        *("$ x$", "$x $", "$x$5", "\\$x\\$", "\\$x$", "$x\\$", "`$x$`", "$x\n\ny$", "$", "$$$", "a$", "$a"),
+        *("$20,000 and USD$30,000", "$5-$10", "$5/$6", "US$5 and A$6", "5$ or 6$", "a 5$-bill, a 10$-bill"),
+        *(
+            "$5, or 5$.",
+            "R$ 12,29 (ca. R$ 15,83/m)",
+            "$HOME and $PATH.",
+            "use $HOME or `$PATH`",
+            "$1,550/$15.4",
+        ),
+        "**$148+ → $19**（省 **87%**，年省 ~$1,550）；再降到 $15.4/月",
+    ],
 )
 def test_not_every_dollar_is_maths(text: str) -> None:
-    """One dollar, an escaped one, one in code, and a pair around blank lines are text."""
-    assert "<math" not in "".join(document(text).blocks)
+    """No space inside, no digit after it: prices, variables, escaped dollars and those in code are text."""
+    html = "".join(document(text).blocks)
+    assert "<math" not in html
+    assert Shown(html).wrong == []
+    assert Shown(html).text.count("$") == text.count("$")
+
+
+def test_a_dollar_may_stand_in_a_formula() -> None:
+    """Escaped, as in LaTeX."""
+    assert "<mi>$</mi><mn>0.60</mn>" in document(r"odds of $\$0.60$ a share").blocks[0]
 
 
 @pytest.mark.parametrize(

@@ -244,8 +244,8 @@ async def test_the_next_answer_comes_over_the_same_connection(stage: Stage) -> N
         second.finish()
         page.take(await until_event(events, "end", 2))
     assert [answer.html for answer in page.answers.values()] == [
-        ["<h1>one</h1>"],
-        ["<h1>two</h1>", "<p>three</p>"],
+        ["<h3>one</h3>"],
+        ["<h3>two</h3>", "<p>three</p>"],
     ]
 
 
@@ -259,7 +259,7 @@ async def test_an_answer_that_goes_on_opens_its_last_block_again(stage: Stage) -
     page = Page()
     page.load(await snapshot(stage.client))
     (answer,) = page.answers.values()
-    assert answer.html == ["<h1>One</h1>", "<p>Half a</p>"]
+    assert answer.html == ["<h3>One</h3>", "<p>Half a</p>"]
     (message_id,) = page.answers
     async with stage.client.events(page.path()) as events:
         async with stage.http.post("/api/sessions/s1/streams", json={"continue": message_id}) as response:
@@ -267,12 +267,12 @@ async def test_an_answer_that_goes_on_opens_its_last_block_again(stage: Stage) -
         seen = await until_event(events, "tail")
         assert [event.name for event in seen] == ["start", "tail"]
         page.take(seen)
-        assert (answer.html, answer.tail) == (["<h1>One</h1>"], "\nHalf a")
+        assert (answer.html, answer.tail) == (["<h3>One</h3>"], "\nHalf a")
         second = await stage.opened(2)
         second.say(" sentence.")
         second.finish()
         page.take(await until_event(events, "end"))
-    assert answer.html == ["<h1>One</h1>", "<p>Half a sentence.</p>"]
+    assert answer.html == ["<h3>One</h3>", "<p>Half a sentence.</p>"]
     assert answer.html == (await snapshot(stage.client))["messages"][1]["blocks"]
 
 

@@ -24,7 +24,7 @@ async def test_an_answer_that_has_ended_is_all_blocks(stage: Stage) -> None:
     await stage.answer("s1", "# hello", "# One\n", "\n", "two 🌊")
     prompt, answer = (await snapshot(stage.client))["messages"]
     assert (prompt["content"], prompt["blocks"], prompt["end"]) == ("# hello", [], 0)
-    assert answer["blocks"] == ["<h1>One</h1>", "<p>two 🌊</p>"]
+    assert answer["blocks"] == ["<h3>One</h3>", "<p>two 🌊</p>"]
     assert (answer["end"], answer["tail"]) == (len("# One\n\ntwo 🌊") + 1, "")
 
 
@@ -34,7 +34,7 @@ async def test_a_running_answer_has_a_tail(stage: Stage) -> None:
     (await stage.opened()).say("# One\n\ntwo *th")
     await until(lambda: stage.registry.session("s1").log.head >= 4)
     answer = (await snapshot(stage.client))["messages"][1]
-    assert (answer["blocks"], answer["end"], answer["tail"]) == (["<h1>One</h1>"], 6, "\ntwo *th")
+    assert (answer["blocks"], answer["end"], answer["tail"]) == (["<h3>One</h3>"], 6, "\ntwo *th")
     assert answer["outcome"] is None
 
 
@@ -62,10 +62,10 @@ async def test_a_branch_can_be_asked_for(stage: Stage) -> None:
 
 async def test_the_page_shows_the_blocks(stage: Stage) -> None:
     """As they are: they have been sanitized."""
-    await stage.answer("s1", "<b>hello</b>", "**Hi** <b>there</b>")
+    await stage.answer("s1", "<b>hello</b>", "**Hi** <a>there</a>")
     async with stage.http.get("/sessions/s1") as response:
         text = await response.text()
-    assert '<div class="block" data-index="0"><p><strong>Hi</strong> &lt;b&gt;there&lt;/b&gt;</p>' in text
+    assert '<div class="block" data-index="0"><p><strong>Hi</strong> &lt;a&gt;there&lt;/a&gt;</p>' in text
     assert "&lt;b&gt;hello&lt;/b&gt;" in text
     assert "<b>" not in text
 
@@ -95,7 +95,7 @@ async def test_what_many_ask_for_at_once_is_rendered_once(monkeypatch: pytest.Mo
     first, *others = [asyncio.create_task(rendering.document("# one")) for _ in range(100)]
     await asyncio.sleep(0)
     first.cancel()
-    assert {tuple(found.blocks) for found in await asyncio.gather(*others)} == {("<h1>one</h1>",)}
+    assert {tuple(found.blocks) for found in await asyncio.gather(*others)} == {("<h3>one</h3>",)}
     assert rendered == ["# one"]
     rendering.close()
 
@@ -105,8 +105,8 @@ async def test_too_much_at_once_is_shown_as_text(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(renderer, "MOST_WAITING", 1)
     rendering = Renderer()
     first, second = await asyncio.gather(rendering.document("# one"), rendering.document("# two"))
-    assert (first.blocks, second.blocks, second.tail) == (["<h1>one</h1>"], [], "# two")
-    assert (await rendering.document("# two")).blocks == ["<h1>two</h1>"]
+    assert (first.blocks, second.blocks, second.tail) == (["<h3>one</h3>"], [], "# two")
+    assert (await rendering.document("# two")).blocks == ["<h3>two</h3>"]
     rendering.close()
 
 

@@ -128,7 +128,7 @@ async def test_the_answer_grows_in_the_page(stage: Stage) -> None:
         await page.until(" three")
         generation.finish()
         text = await page.rest()
-    assert blocks(text) == ["<h1>One</h1>", "<p>two &lt;b&gt; three</p>"]
+    assert blocks(text) == ["<h3>One</h3>", "<p>two &lt;b&gt; three</p>"]
     assert tails(text) == ["# On", "\ntwo &lt;b&gt; three", ""]
     assert 'id="prompt"' in text
     assert text.rstrip().endswith("</html>")
@@ -256,7 +256,7 @@ async def test_an_answer_that_goes_on_begins_with_what_it_has(stage: Stage) -> N
         generation.finish()
         text = await page.rest()
     assert "<div>Hm.</div>" in reasoning(text)[0]
-    assert blocks(text) == ["<h1>One</h1>", "<p>Half a sentence.</p>"]
+    assert blocks(text) == ["<h3>One</h3>", "<p>Half a sentence.</p>"]
 
 
 async def test_a_growing_page_is_a_viewer(stage: Stage) -> None:

@@ -1,0 +1,47 @@
+"""Headings: two levels lower than they are written, below the page's own and the one of their message.
+
+An underlined one is a single line, under it at least three `=` or four `-`. Three dashes right under a text are a rule:
+that is what models mean by them, and CommonMark would make a heading of the whole paragraph above.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+LOWER = 2  # levels
+LOWEST = 6
+_UNDERLINE = re.compile(r"(={3,}|-{4,})[ \t]*")
+
+
+def add_headings(parser: MarkdownIt) -> None:
+    """Replace a parser's rule for underlined headings, and lower all of them."""
+    parser.block.ruler.at("lheading", _underlined)
+    parser.core.ruler.after("block", "lower_headings", _lower)
+
+
+def _lower(state: Any) -> None:
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + LOWER, LOWEST)}"
+
+
+def _underlined(state: Any, start: int, end: int, silent: bool) -> bool:
+    under = start + 1
+    if silent or under >= end or state.is_code_block(start) or state.is_code_block(under):
+        return False
+    text = state.src[state.bMarks[under] + state.tShift[under] : state.eMarks[under]]
+    found = _UNDERLINE.fullmatch(text)
+    if not found or state.sCount[under] < state.blkIndent:
+        return False
+    level = 1 if found[1][0] == "=" else 2
+    state.line = under + 1
+    token = state.push("heading_open", f"h{level}", 1)
+    token.markup, token.map = found[1][0], [start, state.line]
+    token = state.push("inline", "", 0)
+    token.content = state.getLines(start, under, state.blkIndent, False).strip()
+    token.map, token.children = [start, under], []
+    state.push("heading_close", f"h{level}", -1).markup = found[1][0]
+    return True
