@@ -24,6 +24,10 @@ OtherHosts = Annotated[
     kind("host names such as chat.example.org, *.example.org or chat.local:8080, separated by commas"),
 ]
 Port = Annotated[int, kind("a port number, 0 to 65535", ge=0, le=65_535)]
+BasePath = Annotated[
+    str,
+    kind("a path such as /chat", pattern=r"^(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?$"),
+]
 Token = Annotated[str, kind("at least 8 visible ASCII characters", secret=True, pattern=r"^[!-~]{8,}$")]
 Key = Annotated[str, kind("visible ASCII characters without spaces", secret=True, pattern=r"^[!-~]+$")]
 Database = Annotated[

@@ -14,6 +14,7 @@ from platformdirs import user_data_path
 from app import servers
 from app.config_file import ConfigFile
 from app.setting_kinds import (
+    BasePath,
     Bytes,
     Continuing,
     Count,
@@ -70,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         OtherHosts,
         "more host names to accept, separated by commas; `*.example.org` means every name below it",
     ] = ()
+    base_path: Annotated[BasePath, "path to serve under, behind a proxy, such as `/chat`"] = "/"
     data_dir: Annotated[Folder, "folder for everything that outlives a restart"] = msgspec.field(
         default_factory=_data_dir
     )

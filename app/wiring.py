@@ -186,6 +186,7 @@ async def running(
             ),
             heartbeat=settings.heartbeat,
             allowed_hosts=(*own_host, *settings.allowed_hosts),
+            base=settings.base_path.rstrip("/"),
             metrics=lambda: metrics.render(figures),
             logger=logger,
         )
@@ -252,7 +253,7 @@ async def _serve(settings: Settings, last_resort: LastResort) -> int:
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signal_number, stop)
     async with running(settings) as server:
-        print(f"Tailrace is serving on {server.url}", flush=True)
+        print(f"Tailrace is serving on {server.url}{settings.base_path.rstrip('/')}", flush=True)
         # What was loaded at start lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()

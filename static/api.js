@@ -1,5 +1,6 @@
 /** The HTTP side of the protocol: prompts, stops, snapshots, and their errors as sentences. */
 
+import { at } from "./addresses.js";
 import { t } from "./words.js";
 
 const PATIENCE = 20_000; // ms for an answer; a stop may take 2 s, everything else is quicker
@@ -86,7 +87,7 @@ export async function request(url, { signal, headers, ...options }) {
   const bound = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
   let response;
   try {
-    response = await fetch(url, { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });
+    response = await fetch(at(url), { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new ApiError(0, "unreachable", t("Can't reach the server. Check your connection and try again."));

@@ -1,5 +1,6 @@
 /** `<tailrace-composer>`: the box for the prompt. It sends `prompt` and `stop` events and keeps the draft. */
 
+import { at } from "./addresses.js";
 import { isAbort } from "./api.js";
 import { loadDraft, loadModel, saveDraft, saveModel } from "./kept.js";
 import { OptionsPanel } from "./options.js";
@@ -25,7 +26,7 @@ class Composer extends HTMLElement {
   connectedCallback() {
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
-    const isNew = location.pathname === "/";
+    const isNew = location.pathname === at("/");
     this.#sessionId = isNew ? null : this.dataset.sessionId;
     this.#picker = new Picker(this.#select, this.#part("no-models"), signal);
     this.#options = new OptionsPanel(this.#part("options"), () => this.#keepOptions(), signal);

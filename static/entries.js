@@ -1,5 +1,6 @@
 /** The sessions in the list: searched, continued, and made from what the server says of them. */
 
+import { at } from "./addresses.js";
 import { isAbort } from "./api.js";
 import { PART, loadSessions } from "./sessions.js";
 import { toast } from "./toast.js";
@@ -65,10 +66,10 @@ export function entryOf({ session_id: sessionId, title }, isCurrent) {
   const [link, more] = item.querySelectorAll("a");
   const name = title || t("Untitled");
   item.dataset.sessionId = sessionId;
-  link.href = `/sessions/${sessionId}`;
+  link.href = at(`/sessions/${sessionId}`);
   link.textContent = name;
   if (isCurrent) link.setAttribute("aria-current", "page");
-  more.href = `/sessions/${sessionId}/manage`;
+  more.href = at(`/sessions/${sessionId}/manage`);
   more.setAttribute("aria-label", t("Chat options for “%(title)s”", { title: name }));
   return item;
 }

@@ -7,6 +7,7 @@
  * and `forgotten` (it had been silent for too long, and should say again what it watches).
  */
 
+import { at } from "./addresses.js";
 import { Outbox } from "./outbox.js";
 
 const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
@@ -82,7 +83,7 @@ export class Hub {
     if (this.#cursors.size === 0) return this.#rest();
     const watched = Array.from(this.#cursors).slice(-MOST);
     const query = watched.map(([sessionId, cursor]) => `watch=${sessionId}:${cursor ?? ""}`).join("&");
-    const source = new EventSource(`/events?${query}`);
+    const source = new EventSource(at(`/events?${query}`));
     this.#source = source;
     source.onopen = () => this.#up();
     source.onerror = () => this.#down(source.readyState === EventSource.CLOSED);

@@ -1,5 +1,6 @@
 /** The menu of a session in the list: rename in place, export, delete with an undo. */
 
+import { at } from "./addresses.js";
 import { isAbort } from "./api.js";
 import { retitle, tend } from "./entries.js";
 import { tellTabs } from "./kept.js";
@@ -35,7 +36,7 @@ class SessionMenu {
 
   open(more) {
     this.#item = more.closest("li");
-    for (const format of FORMATS) this.#part(format).href = `/api/sessions/${this.#id}/export?format=${format}`;
+    for (const format of FORMATS) this.#part(format).href = at(`/api/sessions/${this.#id}/export?format=${format}`);
     this.#menu.showPopover();
     this.#place(more.getBoundingClientRect());
     this.#part("rename").focus();
@@ -94,7 +95,7 @@ class SessionMenu {
     }
     tellTabs();
     if (item.querySelector("[aria-current]")) {
-      location.assign(`/?deleted=${sessionId}`); // that page offers the undo
+      location.assign(at(`/?deleted=${sessionId}`)); // that page offers the undo
       return;
     }
     const place = item.nextElementSibling;
@@ -108,7 +109,7 @@ class SessionMenu {
     try {
       const restored = await restoreSession(sessionId, this.#signal);
       tellTabs();
-      if (restored.session_id !== sessionId) return location.assign(`/sessions/${restored.session_id}`); // its id is taken
+      if (restored.session_id !== sessionId) return location.assign(at(`/sessions/${restored.session_id}`)); // its id is taken
     } catch (error) {
       if (!isAbort(error)) toast(error.status === 404 ? t("This chat can't be restored any more.") : error.message);
       return;

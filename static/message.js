@@ -1,5 +1,6 @@
 /** One message on the page: reads what the server rendered, and changes only what has changed. */
 
+import { at } from "./addresses.js";
 import { hasText } from "./answer.js";
 import { BranchView } from "./branches.js";
 import { Content } from "./content.js";
@@ -98,7 +99,7 @@ export class MessageView {
   /** A picture that the server has can be opened. */
   #picture({ image_id: id, media_type: type, data }, shown) {
     if (shown?.matches("a") || (shown && !id)) return;
-    const image = shown ?? thumbnail(id ? `/api/images/${id}` : `data:${type};base64,${data}`);
+    const image = shown ?? thumbnail(id ? at(`/api/images/${id}`) : `data:${type};base64,${data}`);
     const picture = id ? linked(id) : image;
     if (shown) shown.replaceWith(picture);
     else this.#parts.pictures.append(picture);
@@ -191,7 +192,7 @@ function thumbnail(src) {
 
 function linked(id) {
   const link = document.createElement("a");
-  link.href = `/api/images/${id}`;
+  link.href = at(`/api/images/${id}`);
   link.target = "_blank";
   link.dataset.imageId = id;
   return link;

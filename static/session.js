@@ -1,5 +1,6 @@
 /** `<tailrace-session>`: one conversation. It owns the state, the event stream and what the user does with them. */
 
+import { at } from "./addresses.js";
 import { isAbort, loadSession, loadSource, stopStream } from "./api.js";
 import { Asking } from "./asking.js";
 import { Link } from "./link.js";
@@ -119,7 +120,7 @@ class Session extends HTMLElement {
   #begin(text) {
     this.#exists = true;
     delete this.dataset.gone;
-    if (location.pathname === "/") history.replaceState(null, "", `/sessions/${this.#id}`);
+    if (location.pathname === at("/")) history.replaceState(null, "", at(`/sessions/${this.#id}`));
     const title = text.replace(/\s+/g, " ").slice(0, TITLE_LENGTH); // as the server names it
     document.title = `${title} · Tailrace`;
     this.#part("title").textContent = title;

@@ -1,5 +1,7 @@
 /** Keys that work everywhere on the page. The help panel lists them. */
 
+import { at } from "./addresses.js";
+
 const SINGLE = {
   "?": () => toggle("help"),
   "/": () => document.getElementById("prompt").focus(),
@@ -26,7 +28,7 @@ export function listen(target = document) {
 
 function actionOf(event) {
   const isCtrl = event.ctrlKey || event.metaKey;
-  if (isCtrl && event.shiftKey) return event.key.toLowerCase() === "o" ? () => location.assign("/") : null;
+  if (isCtrl && event.shiftKey) return event.key.toLowerCase() === "o" ? () => location.assign(at("/")) : null;
   if (isCtrl) return event.altKey ? null : WITH_CTRL[event.key.toLowerCase()];
   if (event.altKey) return isTyping(event.target) ? null : WITH_ALT[event.key];
   if (document.documentElement.dataset.singleKeys === "off" || isTyping(event.target)) return null;

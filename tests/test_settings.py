@@ -81,6 +81,7 @@ WRONG = {
     "port": "65536",
     "access_token": "short",
     "allowed_hosts": "https://chat.example.org",
+    "base_path": "chat",
     "database_url": "mysql://user@host/name",
     "ollama_url": "127.0.0.1:11434",
     "openai_url": "http://user:pass word@models",

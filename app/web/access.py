@@ -17,7 +17,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from app.web import translations
 from app.web.accept import wants_html
-from app.web.addresses import local_path
+from app.web.addresses import at, cookie_path, here, local_path
 from app.web.forwarded import is_https
 from app.web.keys import OWNER
 from app.web.problems import ProblemError
@@ -97,7 +97,7 @@ def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
             return await handler(request)
         if not access.allows(request):
             if wants_html(request) and request.method == hdrs.METH_GET:
-                raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
+                raise web.HTTPSeeOther(at(request, f"/login?next={quote(str(here(request)), safe='')}"))
             raise ProblemError(
                 401,
                 "access_token_required",
@@ -118,7 +118,7 @@ class LoginPage:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /login"""
-        target = local_path(request.query.get("next", "/"))
+        target = local_path(request, request.query.get("next", ""))
         if self._access.allows(request):
             raise web.HTTPSeeOther(target)
         return self._page(request, target, None, 200)
@@ -126,7 +126,7 @@ class LoginPage:
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """POST /login: 303 to where the visitor wanted to go, with the cookie; the page again if the token is wrong."""
         form = await request.post()
-        target = local_path(str(form.get("next", "/")))
+        target = local_path(request, str(form.get("next", "")))
         try:
             if not self._access.try_token(str(form.get("token", "")).strip(), request.remote or ""):
                 sentences = translations.of(request).sentences
@@ -141,6 +141,7 @@ class LoginPage:
             COOKIE,
             self._access.cookie(),
             max_age=COOKIE_SECONDS,
+            path=cookie_path(request),
             httponly=True,
             samesite="Lax",
             secure=is_https(request),

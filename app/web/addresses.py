@@ -1,19 +1,45 @@
-"""Addresses that come with a request and lead somewhere: nobody is sent to another site by one."""
+"""The addresses of the server: where it is found, and those that come with a request and lead somewhere.
+
+Whatever the server hands out begins with its base path (`TAILRACE_BASE_PATH`). It answers with that path in front and
+without, so it does not matter whether a proxy takes it away.
+"""
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, urlsplit
+import posixpath
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from aiohttp import hdrs, web
+from yarl import URL
 
 from app import hosts
 from app.web import forwarded
+from app.web.keys import BASE
 
 
-def local_path(target: str) -> str:
-    """Return `target` if it is a path of this server, else `/`: a login page must not send people elsewhere."""
+def at(request: web.Request, path: str) -> str:
+    """Return the address of `path`, which begins with a slash, as a browser asks for it."""
+    return request.app[BASE] + path
+
+
+def cookie_path(request: web.Request) -> str:
+    """Return the path that cookies are for: other sites on the same host do not get them."""
+    return request.app[BASE] or "/"
+
+
+def here(request: web.Request) -> URL:
+    """Return the address of a request, as the browser asked for it."""
+    base, path = request.app[BASE], request.rel_url.raw_path
+    if not base or _is_under(base, path):
+        return request.rel_url
+    return request.rel_url.with_path(base + path, encoded=True, keep_query=True)
+
+
+def local_path(request: web.Request, target: str) -> str:
+    """Return `target` if it is a path of this server, else its first page: nobody is sent elsewhere by an address."""
     local = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
-    return target if local else "/"
+    path = posixpath.normpath(unquote(target.partition("?")[0]))
+    return target if local and _is_under(request.app[BASE], path) else at(request, "/")
 
 
 def came_from(request: web.Request) -> str | None:
@@ -22,14 +48,18 @@ def came_from(request: web.Request) -> str | None:
         page = urlsplit(request.headers.get(hdrs.REFERER, ""))
     except ValueError:
         return None
-    if not _is_here(request, page) or page.path.startswith("/api/"):
+    if not _is_here(request, page) or page.path.startswith(at(request, "/api/")):
         return None  # under /api/ there is nothing to read: what showed it was the answer to a form
-    path = local_path(page.path + (f"?{page.query}" if page.query else ""))
-    return path if path not in ("/", request.path_qs) else None
+    path = local_path(request, page.path + (f"?{page.query}" if page.query else ""))
+    return path if path not in (at(request, "/"), str(here(request))) else None
+
+
+def _is_under(base: str, path: str) -> bool:
+    return path == base or path.startswith(base + "/")
 
 
 def _is_here(request: web.Request, page: SplitResult) -> bool:
     origin = hosts.origin(f"{page.scheme}://{page.netloc}")
     own = (forwarded.asked(request), forwarded.host(request))
     scheme = forwarded.scheme(request)
-    return origin is not None and any(at and hosts.is_same(origin, at, scheme) for at in own)
+    return origin is not None and any(each and hosts.is_same(origin, each, scheme) for each in own)

@@ -23,10 +23,11 @@ from app.web import (
     rendering,
     session_forms,
     sessions,
+    slashes,
     streams,
 )
 from app.web.feeds import Feeds
-from app.web.keys import CATALOG, FEEDS, LIMITS, PULSE, REGISTRY, RENDERER
+from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, PULSE, REGISTRY, RENDERER
 from app.web.limits import Limits
 from app.web.pulse import Pulse
 from app.web.renderer import Renderer
@@ -45,10 +46,14 @@ def create_application(
     limits: Limits,
     heartbeat: float,
     allowed_hosts: Collection[str],
+    base: str,
     metrics: Callable[[], bytes],
     logger: Logger,
 ) -> web.Application:
-    """Return the application. `heartbeat` is in seconds. Nothing runs yet; it closes its renderer, nothing else."""
+    """Return the application. `heartbeat` is in seconds; `base` is the path that it is found under, "" at the root.
+
+    Nothing runs yet; it closes its renderer, nothing else.
+    """
     login = access.LoginPage(gate)
     app = web.Application(
         client_max_size=limits.max_body_bytes,
@@ -56,8 +61,10 @@ def create_application(
             problems.middleware(logger),
             guard.middleware(allowed_hosts, HEALTH),
             access.middleware(gate, {*HEALTH, login.show, login.submit, static_files().get}),
+            slashes.middleware,
         ],
     )
+    app[BASE] = base
     app[REGISTRY] = registry
     app[CATALOG] = catalog
     app[LIMITS] = limits
@@ -77,44 +84,51 @@ async def _close_renderer(app: web.Application) -> None:
 
 
 def add_routes(app: web.Application, login: access.LoginPage) -> None:
+    """Every address, under the base path and at the root: a proxy may take the base path away or leave it."""
+    base = app[BASE]
+    if base:
+        app.router.add_get(base, slashes.add)
+    for start in dict.fromkeys((base, "")):
+        app.add_routes(web.RouteDef(r.method, start + r.path, r.handler, r.kwargs) for r in _routes(login))
+
+
+def _routes(login: access.LoginPage) -> list[web.RouteDef]:
     """Every address of the server, in one place."""
-    app.add_routes(
-        [
-            web.get("/", pages.new_session_page),
-            web.get("/sessions/{session_id}", pages.session_page),
-            web.get("/sessions/{session_id}/snapshot", page_sessions.get_page_snapshot),
-            web.get("/events", page_sessions.get_page_events, allow_head=False),
-            web.post("/sessions/{session_id}/stop", composer_forms.post_stop),
-            web.post("/sessions/{session_id}/refresh", composer_forms.post_refresh),
-            web.get("/sessions/{session_id}/manage", session_forms.manage_page),
-            web.post("/sessions/{session_id}/rename", session_forms.post_rename),
-            web.post("/sessions/{session_id}/delete", session_forms.post_delete),
-            web.post("/sessions/{session_id}/restore", session_forms.post_restore),
-            web.post("/preferences", preferences.post_preferences),
-            web.get("/login", login.show),
-            web.post("/login", login.submit),
-            web.post("/api/sessions/{session_id}/streams", post_prompt),
-            web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
-            web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
-            web.get("/api/sessions", sessions.list_sessions),
-            web.post("/api/sessions/import", archives.import_session),
-            web.get("/api/sessions/{session_id}/export", archives.export_session),
-            web.post("/api/sessions/{session_id}/restore", archives.restore_session),
-            web.get("/api/sessions/{session_id}", sessions.get_session),
-            web.patch("/api/sessions/{session_id}", sessions.patch_session),
-            web.delete("/api/sessions/{session_id}", sessions.delete_session),
-            web.get("/api/images/{image_id}", pictures.get_image),
-            web.get("/api/streams/{stream_id}", streams.get_stream),
-            web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
-            web.delete("/api/streams/{stream_id}", streams.delete_stream),
-            web.get("/api/models", operations.models),
-            web.get("/api/openapi.json", operations.openapi),
-            web.get("/healthz", operations.healthz),
-            web.get("/readyz", operations.readyz),
-            web.get("/metrics", operations.metrics),
-            web.get("/static/{path:.+}", static_files().get),
-        ]
-    )
+    return [
+        web.get("/", pages.new_session_page),
+        web.get("/sessions/{session_id}", pages.session_page),
+        web.get("/sessions/{session_id}/snapshot", page_sessions.get_page_snapshot),
+        web.get("/events", page_sessions.get_page_events, allow_head=False),
+        web.post("/sessions/{session_id}/stop", composer_forms.post_stop),
+        web.post("/sessions/{session_id}/refresh", composer_forms.post_refresh),
+        web.get("/sessions/{session_id}/manage", session_forms.manage_page),
+        web.post("/sessions/{session_id}/rename", session_forms.post_rename),
+        web.post("/sessions/{session_id}/delete", session_forms.post_delete),
+        web.post("/sessions/{session_id}/restore", session_forms.post_restore),
+        web.post("/preferences", preferences.post_preferences),
+        web.get("/login", login.show),
+        web.post("/login", login.submit),
+        web.post("/api/sessions/{session_id}/streams", post_prompt),
+        web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
+        web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
+        web.get("/api/sessions", sessions.list_sessions),
+        web.post("/api/sessions/import", archives.import_session),
+        web.get("/api/sessions/{session_id}/export", archives.export_session),
+        web.post("/api/sessions/{session_id}/restore", archives.restore_session),
+        web.get("/api/sessions/{session_id}", sessions.get_session),
+        web.patch("/api/sessions/{session_id}", sessions.patch_session),
+        web.delete("/api/sessions/{session_id}", sessions.delete_session),
+        web.get("/api/images/{image_id}", pictures.get_image),
+        web.get("/api/streams/{stream_id}", streams.get_stream),
+        web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
+        web.delete("/api/streams/{stream_id}", streams.delete_stream),
+        web.get("/api/models", operations.models),
+        web.get("/api/openapi.json", operations.openapi),
+        web.get("/healthz", operations.healthz),
+        web.get("/readyz", operations.readyz),
+        web.get("/metrics", operations.metrics),
+        web.get("/static/{path:.+}", static_files().get),
+    ]
 
 
 async def post_prompt(request: web.Request) -> web.StreamResponse:

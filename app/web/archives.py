@@ -14,6 +14,7 @@ from aiohttp import web
 
 from app.streams.archive import Archive, flaw
 from app.web import bodies
+from app.web.addresses import at
 from app.web.keys import LIMITS, OWNER, REGISTRY
 from app.web.pictures import media_type
 from app.web.problems import ProblemError
@@ -76,9 +77,10 @@ async def import_session(request: web.Request) -> web.StreamResponse:
     archive = await asyncio.to_thread(_read, data)
     session_id = await request.app[REGISTRY].adopt(request[OWNER], archive)
     if is_form:
-        raise web.HTTPSeeOther(f"/sessions/{session_id}")
+        raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
     answer = {"session_id": session_id, "title": archive.title, "messages": len(archive.messages)}
-    return bodies.respond_json(answer, status=201, headers={"Location": f"/api/sessions/{session_id}"})
+    location = at(request, f"/api/sessions/{session_id}")
+    return bodies.respond_json(answer, status=201, headers={"Location": location})
 
 
 async def _sent(request: web.Request) -> bytes:

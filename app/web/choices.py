@@ -32,8 +32,8 @@ def of(request: web.Request) -> Choices:
     )
 
 
-def keep(response: web.StreamResponse, choices: Choices) -> None:
-    """Let the browser remember the choices."""
+def keep(response: web.StreamResponse, choices: Choices, path: str) -> None:
+    """Let the browser remember the choices for all that is under `path`."""
     values = {
         THEME: choices.theme if choices.theme != "system" else "",
         LANGUAGE: choices.language,
@@ -41,6 +41,6 @@ def keep(response: web.StreamResponse, choices: Choices) -> None:
     }
     for name, value in values.items():
         if value:
-            response.set_cookie(name, value, max_age=SECONDS, httponly=True, samesite="Lax")
+            response.set_cookie(name, value, max_age=SECONDS, path=path, httponly=True, samesite="Lax")
         else:
-            response.del_cookie(name)
+            response.del_cookie(name, path=path)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from app.streams.errors import TailraceError
 from app.web import bodies, pages, translations
+from app.web.addresses import at, cookie_path
 from app.web.forms import typed
 from app.web.keys import OWNER, REGISTRY
 from app.web.plain_page import COOKIE
@@ -24,9 +25,9 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
     except (ProblemError, TailraceError) as error:
         problem = error if isinstance(error, ProblemError) else translate(error)
         return await _again(request, session_id, problem)
-    page = web.HTTPSeeOther(f"/sessions/{session_id}")
+    page = web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
     # A script would have sent the prompt itself: from now on answers come as a page that grows.
-    page.set_cookie(COOKIE, "1", path="/", samesite="Lax")
+    page.set_cookie(COOKIE, "1", path=cookie_path(request), samesite="Lax")
     raise page
 
 
@@ -34,7 +35,7 @@ async def post_stop(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/stop: the Stop button."""
     session_id = bodies.path_id(request, "session_id")
     await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=2.0)
-    raise web.HTTPSeeOther(f"/sessions/{session_id}")
+    raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
 
 
 async def post_refresh(request: web.Request) -> web.StreamResponse:

@@ -17,5 +17,6 @@ PULSE = web.AppKey("pulse", Pulse)
 LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
 FEEDS = web.AppKey("feeds", Feeds)
+BASE = web.AppKey("base", str)  # the path that the server is found under, such as `/chat`; "" at the root
 
 OWNER = web.RequestKey("owner", str)  # set by the access middleware

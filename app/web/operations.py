@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from app.web import bodies, translations
-from app.web.keys import CATALOG, REGISTRY
+from app.web.keys import BASE, CATALOG, REGISTRY
 from app.web.openapi import document
 from app.web.problems import ProblemError
 from app.web.sentences import said
@@ -34,9 +34,10 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     return web.Response(body=request.app[METRICS](), headers={"Content-Type": METRICS_TYPE})
 
 
-async def openapi(_: web.Request) -> web.StreamResponse:
+async def openapi(request: web.Request) -> web.StreamResponse:
     """GET /api/openapi.json"""
-    return bodies.respond_json(document())
+    base = request.app[BASE]
+    return bodies.respond_json({**document(), **({"servers": [{"url": base}]} if base else {})})
 
 
 async def models(request: web.Request) -> web.StreamResponse:

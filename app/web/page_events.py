@@ -67,9 +67,9 @@ def passing(name: Literal["block", "tail", "reset", "gone", "heartbeat"], event:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(event))
 
 
-def reset(session_id: str, reason: ResetReason) -> bytes:
-    """Return the frame that asks for the snapshot."""
-    return passing("reset", ResetEvent(session_id, reason, f"/sessions/{session_id}/snapshot"))
+def reset(base: str, session_id: str, reason: ResetReason) -> bytes:
+    """Return the frame that asks for the snapshot; `base` is the path that the server is found under."""
+    return passing("reset", ResetEvent(session_id, reason, f"{base}/sessions/{session_id}/snapshot"))
 
 
 def text_of(frame: Frame) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from app.streams.events import ResetReason
 from app.streams.frames import Cursor, Frame
 from app.streams.registry import Registry
 from app.streams.session import Session
@@ -51,14 +52,14 @@ class Watch:
         """Return what comes next, about as much as one write should carry; nothing if everything was shown."""
         log = self.session.log
         if log.refusal(Cursor(log.epoch, self._after)) is not None:
-            return self._page.drop(self, reset(self.session.session_id, "lagging"))
+            return self._page.drop(self, self._page.reset(self.session, "lagging"))
         reading = log.read(self._after)
         pieces: list[bytes] = []
         for frame in reading.frames:
             answer = self.feed.answers.get(frame.stream_id)
             if answer is None:
                 # It ended before anybody followed the session: of its blocks only the snapshot knows.
-                return self._page.drop(self, b"".join([*pieces, reset(self.session.session_id, "expired")]))
+                return self._page.drop(self, b"".join([*pieces, self._page.reset(self.session, "expired")]))
             pieces += self._piece(frame, answer)
         self._after = reading.last
         for stream_id, answer in self.feed.answers.items():
@@ -100,8 +101,9 @@ class Watch:
 class PageViewer(Outlet):
     """Serves one response. Sessions that it may not watch any more leave it; the response stays open for the others."""
 
-    def __init__(self, registry: Registry, feeds: Feeds, pulse: Pulse) -> None:
+    def __init__(self, registry: Registry, feeds: Feeds, pulse: Pulse, base: str) -> None:
         super().__init__(pulse)
+        self._base = base
         self._registry = registry
         self._feeds = feeds
         self._watches: list[Watch] = []
@@ -142,6 +144,10 @@ class PageViewer(Outlet):
         watch.session.viewer_left(watch)
         self._feeds.leave(watch.session, self)
         return last
+
+    def reset(self, session: Session, reason: ResetReason) -> bytes:
+        """Return what is said when the log has not what comes next."""
+        return reset(self._base, session.session_id, reason)
 
     def farewell(self, session: Session) -> bytes:
         """Return what is said when a session closes: nothing if the server ends, for then it will be back."""

@@ -16,6 +16,7 @@ from app.streams.errors import TailraceError
 from app.streams.ports import Options
 from app.streams.stream import Stream
 from app.web import bodies, plain_page, translations
+from app.web.addresses import at, here
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
 from app.web.page_sessions import PageSnapshot, rendered
 from app.web.picker import is_blind, picker
@@ -103,13 +104,13 @@ async def show(
 
     In the place of a `growing` answer stands its mark.
     """
-    here = _address(request, session)
+    address = _address(request, session)
     listed = await request.app[CATALOG].listing()
     context = {
         "version": __version__,
-        "here": here,
+        "here": address,
         "session": session,
-        "listing": await listing(request, here),
+        "listing": await listing(request, address),
         "deleted": _deleted(request),
         "picker": picker(listed, translations.of(request), typed.get("model"), _last_model(session)),
         "is_blind": is_blind,
@@ -125,8 +126,8 @@ async def show(
 def _address(request: web.Request, session: Any) -> URL:
     """Return where the page can be had again; that of a form that comes back is the one it came from."""
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
-        return request.rel_url.without_query_params("deleted")
-    return URL("/" if isinstance(session, dict) else f"/sessions/{session.session_id}")
+        return here(request).without_query_params("deleted")
+    return URL(at(request, "/" if isinstance(session, dict) else f"/sessions/{session.session_id}"))
 
 
 def _last_model(session: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.web import translations
-from app.web.addresses import local_path
+from app.web.addresses import cookie_path, local_path
 from app.web.choices import THEMES, Choices, keep
 from app.web.forms import text_form
 
@@ -19,6 +19,6 @@ async def post_preferences(request: web.Request) -> web.StreamResponse:
         language=language if language in request.app[translations.LANGUAGES] else "",
         single_keys="single_keys" in form,
     )
-    response = web.HTTPSeeOther(local_path(form.get("next", "/")))
-    keep(response, choices)
+    response = web.HTTPSeeOther(local_path(request, form.get("next", "")))
+    keep(response, choices, cookie_path(request))
     raise response

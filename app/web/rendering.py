@@ -15,6 +15,8 @@ from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
 
 from app.web import assets, choices, translations
+from app.web.addresses import at
+from app.web.keys import BASE
 from app.web.sentences import said, words
 from app.web.static_files import static_files
 
@@ -40,7 +42,6 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["static"] = static_files().address
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
     environment.globals["said"] = _said
     environment.globals["number"] = _number
@@ -57,7 +58,8 @@ def render(
     chosen = choices.of(request)
     language = translations.of(request)
     shared = {
-        "static": static_files().address,
+        "base": request.app[BASE],
+        "static": at(request, static_files().address),
         "language": language,
         "words": request.app[WORDS][language.code],
         "languages": languages.values(),

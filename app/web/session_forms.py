@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.web import bodies, translations
+from app.web.addresses import at
 from app.web.forms import text_form
 from app.web.keys import LIMITS, OWNER, REGISTRY
 from app.web.problems import ProblemError
@@ -26,7 +27,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
         await request.app[REGISTRY].history.rename(request[OWNER], session_id, checked_title(title))
     except ProblemError as problem:
         return await _page(request, draft=title, problem=problem)
-    raise web.HTTPSeeOther(f"/sessions/{session_id}")
+    raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
 
 
 async def post_delete(request: web.Request) -> web.StreamResponse:
@@ -34,14 +35,14 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
-    raise web.HTTPSeeOther(f"/?deleted={session_id}")
+    raise web.HTTPSeeOther(at(request, f"/?deleted={session_id}"))
 
 
 async def post_restore(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/restore: the undo of a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
     restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
-    raise web.HTTPSeeOther(f"/sessions/{restored.session_id}")
+    raise web.HTTPSeeOther(at(request, f"/sessions/{restored.session_id}"))
 
 
 async def _page(

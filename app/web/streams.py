@@ -15,6 +15,7 @@ from app.streams.frames import Cursor
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from app.web import accept, bodies
+from app.web.addresses import at
 from app.web.event_stream import EventStream, LineStream
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
 from app.web.new_stream import NewStream, new_stream, request_hash
@@ -80,7 +81,7 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
         raise ProblemError(406, "not_acceptable", f"`Accept` refuses all that there is: {offered}.")
     registered = await register(request, session_id)
     status = 201 if registered.new else 200
-    headers = {"Location": f"/api/streams/{registered.stream_id}"}
+    headers = {"Location": at(request, f"/api/streams/{registered.stream_id}")}
     if wanted in RESPONSES:
         response = RESPONSES[wanted](status=status, headers=headers)
         return await _show_new(request, session_id, registered, response)
@@ -88,7 +89,7 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
         "stream_id": registered.stream_id,
         "session_id": session_id,
         "status": registered.status,
-        "events_url": f"/api/streams/{registered.stream_id}/events",
+        "events_url": at(request, f"/api/streams/{registered.stream_id}/events"),
         "cursor": str(registered.cursor),
     }
     return bodies.respond_json(answer, status=status, headers=headers)

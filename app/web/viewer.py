@@ -15,6 +15,7 @@ from app.streams.events import Heartbeat, Reset, ResetReason
 from app.streams.frames import Cursor, Frame, passing_frame
 from app.streams.session import Session
 from app.web.event_stream import EventStream, LineStream, chunk, is_chunked
+from app.web.keys import BASE
 from app.web.outlet import BUFFER_BYTES, Outlet
 from app.web.pulse import Pulse
 
@@ -37,6 +38,7 @@ class Viewer(Outlet):
 
     async def serve(self, request: web.Request, response: EventStream | LineStream) -> web.StreamResponse:
         """Send the headers, then events until the stream's end, the client's leaving or the session's closing."""
+        self._base = request.app[BASE]
         self._encode = response.encode
         self._farewell = response.farewell
         self._shares_wire = is_chunked(request) and isinstance(response, EventStream)
@@ -57,7 +59,7 @@ class Viewer(Outlet):
     async def _show(self) -> None:
         while not (self._gone or self._over):
             if self._log.refusal(Cursor(self._log.epoch, self._seq)) is not None:
-                await self._send(self._frame_bytes(_reset(self._session.session_id, "lagging")))
+                await self._send(self._frame_bytes(_reset(self._base, self._session.session_id, "lagging")))
                 return
             reading = self._log.read(self._seq, self._stream_id)
             self._seq = reading.last
@@ -141,8 +143,8 @@ def heartbeat() -> Heartbeat:
 _NAMES = {Heartbeat: "heartbeat", Reset: "reset"}
 
 
-def _reset(session_id: str, reason: ResetReason) -> Reset:
-    return Reset(reason, f"/api/sessions/{session_id}")
+def _reset(base: str, session_id: str, reason: ResetReason) -> Reset:
+    return Reset(reason, f"{base}/api/sessions/{session_id}")
 
 
 async def refuse(
@@ -151,7 +153,9 @@ async def refuse(
     """Answer a cursor that cannot be served, in the stream: EventSource cannot read an error's body."""
     if await response.prepare(request) is not None:
         await response.write(
-            response.encode(Frame("", "reset", 0, passing_frame(_reset(session_id, reason))))
+            response.encode(
+                Frame("", "reset", 0, passing_frame(_reset(request.app[BASE], session_id, reason)))
+            )
         )
         await response.write_eof()
     return response

@@ -81,10 +81,13 @@ def tailrace(folder: Path, *, python: str = sys.executable, **settings: str) -> 
 
 
 @contextmanager
-def nginx(program: str, folder: Path, upstream: int) -> Iterator[int]:
-    """Run nginx, unprivileged, with the shipped site but for its two ports; yield its own port.
+def nginx(
+    program: str, folder: Path, upstream: int, *, changes: tuple[tuple[str, str], ...] = ()
+) -> Iterator[int]:
+    """Run nginx, unprivileged, with the shipped site but for its two ports and `changes`; yield its own port.
 
-    Around the site gzip is on for everything, as a distribution's own configuration may have it.
+    Each change is a text of the site and what stands in its place. Around the site gzip is on for everything, as a
+    distribution's own configuration may have it.
     """
     port = free_port()
     site = (ROOT / "deploy/nginx.conf").read_text(encoding="utf-8")
@@ -94,6 +97,9 @@ def nginx(program: str, folder: Path, upstream: int) -> Iterator[int]:
     ):
         site, count = re.subn(pattern, ours, site)
         assert count == 1, pattern
+    for ours, theirs in changes:
+        assert site.count(ours) == 1, ours
+        site = site.replace(ours, theirs)
     (folder / "site.conf").write_text(site, encoding="utf-8")
     (folder / "nginx.conf").write_text(NGINX.format(prefix=folder), encoding="utf-8")
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
