@@ -35,7 +35,7 @@ LAYERS = {
     "backends.llama_child": layer("streams", "xllamacpp"),
     "history": layer("streams", "sqlalchemy alembic asyncpg"),
     "telemetry": layer("streams", "structlog prometheus_client"),
-    "markdown": layer("", "markdown_it pygments nh3 latex2mathml"),
+    "markdown": layer("", "markdown_it nh3 latex2mathml"),
     "web": layer(
         "streams markdown hosts",
         "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin",

@@ -31,13 +31,9 @@ class TooMuchError(Exception):
 
 
 class Deadline:
-    """Bounds the processor time of a piece of work, which stays in the thread that made the deadline.
+    """Bounds the processor time of a piece of work, which stays in the thread that made the deadline."""
 
-    A `hasty` piece of work must not read files either.
-    """
-
-    def __init__(self, seconds: float, *, hasty: bool = False) -> None:
-        self.hasty = hasty
+    def __init__(self, seconds: float) -> None:
         self._earliest = time.monotonic() + seconds
         self._end = time.thread_time() + seconds
 

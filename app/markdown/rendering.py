@@ -25,13 +25,12 @@ def render(source: str, definitions: Definitions, *, seconds: float = SECONDS) -
         return plain(source)
 
 
-def attempt(source: str, definitions: Definitions, seconds: float, *, hasty: bool = False) -> str:
+def attempt(source: str, definitions: Definitions, seconds: float) -> str:
     """Return the HTML of a block. Raises `TooMuchError` if it is too deep, takes longer than `seconds`, or fails.
 
-    A `hasty` attempt fails where files would have to be read: the grammar of a language, at its first use. Links are
-    looked up in `definitions`, then among those of the block itself.
+    Links are looked up in `definitions`, then among those of the block itself.
     """
-    deadline = Deadline(seconds, hasty=hasty)
+    deadline = Deadline(seconds)
     # A copy, for the block's own are added to it. Without the mark of a definition there is nothing to add.
     known = dict(definitions) if "]:" in source else definitions
     try:
@@ -46,9 +45,10 @@ def attempt(source: str, definitions: Definitions, seconds: float, *, hasty: boo
 
 
 def _listing(token: Token, env: Any) -> str:
+    env["deadline"].check()
     language = language_of(token.info)
     name = f' class="language-{escape(language)}"' if language.isascii() and language else ""
-    return f'<pre dir="ltr"><code{name}>{code(token.content, language, env["deadline"])}</code></pre>\n'
+    return f'<pre dir="ltr"><code{name}>{code(token.content, language)}</code></pre>\n'
 
 
 def _formula(token: Token, env: Any) -> str:

@@ -88,7 +88,7 @@ class Renderer:
         html = self._blocks.get(key)
         if html is None and len(block.source) <= SMALL:
             try:
-                html = attempt(block.source, definitions, SMALL_SECONDS, hasty=True)
+                html = attempt(block.source, definitions, SMALL_SECONDS)
             except TooMuchError:
                 return None
             self._blocks.put(key, html)

@@ -7,12 +7,9 @@ from html import unescape
 
 import pytest
 
-from app.markdown import highlighting
-from app.markdown.bounds import TooMuchError
 from app.markdown.document import document, opened
-from app.markdown.highlighting import BOX_LINES, CLASSES
-from app.markdown.rendering import attempt, render
-from app.web.assets import folder
+from app.markdown.highlighting import BOX_LINES
+from app.markdown.rendering import render
 from tests.markdown.shown import Shown
 
 
@@ -120,12 +117,6 @@ def test_a_difference_shows_what_goes_and_what_comes(line: str, name: set[str]) 
     assert set(shown(f"```diff\n{line}\n```").classes) - {"language-diff", "lines"} == name
 
 
-def test_every_colour_of_code_is_in_the_style_sheet() -> None:
-    """There is no class that nothing paints, and no rule for one that nothing has."""
-    css = (folder("static") / "style.css").read_text()
-    assert set(re.findall(r"^pre \.(\w+) \{", css, re.MULTILINE)) == set(CLASSES.values())
-
-
 @pytest.mark.parametrize("language", ["", "nothing-known", "é", "<b>"])
 def test_code_of_an_unknown_language_is_plain(language: str) -> None:
     """It has no colours, and all of its text."""
@@ -184,12 +175,3 @@ def test_what_follows_the_last_block_is_a_block_of_its_own() -> None:
 def test_what_utf8_cannot_hold_is_replaced() -> None:
     """NUL and halves of surrogate pairs."""
     assert document("a\0\ud83db").blocks == ["<p>a\ufffd\ufffdb</p>"]
-
-
-def test_a_hasty_attempt_loads_no_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That reads files, and the event loop has no time for it; later it is there for everybody."""
-    monkeypatch.setattr(highlighting, "_lexers", {})
-    code = "```python\nx = 1\n```"
-    with pytest.raises(TooMuchError):
-        attempt(code, {}, 1.0, hasty=True)
-    assert render(code, {}) == attempt(code, {}, 1.0, hasty=True)

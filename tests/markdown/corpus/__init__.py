@@ -14,3 +14,7 @@ EXAMPLES: dict[str, str] = {
 ANSWERS: dict[str, str] = {
     path.stem: path.read_text(encoding="utf-8") for path in sorted((_FOLDER / "answers").glob("*.md"))
 }
+# By language; `«keyword:if»` is a piece with its colour.
+COLOURED: dict[str, str] = {
+    path.stem: path.read_text(encoding="utf-8") for path in sorted((_FOLDER / "code").glob("*.txt"))
+}

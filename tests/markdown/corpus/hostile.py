@@ -179,6 +179,34 @@ HEAVY = {
     "spaces": " " * 200_000,
     "tabs": "\t" * 60_000 + "a",
 }
+# What begins something in code or in Markdown; repeated, it may be looked at again and again.
+_OPENERS = """
+    " \\ "\\ ' \\' / /* */ // (* {- #| <!-- <a </ <script> <style> <<A r#" R"x( [[ --[[ [= $( ${ $ ` ``` # #[ @ @a a a=
+    a: a. .a 1 .1 1. - -- % %{ ^ ~ [ [a { ( func( class a( int& &a ! ? ; ;a \"\"\" ''' /[ =/[ =/ x/ :: @{ <% * **a ](
+    :a 0x 1e _ a" "a \\" \\' #{ #a: .a{ '' 'a --[ $$ <? <! <![CDATA[ %a <a= <a" (?: =begin =end \\( \\[ ~~~ .. |x {|
+    {x| @" $' : ,
+"""
+OPENERS = _OPENERS.split()
+BLANKS = [
+    " ",
+    "\t",
+    "\n",
+    "\r",
+    "\n ",
+    "a ",
+    "a\n",
+    "a  (",
+    "<<A\n",
+    "<<A\nA\n",
+    "\\\n",
+    "\n=",
+    "\n#",
+    "# ",
+    "- ",
+    "\0",
+    "é",
+    "\u0301",
+]
 HOSTILE: dict[str, str] = {
     text[:60].encode("unicode_escape").decode(): text
     for text in _SCRIPTS + _CLOBBERING + _LINKS + _MATHS + _DISGUISES
