@@ -12,8 +12,11 @@ import { Outbox } from "./outbox.js";
 
 const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
 const OTHERS = ["block", "tail", "reset", "gone"];
-const SILENCE = 40_000; // ms; the server's heartbeat comes every 15 s
-const LOOK = 5_000; // ms
+const SILENCE = 11_000; // ms; the server's heartbeat to a page comes every 5 s
+const LOOK = 2_000; // ms
+const OPENING = 3_000; // ms for the answer to a connection that may have been given a dead one of the pool
+const POOL = 6; // connections that a browser keeps to a server
+const ASLEEP = 40_000; // ms without an answer to a ping
 const BACKOFF = { first: 500, most: 30_000 }; // ms
 const LOST_AFTER = 2_000; // ms without a connection before the page speaks of it
 const PING = 15_000; // ms
@@ -25,7 +28,8 @@ export class Hub {
   #source = null;
   #attempts = 0;
   #heard = 0; // when the server was, in the time of `performance.now()`
-  #timers = { connect: 0, silence: 0, lost: 0, ping: 0 };
+  #suspects = 0; // connections of the pool that may be dead, too: each attempt that gets no answer closes one
+  #timers = { connect: 0, opening: 0, silence: 0, lost: 0, ping: 0 };
 
   /** Listen to a tab. */
   attach(port) {
@@ -69,7 +73,7 @@ export class Hub {
   /** A tab that has died says nothing, one that sleeps neither. */
   #ping() {
     for (const [tab, { heard }] of this.#tabs) {
-      if (Date.now() - heard > SILENCE) this.#leave(tab);
+      if (Date.now() - heard > ASLEEP) this.#leave(tab);
       else tab.say({ type: "ping" });
     }
   }
@@ -92,6 +96,7 @@ export class Hub {
     for (const name of OTHERS) source.addEventListener(name, (event) => this.#onOther(name, event));
     this.#listen();
     this.#timers.silence = setInterval(() => this.#look(), LOOK);
+    if (this.#suspects > 0) this.#timers.opening = setTimeout(() => this.#nextOfPool(), OPENING);
   }
 
   #onLogged(name, { data, lastEventId }) {
@@ -110,8 +115,9 @@ export class Hub {
   }
 
   #up() {
-    this.#attempts = 0;
+    this.#attempts = this.#suspects = 0;
     this.#clear("lost");
+    this.#clear("opening");
     this.#listen();
     this.#tell({ type: "link", isUp: true });
   }
@@ -120,7 +126,7 @@ export class Hub {
   #down(isRefused) {
     this.#drop();
     if (isRefused) this.#tell({ type: "refused" });
-    this.#timers.lost ||= setTimeout(() => this.#tell({ type: "link", isUp: false }), LOST_AFTER);
+    this.#tellLater();
     const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
     this.#connectWithin(longest / 2 + (longest / 2) * Math.random()); // a restarted server should not see everybody at once
   }
@@ -136,7 +142,20 @@ export class Hub {
 
   /** A dead connection can look open for ever; the heartbeat tells. (A timer for each event would cost more than this.) */
   #look() {
-    if (performance.now() - this.#heard >= SILENCE) this.#connect();
+    if (performance.now() - this.#heard < SILENCE) return;
+    if (!this.#isOpen) return this.#down(false);
+    this.#suspects = POOL;
+    this.#tellLater();
+    this.#connect();
+  }
+
+  #nextOfPool() {
+    this.#suspects -= 1;
+    this.#connect();
+  }
+
+  #tellLater() {
+    this.#timers.lost ||= setTimeout(() => this.#tell({ type: "link", isUp: false }), LOST_AFTER);
   }
 
   /** To the tabs of one session, or to all. */
@@ -151,6 +170,7 @@ export class Hub {
     this.#source = null;
     this.#clear("connect");
     this.#clear("silence");
+    this.#clear("opening");
   }
 
   #rest() {

@@ -27,9 +27,9 @@ from app.web import (
     streams,
 )
 from app.web.feeds import Feeds
-from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, PULSE, REGISTRY, RENDERER
+from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, PAGE_PULSE, PULSE, REGISTRY, RENDERER
 from app.web.limits import Limits
-from app.web.pulse import Pulse
+from app.web.pulse import PAGE_HEARTBEAT, Pulse
 from app.web.renderer import Renderer
 from app.web.static_files import static_files
 
@@ -69,6 +69,7 @@ def create_application(
     app[CATALOG] = catalog
     app[LIMITS] = limits
     app[PULSE] = Pulse(heartbeat)
+    app[PAGE_PULSE] = Pulse(min(heartbeat, PAGE_HEARTBEAT))
     app[RENDERER] = renderer = Renderer()
     app[FEEDS] = Feeds(renderer, logger)
     app[operations.METRICS] = metrics

@@ -14,6 +14,7 @@ from app.web.renderer import Renderer
 REGISTRY = web.AppKey("registry", Registry)
 CATALOG = web.AppKey("catalog", Catalog)
 PULSE = web.AppKey("pulse", Pulse)
+PAGE_PULSE = web.AppKey("page_pulse", Pulse)  # of the event streams of pages, which beat more often
 LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
 FEEDS = web.AppKey("feeds", Feeds)

@@ -6,6 +6,8 @@ import asyncio
 from typing import Protocol
 
 TICKS = 15  # to a heartbeat: how finely silence is measured
+# A page tells a dead connection by its silence (`SILENCE` in static/hub.js), and its reader should not wait for long.
+PAGE_HEARTBEAT = 5.0  # seconds; `TAILRACE_HEARTBEAT` if that is shorter
 
 
 class Beating(Protocol):

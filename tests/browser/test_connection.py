@@ -13,6 +13,7 @@ from tests.browser.chat import Chat
 from tests.browser.test_writing import hide
 from tests.browser.wire import Wire, wire_to
 from tests.support.server import LiveServer
+from tests.support.waiting import until
 
 SNAPSHOTS = "**/sessions/*/snapshot"
 WORDS = " ".join(f"word{number}" for number in range(200))  # four seconds of an answer
@@ -58,6 +59,49 @@ async def test_a_long_loss_is_told_and_leaves_the_text_alone(distant: Chat, wire
     await expect(distant.page.get_by_text("Reconnecting…")).to_be_hidden(timeout=15_000)
     await distant.ends("complete")
     assert await distant.words() == WORDS
+
+
+# Six requests at once, so that the browser keeps as many connections.
+FILL_THE_POOL = """() => Promise.all(
+    Array.from({ length: 6 }, (_, number) => fetch(`/healthz?${number}`).then((response) => response.text())),
+).then(() => null)"""
+
+
+@pytest.mark.parametrize(
+    ("all_open", "bound"),
+    [
+        pytest.param(False, 22_000, id="stream"),
+        pytest.param(True, 62_000, id="pool"),
+    ],  # ms, of the page's gates
+)
+async def test_a_connection_that_dies_in_silence_is_noticed(
+    distant: Chat, wire: Wire, server: LiveServer, all_open: bool, bound: int
+) -> None:
+    """Nothing is closed, nothing comes any more: of the event stream alone, or of all connections of the pool."""
+    await distant.ask("hello there", "echo")
+    await distant.ends("complete")
+    session_id = distant.page.url.rpartition("/")[2]
+    await until(lambda: server.registry.statistics().viewers == 1)
+    await distant.page.evaluate(FILL_THE_POOL)
+    wire.mute(all_open=all_open)
+    await server.client.ask(session_id, "from elsewhere", model="scripted/echo")
+    await expect(distant.answers).to_have_count(2, timeout=bound)
+    assert await distant.words() == "from elsewhere"
+    await expect(distant.page.get_by_text("Reconnecting…")).to_be_hidden()
+
+
+async def test_a_network_that_dies_in_silence_is_told(distant: Chat, wire: Wire, server: LiveServer) -> None:
+    """New connections get no answer either: the page says so, and goes on by itself when they do."""
+    await distant.ask("hello there", "echo")
+    await distant.ends("complete")
+    session_id = distant.page.url.rpartition("/")[2]
+    await until(lambda: server.registry.statistics().viewers == 1)
+    wire.mute(all_open=True, new_ones=True)
+    await expect(distant.page.get_by_text("Reconnecting…")).to_be_visible(timeout=24_000)
+    await server.client.ask(session_id, "from elsewhere", model="scripted/echo")
+    wire.mend()
+    await expect(distant.answers).to_have_count(2, timeout=30_000)
+    await expect(distant.page.get_by_text("Reconnecting…")).to_be_hidden()
 
 
 async def test_a_refused_event_stream_is_opened_anew_with_a_cursor(distant: Chat, wire: Wire) -> None:
@@ -130,7 +174,7 @@ async def test_a_session_that_the_server_lost_leaves_no_spinner(distant: Chat, w
     wire.mend()
     await distant.ends("interrupted")
     await expect(distant.answer().locator("[data-part=label]")).to_have_text("Interrupted")
-    await expect(distant.page.get_by_role("alert")).to_contain_text("no longer has this session")
+    await expect(distant.page.get_by_role("alert")).to_contain_text("This chat is gone")
     await expect(distant.stop).to_be_hidden()
 
 

@@ -211,15 +211,46 @@ def test_a_refusal_is_told(hub: HubPage) -> None:
 
 
 def test_silence_is_a_loss(hub: HubPage) -> None:
-    """Forty seconds without even a heartbeat: the connection is opened anew."""
+    """Two heartbeats missing: the connection is opened anew, at once, and the loss is told unless that works."""
     hub.tab("a", "one", "1-5")
     hub.opens()
-    hub.passes(30_000)
+    hub.passes(9000)
     hub.comes("heartbeat")
-    hub.passes(39_000)
+    hub.passes(10_000)
     assert len(hub.asked()) == 1
-    hub.passes(1000)
+    hub.passes(3000)
     assert hub.asked() == ["watch=one:1-5", "watch=one:1-5"]
+    hub.opens()
+    hub.heard("a")
+    hub.passes(3000)
+    assert hub.heard("a") == []
+
+
+def test_after_a_silence_the_whole_pool_is_suspected(hub: HubPage) -> None:
+    """An attempt may be given another dead connection. Each one that gets no answer is closed soon, six at the most."""
+    hub.tab("a", "one", "1-5")
+    hub.opens()
+    hub.heard("a")
+    hub.passes(13_000)
+    assert len(hub.asked()) == 2
+    hub.passes(2000)
+    assert hub.heard("a") == [{"type": "link", "isUp": False}]
+    hub.passes(16_000)
+    assert len(hub.asked()) == 2 + 6
+    hub.opens()
+    assert hub.heard("a") == [{"type": "link", "isUp": True}]
+    assert hub.page.evaluate("EventSource.all.filter((source) => !source.isClosed).length") == 1
+    hub.passes(9000)
+    assert len(hub.asked()) == 2 + 6
+
+
+def test_a_connection_that_does_not_open_is_given_up(hub: HubPage) -> None:
+    """A server that is slow has its time to answer, and then more and more of it."""
+    hub.tab("a", "one", "1-5")
+    hub.passes(10_000)
+    assert len(hub.asked()) == 1
+    hub.passes(120_000)
+    assert 4 <= len(hub.asked()) <= 9
 
 
 def test_somebody_who_looks_waits_for_no_backoff(hub: HubPage) -> None:

@@ -22,6 +22,11 @@ class Wire:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self._open: set[asyncio.StreamWriter] = set()
+        self._muted: set[asyncio.StreamWriter] = (
+            set()
+        )  # the ends at the browser of connections that carry nothing now
+        self._events: asyncio.StreamWriter | None = None  # of the newest request for events
+        self._is_hole = False
         self._whole = True
         self.url = ""  # where the browser finds it
         self.refusals = (
@@ -37,7 +42,18 @@ class Wire:
 
     def mend(self) -> None:
         """Let new connections through again."""
-        self._whole = True
+        self._whole, self._is_hole = True, False
+
+    def mute(self, *, all_open: bool = False, new_ones: bool = False) -> None:
+        """Carry nothing any more, without closing anything, as a firewall does that has lost its table.
+
+        What is muted is the newest connection for events, or `all_open` ones, and `new_ones` until the wire is mended.
+        """
+        self._is_hole = new_ones
+        if all_open:
+            self._muted |= self._open
+        elif self._events:
+            self._muted.add(self._events)
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection, both ways."""
@@ -48,9 +64,14 @@ class Wire:
         ends = {writer, far_writer}
         self._open |= ends
         try:
-            await asyncio.gather(self._pump_requests(reader, far_writer, writer), _pump(far_reader, writer))
+            if self._is_hole:
+                self._muted |= ends
+            await asyncio.gather(
+                self._pump_requests(reader, far_writer, writer), self._pump(far_reader, writer)
+            )
         finally:
             self._open -= ends
+            self._muted -= ends
             for end in ends:
                 end.transport.abort()
 
@@ -61,25 +82,27 @@ class Wire:
             while data := await reader.read(CHUNK):
                 if data.startswith(EVENTS):  # a request without a body comes in one piece
                     self.asked.append(unquote(data.split()[1].decode()))
+                    self._events = near
                     if self.refusals > 0:
                         self.refusals -= 1
                         near.write(REFUSAL)
                         continue
-                far.write(data)
-                await far.drain()
+                if near not in self._muted:
+                    far.write(data)
+                    await far.drain()
             far.close()
         except ConnectionError:
             far.transport.abort()  # the other direction ends with it
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(CHUNK):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-    except ConnectionError:
-        writer.transport.abort()  # the other direction ends with it
+    async def _pump(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(CHUNK):
+                if near not in self._muted:
+                    near.write(data)
+                    await near.drain()
+            near.close()
+        except ConnectionError:
+            near.transport.abort()  # the other direction ends with it
 
 
 @asynccontextmanager
