@@ -28,7 +28,7 @@ class Composer extends HTMLElement {
     const { signal } = this.#listeners;
     const isNew = location.pathname === at("/");
     this.#sessionId = isNew ? null : this.dataset.sessionId;
-    this.#picker = new Picker(this.#select, this.#part("no-models"), signal);
+    this.#picker = new Picker(this.#select, this.#part("models"), this.#part("no-models"), signal);
     this.#options = new OptionsPanel(this.#part("options"), () => this.#keepOptions(), signal);
     this.#input.value ||= loadDraft(this.#sessionId);
     if (isNew) this.#picker.prefer(loadModel());

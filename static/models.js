@@ -1,9 +1,11 @@
 /** What to do while no model answers: look again, ever less often, and say why there is none. */
 
 import { isAbort } from "./api.js";
+import { groupOf, optionOf } from "./model_options.js";
 import { loadModels } from "./sessions.js";
 import { t } from "./words.js";
 
+const MANY = 60; // models in a select; more are found by their names
 const BACKOFF = { first: 2_000, most: 60_000 }; // ms
 
 export class Lookout {
@@ -45,11 +47,12 @@ export class Lookout {
   }
 
   #show({ models, unreachable, default: preferred }) {
-    const backends = new Set(models.map((model) => model.backend));
-    const groups = Array.from(backends, (backend) => groupOf(backend, models.filter((each) => each.backend === backend).map(optionOf)));
+    const offered = models.filter(({ id }, place) => place < MANY || id === preferred);
+    const backends = new Set(offered.map((model) => model.backend));
+    const groups = Array.from(backends, (backend) => groupOf(backend, offered.filter((each) => each.backend === backend).map(optionOf)));
     const silent = unreachable.map(({ backend, message }) => groupOf(backend, [unavailable(message)]));
     const none = models.length === 0 ? [new Option(t("No model"), "")] : [];
-    this.#picker.show([...groups, ...silent, ...none], preferred);
+    this.#picker.show([...groups, ...silent, ...none], preferred, models.length > MANY);
     this.#explain(unreachable.map(({ backend, message }) => `${backend} ${message}`));
     this.#notice.hidden = models.length > 0;
     if (models.length > 0) this.#attempts = 0;
@@ -65,18 +68,6 @@ export class Lookout {
   get #reasons() {
     return this.#notice.querySelector('[data-part="reasons"]');
   }
-}
-
-function groupOf(backend, options) {
-  const group = Object.assign(document.createElement("optgroup"), { label: backend });
-  group.append(...options);
-  return group;
-}
-
-function optionOf({ id, name, vision }) {
-  const option = new Option(name, id);
-  if (vision === false) option.dataset.vision = "no";
-  return option;
 }
 
 function unavailable(reason) {

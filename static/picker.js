@@ -2,10 +2,17 @@
 
 export class Picker {
   #select;
+  #panel; // where models are found by name, if there are too many for the select
+  #finding = null;
   #lookout = null; // only where there is no model
+  #signal;
 
-  constructor(select, notice, signal) {
+  constructor(select, panel, notice, signal) {
     this.#select = select;
+    this.#panel = panel;
+    this.#signal = signal;
+    panel.addEventListener("beforetoggle", () => this.#finder, { signal });
+    panel.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.type === "search") event.preventDefault(); }, { signal });
     if (this.isEmpty) this.#lookout = import("./models.js").then(({ Lookout }) => new Lookout(this, notice, signal));
   }
 
@@ -22,15 +29,17 @@ export class Picker {
     return this.#select.selectedOptions[0]?.dataset.vision === "no";
   }
 
-  /** Take a model, if it is there. */
+  /** Take a model, if it is there: in the select, or among those that are too many for it. */
   prefer(model) {
     const option = this.#usable.find((each) => each.value === model);
     if (option) option.selected = true;
+    else if (model && this.#opener && !this.#opener.hidden) this.#finder.then((finder) => finder.prefer(model));
   }
 
-  /** Offer other models: `groups` are the children of the select. */
-  show(groups, preferred) {
+  /** Offer other models: `groups` are the children of the select; there are more if `isLong`. */
+  show(groups, preferred, isLong) {
     this.#select.replaceChildren(...groups);
+    this.#opener.hidden = !isLong;
     if (this.isEmpty) this.#select.selectedIndex = this.#select.options.length - 1; // that there is none
     else this.prefer(preferred);
   }
@@ -39,6 +48,15 @@ export class Picker {
   async missing() {
     if (this.isEmpty) await (await this.#lookout).look();
     return this.isEmpty;
+  }
+
+  get #finder() {
+    this.#finding ??= import("./finder.js").then(({ Finder }) => new Finder(this.#select, this.#panel, this.#signal));
+    return this.#finding;
+  }
+
+  get #opener() {
+    return this.#select.form.querySelector('[data-part="find"]');
   }
 
   get #usable() {

@@ -29,7 +29,7 @@ export function restoreSession(sessionId, signal) {
   return request(`/api/sessions/${sessionId}/restore`, { method: "POST", signal });
 }
 
-/** The models that there are now: `{models, unreachable, default}`. */
-export function loadModels(signal) {
-  return request("/api/models", { signal });
+/** The models that there are now: `{models, unreachable, default, total}`; `asked` may have words of the name and a limit. */
+export function loadModels(signal, asked = null) {
+  return request(`/api/models${asked ? `?${new URLSearchParams(asked)}` : ""}`, { signal });
 }

@@ -12,8 +12,7 @@ from app.web.addresses import at, cookie_path
 from app.web.forms import typed
 from app.web.keys import OWNER, REGISTRY
 from app.web.plain_page import COOKIE
-from app.web.problems import ProblemError, translate
-from app.web.sentences import said
+from app.web.problems import ProblemError, told, translate
 from app.web.streams import register
 
 
@@ -53,7 +52,7 @@ async def _again(request: web.Request, session_id: str, problem: ProblemError | 
     form = await typed(request)
     if problem is None:
         return await pages.show(request, session, typed=form)
-    error = said(translations.of(request), problem.code, problem.detail)
+    error = told(translations.of(request), problem)
     response = await pages.show(request, session, typed=form, error=error, status=problem.status)
     response.headers.update(problem.headers)
     return response

@@ -14,6 +14,7 @@ from app.streams.states import Outcome, Status
 from app.web.bodies import KEY_PATTERN, Changes
 from app.web.new_stream import WHAT, NewStream
 from app.web.openapi_parts import any_json, content, id_in_path, json_of, operation, parameter
+from app.web.picker import MOST_MODELS
 from app.web.sessions import Snapshot
 
 
@@ -214,7 +215,20 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/api/models": {
-            "get": operation("List the models of every reachable backend.", [], {200: any_json()})
+            "get": operation(
+                "List the models of every reachable backend.",
+                [
+                    parameter("q", "query", {"type": "string"}, "Words in the model's name."),
+                    parameter(
+                        "limit",
+                        "query",
+                        {"type": "integer", "minimum": 1, "maximum": MOST_MODELS},
+                        "Maximum number of models to return; `total` counts all matches.",
+                    ),
+                ],
+                {200: any_json()},
+                422,
+            )
         },
         "/api/openapi.json": {"get": operation("Get this document.", [], {200: any_json()})},
         "/healthz": {"get": operation("Liveness: the process responds.", [], {200: any_json()})},

@@ -10,6 +10,7 @@ from aiohttp import web
 from app.web import bodies, translations
 from app.web.keys import BASE, CATALOG, REGISTRY
 from app.web.openapi import document
+from app.web.picker import MOST_MODELS, matching
 from app.web.problems import ProblemError
 from app.web.sentences import said
 
@@ -41,8 +42,10 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 
 
 async def models(request: web.Request) -> web.StreamResponse:
-    """GET /api/models: the models of every reachable backend, and which backends do not answer."""
+    """GET /api/models?q=&limit=: the models of every reachable backend, and which backends do not answer."""
     listing = await request.app[CATALOG].listing()
+    found = matching(listing.models, request.query.get("q", ""))
+    limit = bodies.number(request, "limit", MOST_MODELS, least=1, most=MOST_MODELS)
     known = [
         {
             "id": model.model_id,
@@ -52,11 +55,13 @@ async def models(request: web.Request) -> web.StreamResponse:
             "continues": model.continues,
             "vision": model.vision,
         }
-        for model in listing.models
+        for model in found[:limit]
     ]
     language = translations.of(request)
     unreachable = [
         msgspec.structs.replace(silent, message=said(language, silent.code, silent.message))
         for silent in listing.unreachable
     ]
-    return bodies.respond_json({"models": known, "default": listing.default, "unreachable": unreachable})
+    return bodies.respond_json(
+        {"models": known, "default": listing.default, "unreachable": unreachable, "total": len(found)}
+    )

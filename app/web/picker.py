@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.streams.ports import Listing, Model
 from app.web.sentences import said
 from app.web.translations import Language
+
+MANY = 60  # models that a page offers; more are found by their names
+MOST_MODELS = 100_000  # in one answer of the API
+LONGEST_SEARCH = 200  # characters
 
 
 class Group(NamedTuple):
@@ -22,11 +27,19 @@ class Picker(NamedTuple):
 
     groups: list[Group]
     chosen: Model | None
+    total: int  # models that there are
+    search: str  # what was searched for
+    found: int  # models that have it in their names
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no model at all."""
-        return not any(group.models for group in self.groups)
+        return self.total == 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are more models than the page offers."""
+        return self.total > MANY
 
     @property
     def is_blind(self) -> bool:
@@ -39,17 +52,54 @@ def is_blind(model: Model) -> bool:
     return model.vision is False
 
 
-def picker(listing: Listing, language: Language, *wanted: str | None) -> Picker:
-    """Offer the models; the first of the `wanted` ones that is there is chosen, else the default."""
+def picker(listing: Listing, language: Language, *wanted: str | None, search: str = "") -> Picker:
+    """Offer up to `MANY` models, those that are searched for if there are more.
+
+    The first of the `wanted` ones that is there is chosen, else the default; of a search that does not have it, the
+    first that is found.
+    """
+    found = matching(listing.models, search)
     models = {model.model_id: model for model in listing.models}
-    chosen = (models[each] for each in (*wanted, listing.default) if each in models)
-    return Picker(groups(listing, language), next(chosen, None))
+    chosen = next((models[each] for each in (*wanted, listing.default) if each in models), None)
+    if search and found and chosen not in found:
+        chosen = found[0]
+    offered = found if len(found) <= MANY else _some(found)
+    if chosen is not None and chosen not in offered:
+        offered = [*offered, chosen]
+    return Picker(
+        _groups(offered, listing, language), chosen, len(listing.models), search.strip(), len(found)
+    )
 
 
-def groups(listing: Listing, language: Language) -> list[Group]:
+def matching(models: Sequence[Model], search: str) -> list[Model]:
+    """Return the models whose names have all words of a search, in whatever case: the one of just that name first."""
+    wanted = search[:LONGEST_SEARCH].strip().casefold()
+    words = wanted.split()
+    if not words:
+        return list(models)
+    found = [
+        (name, model)
+        for model in models
+        if all(word in (name := model.model_id.casefold()) for word in words)
+    ]
+    found.sort(key=lambda each: each[0] != wanted)
+    return [model for _, model in found]
+
+
+def _some(models: Sequence[Model]) -> list[Model]:
+    """Return `MANY` of the models, of each backend as many as of any other while it has them, in their order."""
+    ranks: dict[str, int] = {}
+    ranked: list[tuple[int, int]] = []
+    for place, model in enumerate(models):
+        rank = ranks[model.backend] = ranks.get(model.backend, -1) + 1
+        ranked.append((rank, place))
+    return [models[place] for place in sorted(place for _, place in sorted(ranked)[:MANY])]
+
+
+def _groups(offered: Sequence[Model], listing: Listing, language: Language) -> list[Group]:
     """Return the backends in the order of the listing, those without an answer at the end."""
     found: dict[str, list[Model]] = {}
-    for model in listing.models:
+    for model in offered:
         found.setdefault(model.backend, []).append(model)
     answering = [Group(backend, models, None) for backend, models in found.items()]
     answering.extend(

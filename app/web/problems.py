@@ -15,7 +15,8 @@ from app.web import translations
 from app.web.accept import PROBLEM, wants_html
 from app.web.addresses import came_from
 from app.web.rendering import render
-from app.web.sentences import PHRASES, said
+from app.web.sentences import NEAREST, PHRASES, said
+from app.web.translations import Language
 
 RETRY_AFTER = "2"  # seconds
 
@@ -79,11 +80,20 @@ def translate(error: errors.TailraceError) -> ProblemError:
     return ProblemError(status, error.code, str(error), headers=headers, **extra)
 
 
+def told(language: Language, problem: ProblemError) -> str:
+    """Return what is said of a problem in a language, with the names of models that may be meant."""
+    sentence = said(language, problem.code, problem.detail)
+    near: list[str] = problem.extra.get("models", [])
+    if sentence == problem.detail or not near:
+        return sentence
+    return f"{sentence} {language.sentences.gettext(NEAREST) % {'names': ', '.join(near)}}"
+
+
 def respond(request: web.Request, problem: ProblemError) -> web.Response:
     """Return the problem as a response: a page for a browser that navigates, else problem+json."""
     title = HTTPStatus(problem.status).phrase
     language = translations.of(request)
-    detail = said(language, problem.code, problem.detail)
+    detail = told(language, problem)
     headers = {"Cache-Control": "no-store", **problem.headers}
     if wants_html(request):
         phrase = language.sentences.gettext(PHRASES.get(problem.status, title))

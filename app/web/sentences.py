@@ -67,6 +67,8 @@ SENTENCES = {
     "upstream_unreachable": marked("Can't reach the model server. Is it running?"),
 }
 
+NEAREST = marked("Similar names: %(names)s.")  # of models, behind the sentence on one that does not exist
+
 # How a status is called on a page.
 PHRASES = {
     400: marked("Bad request"),
