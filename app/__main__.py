@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app import __version__, config_file, settings
+from app import __version__, config_file, settings, watchdog
 from app.telemetry import audit
 
 WRONG_USE = 2  # as argparse exits on a wrong argument: nothing was started
@@ -74,6 +74,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     except settings.SettingsError as error:
         return _refuse(f"cannot start: invalid settings:\n{error}")
 
+    # Forked before the server is loaded, so that the two share what little there is.
+    dog = watchdog.Watchdog.start(chosen.drain_timeout, lambda stack: _tell_killed(chosen, stack))
+
     # Imported late: a wrong setting or `--help` is answered without loading the server.
     from app import wiring
     from app.telemetry import logging
@@ -87,9 +90,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     for name, meant in settings.unknown(environ).items():
         log.warning("setting_unknown", name=name, did_you_mean=meant)
     try:
-        return wiring.serve(chosen)
+        return wiring.serve(chosen, dog)
     except wiring.StartupError as error:
         return _refuse(f"cannot start: {error}")
+
+
+def _tell_killed(chosen: settings.Settings, stack: str) -> None:
+    """Say in the log, for a server that could not, that it was killed at its end, and where it was."""
+    from app.telemetry import logging
+
+    logging.configure(chosen.log_format, chosen.log_level).error("shutdown_killed", stack=stack)
 
 
 def _refuse(message: str) -> int:

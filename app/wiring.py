@@ -33,6 +33,7 @@ from app.streams.registry import Registry
 from app.streams.taking_up import TakingUp
 from app.telemetry import metrics
 from app.telemetry.loop_health import LoopHealth
+from app.watchdog import Watchdog
 from app.web import unreadable
 from app.web.access import Access
 from app.web.application import create_application
@@ -227,10 +228,10 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
     return int(address[1])
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, watchdog: Watchdog) -> int:
     """Run the server until SIGINT or SIGTERM; return the exit code. Raises `StartupError`."""
     with LastResort() as last_resort, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, last_resort))
+        return runner.run(_serve(settings, last_resort, watchdog))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -242,7 +243,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, last_resort: LastResort) -> int:
+async def _serve(settings: Settings, last_resort: LastResort, watchdog: Watchdog) -> int:
     asked_to_stop, asked_twice = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -252,6 +253,7 @@ async def _serve(settings: Settings, last_resort: LastResort) -> int:
     if sys.platform != "win32":
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signal_number, stop)
+    watchdog.listen()
     async with running(settings) as server:
         print(f"Tailrace is serving on {server.url}{settings.base_path.rstrip('/')}", flush=True)
         # What was loaded at start lives as long as the process: the collector need not look at it again.

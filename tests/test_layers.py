@@ -48,6 +48,7 @@ LAYERS = {
     "servers": layer("toml_lines"),
     "toml_lines": layer(""),
     "ending": layer("streams", "structlog"),
+    "watchdog": layer(),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer
 

@@ -1,0 +1,155 @@
+"""SIGTERM ends a server whose interpreter is held: by a match of `re` that would take longer than the universe has."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app import watchdog
+from tests.deploy.running import free_port, wait_for_port
+from tests.functional.processes import Process, serving
+from tests.support.processes import ROOT, environment
+from tests.support.waiting import BOUND, gone
+
+# A server that holds its interpreter when asked for /healthz: in the loop's thread, or in another one.
+PROGRAM = """
+import asyncio, re, sys
+from app.web import operations
+
+async def in_the_loop(request):
+    re.match("(a+)+$", "a" * 64 + "b")
+
+async def in_a_thread(request):
+    await asyncio.to_thread(re.match, "(a+)+$", "a" * 64 + "b")
+
+operations.healthz = {holder}
+from app.__main__ import main
+sys.exit(main(["serve"]))
+"""
+
+
+def may_unshare() -> bool:
+    """Tell whether this user may make a process namespace."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return (
+        shutil.which("unshare") is not None and subprocess.run(command, capture_output=True).returncode == 0
+    )
+
+
+@contextmanager
+def holding(folder: Path, holder: str, *, inside: Sequence[str] = (), **settings: str) -> Iterator[Process]:
+    """Run such a server, `inside` another program if one is given, and let it hold its interpreter."""
+    port = free_port()
+    ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", "PORT": str(port), **settings}
+    output = folder / "output"
+    with (
+        output.open("wb") as log,
+        subprocess.Popen(
+            [*inside, sys.executable, "-c", PROGRAM.format(holder=holder)],
+            cwd=ROOT,
+            env=environment({**ours, "DATA_DIR": str(folder)}),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            wait_for_port(port, process)
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                wait_for_work(innermost(process.pid) if inside else process.pid)
+                yield Process(process, port, output)
+        finally:
+            process.kill()
+
+
+def wait_for_work(pid: int) -> None:
+    """Return once a process has used its core for a while: a server that only answers does not."""
+    process = psutil.Process(pid)
+    used = process.cpu_times().user
+    deadline = time.monotonic() + BOUND
+    while process.cpu_times().user - used < 0.5:
+        assert time.monotonic() < deadline, "the server does not hold its interpreter"
+        time.sleep(0.02)
+
+
+def innermost(pid: int) -> int:
+    """Return the id of the process that a process runs."""
+    return psutil.Process(pid).children()[0].pid
+
+
+def dogs(server: Process) -> list[psutil.Process]:
+    """The processes beside the server."""
+    return psutil.Process(server.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("holder", ["in_the_loop", "in_a_thread"])
+async def test_sigterm_ends_it_within_the_bound(tmp_path: Path, holder: str) -> None:
+    """Killed, two seconds after the drain timeout; the log has where it was. Nothing is left beside it."""
+    with holding(tmp_path, holder, DRAIN_TIMEOUT="0.5") as server:
+        beside = dogs(server)
+        server.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.ended) == -signal.SIGKILL
+        for process in beside:
+            await gone(process.pid)
+        assert "error shutdown_killed" in server.log
+        assert "Stack (most recent call first)" in server.log
+
+
+@pytest.mark.parametrize("holder", ["in_the_loop", "in_a_thread"])
+async def test_a_second_signal_ends_it_sooner(tmp_path: Path, holder: str) -> None:
+    """It ends the wait for answers, as it does for a server that can hear it."""
+    with holding(tmp_path, holder, DRAIN_TIMEOUT="600") as server:
+        server.signal(signal.SIGTERM)
+        await asyncio.sleep(0.05)  # two signals of one kind at one moment are one
+        server.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.ended) == -signal.SIGKILL
+
+
+async def test_one_signal_waits_for_the_drain_timeout(tmp_path: Path) -> None:
+    """Answers may be running in other threads: the bound is what was promised to them, and not less."""
+    with holding(tmp_path, "in_the_loop", DRAIN_TIMEOUT="600") as server:
+        server.signal(signal.SIGTERM)
+        await asyncio.sleep(watchdog.BOUND + 1)
+        assert server.exit_code is None
+
+
+@pytest.mark.skipif(not may_unshare(), reason="this user cannot make a process namespace (Linux, root)")
+async def test_as_process_1_of_a_container_it_ends_as_well(tmp_path: Path) -> None:
+    """The kernel keeps SIGKILL from it there, so it gets a signal that libc handles. All processes end with it."""
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with holding(tmp_path, "in_a_thread", inside=inside, DRAIN_TIMEOUT="0.5") as server:
+        psutil.Process(innermost(server.pid)).send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.ended) == watchdog.KILL_INIT
+
+
+async def test_what_stands_beside_it_ends_with_it(tmp_path: Path) -> None:
+    """Also if the server is killed: one small process, gone with it. A signal to it alone changes nothing."""
+    with serving(tmp_path) as server:
+        (dog,) = dogs(server)
+        dog.send_signal(signal.SIGTERM)
+        dog.send_signal(signal.SIGINT)
+        assert dog.is_running()
+        server.signal(signal.SIGKILL)
+        await gone(dog.pid)
+
+
+async def test_without_it_the_server_runs_and_ends(tmp_path: Path) -> None:
+    """If it is killed, a server that hears its signals ends as it always does."""
+    with serving(tmp_path) as server:
+        (dog,) = dogs(server)
+        dog.kill()
+        server.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.ended) == 0
+        assert "shutdown_killed" not in server.log
