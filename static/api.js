@@ -30,22 +30,30 @@ export function stopStream(streamId, signal) {
   return request(`/api/streams/${streamId}`, { method: "DELETE", signal });
 }
 
-/** One branch of the session, by default the newest, and the cursor that belongs to it, in the fields of the reducer. */
-export async function loadSession(sessionId, branch, signal) {
-  const session = await snapshot(sessionId, branch, signal);
-  return { cursor: session.cursor ?? null, messages: session.messages.map(fieldsOf) };
+/**
+ * Messages of the session, and the cursor that belongs to them, in the fields of the reducer. `query` chooses them as the
+ * server's `Part` does: `{branch, from, before, all}`.
+ */
+export async function loadSession(sessionId, query, signal) {
+  return sessionOf(await request(snapshotURL(sessionId, query), { signal }));
 }
 
 /** What a message says, as it was written. */
 export async function loadSource(sessionId, messageId, signal) {
-  const { messages } = await snapshot(sessionId, messageId, signal);
+  const query = { branch: messageId, from: messageId };
+  const { messages } = await request(snapshotURL(sessionId, query), { signal });
   return messages.find((each) => each.message_id === messageId).content;
 }
 
-/** As the page sees it: with the answers rendered. */
-function snapshot(sessionId, branch, signal) {
-  const query = branch ? `?branch=${encodeURIComponent(branch)}` : "";
-  return request(`/sessions/${sessionId}/snapshot${query}`, { signal });
+/** The address of a session as the page sees it: with the answers rendered. */
+export function snapshotURL(sessionId, query) {
+  const given = Object.entries(query).filter(([, value]) => value);
+  return `/sessions/${sessionId}/snapshot${given.length > 0 ? `?${new URLSearchParams(given)}` : ""}`;
+}
+
+/** A snapshot in the fields of the reducer. */
+export function sessionOf({ cursor = null, earlier, messages }) {
+  return { cursor, before: earlier ? messages[0].parent_id : null, messages: messages.map(fieldsOf) };
 }
 
 /** Whether an error only says that the page aborted the request. */

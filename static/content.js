@@ -145,6 +145,7 @@ function made(index, html) {
 }
 
 function isSelected(element) {
+  if (!element.isConnected) return false; // to ask for the selection lays out the page
   const selection = getSelection();
   return !selection.isCollapsed && selection.rangeCount > 0 && selection.getRangeAt(0).intersectsNode(element);
 }

@@ -1,7 +1,8 @@
 /**
  * What the page shows of a session, as a pure function of what happened: no DOM, no clock, no network.
  *
- * A state is `{cursor, messages, torn}`; the messages are those of the branch that is shown. A message is
+ * A state is `{cursor, messages, before, torn}`; the messages are the newest of the branch that is shown, `before` is the id
+ * of the one before them, `null` if they are all. A message is
  * `{key, id, role, reasoning, streamId, status, stopping, outcome, finishReason, error, model, tokens, durationMs,
  *   upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of `answer.js`: `key` stays the same for
  * as long as it is shown, `siblings` are the ids of the messages in its place, its own among them, `local` is true until
@@ -14,8 +15,8 @@ import { close, reopen } from "./answer.js";
 import { BEGUN, answerOf, change, cut, indexOf, live, message, pair } from "./messages.js";
 import { awaited, begin, goOn } from "./starting.js";
 
-export function initial({ cursor = null, messages = [] } = {}) {
-  return { cursor, messages: messages.map(message), torn: false };
+export function initial({ cursor = null, messages = [], before = null } = {}) {
+  return { cursor, messages: messages.map(message), before, torn: false };
 }
 
 /** The answer that is being made or waited for, or `null`. With several it is the newest. */
@@ -79,7 +80,7 @@ const OWN = {
   },
 
   /** The session as the server has it, at its cursor. What was sent and not yet answered stays at the end. */
-  snapshot(state, { cursor, messages }) {
+  snapshot(state, { cursor, messages, before = null }) {
     const keys = new Map(state.messages.map((each) => [`${each.role} ${each.id}`, each]));
     const kept = messages.map((fields) => {
       const shown = keys.get(`${fields.role} ${fields.id}`) ?? answerOf(state, fields.streamId ?? Symbol("none"));
@@ -91,7 +92,13 @@ const OWN = {
       each.local && each.role === "assistant" && !known.has(each.streamId) && !known.has(each.id)
     ));
     const waiting = answers.flatMap((answer) => pair(state, answer.key));
-    return { cursor, messages: [...kept, ...waiting.filter((each) => each.local)], torn: false };
+    return { cursor, messages: [...kept, ...waiting.filter((each) => each.local)], before, torn: false };
+  },
+
+  /** The messages before the one with the id `first`: they are dropped if that is no longer the first one. */
+  earlier(state, { first, messages, before }) {
+    if (state.messages[0]?.id !== first) return state;
+    return { ...state, messages: [...messages.map(message), ...state.messages], before };
   },
 };
 

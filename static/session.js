@@ -19,6 +19,7 @@ class Session extends HTMLElement {
   #state = initial();
   #link = null;
   #asking = null;
+  #earlier = null;
   #listeners = null;
   #told = {}; // what the composer knows
   #isAway = false;
@@ -29,7 +30,8 @@ class Session extends HTMLElement {
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
     const messages = this.#transcript.read();
-    this.#state = initial({ cursor: this.dataset.cursor || null, messages });
+    const { cursor, before } = this.dataset;
+    this.#state = initial({ cursor: cursor || null, messages, before: before || null });
     this.#exists = this.#state.cursor !== null || messages.length > 0;
     this.#link = new Link(this.#id, {
       onEvent: (name, data, id) => this.#onEvent(name, data, id),
@@ -44,9 +46,10 @@ class Session extends HTMLElement {
       onRefused: (wish, error) => this.#onRefused(wish, error),
     }, signal);
     this.#listen(signal);
-    this.#transcript.showNow(this.#state.messages);
+    this.#transcript.showNow(this.#state);
     this.#tellComposer();
     this.#tend();
+    this.#reachBack();
   }
 
   disconnectedCallback() {
@@ -109,7 +112,7 @@ class Session extends HTMLElement {
   #onRefused({ edits, text }, error) {
     this.#announce("");
     if (edits) {
-      this.#transcript.showNow(this.#state.messages); // the prompt as it was, and in its editor what was written
+      this.#transcript.showNow(this.#state); // the prompt as it was, and in its editor what was written
       this.#transcript.edit(edits, text);
     }
     this.#isCutOff = error.status === 0;
@@ -169,9 +172,11 @@ class Session extends HTMLElement {
   /** Load what the server has. Tells the feed whether to go on, to try later, or to give up. */
   async #catchUp() {
     try {
-      const session = await loadSession(this.#id, branch(), this.#listeners.signal);
+      const query = { branch: branch(), from: this.#state.messages[0]?.id };
+      const session = await loadSession(this.#id, query, this.#listeners.signal);
       const awaited = running(this.#state);
       this.#dispatch({ type: "snapshot", ...session });
+      this.#reachBack();
       const answer = awaited && answerOf(this.#state, awaited.streamId);
       if (answer?.status === "ended") this.#onEnd(answer); // its end came this way, not as an event
       return "ready";
@@ -184,6 +189,23 @@ class Session extends HTMLElement {
       else this.#composer.complain(error.message);
       return "gone";
     }
+  }
+
+  /** Be ready to load the messages that come before those on the page, if there are any. */
+  async #reachBack() {
+    if (this.#earlier) return this.#earlier.update();
+    if (this.#state.before === null) return;
+    const { Earlier } = await import("./earlier.js");
+    this.#earlier ??= new Earlier(this.#transcript, this.#id, {
+      getState: () => this.#state,
+      getBranch: branch,
+      add: (session) => {
+        this.#dispatch({ type: "earlier", ...session });
+        this.#transcript.showNow(this.#state);
+      },
+      complain: (sentence) => this.#composer.complain(sentence),
+    }, this.#listeners.signal);
+    this.#earlier.update();
   }
 
   /** It was deleted elsewhere. If it comes back, `entries.js` sees it in the list. */
@@ -222,7 +244,7 @@ class Session extends HTMLElement {
     const before = this.#state;
     this.#state = reduce(before, action);
     if (this.#state === before) return;
-    this.#transcript.show(this.#state.messages);
+    this.#transcript.show(this.#state);
     this.#tellComposer();
   }
 

@@ -20,7 +20,7 @@ export function begin(state, { message_id: id, prompt, parent_id: parentId }, be
   const waiting = state.messages.filter((each) => each.local && each !== asked && each !== own);
   const shown = prompt && logged.findIndex((each) => each.id === prompt.message_id);
   const parent = logged.findIndex((each) => each.id === parentId);
-  if (parentId && parent < 0 && !(shown >= 0)) return { ...state, torn: true };
+  if (parentId && parent < 0 && parentId !== state.before && !(shown >= 0)) return { ...state, torn: true };
   const length = shown >= 0 ? shown + 1 : parentId === undefined ? logged.length : parent + 1;
   const [kept, gone] = cut(logged, length);
   const isAnotherAnswer = shown >= 0;

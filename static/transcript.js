@@ -9,7 +9,7 @@ import { Pin } from "./pin.js";
 
 class Transcript extends HTMLElement {
   #views = new Map(); // by the message's key
-  #messages = [];
+  #state = { messages: [], before: null };
   #isDone = true;
   #pin = null;
   #pace = null;
@@ -50,15 +50,15 @@ class Transcript extends HTMLElement {
     return messages;
   }
 
-  /** Show `messages` soon, however often this is called. */
-  show(messages) {
-    this.#messages = messages;
+  /** Show the messages of the reducer's state soon, however often this is called. */
+  show(state) {
+    this.#state = state;
     this.#pace.request();
   }
 
-  /** Show `messages` at once. */
-  showNow(messages) {
-    this.#messages = messages;
+  /** Show them at once. */
+  showNow(state) {
+    this.#state = state;
     this.#pace.paintNow();
   }
 
@@ -82,7 +82,7 @@ class Transcript extends HTMLElement {
   }
 
   #render() {
-    const messages = this.#messages;
+    const { messages, before } = this.#state;
     const gone = new Map(this.#views);
     const welcome = this.#part("welcome");
     let place = welcome;
@@ -90,7 +90,7 @@ class Transcript extends HTMLElement {
     messages.forEach((message, index) => {
       const view = this.#views.get(message.key) ?? this.#create(message);
       gone.delete(message.key);
-      const parentId = messages[index - 1]?.id ?? null;
+      const parentId = index > 0 ? messages[index - 1].id : before;
       isDone = view.update(message, { isLast: index === messages.length - 1, parentId }) && isDone;
       if (place.nextElementSibling !== view.article) place.after(view.article);
       place = view.article;
@@ -103,12 +103,12 @@ class Transcript extends HTMLElement {
     this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
     this.#pin.follow();
     this.#isDone = isDone;
-    if (!isDone && getSelection().isCollapsed) this.show(messages); // there was more than a frame bears
+    if (!isDone && getSelection().isCollapsed) this.show(this.#state); // there was more than a frame bears
   }
 
   /** What waited for a selection may be shown when that is gone. */
   #onSelection() {
-    if (!this.#isDone) this.show(this.#messages);
+    if (!this.#isDone) this.show(this.#state);
   }
 
   /** An answer that is made needs the painter now, others perhaps later. */
@@ -118,7 +118,7 @@ class Transcript extends HTMLElement {
 
   /** What is plain by then is painted. */
   async #loadPainter() {
-    if (await loadPainter()) this.show(this.#messages);
+    if (await loadPainter()) this.show(this.#state);
   }
 
   #create(message) {

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app.streams.errors import SessionNotFound
 from app.streams.frames import Cursor
-from app.web import bodies
+from app.web import bodies, parts
 from app.web.keys import BASE, FEEDS, OWNER, PAGE_PULSE, REGISTRY, RENDERER
 from app.web.page_events import GoneEvent, passing, reset
 from app.web.page_viewer import PageViewer
@@ -51,10 +51,10 @@ async def _rendered(renderer: Renderer, message: ShownMessage) -> PageMessage:
 
 
 async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
-    """GET /sessions/{session_id}/snapshot?branch="""
+    """GET /sessions/{session_id}/snapshot?branch=&from=&before=&all="""
     session_id = bodies.path_id(request, "session_id")
-    through = request.query.get("branch")
-    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
+    through, part = request.query.get("branch"), parts.asked(request)
+    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through, part)
     return bodies.respond_json(await rendered(request.app[RENDERER], snapshot))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +17,7 @@ from app import __version__
 from app.streams.errors import TailraceError
 from app.streams.ports import Options
 from app.streams.stream import Stream
-from app.web import bodies, plain_page, translations
+from app.web import bodies, parts, plain_page, translations
 from app.web.addresses import at, here
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
 from app.web.page_sessions import PageSnapshot, rendered
@@ -24,6 +26,8 @@ from app.web.rendering import render
 from app.web.sessions import take_snapshot
 from app.web.sidebar import listing
 
+LONG = 2 * parts.MESSAGES  # messages of a page that is rendered in a thread
+
 
 async def new_session_page(request: web.Request) -> web.StreamResponse:
     """GET /: an empty session. It comes into being with its first prompt."""
@@ -31,7 +35,7 @@ async def new_session_page(request: web.Request) -> web.StreamResponse:
 
 
 async def session_page(request: web.Request) -> web.StreamResponse:
-    """GET /sessions/{session_id}?branch="""
+    """GET /sessions/{session_id}?branch=&from=&all="""
     session_id = bodies.path_id(request, "session_id")
     session = await session_of(request, session_id, request.query.get("branch"))
     if plain_page.COOKIE in request.cookies and (stream := _growing(request, session)):
@@ -41,7 +45,8 @@ async def session_page(request: web.Request) -> web.StreamResponse:
 
 async def session_of(request: web.Request, session_id: str, through: str | None = None) -> PageSnapshot:
     """Return a session as its page shows it, with the answers rendered."""
-    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
+    part = parts.asked(request)
+    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through, part)
     return await rendered(request.app[RENDERER], snapshot)
 
 
@@ -126,7 +131,9 @@ async def show(
         "growing": growing,
         "continuing": "ask" if request.app[LIMITS].continuing else "off",
     }
-    return render(request, "session.html", context, status=status)
+    make = partial(render, request, "session.html", context, status=status)
+    # A page of a thousand messages takes a quarter of a second to render.
+    return await asyncio.to_thread(make) if len(_messages(session)) > LONG else make()
 
 
 def _address(request: web.Request, session: Any) -> URL:
@@ -138,8 +145,12 @@ def _address(request: web.Request, session: Any) -> URL:
 
 def _last_model(session: Any) -> str | None:
     """Return the model of the last answer."""
-    messages = session["messages"] if isinstance(session, dict) else session.messages
-    return next((message.model for message in reversed(messages) if message.role == "assistant"), None)
+    messages = reversed(_messages(session))
+    return next((message.model for message in messages if message.role == "assistant"), None)
+
+
+def _messages(session: Any) -> list[Any]:
+    return list(session["messages"] if isinstance(session, dict) else session.messages)
 
 
 def _deleted(request: web.Request) -> str | None:

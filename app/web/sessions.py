@@ -14,6 +14,7 @@ from app.streams.states import Status
 from app.web import bodies
 from app.web.event_stream import EventStream
 from app.web.keys import LIMITS, OWNER, PULSE, REGISTRY
+from app.web.parts import WHOLE, Part, bounds
 from app.web.problems import ProblemError
 from app.web.streams import place
 from app.web.viewer import Viewer, refuse
@@ -29,7 +30,7 @@ class ShownMessage(Message, kw_only=True):
     status: Status | None = None
 
 
-class Snapshot(msgspec.Struct, kw_only=True):
+class Snapshot(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A session at one moment: the messages of a branch, and the cursor to resume its events from."""
 
     session_id: str
@@ -41,24 +42,27 @@ class Snapshot(msgspec.Struct, kw_only=True):
     messages: list[ShownMessage]
     cursor: str
     running: str | None  # the stream that has the turn
+    earlier: int = 0  # messages of the branch that come before those that are shown
 
 
 async def take_snapshot(
-    registry: Registry, owner: str, session_id: str, through: str | None = None
+    registry: Registry, owner: str, session_id: str, through: str | None = None, part: Part = WHOLE
 ) -> Snapshot:
-    """Return the session with the messages of a branch and a cursor, both of one moment.
+    """Return the session with messages of a branch and a cursor, both of one moment.
 
-    The branch is the newest one, or the newest of those that the message `through` is part of. Raises
-    `SessionNotFound`, `MessageNotFound`.
+    The branch is the newest one, or the newest of those that the message `through` is part of; of its messages those
+    of the `part` are returned. Raises `SessionNotFound`, `MessageNotFound`.
     """
     info, messages = await registry.history.conversation(owner, session_id)
     # From here on nothing is awaited: what the log says up to the cursor is what the messages show.
     session = registry.session(session_id)
     live = {stream.answer.message_id: stream for stream in session}
     families = siblings(messages)
+    way = branch(messages, through)
+    begin, end = bounds(way, part, through)
     shown = [
         ShownMessage(**msgspec.structs.asdict(message), siblings=families[message.message_id])
-        for message in branch(messages, through)
+        for message in way[begin:end]
     ]
     for message in shown:
         if (stream := live.get(message.message_id)) is not None:
@@ -67,10 +71,11 @@ async def take_snapshot(
     running = session.running
     return Snapshot(
         **msgspec.structs.asdict(info),
-        branch=shown[-1].message_id if shown else None,
+        branch=way[-1].message_id if way else None,
         messages=shown,
         cursor=str(Cursor(session.log.epoch, session.log.head)),
         running=running.stream_id if running else None,
+        earlier=begin,
     )
 
 

@@ -346,3 +346,39 @@ def test_an_own_wish_becomes_what_the_log_says(reduce: Reduce) -> None:
             assert state["messages"][-1]["streamId"] == "c"
             assert state["messages"][-1]["status"] == "thinking"
             assert not state["torn"]
+
+
+def test_earlier_messages_go_before_the_first_one(reduce: Reduce) -> None:
+    """They are what the branch has before it, and know what comes before themselves."""
+    shown = {"messages": [{"id": "p2"}, {"id": "a2", "role": "assistant"}], "before": "a1"}
+    earlier = {
+        "type": "earlier",
+        "first": "p2",
+        "messages": [{"id": "p1"}, {"id": "a1", "role": "assistant"}],
+    }
+    state = reduce([{**earlier, "before": "a0"}], shown)
+    assert [each["id"] for each in state["messages"]] == ["p1", "a1", "p2", "a2"]
+    assert state["before"] == "a0"
+
+
+def test_earlier_messages_of_another_branch_are_dropped(reduce: Reduce) -> None:
+    """The page has changed while they were on their way."""
+    shown = {"messages": [{"id": "other"}], "before": "a1"}
+    state = reduce([{"type": "earlier", "first": "p2", "messages": [{"id": "p1"}], "before": None}], shown)
+    assert [each["id"] for each in state["messages"]] == ["other"]
+    assert state["before"] == "a1"
+
+
+def test_a_prompt_that_follows_what_is_not_shown(reduce: Reduce) -> None:
+    """The first prompt on the page was edited: the new one takes its place, and nothing is missing."""
+    shown = {"messages": [{"id": "p2"}, {"id": "a2", "role": "assistant"}], "before": "a1"}
+    state = reduce([start("s", 1, "instead", parent_id="a1")], shown)
+    assert [each["id"] for each in state["messages"]] == ["prompt-s", "answer-s"]
+    assert state["torn"] is False
+
+
+def test_a_snapshot_says_what_comes_before_it(reduce: Reduce) -> None:
+    """A page that reloads its messages may have fewer or more of them than before."""
+    snapshot = {"type": "snapshot", "cursor": "1-1", "messages": [{"id": "p2", "role": "user"}]}
+    assert reduce([{**snapshot, "before": "a1"}])["before"] == "a1"
+    assert reduce([snapshot], {"before": "a1"})["before"] is None
