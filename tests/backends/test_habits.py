@@ -77,8 +77,10 @@ async def text(generation: Generation) -> str:
 @asynccontextmanager
 async def backend(url: str, **more: Any) -> AsyncIterator[OpenAIBackend]:
     made = OpenAIBackend(url, logger=structlog.get_logger(), **more)
-    yield made
-    await made.aclose()
+    try:
+        yield made
+    finally:
+        await made.aclose()
 
 
 # ---- where it answers -----------------------------------------------------------------------------------------

@@ -56,8 +56,10 @@ class Gated:
 @asynccontextmanager
 async def catalog(*backends: Backend, **more: object) -> AsyncIterator[Catalog]:
     known = Catalog(backends, logger=structlog.get_logger(), **more)  # type: ignore[arg-type]
-    yield known
-    await known.aclose()
+    try:
+        yield known
+    finally:
+        await known.aclose()
 
 
 @pytest.fixture
@@ -273,12 +275,14 @@ async def many() -> AsyncIterator[ManyModels]:
 
 async def test_models_are_listed_before_their_details(many: ManyModels) -> None:
     """All 120 are there while nothing is known of them yet; the details come in behind."""
-    async with catalog(OllamaBackend(many.url)) as known:
+    backend = OllamaBackend(many.url)
+    async with catalog(backend) as known:
         first = await known.listing()
         assert len(first.models) == 120
         assert {model.context for model in first.models} == {None}
         many.gate.set()
-        await until(lambda: len(many.shown) == 120 and not many.open)
+        await until(lambda: all(model.context for model in backend.listed()))
+        assert len(many.shown) == 120
         second = await known.listing()
         assert {model.context for model in second.models} == {4096}
         assert many.most <= AT_ONCE
