@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
@@ -225,18 +226,17 @@ class HttpGeneration:
         return "opening" if self._response is None else "open"
 
 
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    body = b""
-    while len(body) < MAX_ERROR_BODY and (piece := await content.readany()):
-        body += piece
-    return body[:MAX_ERROR_BODY]
-
-
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    try:
-        return await within(ERROR_BODY_TIMEOUT, _read(response.content))
-    except (aiohttp.ClientError, OSError):
-        return b""  # the status alone has to say it
+    """Return the body, or what of it came in time: without any of it the status alone has to say it."""
+    pieces: list[bytes] = []
+    with contextlib.suppress(aiohttp.ClientError, OSError):
+        await within(ERROR_BODY_TIMEOUT, _gather(response.content, pieces))
+    return b"".join(pieces)[:MAX_ERROR_BODY]
+
+
+async def _gather(content: aiohttp.StreamReader, pieces: list[bytes]) -> None:
+    while sum(map(len, pieces)) < MAX_ERROR_BODY and (piece := await content.readany()):
+        pieces.append(piece)
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -11,7 +11,7 @@ from app.backends.openai_adapting import Memory, refused_option
 from app.backends.openai_address import CHAT, Address
 from app.backends.openai_body import chat_body
 from app.backends.upstream import Upstream
-from app.streams.errors import ModelMissing, UpstreamRejected
+from app.streams.errors import ModelMissing, UpstreamError, UpstreamRejected
 from app.streams.ports import Logger, Request
 
 WRONG_ADDRESS = (404, 405, 501)  # statuses of an address where there is nothing
@@ -38,6 +38,7 @@ class Attempt:
         self._owner = owner
         self._adaptation = server.memory.of(request.model)
         self._prefixes = list(server.address.prefixes)
+        self._missed: UpstreamError | None = None  # what the likeliest address said
 
     async def call(self) -> Call:
         """Return the request to send now."""
@@ -53,8 +54,11 @@ class Attempt:
         """Look for another address, then for another form of the request: each of them once."""
         error = self._server.voice.rejected(status, body)
         if status in WRONG_ADDRESS and not isinstance(error, ModelMissing):
+            self._missed = self._missed or error
             self._server.address.missed(self._prefixes.pop(0))
-            return await self.call() if self._prefixes else None
+            if not self._prefixes:
+                raise self._missed
+            return await self.call()
         adapted = self._adaptation.after(status, body, self._begun.messages, self._request.options)
         if adapted is not None:
             self._adaptation = adapted

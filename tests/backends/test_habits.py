@@ -145,6 +145,16 @@ async def test_an_answer_finds_the_address_by_itself(base: str) -> None:
         assert server.most == 1
 
 
+async def test_both_addresses_refuse() -> None:
+    """Each is tried once, and then it is an error."""
+    answer = openai_error("No endpoints found that support image input")
+    refuse = lambda body: web.json_response(answer, status=404)  # noqa: E731
+    async with Server(refuse=refuse) as server, backend(server.url) as ours:
+        with pytest.raises(UpstreamRejected):
+            await text(ours.generate(Request("double", ASKED)))
+        assert server.paths("/chat/completions") == ["/v1/chat/completions", "/chat/completions"]
+
+
 async def test_a_server_that_was_down_is_tried_again() -> None:
     """A refused connection says nothing about addresses."""
     server = Server("")
@@ -418,6 +428,32 @@ async def test_a_refusal_of_everything_ends() -> None:
         with pytest.raises(UpstreamRejected):
             await text(ours.generate(Request("double", SYSTEM, options)))
         assert len(server.bodies) == 4
+
+
+async def test_the_first_request_is_closed_before_the_second_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the server keeps the refused one open: its body never ends, and still counts."""
+    monkeypatch.setattr("app.backends.generation.ERROR_BODY_TIMEOUT", 0.2)
+    left = asyncio.Event()
+
+    class Endless(Server):
+        async def _chat(self, request: web.Request) -> web.StreamResponse:
+            body = msgspec.json.decode(await request.read())
+            self.bodies.append(body)
+            if "stream_options" not in body:
+                await asyncio.wait_for(left.wait(), 5)
+                return await self.generate(request)
+            response = web.StreamResponse(status=400)
+            await response.prepare(request)
+            await response.write(b'{"error": "stream_options?"')
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+            return response
+
+    async with Endless() as server, backend(server.url) as ours:
+        assert await text(ours.generate(Request("double", ASKED))) == WORDS
+        assert len(server.bodies) == 2
 
 
 @pytest.mark.parametrize("how", ["abort", "cancel"])
