@@ -171,6 +171,7 @@ async def running(
             logger=logger,
             default=settings.default_model,
             named=named_models(settings),
+            contexts={server.name: server.context for server in settings.servers if server.context},
         )
         registry = Registry(history=history, flags=MemoryFlags(), bounds=bounds(settings), logger=logger)
         health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from app.backends.model_list import ModelList
 from app.backends.nearest import nearest
 from app.streams.errors import NoModels, UnknownModel
-from app.streams.ports import Backend, DetailedBackend, Listing, Logger, Model
+from app.streams.ports import Backend, Listing, Logger, Model
 
 FRESH_FOR = 10.0  # s that an answer is reused
 UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: it may just have been pulled
@@ -24,7 +24,8 @@ class Catalog:
 
     The order of `backends` is the order of preference for a prompt that names no model: what an operator
     configured on purpose before what is found by itself, so `openai`, `ollama`, `embedded`, `scripted`.
-    `named` are, for each backend, the models that can be used even if its server does not list them.
+    `named` are, for each backend, the models that can be used even if its server does not list them; `contexts`
+    (tokens) are those of models of which nothing else is known.
     """
 
     def __init__(
@@ -34,13 +35,21 @@ class Catalog:
         logger: Logger,
         default: str | None = None,
         named: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        contexts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._lists = {
-            backend.name: ModelList(backend, logger=logger, named=named.get(backend.name, ()))
+            backend.name: ModelList(
+                backend,
+                logger=logger,
+                named=named.get(backend.name, ()),
+                context=contexts.get(backend.name),
+            )
             for backend in backends
         }
         self._logger = logger
         self._default = default
+        if default is not None and default.partition("/")[0] not in self._lists:
+            logger.warning("default_model_unknown", model=default, prefixes=", ".join(self._lists))
         self._joined: list[Model] = []  # in the catalog's order
 
     def __repr__(self) -> str:
@@ -82,7 +91,7 @@ class Catalog:
         model = await self._find(known, name) if known is not None and name else None
         if known is None or model is None:
             raise await self._unknown(wanted)
-        return known.backend, await _detailed(known.backend, model)
+        return known.backend, await _detailed(known, model)
 
     async def aclose(self) -> None:
         """Close all backends. Bounded, idempotent."""
@@ -98,7 +107,7 @@ class Catalog:
         await self._something()
         for known in self._lists.values():
             for model in known.models:
-                return known.backend, await _detailed(known.backend, model)
+                return known.backend, await _detailed(known, model)
         silent = [known.unreachable for known in self._lists.values()]
         reasons = " ".join(one.message for one in silent if one is not None)
         raise NoModels(f"No models available. {reasons}".strip())
@@ -108,13 +117,13 @@ class Catalog:
         if not known.is_known:
             await known.wait(OWN_WAIT)
         found = known.find(name)
-        if found is None and known.age > UNKNOWN_AFTER:
+        if found is None and known.is_known and known.age > UNKNOWN_AFTER:
             known.refresh(UNKNOWN_AFTER)
             await known.wait(OWN_WAIT)
             found = known.find(name)
         if found is None and (known.failure is not None or not known.is_known):
             # It is not known what it can do. If it cannot do what is asked of it, its stream says that, too.
-            return Model(name, known.backend.name, continues=True)
+            return known.unlisted(name, continues=True)
         return found
 
     async def _unknown(self, wanted: str) -> UnknownModel:
@@ -167,8 +176,6 @@ async def _wait(
         await asyncio.wait(tasks, timeout=seconds, return_when=return_when)
 
 
-async def _detailed(backend: Backend, model: Model) -> Model:
+async def _detailed(known: ModelList, model: Model) -> Model:
     """Return the model with what only a question for it alone tells, as far as that is answered in time."""
-    if isinstance(backend, DetailedBackend):
-        return await backend.describe(model, OWN_WAIT)
-    return model
+    return model if known.detailed is None else await known.detailed.describe(model, OWN_WAIT)

@@ -15,16 +15,22 @@ CLOSE_TIMEOUT = 1.0  # s that a cancelled question may take to end
 class ModelList:
     """What is known of one backend. It knows nothing of the others, so it can wait for none of them.
 
-    `named` are models that the operator has named: they can be used even if the server does not list them.
+    `named` are models that the operator has named: they can be used even if the server does not list them. `context`
+    (tokens) is that of models of which nothing else is known.
     """
 
-    def __init__(self, backend: Backend, *, logger: Logger, named: Sequence[str] = ()) -> None:
+    def __init__(
+        self, backend: Backend, *, logger: Logger, named: Sequence[str] = (), context: int | None = None
+    ) -> None:
         self.backend = backend
+        # Asked once: isinstance with a protocol is slow.
+        self.detailed = backend if isinstance(backend, DetailedBackend) else None
         self.failure: Unreachable | None = None  # why the last question had no answer
         self.question: asyncio.Task[None] | None = None  # that is under way
         self.first_asked: float | None = None  # loop time
         self._logger = logger
         self._named = tuple(named)
+        self._context = context
         self._told: list[Model] = []
         self._answered_at: float | None = None  # loop time
         self._watch: asyncio.TimerHandle | None = None
@@ -49,8 +55,8 @@ class ModelList:
     @property
     def models(self) -> list[Model]:
         """The models of the last answer, with the details that are known by now."""
-        if isinstance(self.backend, DetailedBackend) and self.failure is None and self._told:
-            return self._with_named(self.backend.listed())
+        if self.detailed is not None and self.failure is None and self._told:
+            return self._with_named(self.detailed.listed())
         return self._told
 
     @property
@@ -69,6 +75,10 @@ class ModelList:
         By Ollama's own rule a name without a tag means the tag `latest`.
         """
         return next((model for model in self.models if model.name in (name, f"{name}:latest")), None)
+
+    def unlisted(self, name: str, *, continues: bool = False) -> Model:
+        """Return a model of which the list says nothing."""
+        return Model(name, self.backend.name, self._context, continues=continues)
 
     def refresh(self, max_age: float) -> None:
         """Ask again, unless the last answer is at most `max_age` seconds old or a question is under way."""
@@ -113,7 +123,7 @@ class ModelList:
     def _with_named(self, told: list[Model]) -> list[Model]:
         listed = {model.name for model in told}
         missing = [name for name in self._named if name not in listed]
-        return [*told, *(Model(name, self.backend.name) for name in missing)] if missing else told
+        return [*told, *map(self.unlisted, missing)] if missing else told
 
     def _fail(self, failure: Unreachable, error: Exception) -> None:
         # A server without a list can still have the models that its operator named. One that is down has none now.

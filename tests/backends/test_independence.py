@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from app.backends.catalog import Catalog
 from app.backends.ollama import OllamaBackend
@@ -215,6 +216,23 @@ async def test_models_that_the_operator_named(error: UpstreamGarbled | None) -> 
                 assert (names, len(listing.unreachable)) == ([], 1)
         assert (await known.resolve(None))[1].name == "my model"
         assert (await known.resolve("openai/org/ünï:1"))[1].name == "org/ünï:1"
+
+
+async def test_the_context_that_the_operator_gave() -> None:
+    """It holds for models that the list does not have, named or not."""
+    server = Gated("openai")
+    server.error = UpstreamGarbled("No list.")
+    async with catalog(server, named=NAMED, contexts={"openai": 32768}) as known:
+        assert {model.context for model in (await known.listing()).models} == {32768}
+        assert (await known.resolve("openai/another"))[1].context == 32768
+
+
+async def test_a_default_of_nobody_is_warned_about() -> None:
+    """Its prefix is that of no server: a typing error, most likely."""
+    with capture_logs() as logs:
+        async with catalog(Gated("openai"), default="opnai/gpt"):
+            pass
+    assert [(line["event"], line["model"]) for line in logs] == [("default_model_unknown", "opnai/gpt")]
 
 
 async def test_an_unknown_name_is_answered_with_the_nearest() -> None:

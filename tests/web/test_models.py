@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.servers import ModelServer
 from app.web.picker import MANY
 from tests.doubles.openai import OpenAIDouble
 from tests.support.server import LiveServer, serve
@@ -125,6 +127,39 @@ async def test_odd_names(tmp_path: Path, name: str) -> None:
             await live.client.ask("s1", "hello")
             await live.client.ask("s1", "hello", model=f"openai/{name}")
             assert [body["model"] for body in double.requests] == [name, name]
+
+
+async def test_a_server_that_hangs_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages, lists and prompts for others are answered while its own question is still open, again and again."""
+    monkeypatch.setattr("app.backends.catalog.FRESH_FOR", -1.0)  # everything that is known is old
+    silent = asyncio.Event()
+    asked: list[asyncio.StreamReader] = []
+    given_up: list[asyncio.StreamReader] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(reader)
+        await reader.readuntil(b"\r\n\r\n")
+        if not await reader.read() and not silent.is_set():
+            given_up.append(reader)
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with OpenAIDouble() as double:
+        healthy = ModelServer(name="healthy", url=double.url)
+        async with serve(tmp_path, openai_url=url, servers=(healthy,), scripted=False) as live:
+            for count in range(3):
+                assert "healthy/double" in options(await page(live))
+                (away,) = (await live.client.get("/api/models"))["unreachable"]
+                assert away["backend"] == "openai"
+                events = await live.client.ask(f"s{count}", "hello", model="healthy/double")
+                assert events[-1].data["outcome"] == "complete"
+                events = await live.client.ask(f"t{count}", "hello")
+                assert events[-1].data["outcome"] == "complete"
+            assert (len(asked), given_up) == (1, [])
+            silent.set()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_server_without_a_list_has_its_default_model(tmp_path: Path) -> None:
