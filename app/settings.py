@@ -106,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 300.0
     first_token_timeout: Annotated[Seconds, "longest wait for a model's first token"] = 300.0
     token_timeout: Annotated[Seconds, "longest wait between two tokens"] = 60.0
+    quiet_timeout: Annotated[
+        Seconds, "longest wait for text while a model server only sends signs of life"
+    ] = 3600.0
     drain_timeout: Annotated[Seconds, "how long running answers may continue at shutdown"] = 20.0
     continue_: Annotated[
         Continuing,

@@ -73,6 +73,7 @@ def bounds(settings: Settings) -> Bounds:
         supersede_timeout=settings.supersede_timeout,
         viewer_grace=settings.viewer_grace,
         first_token_timeout=settings.first_token_timeout,
+        quiet_timeout=settings.quiet_timeout,
         token_timeout=settings.token_timeout,
         max_streams=settings.max_streams,
         queue_limit=settings.queue_limit,

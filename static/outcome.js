@@ -1,14 +1,7 @@
 /** What the line under an answer says, the same as `templates/partials/message.html`. */
 
 import { hasText } from "./answer.js";
-import { number, t, tn } from "./words.js";
-
-const LABELS = {
-  stopped: t("Stopped"),
-  superseded: t("Replaced by a newer message"),
-  abandoned: t("Stopped: no one was viewing"),
-  interrupted: t("Interrupted"),
-};
+import { number, said, t, tn } from "./words.js";
 
 /** Whether an answer broke off, so that it can be continued. */
 export function isBroken(message) {
@@ -16,13 +9,13 @@ export function isBroken(message) {
   return status === "ended" && hasText(message) && (outcome !== "complete" || finishReason === "length");
 }
 
+/** What ended an answer, where it is not what everybody expects. The words are those of `app/web/labels.py`. */
 export function labelOf(message) {
   const { status, stopping, outcome, finishReason, upstreamClosed } = message;
   if (status !== "ended") return hasText(message) && (stopping || status === "thinking") ? doing(message) : "";
-  if (outcome === "complete" && finishReason === "length") return t("Reached the token limit");
-  return outcome === "stopped" && !upstreamClosed
-    ? t("Stopped. The model server hasn't confirmed.")
-    : LABELS[outcome] ?? "";
+  if (outcome === "stopped" && !upstreamClosed) return t("Stopped. The model server hasn't confirmed.");
+  const reason = outcome === "complete" ? finishReason : outcome;
+  return said(`is:${reason}`, said("is:other").replace("%(reason)s", reason));
 }
 
 /** What the model does while there is nothing new to read. */

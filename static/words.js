@@ -23,9 +23,9 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(document.documentElement.lang, options).format(value);
 }
 
-/** What is said of an error in the reader's language; English keeps the `sentence` of the error. */
+/** What is said of an error in the reader's language, which may quote its `sentence`; English keeps that. */
 export function said(code, sentence) {
-  return WORDS[code] ?? sentence;
+  return (WORDS[code] ?? sentence).replace("%(sentence)s", () => sentence);
 }
 
 function filled(sentence, values) {

@@ -94,6 +94,7 @@ WRONG = {
     "viewer_grace": "-1",
     "first_token_timeout": "0",
     "token_timeout": "inf",
+    "quiet_timeout": "-1",
     "drain_timeout": "1e9",
     "max_image_bytes": "8MB",
     "continue_": "perhaps",

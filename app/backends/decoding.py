@@ -10,7 +10,8 @@ from app.streams.ports import Delta, Kind, Usage
 class Decoder(Protocol):
     """Turns the bytes of one answer into deltas. It does no I/O, so it can be fed in any pieces."""
 
-    done: bool  # the end mark has come
+    done: bool  # the answer is complete
+    finished: bool  # the model has said why it ended; nothing but usage and an end mark can follow
     finish_reason: str | None
     usage: Usage | None
 
@@ -18,8 +19,11 @@ class Decoder(Protocol):
         """Take in what has arrived. Raises `UpstreamError`; deltas from before it can still be taken."""
         ...
 
-    def flush(self) -> None:
-        """Take in what an ended connection left unfinished. Raises as `feed` does."""
+    def flush(self, *, broken: bool = False) -> None:
+        """Take in what an ended connection left unfinished; `broken` says that it did not end cleanly.
+
+        Raises `UpstreamError` if the answer is not complete then.
+        """
         ...
 
     def take(self) -> list[Delta]:
@@ -32,6 +36,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.done = False
+        self.finished = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self._deltas: list[Delta] = []

@@ -89,7 +89,9 @@ class EmbeddedBackend:
             body = await encoded(request, lambda: chat_body(request, begun, owner=owner, progress=True))
             return Call(server.upstream, CHAT, body)
 
-        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
+        return HttpGeneration(
+            prepare, OpenAIDecoder(self._voice, begins=begun.joint is None), self._voice, begun.joint
+        )
 
     async def slots(self) -> list[Slot]:
         """Return llama.cpp's own account of what it generates; none while the child is not running."""

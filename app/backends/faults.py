@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
-import msgspec
+from yarl import URL
 
+from app.backends.complaints import CONTEXT_CODES, Complaint, describe, read_complaint
+from app.backends.redaction import Redaction
+from app.backends.retrying import retry_after, told
 from app.streams.errors import (
     ContextExceeded,
     ModelMissing,
+    UpstreamBusy,
     UpstreamError,
     UpstreamGarbled,
     UpstreamRejected,
@@ -21,17 +26,37 @@ from app.streams.errors import (
 )
 
 MAX_MESSAGE = 300  # characters of a model server's own words that we pass on
-_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-_CONTEXT_WORDS = ("context length", "context size", "context window")
+MAX_REDACTED = 16 * 1024  # characters of them that are searched for secrets; the rest is dropped
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_CONTEXT_WORDS = ("context length", "context size", "context window", "prompt is too long", "too many tokens")
+_BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: Anthropic is overloaded
+_UNAUTHORIZED = ("401", "403", "invalid_api_key", "authentication_error", "permission_error")
+# What servers say of an address that they do not serve. Whatever else a 404 says is about the request.
+_NO_ADDRESS = (
+    "not found",
+    "page",
+    "endpoint or method",
+    "unknown endpoint",
+    "url",
+    "route",
+    "cannot post",
+    "no static",
+)
 
 
 class Voice:
-    """Words the errors of one model server: how it is called, and which secret must never be repeated."""
+    """Words the errors of one model server: how it is called, and which secrets must never be repeated."""
 
-    def __init__(self, label: str, *, secrets: Sequence[str] = (), remedy: str = "Is it running?") -> None:
+    def __init__(
+        self,
+        label: str,
+        *,
+        secrets: Iterable[str] = (),
+        remedy: str = "Is it running?",
+    ) -> None:
         self.label = label
         self._remedy = remedy
-        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
+        self._redaction = Redaction(secrets)
 
     def __repr__(self) -> str:
         return f"<Voice {self.label!r}>"
@@ -40,70 +65,96 @@ class Voice:
         """No connection, or none that lived until an answer began."""
         return UpstreamUnreachable(f"{self.label} isn't responding. {self._remedy}")
 
-    def truncated(self) -> UpstreamTruncated:
-        """The connection ended in the middle of an answer."""
-        return UpstreamTruncated(f"{self.label} stopped before the answer was complete. Try again.")
+    def truncated(self, words: str = "") -> UpstreamTruncated:
+        """The connection ended in the middle of an answer. `words` are the server's last, if it said any."""
+        sentence = self._sentence("broke off before the answer was complete", words)
+        return UpstreamTruncated(f"{sentence} Try again.")
 
     def garbled(self) -> UpstreamGarbled:
         """What arrived is not the protocol that we asked for."""
         return UpstreamGarbled(f"{self.label} sent an unreadable reply. Check its URL.")
 
+    def page(self, title: str) -> UpstreamGarbled:
+        """What arrived is a web page, of a proxy or of something else at that address."""
+        sentence = self._sentence("sent a web page instead of an answer", title)
+        return UpstreamGarbled(f"{sentence} Check its URL.")
+
+    def too_long(self, limit: int) -> UpstreamGarbled:
+        """A line or an event is longer than `limit` bytes."""
+        return UpstreamGarbled(f"{self.label} sent a line of more than {limit:,} bytes. Check its URL.")
+
     def before_answer(self, error: Exception) -> UpstreamError:
         """Translate what aiohttp raises until the response's headers are there."""
-        if isinstance(error, aiohttp.ClientResponseError):
+        if isinstance(error, aiohttp.ClientResponseError | aiohttp.http.HttpProcessingError):
             return self.garbled()
         return self.unreachable()
 
-    def rejected(self, status: int, body: bytes) -> UpstreamError:
+    def rejected(self, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> UpstreamError:
         """Translate an answer other than 200. `body` is at most its first few kilobytes."""
-        message, code = read_error(body)
-        if status in (401, 403):
-            return UpstreamUnauthorized(f"{self.label} rejected the API key ({status}). Check the key.")
-        if 300 <= status < 400:
-            return UpstreamRejected(f"{self.label} redirects to another address ({status}). Check its URL.")
-        if status == 404 and "model" not in message.lower():
-            return UpstreamRejected(f"{self.label} has nothing at that address (404). Check its URL.")
-        kind = ModelMissing if status == 404 else _kind_of(message, code)
-        return kind(self._sentence(f"returned an error ({status})", message))
+        if 300 <= status < 400 and (target := headers.get("Location", "")):
+            return UpstreamRejected(self._redirect(status, target))
+        message, code = read_complaint(body)
+        seconds = retry_after(headers)
+        again = f" Try again in {told(seconds)}." if seconds is not None else ""
+        kind = _kind_of(message, code, str(status))
+        what = (
+            "rejected the API key"
+            if status == 401
+            else "denied access"
+            if status == 403
+            else "returned an error"
+        )
+        hint = ""
+        if status == 401 or (status == 403 and not message):
+            hint = " Check the key."
+        elif 300 <= status < 400 or (status == 404 and kind is UpstreamRejected and _no_address(message)):
+            hint = " Check its URL."
+        return kind(self._sentence(f"{what} ({status})", message) + (again or hint))
 
     def in_band(self, error: Any) -> UpstreamError:
-        """Translate an error that came in the middle of an answer, after a 200."""
-        message, code = describe(error)
+        """Translate an error that came in the place of an answer, or in the middle of one, after a 200."""
+        return self.complained(describe(error))
+
+    def complained(self, complaint: Complaint) -> UpstreamError:
+        """Translate what a server complained of after a 200."""
+        message, code = complaint
         return _kind_of(message, code)(self._sentence("returned an error", message))
 
-    def _sentence(self, what: str, message: str) -> str:
-        for secret in self._secrets:
-            message = message.replace(secret, "…")
-        message = plain(message)
-        return f"{self.label} {what}: {message}" if message else f"{self.label} {what}."
+    def quote(self, words: str) -> str:
+        """Return a server's words as they may be shown: one line of plain text, bounded, without secrets."""
+        return plain(self._redaction.apply(words[:MAX_REDACTED]))
+
+    def _redirect(self, status: int, target: str) -> str:
+        try:
+            url = URL(target)
+            target = str(url.with_user(None).with_query(None).with_fragment(None) if url.host else url.path)
+        except ValueError:
+            pass  # it is quoted as it is
+        return f"{self.label} redirects to {self.quote(target)} ({status}). Check its URL."
+
+    def _sentence(self, what: str, words: str) -> str:
+        quoted = self.quote(words)
+        if not quoted:
+            return f"{self.label} {what}."
+        end = "" if quoted.endswith((".", "!", "?", "…")) else "."
+        return f"{self.label} {what}: {quoted}{end}"
 
 
-def _kind_of(message: str, code: str) -> type[UpstreamRejected]:
+def _kind_of(message: str, code: str, status: str = "") -> type[UpstreamRejected]:
     words = message.lower()
-    if code in _CONTEXT_CODES or any(phrase in words for phrase in _CONTEXT_WORDS):
+    if code in CONTEXT_CODES or any(phrase in words for phrase in _CONTEXT_WORDS):
         return ContextExceeded
-    return UpstreamRejected
+    said = (status, code) if status in ("", "200") else (status,)
+    if any(each in _UNAUTHORIZED for each in said):
+        return UpstreamUnauthorized
+    if any(each in _BUSY for each in said):
+        return UpstreamBusy
+    return ModelMissing if "404" in said and "model" in words else UpstreamRejected
 
 
-def read_error(body: bytes) -> tuple[str, str]:
-    """Return message and code of an error body in whichever usual form it has; text stays as it is."""
-    try:
-        return describe(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = body.decode("utf-8", "replace")
-        return ("" if text.lstrip().startswith("<") else text), ""  # a page of HTML helps nobody
-
-
-def describe(error: Any) -> tuple[str, str]:
-    """Return message and code of a decoded error: a string, or an object, perhaps inside `error`."""
-    if not isinstance(error, dict):
-        return (error if isinstance(error, str) else ""), ""
-    if "error" in error and not isinstance(error["error"], dict):
-        return describe(error["error"])
-    inner: dict[str, Any] = error.get("error", error)
-    message = next((inner[key] for key in ("message", "detail") if isinstance(inner.get(key), str)), "")
-    codes = [inner[key] for key in ("code", "type") if isinstance(inner.get(key), str)]
-    return message, next((code for code in codes if code in _CONTEXT_CODES), codes[0] if codes else "")
+def _no_address(message: str) -> bool:
+    words = message.lower()
+    return len(words) < 2 * MAX_MESSAGE and (not words or any(phrase in words for phrase in _NO_ADDRESS))
 
 
 def plain(text: str) -> str:

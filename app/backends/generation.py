@@ -13,12 +13,12 @@ from aiohttp.client_proto import ResponseHandler
 from app.backends.decoding import Decoder
 from app.backends.faults import Voice
 from app.backends.joint import Joint
-from app.backends.upstream import MAX_ERROR_BODY, Upstream, on_connection
+from app.backends.upstream import BROKEN, MAX_ERROR_BODY, Upstream, on_connection
 from app.streams.errors import UpstreamError
 from app.streams.ports import Delta, Request, Usage
-from app.streams.waiting import within
 
 ERROR_BODY_TIMEOUT = 5.0  # s
+LINGER = 3.0  # s that a connection may stay open and silent after the model has said why its answer ended
 CLOSE_TIMEOUT = 0.5  # s for a refused request's connection, before another one is made
 
 
@@ -67,6 +67,8 @@ class HttpGeneration:
     ) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.heard = 0.0  # see `Generation`
+        self._loop = asyncio.get_running_loop()
         self._prepare = prepare
         self._decoder = decoder
         self._voice = voice
@@ -77,6 +79,7 @@ class HttpGeneration:
         self._protocol: ResponseHandler | None = None
         self._gone: asyncio.Future[None] | None = None  # done once the transport is closed
         self._failure: UpstreamError | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._aborted = False
 
     def __repr__(self) -> str:
@@ -91,10 +94,11 @@ class HttpGeneration:
                 content = (self._response or await self._open()).content
                 try:
                     data = await content.readany()
-                except (aiohttp.ClientError, OSError) as error:
+                except BROKEN as error:
                     data = self._broken_off(content, error)
                 if deltas := self._take_in(data):
                     return deltas
+                self.heard = self._loop.time()
         except UpstreamError as failure:  # of the opening
             self._failure = failure
             self.abort()
@@ -109,6 +113,8 @@ class HttpGeneration:
         if self._aborted:
             return
         self._aborted = True
+        if self._linger is not None:
+            self._linger.cancel()
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
         if self._protocol is not None:
@@ -152,7 +158,7 @@ class HttpGeneration:
         self._upstream.enlist(self)
         try:
             self._response = response = await call.upstream.post(call.path, call.body)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except BROKEN as error:
             call.upstream.broke = True
             raise self._voice.before_answer(error) from error
         if response.status == 200:
@@ -162,7 +168,7 @@ class HttpGeneration:
         body = await _error_body(response)
         again = await call.retry.refused(response.status, body) if call.retry is not None else None
         if again is None:
-            raise self._voice.rejected(response.status, body)
+            raise self._voice.rejected(response.status, body, response.headers)
         await self._drop()
         return again
 
@@ -185,23 +191,32 @@ class HttpGeneration:
     def _take_in(self, data: bytes) -> list[Delta]:
         """Return what `data` completes; no data is the end of the connection."""
         decoder = self._decoder
+        broken = self._failure
         try:
             if data:
                 decoder.feed(data)
-            elif self._failure is None:
-                decoder.flush()
-                if not decoder.done:
-                    self._failure = self._voice.truncated()
+            if not (decoder.done or self._aborted) and (broken or not data):
+                decoder.flush(broken=broken is not None)
         except UpstreamError as failure:
+            failure.__cause__ = failure.__cause__ or (broken and broken.__cause__)
             self._failure = failure  # raised by the next pass, after what came before it
-        if decoder.done:  # whatever went wrong after the end mark does not matter
+        if decoder.done:  # whatever went wrong after the end does not matter
             self._failure = None
             self.finish_reason, self.usage = decoder.finish_reason, decoder.usage
             self.abort()
         elif self._failure is not None:
             self.abort()
+        elif decoder.finished:
+            self._wait_for_the_mark()
         deltas = decoder.take()
         return self._joint.join(deltas) if self._joint is not None else deltas
+
+    def _wait_for_the_mark(self) -> None:
+        """The model has ended its answer. Its server has a moment more for the usage and the end mark."""
+        if self._linger is not None:
+            self._linger.cancel()
+        if self._response is not None:
+            self._linger = self._loop.call_later(LINGER, self._response.close)  # wakes a `read` that waits
 
     def _broken_off(self, content: aiohttp.StreamReader, error: Exception) -> bytes:
         """Note the fault, and return what came before it."""
@@ -209,7 +224,7 @@ class HttpGeneration:
         self._failure.__cause__ = error
         if self._aborted:
             return b""
-        if self._upstream is not None:
+        if self._upstream is not None and not self._decoder.finished:
             self._upstream.broke = True
         # aiohttp raises first and would keep what came just before the fault; there is no public way to it.
         return content._read_nowait(-1)
@@ -229,7 +244,7 @@ class HttpGeneration:
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     """Return the body, or what of it came in time: without any of it the status alone has to say it."""
     pieces: list[bytes] = []
-    with contextlib.suppress(aiohttp.ClientError, OSError):
+    with contextlib.suppress(*BROKEN):
         await within(ERROR_BODY_TIMEOUT, _gather(response.content, pieces))
     return b"".join(pieces)[:MAX_ERROR_BODY]
 

@@ -1,4 +1,4 @@
-"""Splits what arrives from a socket into lines and server-sent events, however it was cut into pieces."""
+"""Splits what arrives from a socket into lines, however it was cut into pieces."""
 
 from __future__ import annotations
 
@@ -58,61 +58,3 @@ class LineSplitter:
         self._pieces.clear()
         self.held = 0
         return line
-
-
-class EventSplitter:
-    """Cuts bytes into the `data` of server-sent events, after the WHATWG's rules for `text/event-stream`.
-
-    Comments and the fields `event`, `id` and `retry` are skipped: model servers say everything in `data`.
-    """
-
-    __slots__ = ("_data", "_held", "_limit", "_lines", "_started")
-
-    def __init__(self, limit: int = MAX_LINE) -> None:
-        self._limit = limit
-        self._lines = LineSplitter(limit)
-        self._data: list[bytes] = []
-        self._held = 0
-        self._started = False
-
-    def __repr__(self) -> str:
-        return f"<EventSplitter held={self._held} lines={self._lines!r}>"
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the data of the events that `data` completes. Raises `UpstreamGarbled` past the limit."""
-        return self._gather(self._lines.feed(data))
-
-    def flush(self) -> list[bytes]:
-        """Return the last event if the bytes ended without the blank line that completes it.
-
-        The standard drops it. Some model servers end so after `[DONE]`, and nothing is gained by refusing it.
-        """
-        return self._gather([*self._lines.flush(), b""])
-
-    def _gather(self, lines: list[bytes]) -> list[bytes]:
-        if lines and not self._started:
-            self._started = True
-            lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
-        events: list[bytes] = []
-        for line in lines:
-            if not line:
-                self._dispatch(events)
-            elif line.startswith(b"data: "):
-                self._hold(line[6:])
-            elif line.startswith(b"data:"):
-                self._hold(line[5:])
-            elif line == b"data":
-                self._hold(b"")
-        return events
-
-    def _hold(self, value: bytes) -> None:
-        self._held += len(value)
-        if self._held > self._limit:
-            raise UpstreamGarbled(f"The model server sent an event of more than {self._limit:,} bytes.")
-        self._data.append(value)
-
-    def _dispatch(self, events: list[bytes]) -> None:
-        if self._data:
-            events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-            self._data.clear()
-            self._held = 0

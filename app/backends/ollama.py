@@ -78,7 +78,9 @@ class OllamaBackend:
             body = await encoded(request, lambda: _body(model, begun, request.options, context))
             return Call(self._upstream, "api/chat", body)
 
-        return HttpGeneration(prepare, OllamaDecoder(self._voice), self._voice, begun.joint)
+        return HttpGeneration(
+            prepare, OllamaDecoder(self._voice, begins=begun.joint is None), self._voice, begun.joint
+        )
 
     async def aclose(self) -> None:
         """See `Backend`."""

@@ -2,87 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
-from app.backends.decoding import Gathering
-from app.backends.faults import Voice
-from app.backends.lines import LineSplitter
-from app.streams.ports import Usage
+from app.backends.answer import AnswerReader
 
 
-class OllamaDecoder(Gathering):
-    """Reads the lines of `/api/chat`. See `Decoder`."""
+class OllamaDecoder(AnswerReader):
+    """Reads the lines of a chat. See `Decoder`.
 
-    def __init__(self, voice: Voice) -> None:
-        super().__init__()
-        self._voice = voice
-        self._lines = LineSplitter()
+    One strict decoder reads the usual lines, for there is one in every token's way. `AnswerReader` reads whatever that
+    one refuses, and the last line of an answer.
+    """
 
     def feed(self, data: bytes) -> None:
         """See `Decoder`."""
-        if data.endswith(b"\n") and not self._lines.held:
-            # Whole lines, as Ollama sends them: one call decodes them all. What it objects to is read line by line
-            # below, so that the good lines before a bad one count.
+        # Whole lines, as Ollama sends them: one call decodes them all.
+        if data.endswith(b"\n") and not self._lines.held and not self._size:
             try:
-                chunks = _chunk_decoder.decode_lines(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                chunks = _decoder.decode_lines(data)
+            except (ValueError, RecursionError):
                 pass
             else:
-                for chunk in chunks:
-                    self._take_in(chunk)
-                return
-        for line in self._lines.feed(data):
-            self._read(line)
+                if all(_is_usual(chunk) for chunk in chunks):
+                    self._started = True
+                    for chunk in chunks:
+                        self._take_in(chunk)
+                    return
+        for line in self.split(data):
+            self._line(line)
 
-    def flush(self) -> None:
-        """See `Decoder`."""
-        for line in self._lines.flush():
-            self._read(line)
-
-    def _read(self, line: bytes) -> None:
-        if self.done or not line:
-            return
+    def _line(self, line: bytes) -> None:
         try:
-            chunk = _chunk_decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._voice.garbled() from error
-        self._take_in(chunk)
+            chunk = None if self._size else _decoder.decode(line)
+        except (ValueError, RecursionError):
+            chunk = None
+        if chunk is None or self.done or not _is_usual(chunk):
+            self.line(line)
+        else:
+            self._take_in(chunk)
 
     def _take_in(self, chunk: _Chunk) -> None:
-        if self.done:
-            return
-        if chunk.error is not None:
-            raise self._voice.in_band(chunk.error)
-        if chunk.message is not None:
-            if chunk.message.thinking:
-                self.add("reasoning", chunk.message.thinking)
-            if chunk.message.content:
-                self.add("token", chunk.message.content)
-        if chunk.done:
-            self._end(chunk)
-
-    def _end(self, chunk: _Chunk) -> None:
-        self.done = True
-        self.finish_reason = chunk.done_reason or "stop"
-        if chunk.eval_count is not None:
-            # Ollama leaves prompt_eval_count out where the whole prompt was in its cache
-            self.usage = Usage(chunk.prompt_eval_count or 0, chunk.eval_count)
+        message = chunk.message
+        if message.thinking:
+            self.say("reasoning", message.thinking)
+        if content := message.content:
+            if self.plain:
+                self.add("token", content)
+            else:
+                self.say("token", content)
+        self._values += 1
 
 
 class _Message(msgspec.Struct, gc=False):
+    """What a token comes in. What is null here is read elsewhere where it is not."""
+
     content: str | None = None
     thinking: str | None = None
+    tool_calls: Annotated[list[None], msgspec.Meta(max_length=0)] | None = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
-    message: _Message | None = None
+    message: _Message
     done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    error: Any = None
+    error: None = None
 
 
-_chunk_decoder = msgspec.json.Decoder(_Chunk)
+def _is_usual(chunk: _Chunk) -> bool:
+    return not chunk.done and bool(chunk.message.content or chunk.message.thinking)
+
+
+_decoder = msgspec.json.Decoder(_Chunk)

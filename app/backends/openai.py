@@ -88,7 +88,9 @@ class OpenAIBackend:
             owner = await self._continuing(request.model) if begun.continues else None
             return await Attempt(self._server, request, begun, owner).call()
 
-        return HttpGeneration(prepare, OpenAIDecoder(self._voice), self._voice, begun.joint)
+        return HttpGeneration(
+            prepare, OpenAIDecoder(self._voice, begins=begun.joint is None), self._voice, begun.joint
+        )
 
     async def _continuing(self, model: str) -> str:
         """Return whose server it is that goes on with an answer. Raises `UpstreamRejected` if it would begin anew."""

@@ -2,88 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
-from app.backends.decoding import Gathering
-from app.backends.faults import Voice
-from app.backends.lines import EventSplitter
+from app.backends.answer import AnswerReader
 from app.streams.ports import Usage
 
 
-class OpenAIDecoder(Gathering):
-    """Reads the events of `/v1/chat/completions`. See `Decoder`."""
+class OpenAIDecoder(AnswerReader):
+    """Reads the events of a chat completion. See `Decoder`.
 
-    def __init__(self, voice: Voice) -> None:
-        super().__init__()
-        self._voice = voice
-        self._events = EventSplitter()
+    One strict decoder reads the usual chunk, for there is one in every token's way. `AnswerReader` reads whatever
+    that one refuses.
+    """
 
     def feed(self, data: bytes) -> None:
         """See `Decoder`."""
-        for event in self._events.feed(data):
-            self._read(event)
+        for line in self.split(data):
+            if not line.startswith(b"data:") or self._size or self._name:
+                self.line(line)
+                continue
+            try:
+                chunk = _decode(line[5:])
+            except (ValueError, RecursionError):
+                self.line(line)
+            else:
+                self._take_in(chunk, line)
 
-    def flush(self) -> None:
-        """See `Decoder`."""
-        for event in self._events.flush():
-            self._read(event)
-
-    def _read(self, event: bytes) -> None:
-        if self.done:
+    def _take_in(self, chunk: _Chunk, line: bytes) -> None:
+        choice = chunk.choices[0]
+        delta = choice.delta
+        reasoning = delta.reasoning_content or delta.reasoning  # some servers send both, with one text
+        content = delta.content
+        if choice.finish_reason is not None or not (content or reasoning) or self.done:
+            self.line(line)
             return
-        if event == b"[DONE]":
-            self.done = True
-            self.finish_reason = self.finish_reason or "stop"
-            return
-        try:
-            chunk = _chunk_decoder.decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._voice.garbled() from error
-        if chunk.error is not None:
-            raise self._voice.in_band(chunk.error)
-        if chunk.choices:
-            self._choose(chunk.choices[0])
-        elif chunk.message is not None:  # vLLM's errors, before it took up OpenAI's form
-            raise self._voice.in_band(chunk.message)
+        if reasoning:
+            self.say("reasoning", reasoning)
+        if content:
+            if self.plain:
+                self.add("token", content)
+            else:
+                self.say("token", content)
+        self._values += 1
         if chunk.usage is not None:
             self.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
 
-    def _choose(self, choice: _Choice) -> None:
-        if choice.finish_reason is not None:
-            self.finish_reason = choice.finish_reason
-        delta = choice.delta
-        if delta is None:
-            return
-        reasoning = delta.reasoning_content or delta.reasoning  # some servers send both, with one text
-        if reasoning and isinstance(reasoning, str):
-            self.add("reasoning", reasoning)
-        if delta.content:
-            self.add("token", delta.content)
-
 
 class _Delta(msgspec.Struct, gc=False):
+    """What a token comes in. What is null here is read elsewhere where it is not."""
+
     content: str | None = None
     reasoning_content: str | None = None
-    reasoning: Any = None
+    reasoning: str | None = None
+    thinking: None = None
+    refusal: None = None
+    tool_calls: Annotated[list[None], msgspec.Meta(max_length=0)] | None = None
+    function_call: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
+    delta: _Delta
     finish_reason: str | None = None
+    error: None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int
+    completion_tokens: int
 
 
 class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1, max_length=1)]
     usage: _Usage | None = None
-    error: Any = None
-    message: Any = None
+    error: None = None
+    done: None = None
 
 
-_chunk_decoder = msgspec.json.Decoder(_Chunk)
+_decode = msgspec.json.Decoder(_Chunk).decode

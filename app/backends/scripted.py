@@ -87,6 +87,7 @@ class ScriptedGeneration:
         self._due = 0.0  # loop time of `_next`
         self._tokens = 0
         self._failure: UpstreamError | None = None
+        self.heard = 0.0
         self._aborted = False
         self._opened_at = 0.0
         self._entry: Entry | None = None

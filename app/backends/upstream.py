@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from app.backends.faults import Voice
@@ -26,6 +27,9 @@ LARGE_BODY = 1024 * 1024  # bytes; from here on aiohttp wants to send a body in 
 MAX_ANSWER = 16 * 1024 * 1024  # bytes of an answer to a short question; lists of models can be long
 SHORTEST_SECRET = 8  # characters of a header's value that is not repeated
 MAX_ERROR_BODY = 16 * 1024  # bytes of an error answer that are read
+# What aiohttp raises where a connection, or what came over it, is broken. RuntimeError: its reader, for a connection
+# that was lost before the first read. HttpProcessingError: its parser, for garbage in the place of a chunk's size.
+BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
 
 T = TypeVar("T")
 _SECRET = re.compile(r"key|token|secret|sig|auth|code", re.IGNORECASE)  # names in a query
@@ -115,7 +119,7 @@ class Upstream:
         """
         try:
             return await within(QUESTION_TIMEOUT, self._ask(path, read, body))
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+        except BROKEN as error:  # TimeoutError is an OSError
             raise self.voice.before_answer(error) from error
 
     async def _ask(self, path: str, read: Callable[[bytes], T], body: bytes | None) -> T:
@@ -126,7 +130,8 @@ class Upstream:
             method, self._at(path), data=body, headers=headers, allow_redirects=False
         ) as response:
             if response.status != 200:
-                raise self.voice.rejected(response.status, await _read(response, MAX_ERROR_BODY))
+                body = await _read(response, MAX_ERROR_BODY)
+                raise self.voice.rejected(response.status, body, response.headers)
             content = await _read(response, MAX_ANSWER + 1)
             if len(content) > MAX_ANSWER:
                 raise self.voice.garbled()

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 
 _decoder = msgspec.json.Decoder()
+MAX_SIZE = 4 * 1024 * 1024  # bytes; values of any shape take up to twenty times as much memory as their text
+MAX_LENIENT = 1024 * 1024  # bytes, for the slower of the two readers
+MAX_DIGITS = 40  # of an integer; none that counts anything has more
 
 
 def decode(data: bytes) -> Any:
-    """Return the JSON value in `data`. Raises `ValueError` for what is no JSON, or is nested too deeply."""
+    """Return the JSON value in `data`. Raises `ValueError` for what is no JSON, is too large or nested too deeply.
+
+    Beyond RFC 8259 it takes what servers are known to write: NaN and infinities, control characters in texts,
+    lone surrogates, and bytes that are no UTF-8, which become lone surrogates as PEP 383 has it.
+    """
+    if len(data) > MAX_SIZE:
+        raise ValueError("too large")
     try:
         return _decoder.decode(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    except ValueError:
+        return _leniently(data)
+
+
+def _leniently(data: bytes) -> Any:
+    if len(data) > MAX_LENIENT:
+        raise ValueError("too large")
+    try:
+        text = data.decode("utf-8", "surrogateescape")
+        return json.loads(text, strict=False, parse_int=_integer)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits) <= MAX_DIGITS else 0  # int() refuses to read thousands of them
 
 
 def member(value: Any, name: str) -> Any:

@@ -13,6 +13,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     close_timeout: float = 0.5  # s, for an upstream connection to be closed
     first_token_timeout: float = 300.0  # s
     token_timeout: float = 60.0  # s, between two tokens
+    quiet_timeout: float = 3600.0  # s that a model server may send signs of life, and no text
     viewer_grace: float | None = 300.0  # s that a stream runs on without a viewer; None: for ever
     arrival_grace: float = 30.0  # s at least for the first viewer to arrive, also when viewer_grace is 0
     max_streams: int = 1000  # in all sessions together

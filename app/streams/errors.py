@@ -186,6 +186,12 @@ class ModelMissing(UpstreamRejected):
     code = "model_missing"
 
 
+class UpstreamBusy(UpstreamRejected):
+    """The model server takes no request now: a rate limit, or too much load (429, 503)."""
+
+    code = "upstream_busy"
+
+
 class ContextExceeded(UpstreamRejected):
     """The prompt does not fit the model's context."""
 

@@ -5,18 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+Expired = Callable[[float], None]  # is told how many seconds of waiting were enough
+
 
 class Patience:
-    """Calls `expired` once nothing was `fed` for `seconds`. Bound to the running event loop; owner must `stop` it."""
+    """Calls `expired` once nothing was `fed` for `seconds`. Bound to the running event loop; owner must `stop` it.
 
-    __slots__ = ("_expired", "_fed", "_handle", "_loop", "_seconds")
+    `alive` returns the loop time of the last sign of life. It puts the end off as food does, but only until nothing was
+    fed for `longest` seconds: who is alive has not said anything yet.
+    """
 
-    def __init__(self, seconds: float, expired: Callable[[], None]) -> None:
+    __slots__ = ("_alive", "_expired", "_fed", "_handle", "_longest", "_loop", "_seconds")
+
+    def __init__(
+        self,
+        seconds: float,
+        expired: Expired,
+        *,
+        alive: Callable[[], float] = lambda: 0.0,
+        longest: float = float("inf"),
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
+        self._alive = alive
+        self._longest = longest
         self.restart(seconds, expired)
 
-    def restart(self, seconds: float, expired: Callable[[], None]) -> None:
+    def restart(self, seconds: float, expired: Expired) -> None:
         """Begin anew with another limit, and another thing to call."""
         self.stop()
         self._seconds = seconds
@@ -35,9 +50,10 @@ class Patience:
             self._handle = None
 
     def _check(self) -> None:
-        due = self._fed + self._seconds
-        if due <= self._loop.time():
+        silent = max(self._fed, self._alive()) + self._seconds
+        quiet = self._fed + max(self._longest, self._seconds)
+        if min(silent, quiet) <= self._loop.time():
             self._handle = None
-            self._expired()
+            self._expired(self._seconds if silent <= quiet else self._longest)
         else:
-            self._handle = self._loop.call_at(due, self._check)
+            self._handle = self._loop.call_at(min(silent, quiet), self._check)

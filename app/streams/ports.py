@@ -90,7 +90,8 @@ class Generation(Protocol):
     It is created unopened and without I/O. The first `read` opens the connection.
     """
 
-    finish_reason: str | None  # "stop", "length", …; known once `read` returned []
+    finish_reason: str | None  # known once `read` returned []; see `docs/models.md` for the words
+    heard: float  # loop time of the last sign of life that was no text: a comment, an empty delta
     usage: Usage | None  # known once `read` returned [], where the server says
 
     async def read(self) -> list[Delta]:

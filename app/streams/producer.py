@@ -14,6 +14,7 @@ from app.streams.states import Reason, Status
 from app.streams.stream import INTERNAL, Stream
 from app.streams.waiting import within
 
+EMPTY = "empty"  # the finish reason of an answer without a word
 Prepare = Callable[[], Awaitable[Request]]
 
 
@@ -24,8 +25,13 @@ async def produce(
 
     Runs in a task that only `Stream.signal` cancels. What goes wrong is left in `stream.problem`; nothing is raised.
     """
-    patience = Patience(bounds.first_token_timeout, lambda: _expire(stream, _silent_from_the_start(bounds)))
     generation: Generation | None = None
+    patience = Patience(
+        bounds.first_token_timeout,
+        lambda seconds: _expire(stream, _silent_from_the_start(seconds)),
+        alive=lambda: generation.heard if generation is not None else 0.0,
+        longest=bounds.quiet_timeout,
+    )
     log_tokens = _token_logger(logger) if bounds.log_tokens else _log_nothing
     try:
         request = await prepare()
@@ -35,7 +41,7 @@ async def produce(
             if stream.cancelled:
                 return
             if stream.ttft is None:
-                patience.restart(bounds.token_timeout, lambda: _expire(stream, _fell_silent(bounds)))
+                patience.restart(bounds.token_timeout, lambda seconds: _expire(stream, _fell_silent(seconds)))
                 await _first_token(stream, log, logger)
             patience.feed()
             for delta in deltas:
@@ -47,7 +53,7 @@ async def produce(
             if stream.size > bounds.max_answer_bytes:
                 stream.finish_reason = "length"
                 return
-        stream.finish_reason = generation.finish_reason or "stop"
+        stream.finish_reason = _reason(stream, generation.finish_reason or "stop")
         stream.usage = generation.usage
     except Fenced:
         # The session went on without this stream, and has written its end already.
@@ -66,6 +72,11 @@ async def produce(
             # Synchronous: there is no await before it that a cancellation could hit.
             generation.abort()
             await _see_closed(stream, generation, bounds, logger)
+
+
+def _reason(stream: Stream, reason: str) -> str:
+    """Return why the answer ended; one that says nothing, not even why, is `empty`."""
+    return EMPTY if reason == "stop" and not stream.content.strip() else reason
 
 
 async def _first_token(stream: Stream, log: SessionLog, logger: Logger) -> None:
@@ -119,13 +130,11 @@ def _expire(stream: Stream, error: UpstreamError) -> None:
     stream.signal(Reason.TIMEOUT, Problem(error.code, str(error)))
 
 
-def _silent_from_the_start(bounds: Bounds) -> UpstreamError:
+def _silent_from_the_start(seconds: float) -> UpstreamError:
     return FirstTokenTimeout(
-        f"The model didn't start answering within {bounds.first_token_timeout:g} s. Try again or choose another model."
+        f"The model didn't start answering within {seconds:g} s. Try again or choose another model."
     )
 
 
-def _fell_silent(bounds: Bounds) -> UpstreamError:
-    return TokenTimeout(
-        f"The model stopped responding for {bounds.token_timeout:g} s. The partial answer was kept."
-    )
+def _fell_silent(seconds: float) -> UpstreamError:
+    return TokenTimeout(f"The model stopped responding for {seconds:g} s. The partial answer was kept.")

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from app.streams.records import Message
 from app.streams.states import Outcome
+from app.web.labels import label
 from app.web.sessions import Snapshot
+from app.web.translations import SOURCE_LANGUAGE
 
 SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System"}
 UNFINISHED = {
@@ -41,3 +43,5 @@ def _part(message: Message) -> Iterator[str]:
         yield f"*{message.error.message}*"
     elif message.role == "assistant" and message.outcome != "complete":
         yield f"*{UNFINISHED[message.outcome]}*"
+    elif how := label(SOURCE_LANGUAGE, message.outcome, message.finish_reason):
+        yield f"*{how}*"

@@ -14,9 +14,11 @@ from babel.numbers import format_decimal
 from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
 
+from app.streams.states import Outcome
 from app.web import assets, choices, translations
 from app.web.addresses import at
 from app.web.keys import BASE
+from app.web.labels import label, label_words
 from app.web.sentences import said, words
 from app.web.static_files import static_files
 
@@ -27,7 +29,9 @@ async def set_up(app: web.Application) -> None:
     """Signal `on_startup`: give the application its templates and its languages. Reading them takes a moment."""
     languages = await asyncio.to_thread(translations.load, assets.folder("translations"))
     app[translations.LANGUAGES] = languages
-    app[WORDS] = {code: _data(words(language)) for code, language in languages.items()}
+    app[WORDS] = {
+        code: _data({**words(language), **label_words(language)}) for code, language in languages.items()
+    }
     app[aiohttp_jinja2.APP_KEY] = await asyncio.to_thread(environment)
 
 
@@ -44,6 +48,7 @@ def environment() -> jinja2.Environment:
     )
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
     environment.globals["said"] = _said
+    environment.globals["label"] = _label
     environment.globals["number"] = _number
     for name in environment.list_templates():
         environment.get_template(name)
@@ -79,6 +84,11 @@ def _data(said: Mapping[str, Any]) -> str:
 @jinja2.pass_context
 def _said(context: Context, code: str, sentence: str) -> str:
     return said(context["language"], code, sentence)
+
+
+@jinja2.pass_context
+def _label(context: Context, outcome: Outcome | None, finish_reason: str | None) -> str:
+    return label(context["language"], outcome, finish_reason)
 
 
 @jinja2.pass_context

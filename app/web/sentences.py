@@ -10,11 +10,12 @@ def marked(sentence: str) -> str:
     return sentence
 
 
+QUOTED = "%(sentence)s"  # where the error's own sentence goes, because it quotes what a model server says
 SENTENCES = {
     "access_token_required": marked("This server requires an access token."),
     "answer_moved": marked("This answer is already being continued."),
     "cannot_continue": marked("This answer can't be continued. Regenerate it instead."),
-    "context_exceeded": marked("This chat is too long for the model."),
+    "context_exceeded": marked("This chat is too long for the model. (%(sentence)s)"),
     "continue_off": marked("Continuing answers is turned off. Regenerate the answer instead."),
     "draining": marked("The server is shutting down. Try again in a moment."),
     "first_token_timeout": marked("The model didn't start answering in time."),
@@ -38,7 +39,7 @@ SENTENCES = {
     "invalid_title": marked("A title must have 1 to 200 characters."),
     "message_not_found": marked("This message doesn't exist or was deleted."),
     "method_not_allowed": marked("This address doesn't support that method."),
-    "model_missing": marked("The model server doesn't have this model."),
+    "model_missing": marked("The model server doesn't have this model. (%(sentence)s)"),
     "model_without_vision": marked("This model can't see images. Choose another model or remove the images."),
     "no_models": marked("No models available"),
     "not_found": marked("Page not found. Check the address."),
@@ -59,11 +60,12 @@ SENTENCES = {
     "too_many_streams": marked("Too many answers are in progress. Try again in a moment."),
     "unknown_image": marked("Only PNG, JPEG, WebP and GIF images are supported."),
     "unknown_model": marked("This model doesn't exist. Choose another one."),
-    "upstream_error": marked("The model server reported an error."),
-    "upstream_garbled": marked("Unreadable reply from the model server."),
-    "upstream_rejected": marked("The model server rejected the request."),
-    "upstream_truncated": marked("The model server stopped before the answer was complete."),
-    "upstream_unauthorized": marked("The model server rejected the API key."),
+    "upstream_busy": marked("The model server is busy. Try again later. (%(sentence)s)"),
+    "upstream_error": marked("The model server reported an error. (%(sentence)s)"),
+    "upstream_garbled": marked("Unreadable reply from the model server. (%(sentence)s)"),
+    "upstream_rejected": marked("The model server rejected the request. (%(sentence)s)"),
+    "upstream_truncated": marked("The model server stopped before the answer was complete. (%(sentence)s)"),
+    "upstream_unauthorized": marked("The model server rejected the API key. (%(sentence)s)"),
     "upstream_unreachable": marked("Can't reach the model server. Is it running?"),
 }
 
@@ -98,4 +100,4 @@ def said(language: Language, code: str, sentence: str) -> str:
     """Return what is said of an error in a language. `sentence` is the error's own, which may be more exact."""
     if language.code == SOURCE or code not in SENTENCES:
         return sentence
-    return language.sentences.gettext(SENTENCES[code])
+    return language.sentences.gettext(SENTENCES[code]).replace(QUOTED, sentence)

@@ -32,6 +32,7 @@ class Language(NamedTuple):
     words: Mapping[str, str | list[str]]
 
 
+SOURCE_LANGUAGE = Language(SOURCE, "English", NullTranslations(), {})
 Languages = Mapping[str, Language]
 
 LANGUAGES = web.AppKey("languages", dict[str, Language])

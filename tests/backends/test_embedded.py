@@ -110,7 +110,7 @@ async def test_death_in_the_middle(backend: EmbeddedBackend) -> None:
     first = backend.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    with pytest.raises(UpstreamError, match="The embedded model stopped"):
+    with pytest.raises(UpstreamError, match="The embedded model broke off"):
         await asyncio.wait_for(read_on(generation), 10)
     again = story(backend)
     assert await again.read()

@@ -1,4 +1,4 @@
-"""Lines and server-sent events out of bytes that were cut anywhere."""
+"""Lines out of bytes that were cut anywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.backends.lines import EventSplitter, LineSplitter
+from app.backends.lines import LineSplitter
 from app.streams.errors import UpstreamGarbled
 
 CUTS = st.lists(st.integers(min_value=0, max_value=200), max_size=20)
@@ -23,12 +23,6 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 def lines_of(data: bytes, cuts: list[int]) -> list[bytes]:
     splitter = LineSplitter()
     found = [line for piece in pieces(data, cuts) for line in splitter.feed(piece)]
-    return found + splitter.flush()
-
-
-def events_of(data: bytes, cuts: list[int]) -> list[bytes]:
-    splitter = EventSplitter()
-    found = [event for piece in pieces(data, cuts) for event in splitter.feed(piece)]
     return found + splitter.flush()
 
 
@@ -72,39 +66,3 @@ def test_long_lines_take_linear_time() -> None:
     small = min(seconds(20_000) for _ in range(3))
     large = min(seconds(80_000) for _ in range(3))
     assert large < 9 * small
-
-
-EVENT_STREAM = (
-    b"\xef\xbb\xbfdata: zero\n\n"
-    b": a comment\r\n"
-    b"event: ignored\r\n"
-    b"data: one\r\n\r\n"
-    b"data:two\n"
-    b"id: 7\n\n"
-    b"data: first\rdata:  second\rdata\r\r"
-    b"retry: 10\n\n"
-    b"database: no\n\n"
-    b"data:\n\n"
-    b"data: [DONE]\n\n"
-)
-EVENTS = [b"zero", b"one", b"two", b"first\n second\n", b"", b"[DONE]"]
-
-
-@settings(deadline=None)  # the machine may be busy
-@given(cuts=CUTS)
-def test_events_do_not_depend_on_the_cuts(cuts: list[int]) -> None:
-    """Comments, other fields, several data lines, all three line ends and a byte order mark, cut anywhere."""
-    assert events_of(EVENT_STREAM, cuts) == EVENTS
-
-
-def test_event_without_its_blank_line() -> None:
-    """An event that the connection's end cuts off before its blank line still counts."""
-    assert events_of(b"data: one\n\ndata: [DONE]", []) == [b"one", b"[DONE]"]
-    assert events_of(b"data: one\n\ndata: [DONE]\n", []) == [b"one", b"[DONE]"]
-
-
-def test_event_past_the_limit() -> None:
-    """Many short data lines may not make an endless event."""
-    splitter = EventSplitter(limit=10)
-    with pytest.raises(UpstreamGarbled, match="more than 10 bytes"):
-        splitter.feed(b"data: 12345\n" * 3)

@@ -52,6 +52,7 @@ class Answer:
     def __init__(self, upstream: Upstream, behaviour: Behaviour) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.heard = 0.0
         self.upstream = upstream
         self.behaviour = behaviour
         self.opened = False

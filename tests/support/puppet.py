@@ -14,6 +14,7 @@ class PuppetGeneration:
         self.request = request
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.heard = 0.0
         self.opened = asyncio.Event()
         self.aborted = asyncio.Event()
         self._stubborn = stubborn  # never closes
