@@ -16,6 +16,7 @@ from app.backends.joint import Joint
 from app.backends.upstream import BROKEN, MAX_ERROR_BODY, Upstream, on_connection
 from app.streams.errors import UpstreamError
 from app.streams.ports import Delta, Request, Usage
+from app.streams.waiting import within
 
 ERROR_BODY_TIMEOUT = 5.0  # s
 LINGER = 3.0  # s that a connection may stay open and silent after the model has said why its answer ended
