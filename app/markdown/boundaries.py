@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
-from app.markdown.bounds import DEPTH
+from app.markdown.bounds import DEPTH, Deadline
 from app.markdown.details_rules import CLOSED
 from app.markdown.grammar import Definitions, grammar
 from app.markdown.maths_rules import undecided
@@ -26,14 +26,14 @@ class Found(NamedTuple):
     fence: str  # the mark of the block that is still open, if it is a listing; else empty
 
 
-def find(lines: list[str], *, final: bool, most: int) -> Found:
+def find(lines: list[str], *, final: bool, most: int, deadline: Deadline | None = None) -> Found:
     """Parse `lines`, whole but perhaps for the last one, which must begin where a block may begin.
 
     A block has ended if no line that may follow can be part of it, or change where it ends. Blank lines, and
     definitions of links, belong to the block after them. `final` says that nothing follows. No more than `most` are
-    found at once.
+    found at once. Raises `TooMuchError` after the deadline, which is looked at where blocks begin.
     """
-    tokens, links = _parse("".join(lines))
+    tokens, links = _parse("".join(lines), deadline)
     limit = None if final else undecided(lines)
     ends: list[int] = []
     for number, token in enumerate(tokens):
@@ -49,9 +49,9 @@ def find(lines: list[str], *, final: bool, most: int) -> Found:
     return Found(ends, known, still_open.markup if still_open and still_open.type == "fence" else "")
 
 
-def _parse(source: str) -> tuple[list[Token], Definitions]:
+def _parse(source: str, deadline: Deadline | None) -> tuple[list[Token], Definitions]:
     """Return the tokens that begin the top-level blocks, and all definitions of links."""
-    env: dict[str, Any] = {"references": {}}
+    env: dict[str, Any] = {"references": {}, "deadline": deadline}
     state = _Outline(_NEWLINE.sub("\n", source), _PARSER, env, [])
     _PARSER.block.tokenize(state, state.line, state.lineMax)
     return [token for token in state.tokens if token.nesting >= 0], env["references"]
@@ -90,5 +90,12 @@ def _has_ended(token: Token, lines: int) -> bool:
     return token.type in _ENDS_WITH_NEXT_LINE and lines > _end(token)
 
 
+def _look_at_the_clock(state: Any, _start: int, _end: int, _silent: bool) -> bool:
+    if (deadline := state.env["deadline"]) is not None:
+        deadline.check()
+    return False
+
+
 _PARSER = grammar(limited=False)
+_PARSER.block.ruler.before("table", "clock", _look_at_the_clock)
 _PARSER.options["maxNesting"] = DEPTH  # what is deeper does not matter here

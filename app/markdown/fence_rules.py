@@ -16,7 +16,7 @@ from app.markdown.bounds import TERMINATED
 _FENCE = re.compile(r"(`{3,})([^`]*)|(~{3,})(.*)")
 _NESTING = frozenset({"markdown", "md", "mdx"})
 # `python title="x"`, `python:main.py`, `js{1,3}`, `{.python .numbered}`, `language-python`
-_LANGUAGE = re.compile(r"\s*\{?\s*\.?(?:lang(?:uage)?-)?([^\s{}()\[\]:,;=\"']++)(?!=[\"'])")
+_LANGUAGE = re.compile(r"[\s{]*+\.?(?:lang(?:uage)?-)?([^\s{}()\[\]:,;=\"']++)(?!=[\"'])")
 
 
 def add_fences(parser: MarkdownIt) -> None:

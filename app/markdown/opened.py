@@ -18,7 +18,7 @@ class OpenText:
         self.size = 0  # characters in them
         self.first = ""  # the first line that is not blank
         self._rest: list[str] = []  # pieces of the line that has not ended
-        self._rest_size = 0
+        self.rest_size = 0  # characters in them
         self._returned = False  # the last piece ended with CR
 
     def __str__(self) -> str:
@@ -27,12 +27,12 @@ class OpenText:
     @property
     def is_too_long(self) -> bool:
         """Whether there is more than a block may hold."""
-        return self.size + self._rest_size > BLOCK_LENGTH or len(self.lines) > BLOCK_LINES
+        return self.size + self.rest_size > BLOCK_LENGTH or len(self.lines) > BLOCK_LINES
 
     def add(self, text: str) -> list[str]:
         """Add `text`; return the lines that are whole now, for `note`."""
         self._rest.append(text)
-        self._rest_size += len(text)
+        self.rest_size += len(text)
         if "\n" not in text and "\r" not in text and not self._returned:
             return []
         self._returned = text.endswith("\r")
@@ -83,4 +83,4 @@ class OpenText:
 
     def _keep(self, rest: str) -> None:
         self._rest = [rest]
-        self._rest_size = len(rest)
+        self.rest_size = len(rest)

@@ -20,17 +20,16 @@ from app.markdown.sanitizing import sanitize
 def render(source: str, definitions: Definitions, *, seconds: float = SECONDS) -> str:
     """Return the HTML of a block; of one that is too deep or takes longer than `seconds`, its text as it is."""
     try:
-        return attempt(source, definitions, seconds)
+        return attempt(source, definitions, Deadline(seconds))
     except TooMuchError:
         return plain(source)
 
 
-def attempt(source: str, definitions: Definitions, seconds: float) -> str:
-    """Return the HTML of a block. Raises `TooMuchError` if it is too deep, takes longer than `seconds`, or fails.
+def attempt(source: str, definitions: Definitions, deadline: Deadline) -> str:
+    """Return the HTML of a block. Raises `TooMuchError` if it is too deep, takes too long, or fails.
 
     Links are looked up in `definitions`, then among those of the block itself.
     """
-    deadline = Deadline(seconds)
     # A copy, for the block's own are added to it. Without the mark of a definition there is nothing to add.
     known = dict(definitions) if "]:" in source else definitions
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from app.markdown.boundaries import find
-from app.markdown.bounds import BLOCK_LENGTH, BLOCK_LINES, BLOCKS, DEFINITIONS
+from app.markdown.bounds import BLOCK_LENGTH, BLOCK_LINES, BLOCKS, DEFINITIONS, Deadline, TooMuchError
 from app.markdown.grammar import Definitions
 from app.markdown.lines import Guesses, is_mark
 from app.markdown.opened import OpenText
@@ -51,6 +51,7 @@ class Splitter:
         )
         self._count = 0  # blocks so far
         self._looked = (0, 0)  # lines, and characters in them, where that was not found
+        self._last: list[Block] = []  # what `finish` had cut when its time was up
 
     def __repr__(self) -> str:
         return f"<Splitter end={self.end} open={self._open.size}>"
@@ -60,53 +61,72 @@ class Splitter:
         """The text that is still open."""
         return str(self._open)
 
+    @property
+    def size(self) -> int:
+        """Characters that are open."""
+        return self._open.size + self._open.rest_size
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `cut` has something to do: a block may have ended, or is too long."""
+        size = self._open.size
+        if self._open.is_too_long:
+            return True
+        if self._until is not None:
+            return self._looked[0] < len(self._open.lines)
+        has_grown = size >= UNGUESSED and size >= GROWTH * self._seen
+        return has_grown or (self._guess and size >= self._trust)
+
     def feed(self, text: str) -> list[Block]:
         """Take the next piece of the answer; return the blocks that have ended with it."""
-        lines = self._open.add(text)
-        for line in lines:
-            self._note(line)
-        return self._ended() if lines or self._open.is_too_long else []
+        self.take(text)
+        return self.cut()
 
-    def finish(self) -> list[Block]:
-        """The answer has ended: return the blocks that were open. What follows the last one is a block of its own."""
+    def take(self, text: str) -> bool:
+        """Take the next piece of the answer; tell whether a cut is due. That costs little, whatever the text is."""
+        for line in self._open.add(text):
+            self._note(line)
+        return self.is_due
+
+    def cut(self, deadline: Deadline | None = None) -> list[Block]:
+        """Return the blocks that have ended. At the deadline, it returns those that it has, and a cut is still due."""
+        blocks: list[Block] = []
+        try:
+            while self.is_due:
+                blocks += self._cut_parsed(deadline) if self._until is None else self._cut_plain(self._until)
+        except TooMuchError:
+            pass  # Nothing was taken away before that.
+        return blocks
+
+    def finish(self, deadline: Deadline | None = None) -> list[Block]:
+        """The answer has ended: return the blocks that were open. What follows the last one is a block of its own.
+
+        Raises `TooMuchError` at the deadline. Called again it goes on from there.
+        """
         for line in self._open.end():
             self._note(line)
-        blocks = self._ended()
+        self._last += self.cut(deadline)
+        if self.is_due:
+            raise TooMuchError("there is more to cut")
+        blocks: list[Block] = []
         if self._until is None:
-            found = find(self._open.lines, final=True, most=BLOCKS - self._count)
+            most = BLOCKS - self._count
+            found = find(self._open.lines, final=True, most=most, deadline=deadline)
             self._define(found.definitions)
             blocks += self._cut_at(found.ends)
         if self._open.lines:
             blocks.append(self._block(self._open.cut(len(self._open.lines)), self._until is not None))
+        blocks, self._last = self._last + blocks, []
         return blocks
 
     def _note(self, line: str) -> None:
         self._guess = self._guesses.may_end(line, self._open.first) or self._guess
         self._open.note(line)
 
-    def _ended(self) -> list[Block]:
-        """Cut off what has ended, and make sure that what is left is not too long."""
-        blocks: list[Block] = []
-        while True:
-            if self._until is not None:
-                cut = self._cut_plain(self._until)
-            elif self._is_due:
-                cut = self._cut_parsed()
-            else:
-                return blocks
-            blocks += cut
-            if not cut and self._until is not None:
-                return blocks
-
-    @property
-    def _is_due(self) -> bool:
-        size = self._open.size
-        has_grown = size >= UNGUESSED and size >= GROWTH * self._seen
-        return has_grown or (self._guess and size >= self._trust) or self._open.is_too_long
-
-    def _cut_parsed(self) -> list[Block]:
+    def _cut_parsed(self, deadline: Deadline | None) -> list[Block]:
         window = self._open.window()
-        found = find(self._open.lines[:window], final=False, most=BLOCKS - self._count)
+        most = BLOCKS - self._count
+        found = find(self._open.lines[:window], final=False, most=most, deadline=deadline)
         self.parsed += self._open.size
         self._guess = self._guess and window < len(self._open.lines)
         if not found.ends and self._open.is_too_long:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple
 
+from app.markdown.bounds import Deadline, TooMuchError
 from app.markdown.plain import plain
 from app.markdown.splitting import Block, Splitter
 from app.streams.reports import report
-from app.web.renderer import SMALL, Renderer
+from app.web.renderer import SMALL, SMALL_SECONDS, Renderer
 
 BATCH = 64 * 1024  # characters of one job for the threads, about
 
@@ -32,18 +34,23 @@ class _Waiting(NamedTuple):
 class LiveAnswer:
     """Takes the text of an answer. `tell` is called with each block, synchronously, whenever one is ready.
 
-    Small blocks are ready at once. Large ones, and many at a time, are rendered in threads, and those after them wait:
-    blocks are told in their order.
+    Little text is cut into blocks at once, and small blocks are rendered at once. What is large, or takes long, is done
+    in threads, one job after the other, and what comes meanwhile waits: blocks are told in their order.
     """
 
     def __init__(self, renderer: Renderer, tell: Callable[[Closed], None]) -> None:
         self._tell = tell
         self._renderer = renderer
         self._splitter = Splitter()
+        self._new: list[str] = []  # pieces that came while a job was at work
         self._count = 0  # blocks that were cut
+        self._before: tuple[int, int, str] | None = (
+            None  # what `open_again` was before the cut that is going on
+        )
         self._waiting: deque[_Waiting] = deque()
         self._linked: list[_Waiting] = []  # blocks that a later definition of a link may change
-        self._finished = False
+        self._is_over = False  # no more text will come
+        self._finished = False  # and all of it has been cut
         self._job: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -53,19 +60,21 @@ class LiveAnswer:
     @property
     def open_again(self) -> tuple[int, int, str]:
         """The number of the block that is open, where it begins, and its text so far."""
-        return self._count, self._splitter.end, self._splitter.tail
+        number, end, tail = self._before or (self._count, self._splitter.end, self._splitter.tail)
+        return number, end, "".join([tail, *self._new])
 
     def add(self, text: str) -> None:
         """Take the next piece of the answer."""
-        if blocks := self._splitter.feed(text):
-            self._cut(blocks)
+        if self._job is not None or len(text) > SMALL:
+            self._new.append(text)
+            self._advance()
+        elif self._splitter.take(text):
+            self._advance()
 
     def finish(self) -> None:
         """The answer has ended. Blocks that links defined later have changed come again."""
-        if not self._finished:
-            self._cut(self._splitter.finish())
-            self._finished = True
-            self._advance()
+        self._is_over = True
+        self._advance()
 
     def close(self) -> None:
         """Nobody follows any more: nothing more is rendered or told. Idempotent."""
@@ -80,29 +89,78 @@ class LiveAnswer:
         while self._job is not None and not self._job.done():
             await asyncio.wait({self._job})
 
-    def _cut(self, blocks: list[Block]) -> None:
+    def _advance(self) -> None:
+        """Tell what can be cut and rendered at once, in order, and have the rest done in the threads."""
+        room, deadline = SMALL, Deadline(SMALL_SECONDS)
+        while not self._closed and self._job is None:
+            if self._waiting:
+                room = self._tell_next(room, deadline)
+            elif self._is_to_cut:
+                if not self._cut_at_once(deadline):
+                    self._start(self._cut_beside(), "cut blocks")
+            elif not self._renew():
+                return
+
+    # ---- cutting ---------------------------------------------------------------------------------------------
+
+    @property
+    def _is_to_cut(self) -> bool:
+        return bool(self._new) or self._splitter.is_due or (self._is_over and not self._finished)
+
+    def _cut_at_once(self, deadline: Deadline) -> bool:
+        """Cut a text that is short; tell whether that took no longer than it may."""
+        if self._splitter.size + sum(map(len, self._new)) > SMALL:
+            return False
+        self._splitter.take(self._take_new())
+        self._number(self._splitter.cut(deadline))
+        try:
+            if self._is_over and not self._splitter.is_due:
+                self._number(self._splitter.finish(deadline))
+                self._finished = True
+        except TooMuchError:
+            return False
+        return not self._splitter.is_due
+
+    async def _cut_beside(self) -> None:
+        is_over, text = self._is_over, self._take_new()
+        self._before = (self._count, self._splitter.end, self._splitter.tail + text)
+        try:
+            blocks = await self._renderer.cut(partial(_cut, self._splitter, text, is_over))
+        except Exception as error:  # noqa: BLE001 - it is reported, and the text is there: a reload shows its blocks
+            report("an answer could not be cut into blocks", error)
+            self._closed = True
+            return
+        finally:
+            self._job = self._before = None
+        self._finished = is_over
+        self._number(blocks)
+        self._advance()
+
+    def _take_new(self) -> str:
+        text = "".join(self._new)
+        self._new.clear()
+        return text
+
+    def _number(self, blocks: list[Block]) -> None:
         for block in blocks:
             self._waiting.append(_Waiting(self._count, block))
             self._count += 1
-        self._advance()
 
-    def _advance(self) -> None:
-        """Tell what can be rendered at once, in order, and have the rest rendered in the threads."""
-        room = SMALL
-        while not self._closed and self._job is None and (self._waiting or self._renew()):
-            size = len(self._waiting[0].block.source)
-            html = None
-            if size <= room:
-                html = self._at_once(self._waiting[0].block)
-            if html is None:
-                self._start_job()
-            else:
-                room -= size
-                self._ready(self._waiting.popleft(), html)
+    # ---- rendering -------------------------------------------------------------------------------------------
 
-    def _at_once(self, block: Block) -> str | None:
+    def _tell_next(self, room: int, deadline: Deadline) -> int:
+        """Tell the next block if there is room for it in this turn; return what is left of that. Or start a job."""
+        size = len(self._waiting[0].block.source)
+        html = self._at_once(self._waiting[0].block, deadline) if size <= room else None
+        if html is None:
+            self._start_rendering()
+        else:
+            self._ready(self._waiting.popleft(), html)
+        return room - size
+
+    def _at_once(self, block: Block, deadline: Deadline) -> str | None:
         try:
-            return self._renderer.block(block, self._splitter.definitions)
+            return self._renderer.block(block, self._splitter.definitions, deadline)
         except Exception as error:  # noqa: BLE001 - as in `_blocks`
             report("a block could not be rendered", error)
             return plain(block.source)
@@ -121,13 +179,16 @@ class LiveAnswer:
             self._linked.append(waiting._replace(html=html))
         self._tell(Closed(waiting.number, waiting.block.end, html))
 
-    def _start_job(self) -> None:
+    def _start_rendering(self) -> None:
         batch: list[_Waiting] = []
         size = 0
         while self._waiting and (not batch or size + len(self._waiting[0].block.source) <= BATCH):
             batch.append(self._waiting.popleft())
             size += len(batch[-1].block.source)
-        self._job = asyncio.get_running_loop().create_task(self._render(batch), name="render blocks")
+        self._start(self._render(batch), "render blocks")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._job = asyncio.get_running_loop().create_task(work, name=name)
 
     async def _render(self, batch: list[_Waiting]) -> None:
         try:
@@ -144,3 +205,8 @@ class LiveAnswer:
         except Exception as error:  # noqa: BLE001 - it is reported, and a text that cannot be rendered is still a text
             report("blocks could not be rendered", error)
             return [plain(block.source) for block in blocks]
+
+
+def _cut(splitter: Splitter, text: str, is_over: bool) -> list[Block]:
+    blocks = splitter.feed(text)
+    return blocks + splitter.finish() if is_over else blocks

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sys import getsizeof
 from typing import TypeVar
 
-from app.markdown.bounds import SECONDS, TooMuchError
+from app.markdown.bounds import SECONDS, Deadline, TooMuchError
 from app.markdown.document import Rendered, document, opened, render_block
 from app.markdown.grammar import Definitions
 from app.markdown.plain import plain
@@ -17,7 +17,9 @@ from app.markdown.splitting import Block
 from app.web.cache import Cache
 
 SMALL = 8 * 1024  # characters that the event loop renders itself, at most, before it looks after others
-SMALL_SECONDS = 0.02  # that a small block may take there; one that takes longer goes to the threads after all
+SMALL_SECONDS = (
+    0.02  # of its processor time that one piece of an answer may take there; then the threads go on
+)
 THREADS = 2
 MOST_WAITING = 256  # jobs for the threads; what comes on top is shown as plain text
 CACHE_BYTES = 32 * 2**20  # of each cache
@@ -77,8 +79,12 @@ class Renderer:
         html = await self._run(lambda: [self._render(block, known) for block in blocks])
         return html if html is not None else [plain(block.source) for block in blocks]
 
-    def block(self, block: Block, definitions: Definitions) -> str | None:
-        """Return the HTML of a small block at once; `None` of one that is large, or takes long.
+    async def cut(self, job: Callable[[], list[Block]]) -> list[Block]:
+        """Return the blocks that a job cuts, in the threads. Each answer has one such job at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+
+    def block(self, block: Block, definitions: Definitions, deadline: Deadline) -> str | None:
+        """Return the HTML of a small block at once; `None` of one that is large, or takes longer than the deadline.
 
         Then the threads have to do it.
         """
@@ -88,7 +94,7 @@ class Renderer:
         html = self._blocks.get(key)
         if html is None and len(block.source) <= SMALL:
             try:
-                html = attempt(block.source, definitions, SMALL_SECONDS)
+                html = attempt(block.source, definitions, deadline)
             except TooMuchError:
                 return None
             self._blocks.put(key, html)

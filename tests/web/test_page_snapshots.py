@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.markdown.bounds import BLOCK_LENGTH
+from app.markdown.bounds import BLOCK_LENGTH, Deadline
 from app.markdown.document import Rendered, document, opened
 from app.markdown.splitting import Block, Splitter
 from app.web import renderer
@@ -111,14 +111,14 @@ async def test_too_much_at_once_is_shown_as_text(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_the_loop_does_small_blocks_and_no_others() -> None:
-    """A large one, one that takes long, and one whose grammar is not loaded are left to the threads."""
+    """A large one and one that takes long are left to the threads."""
     rendering = Renderer()
-    assert rendering.block(Block("*a*", 3), {}) == "<p><em>a</em></p>"
+    assert rendering.block(Block("*a*", 3), {}, Deadline(1.0)) == "<p><em>a</em></p>"
     large = Block("a" * (renderer.SMALL + 1), renderer.SMALL + 1)
     slow = Block("*a_ " * (renderer.SMALL // 4), renderer.SMALL)
-    assert rendering.block(large, {}) is rendering.block(slow, {}) is None
+    assert rendering.block(large, {}, Deadline(1.0)) is rendering.block(slow, {}, Deadline(0.02)) is None
     made = await rendering.blocks([large, slow], {})
-    assert [rendering.block(large, {}), rendering.block(slow, {})] == made
+    assert [rendering.block(large, {}, Deadline(1.0)), rendering.block(slow, {}, Deadline(1.0))] == made
     rendering.close()
 
 
@@ -126,9 +126,11 @@ async def test_links_are_part_of_what_is_kept() -> None:
     """The same source under other definitions is another block; one without brackets is not."""
     rendering = Renderer()
     known = {"A": {"href": "https://example.org", "title": ""}}
-    assert rendering.block(Block("[a]", 3), {}) == "<p>[a]</p>"
-    assert "href" in str(rendering.block(Block("[a]", 3), known))
-    assert rendering.block(Block("a", 1), {}) == rendering.block(Block("a", 1), known)
+    assert rendering.block(Block("[a]", 3), {}, Deadline(1.0)) == "<p>[a]</p>"
+    assert "href" in str(rendering.block(Block("[a]", 3), known, Deadline(1.0)))
+    assert rendering.block(Block("a", 1), {}, Deadline(1.0)) == rendering.block(
+        Block("a", 1), known, Deadline(1.0)
+    )
     assert "items=3" in repr(rendering)
     rendering.close()
 

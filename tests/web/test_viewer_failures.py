@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from app.markdown.bounds import Deadline
 from app.markdown.grammar import Definitions
 from app.markdown.splitting import Block
 from app.streams.frames import Frame
@@ -27,7 +28,7 @@ LARGE = "x" * (SMALL + 1) + "\n\n"  # a block for the threads
 class Broken(Renderer):
     """Fails at every block, as a defect in it would."""
 
-    def block(self, block: Block, definitions: Definitions) -> str | None:
+    def block(self, block: Block, definitions: Definitions, deadline: Deadline) -> str | None:
         """Fail at small blocks, and leave large ones to `blocks`."""
         if len(block.source) > SMALL:
             return None
