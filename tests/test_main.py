@@ -74,6 +74,22 @@ def test_wrong_settings_end_in_one_message(tmp_path: Path) -> None:
     ]
 
 
+def test_mistakes_of_the_configuration_file_end_in_one_message(tmp_path: Path) -> None:
+    """Beside those of the environment, each with its line."""
+    file = tmp_path / "tailrace.toml"
+    file.write_text('prot = 1\n[servers.gpu]\nkey = "s3cret"\n')
+    message = refused(tmp_path, CONFIG=str(file), HEARTBEAT="soon")
+    assert (
+        message.splitlines()[1:]
+        == [
+            "tailrace.toml, line 1: prot: there is no such setting. Did you mean port?",
+            'tailrace.toml, line 2: url: it is missing. Add url = "http://…"',
+        ]
+        or "TAILRACE_HEARTBEAT" in message
+    )
+    assert "s3cret" not in message
+
+
 def test_a_port_in_use_ends_in_one_message(tmp_path: Path) -> None:
     """The message names the port; exit code 2; no traceback."""
     with socket.socket() as other:

@@ -58,6 +58,27 @@ def test_the_viewer_grace_may_be_never(word: str, seconds: float | None) -> None
     assert load({"TAILRACE_VIEWER_GRACE": word}).viewer_grace == seconds
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000",
+        "HTTPS://api.example.org/v1/",
+        "https://user:p%40ss@api.example.org/inference",
+        "http://[fd00::1]:8000/v1",
+        "https://x.example.org/openai/deployments/a/chat/completions?api-version=2024-06-01",
+        "https://api.example.org?key=abc",
+    ],
+)
+def test_the_address_of_a_server_may_be_pasted(url: str) -> None:
+    """With user and password, path and query."""
+    assert load({"TAILRACE_OPENAI_URL": url, "TAILRACE_OLLAMA_URL": url}).openai_url == url
+
+
+def test_a_model_s_name_may_have_spaces() -> None:
+    """Also as the default."""
+    assert load({"TAILRACE_DEFAULT_MODEL": "gpu/my own model"}).default_model == "gpu/my own model"
+
+
 def test_ollama_can_be_turned_off() -> None:
     """`off` is the one word for not asking an Ollama at all."""
     assert load({"TAILRACE_OLLAMA_URL": "off"}).ollama_url is None

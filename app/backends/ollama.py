@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -19,6 +20,9 @@ from app.streams.ports import ChatMessage, Model, Options, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 MAX_CONTEXT = 8192  # tokens. Ollama reserves memory for all of `num_ctx`, and models claim up to a million
+_PASTED = re.compile(
+    r"(/api(/(chat|generate|tags|show))?|/v1)?/*$"
+)  # endings of addresses as documentation shows them
 DETAILS_WAIT = 0.25  # s that a list waits for the details of its models: a few models come complete
 
 
@@ -35,6 +39,7 @@ class OllamaBackend:
         max_context: int = MAX_CONTEXT,
     ) -> None:
         self.name = name
+        url = _PASTED.sub("", url.strip())
         self._voice = Voice(f"Ollama at {without_secrets(URL(url))}", secrets=hidden(url, api_key, headers))
         self._upstream = Upstream(url, self._voice, api_key=api_key, headers=headers)
         self._max_context = max_context

@@ -84,6 +84,16 @@ async def test_ollama_context(trained: int | None, parameters: str, context: int
     assert double.requests[0]["options"] == ({"num_ctx": context} if context else {})
 
 
+@pytest.mark.parametrize("ending", ["/", "/api", "/api/", "/api/chat", "/api/tags", "/v1"])
+async def test_ollama_s_address_may_be_pasted(ending: str) -> None:
+    """With the path that a documentation shows."""
+    async with OllamaDouble() as double:
+        backend = OllamaBackend(double.url + ending)
+        assert len(await backend.models()) == 2
+        await drain(backend.generate(Request("double", MESSAGES)))
+        await backend.aclose()
+
+
 async def test_ollama_lists_what_chats() -> None:
     """Models that only compute embeddings are not offered."""
     async with OllamaDouble() as double:
