@@ -25,7 +25,10 @@ export async function refresh(sidebar) {
   search = new AbortController();
   const shown = new Map(Array.from(sidebar.list.children, (item) => [item.dataset.sessionId, item]));
   const limit = Math.min(MOST, Math.max(PART, shown.size));
-  const page = await loadSessions(sidebar.query, null, search.signal, limit).catch(() => null); // then it stays as it is
+  const page = await loadSessions(sidebar.query, null, search.signal, limit).catch((error) => {
+    if (error.status === 401) toast(error.message); // signed out in another tab; else it stays as it is
+    return null;
+  });
   if (!page) return;
   const known = new Set(page.sessions.map((session) => session.session_id));
   for (const [id, item] of shown) if (!known.has(id)) item.remove();

@@ -101,7 +101,8 @@ def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
             raise ProblemError(
                 401,
                 "access_token_required",
-                "This server requires an access token: send `Authorization: Bearer …`, or sign in at /login.",
+                "This server requires an access token: send `Authorization: Bearer …`, or sign in at "
+                f"{at(request, '/login')}.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         request[OWNER] = OWNER_NAME
@@ -111,7 +112,7 @@ def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
 
 
 class LoginPage:
-    """The page that turns the token into a cookie."""
+    """The page that turns the token into a cookie, and the way out."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -141,6 +142,18 @@ class LoginPage:
             COOKIE,
             self._access.cookie(),
             max_age=COOKIE_SECONDS,
+            path=cookie_path(request),
+            httponly=True,
+            samesite="Lax",
+            secure=is_https(request),
+        )
+        raise redirect
+
+    async def sign_out(self, request: web.Request) -> web.StreamResponse:
+        """POST /logout: 303 to the login page, without the cookie."""
+        redirect = web.HTTPSeeOther(at(request, "/login"))
+        redirect.del_cookie(
+            COOKIE,
             path=cookie_path(request),
             httponly=True,
             samesite="Lax",

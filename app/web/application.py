@@ -27,7 +27,7 @@ from app.web import (
     streams,
 )
 from app.web.feeds import Feeds
-from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, PAGE_PULSE, PULSE, REGISTRY, RENDERER
+from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, PAGE_PULSE, PULSE, REGISTRY, RENDERER, SIGNS_IN
 from app.web.limits import Limits
 from app.web.pulse import PAGE_HEARTBEAT, Pulse
 from app.web.renderer import Renderer
@@ -60,11 +60,12 @@ def create_application(
         middlewares=[
             problems.middleware(logger),
             guard.middleware(allowed_hosts, HEALTH),
-            access.middleware(gate, {*HEALTH, login.show, login.submit, static_files().get}),
+            access.middleware(gate, {*HEALTH, login.show, login.submit, login.sign_out, static_files().get}),
             slashes.middleware,
         ],
     )
     app[BASE] = base
+    app[SIGNS_IN] = gate.required
     app[REGISTRY] = registry
     app[CATALOG] = catalog
     app[LIMITS] = limits
@@ -109,6 +110,7 @@ def _routes(login: access.LoginPage) -> list[web.RouteDef]:
         web.post("/preferences", preferences.post_preferences),
         web.get("/login", login.show),
         web.post("/login", login.submit),
+        web.post("/logout", login.sign_out),
         web.post("/api/sessions/{session_id}/streams", post_prompt),
         web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
         web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),

@@ -20,4 +20,6 @@ RENDERER = web.AppKey("renderer", Renderer)
 FEEDS = web.AppKey("feeds", Feeds)
 BASE = web.AppKey("base", str)  # the path that the server is found under, such as `/chat`; "" at the root
 
+SIGNS_IN = web.AppKey("signs_in", bool)  # whether people sign in here, and so can sign out
+
 OWNER = web.RequestKey("owner", str)  # set by the access middleware

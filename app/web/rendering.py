@@ -17,7 +17,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from app.streams.states import Outcome
 from app.web import assets, choices, translations
 from app.web.addresses import at
-from app.web.keys import BASE
+from app.web.keys import BASE, SIGNS_IN
 from app.web.labels import label, label_words
 from app.web.sentences import said, words
 from app.web.static_files import static_files
@@ -64,6 +64,7 @@ def render(
     language = translations.of(request)
     shared = {
         "base": request.app[BASE],
+        "signs_in": request.app[SIGNS_IN],
         "static": at(request, static_files().address),
         "language": language,
         "words": request.app[WORDS][language.code],

@@ -221,6 +221,28 @@ async def test_the_open_paths_open_nothing_else(locked: LiveServer) -> None:
             assert "sessions" not in (await response.text())
 
 
+async def test_signing_out_removes_the_cookie(locked: LiveServer) -> None:
+    """By a form that is on every page of a chat, and by nothing that another site could send."""
+    header = {"Cookie": await cookie(locked.client)}
+    async with locked.client.http.get("/", headers={**HTML, **header}) as response:
+        assert '<form method="post" action="/logout">' in await response.text()
+    async with locked.client.http.post(
+        "/logout", headers={**HTML, **header}, allow_redirects=False
+    ) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/login")
+        sent = response.headers["Set-Cookie"].lower()
+        assert 'tailrace_access="";' in sent
+        for attribute in ("max-age=0", "path=/", "httponly", "samesite=lax"):
+            assert attribute in sent
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        async with locked.client.http.post("/logout", headers={**header, **headers}) as response:
+            await problem(response, 403, "foreign_origin")
+    async with locked.client.http.get("/logout", headers={**HTML, **header}) as response:
+        assert response.status == 405
+    async with locked.client.http.post("/logout", allow_redirects=False) as response:
+        assert response.status == 303, "who is signed out already may press the button as well"
+
+
 async def test_without_a_token_there_is_nothing_to_log_in_to(tmp_path: Path) -> None:
     """The login page sends straight on, and a bearer token is not looked at."""
     async with serve(tmp_path) as live:
@@ -230,3 +252,5 @@ async def test_without_a_token_there_is_nothing_to_log_in_to(tmp_path: Path) -> 
             assert response.status == 200
         async with login(live.client, "anything") as response:
             assert response.status == 303
+        async with live.client.http.get("/", headers=HTML) as response:
+            assert "/logout" not in await response.text()

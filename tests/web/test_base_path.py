@@ -15,7 +15,7 @@ from yarl import URL
 from app.settings import SettingsError, load
 from tests.support.server import serve
 from tests.support.sse import read_events
-from tests.web.stage import Stage, on_stage
+from tests.web.stage import Stage, on_stage, problem
 
 BASE = "/chat"
 TOKEN = "correct-horse"
@@ -154,7 +154,10 @@ async def test_signing_in(tmp_path: Path, before: str) -> None:
             async with http.get(f"{path.rstrip('/')}/healthz") as response:
                 assert response.status == 200
             async with http.get(f"{path.rstrip('/')}/api/sessions") as response:
-                assert response.status == 401
+                assert f"{BASE}/login" in (await problem(response, 401, "access_token_required"))["detail"]
+        async with http.post(f"{before}/logout", allow_redirects=False) as response:
+            assert response.headers["Location"] == f"{BASE}/login"
+            assert [cookie["path"] for cookie in response.cookies.values()] == [BASE]
 
 
 @pytest.mark.parametrize(

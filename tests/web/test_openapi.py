@@ -37,6 +37,7 @@ PAGES = {
     ("POST", "/sessions/{session_id}/restore"),
     ("POST", "/preferences"),
     ("GET", "/login"),
+    ("POST", "/logout"),
     ("POST", "/login"),
     ("GET", "/static/{path}"),
 }
