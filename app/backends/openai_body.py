@@ -98,7 +98,7 @@ def _said(message: ChatMessage) -> _Said:
     """Return a message as OpenAI has it: one with images is made of parts."""
     if not message.pictures:
         return _Said(message.role, message.content)
-    parts: list[_TextPart | _ImagePart] = [_TextPart(message.content)]
+    parts: list[_TextPart | _ImagePart] = [_TextPart(message.content)] if message.content else []
     for picture in message.pictures:
         data = base64.b64encode(picture.data).decode()
         parts.append(_ImagePart(_Url(f"data:{picture.media_type};base64,{data}")))

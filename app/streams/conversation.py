@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
 
+from app.streams.alternating import alternating, worth_reading
 from app.streams.ports import ChatMessage, Options, Picture
 from app.streams.records import Message
 from app.streams.states import Outcome
@@ -24,6 +26,8 @@ MARKS: dict[Outcome, str] = {
 }
 
 
+UNSEEN = "[An image that this model can't see.]"
+
 Pictures = Mapping[str, Picture]  # by the ids of the images; an image that is not among them is not shown
 NO_PICTURES: Pictures = {}
 
@@ -33,7 +37,8 @@ def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> Chat
     shown = tuple(pictures[image.image_id] for image in message.images if image.image_id in pictures)
     mark = MARKS.get(message.outcome) if message.outcome else None
     if mark is None:
-        return ChatMessage(message.role, message.content, shown)
+        unseen = UNSEEN if message.images and not shown and not message.content.strip() else ""
+        return ChatMessage(message.role, message.content or unseen, shown)
     return ChatMessage(message.role, f"{message.content}\n\n{mark}" if message.content else mark)
 
 
@@ -49,26 +54,40 @@ def assemble(
     """Return the messages for the model: the system prompt, as many of the latest exchanges as fit, the prompt.
 
     `begun` is what the answer has already; it goes last, as a message of the model's own. `context` is in tokens. The
-    prompt always goes, whatever its length: whether it fits is the model's to say.
+    prompt always goes, whatever its length: whether it fits is the model's to say. Whatever the chat holds, no message
+    is empty, and behind the system prompt user and assistant take turns: chat templates refuse anything else.
     """
-    system = [ChatMessage("system", options.system)] if options.system else []
-    asked = [as_read_by_model(prompt, pictures)]
-    if begun:
-        asked.append(ChatMessage("assistant", begun))
+    asked = as_read_by_model(prompt, pictures)
+    goes_last = [ChatMessage("assistant", begun)] if begun else []
     room = context - min(options.max_tokens or context // ANSWER_SHARE, context // 2)
-    room -= sum(map(estimate, [*system, *asked]))
+    room -= sum(map(estimate, [*_system([options.system or ""]), asked, *goes_last]))
+    read = [as_read_by_model(message, pictures) for message in worth_reading(earlier)]
+    kept = _latest(read, room)
+    rules = [options.system or "", *(message.content for message in kept if message.role == "system")]
+    talk = [message for message in kept if message.role != "system"]
+    if len(kept) < len(read):
+        talk = list(
+            dropwhile(lambda message: message.role == "assistant", talk)
+        )  # an answer without its question
+    return [*_system(rules), *alternating([*talk, asked]), *goes_last]
 
+
+def _system(rules: Sequence[str]) -> list[ChatMessage]:
+    """Return the system prompt. Those from further on in an imported chat are part of it: it has to come first."""
+    said = "\n\n".join(rule for rule in rules if rule.strip())
+    return [ChatMessage("system", said)] if said else []
+
+
+def _latest(messages: Sequence[ChatMessage], room: int) -> list[ChatMessage]:
+    """Return as many of the last messages as there is room for, in tokens."""
     kept: list[ChatMessage] = []
-    for message in reversed(earlier):
-        read = as_read_by_model(message, pictures)
-        room -= estimate(read)
+    for message in reversed(messages):
+        room -= estimate(message)
         if room < 0:
             break
-        kept.append(read)
+        kept.append(message)
     kept.reverse()
-    while kept and kept[0].role == "assistant":  # an answer without its question; many templates refuse that
-        del kept[0]
-    return [*system, *kept, *asked]
+    return kept
 
 
 def estimate(message: ChatMessage) -> int:

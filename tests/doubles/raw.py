@@ -36,6 +36,7 @@ class RawDouble:
         self.pieces: list[bytes] = []
         self.resets = False
         self.stays = False  # keeps the connection open
+        self.strict = False  # refuses messages as strict chat templates do
         self.bodies: list[dict[str, Any]] = []  # of the generations asked for
         self._server: asyncio.Server | None = None
 
@@ -60,7 +61,11 @@ class RawDouble:
             path, body = await _request(reader)
             if path.endswith(CHATS):
                 self.bodies.append(msgspec.json.decode(body))
-                await self._answer(reader, writer)
+                wrong = objection(self.bodies[-1]["messages"]) if self.strict else ""
+                if wrong:
+                    writer.write(response(wrong, media_type="text/plain", status="400 Bad Request"))
+                else:
+                    await self._answer(reader, writer)
             else:
                 writer.write(_listed(path))
                 await writer.drain()
@@ -79,6 +84,20 @@ class RawDouble:
             linger = struct.pack("ii", 1, 0)  # on, 0 s: close with RST
             writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
+
+
+def objection(messages: list[dict[str, Any]]) -> str:
+    """Return what a strict chat template would object to, nothing if the messages are as it wants them."""
+    if messages[0]["role"] == "system":
+        messages = messages[1:]
+    wanted = "user"
+    for message in messages:
+        if message["role"] != wanted:
+            return "Conversation roles must alternate user/assistant/user/assistant/..."
+        if not message["content"] or not str(message["content"]).strip():
+            return "Message content must not be empty"
+        wanted = "assistant" if wanted == "user" else "user"
+    return "The last message must be the user's" if wanted == "user" else ""
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

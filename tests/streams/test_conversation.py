@@ -49,7 +49,8 @@ def test_the_system_prompt_and_the_prompt_always_go() -> None:
 
 def test_room_is_kept_for_the_answer() -> None:
     """A larger `max_tokens` leaves less room for earlier messages."""
-    earlier = [message("user", "x" * 300) for _ in range(30)]
+    roles: list[Role] = ["user", "assistant"] * 15
+    earlier = [message(role, "x" * 300) for role in roles]
     small = assemble(earlier, message("user", "now"), Options(max_tokens=10), 2000)
     large = assemble(earlier, message("user", "now"), Options(max_tokens=1000), 2000)
     assert len(large) < len(small)

@@ -1,0 +1,109 @@
+"""A chat is never stuck: whatever its history holds, a model gets turns of user and assistant, none of them empty."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.streams.alternating import BEGINNING
+from app.streams.conversation import UNSEEN, assemble
+from app.streams.events import Image, Problem
+from app.streams.ports import ChatMessage, Options, Picture, Role
+from app.streams.records import Message
+from app.streams.states import Outcome
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+PICTURES = {name: Picture("image/png", name.encode()) for name in ("a", "b")}
+
+
+def message(
+    role: Role, content: str, outcome: Outcome | None = None, *, code: str = "", image: str = ""
+) -> Message:
+    images = [Image(image, "image/png", 1)] if image else []
+    error = Problem(code, "It failed.") if code else None
+    return Message(
+        message_id="m", role=role, content=content, outcome=outcome, created_at="", error=error, images=images
+    )
+
+
+MESSAGES = st.builds(
+    message,
+    st.sampled_from(["system", "user", "assistant"]),
+    st.sampled_from(["", " \n", "one", "two", "three " * 50]),
+    st.none() | st.sampled_from(Outcome),
+    code=st.sampled_from(["", "upstream_rejected", "upstream_unreachable"]),
+    image=st.sampled_from(["", "a", "b", "gone"]),
+)
+
+
+def read(*earlier: Message, system: str | None = None, context: int = 4000) -> list[ChatMessage]:
+    return assemble(earlier, message("user", "now"), Options(system=system), context, pictures=PICTURES)
+
+
+@PATIENT
+@given(
+    earlier=st.lists(MESSAGES, max_size=12),
+    begun=st.sampled_from(["", "begun"]),
+    context=st.integers(60, 2000),
+)
+def test_turns(earlier: list[Message], begun: str, context: int) -> None:
+    """User and assistant take turns behind at most one system prompt, the prompt is in the last of the user's."""
+    got = assemble(earlier, message("user", "now"), Options(), context, begun=begun, pictures=PICTURES)
+    talk = got[1:] if got[0].role == "system" else got
+    roles = [each.role for each in talk]
+    assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
+    assert all(each.content.strip() or each.pictures for each in got)
+    asked = talk[-2] if begun else talk[-1]
+    assert (asked.role, asked.content.endswith("now")) == ("user", True)
+    assert [each.content for each in talk].count(begun) == bool(begun)
+
+
+def test_an_empty_answer_is_not_sent_back() -> None:
+    """Nor one that failed before its first word; the prompts around it are joined, with their images."""
+    for outcome in (Outcome.COMPLETE, Outcome.FAILED):
+        [only] = read(message("user", "one", image="a"), message("assistant", " \n", outcome))
+        assert only == ChatMessage("user", "one\n\nnow", (PICTURES["a"],))
+
+
+def test_a_repeated_prompt_counts_once() -> None:
+    """Who sends the same again because it failed asks once."""
+    code = "upstream_unreachable"
+    assert read(message("user", "now "), message("assistant", "", Outcome.FAILED, code=code)) == [
+        ChatMessage("user", "now")
+    ]
+
+
+def test_a_refused_prompt_is_left_out() -> None:
+    """What the model server refused would have every later prompt refused as well: an image, a text too long."""
+    for code in ("upstream_rejected", "context_exceeded"):
+        earlier = [message("user", "see", image="a"), message("assistant", "", Outcome.FAILED, code=code)]
+        assert read(message("user", "one"), message("assistant", "two"), *earlier)[-1] == ChatMessage(
+            "user", "now"
+        )
+    busy = message("assistant", "", Outcome.FAILED, code="upstream_busy")
+    assert read(message("user", "see"), busy) == [ChatMessage("user", "see\n\nnow")]
+
+
+def test_a_chat_that_begins_with_an_answer() -> None:
+    """It keeps the answer, behind a word that says so; only where the rest was trimmed it goes with its question."""
+    assert read(message("assistant", "Hello")) == [
+        ChatMessage("user", BEGINNING),
+        ChatMessage("assistant", "Hello"),
+        ChatMessage("user", "now"),
+    ]
+    long = message("user", "long " * 4000)
+    assert read(long, message("assistant", "Hello")) == [ChatMessage("user", "now")]
+
+
+def test_system_messages_come_first() -> None:
+    """One from the middle of an imported chat is part of the system prompt."""
+    got = read(
+        message("user", "one"), message("system", "Rhyme."), message("user", "two"), system="Be brief."
+    )
+    assert got == [ChatMessage("system", "Be brief.\n\nRhyme."), ChatMessage("user", "one\n\ntwo\n\nnow")]
+
+
+def test_an_image_that_is_not_shown() -> None:
+    """A prompt that is an image alone is never an empty message."""
+    [first, *_] = read(message("user", "", image="gone"), message("assistant", "two"))
+    assert first == ChatMessage("user", UNSEEN)
