@@ -52,7 +52,7 @@ def find(lines: list[str], *, final: bool, most: int, deadline: Deadline | None 
 def _parse(source: str, deadline: Deadline | None) -> tuple[list[Token], Definitions]:
     """Return the tokens that begin the top-level blocks, and all definitions of links."""
     env: dict[str, Any] = {"references": {}, "deadline": deadline}
-    state = _Outline(_NEWLINE.sub("\n", source), _PARSER, env, [])
+    state = _Outline(_NEWLINE.sub("\n", source).replace("\0", "\ufffd"), _PARSER, env, [])
     _PARSER.block.tokenize(state, state.line, state.lineMax)
     return [token for token in state.tokens if token.nesting >= 0], env["references"]
 

@@ -62,6 +62,11 @@ def test_a_piece_may_end_anywhere(modules: Modules) -> None:
 BOTH = """async ([url, pieces, html]) => {
     const { Tail } = await import(`${url}/tail.js`);
     const shown = (box) => {
+        for (const formula of box.querySelectorAll("math, code.maths")) {
+            const parent = formula.parentElement;
+            formula.replaceWith("FORMULA"); // its source, or what the server made of it
+            if (parent.localName === "p" && parent.textContent.trim() === "FORMULA") parent.replaceWith("FORMULA");
+        }
         for (const span of box.querySelectorAll("span:not(.task)")) span.replaceWith(...span.childNodes);
         for (const first of box.querySelectorAll("li > p:first-child"))
             if (!first.previousSibling?.data.trim()) first.replaceWith(...first.childNodes);
@@ -72,7 +77,8 @@ BOTH = """async ([url, pieces, html]) => {
         const texts = document.createNodeIterator(box, NodeFilter.SHOW_TEXT);
         for (let text; (text = texts.nextNode()); )
             if (!text.parentElement.closest("pre")) text.data = text.data.replace(/\\s+/g, " ");
-        return box.innerHTML.replace(/ ?(<\\/?(?:p|[uo]l|li|br|pre|h.)\\b[^>]*>) ?/g, "$1");
+        const names = "p|[uo]l|li|br|pre|h.|details|summary|div|sup|t\\\\w+";
+        return box.innerHTML.replace(new RegExp(` ?(</?(?:${names})\\\\b[^>]*>) ?`, "g"), "$1");
     };
     const [box, block] = [document.createElement("div"), document.createElement("div")];
     const tail = new Tail(box);
@@ -83,7 +89,9 @@ BOTH = """async ([url, pieces, html]) => {
 }"""
 SAME = {
     "breaks": "one  \ntwo    \nthree\\\nfour\nfive \\\\\nsix  \n\nseven  \n",
-    "breaks in emphasis": "*one  \ntwo* and **three\\\nfour** [five  \nsix](https://a.example)  \n`seven`  \neight",
+    "breaks in emphasis": (
+        "*one  \ntwo* and **three\\\nfour** [five  \nsix](https://a.example)  \n`seven`  \neight"
+    ),
     "breaks in items": "- one  \n  two\n- three\\\n  four\n  1. five  \n     six",
     "breaks in a quote": "> one  \n> two  \n> three",
     "no breaks in code": "`one \n two` \n\n```sh\none  \ntwo \\\nthree\n```\n",
@@ -97,12 +105,71 @@ SAME = {
     "second paragraphs, four spaces": "1. a\n\n    second\n\n- a\n\n    second\n\n    third\n\n- b",
     "second paragraphs, a tab": "- a\n\n\tsecond",
     "nested": "- a\n\n  - b\n\n    in b\n\n  - c\n\n  in a\n\n- d",
-    "code in items": "1. a\n\n   ```py\n   x = 1\n\n     y = 2\n   ```\n\n   after\n2. b\n   ```\n   z\n   ```\n3. c",
+    "code in items": (
+        "1. a\n\n   ```py\n   x = 1\n\n     y = 2\n   ```\n\n   after\n2. b\n   ```\n   z\n   ```\n3. c"
+    ),
     "indented code in items": "- a\n\n      code\n\n- b",
     "what ends a list": "- a\n\n## b\n\n- c\n\n---\n\n- d\n\n> e\n\n- f\n\n1. g\n\n```\nh\n```\n",
-    "tasks": "- [ ] do\n- [x] **done**\n- [X] done, too\n  - [x] nested  \n    on\n\n- [X] loose\n\n  second",
+    "tasks": (
+        "- [ ] do\n- [x] **done**\n- [X] done, too\n  - [x] nested  \n    on\n\n- [X] loose\n\n  second"
+    ),
     "tasks in order": "1. [ ] a\n2. [x] b",
     "no tasks": "- [] a\n- [y] b\n- [x]c\n- [X](https://x.example)\n- \\[x] d\n- a [X] b\n- [Xy] c",
+    "maths": (
+        "a $x^2$ b, ($y$) and $z$th costs $5 and $6, or US$5 "
+        "and 5$ or \\$x\\$ and `$x$` $a_1$ $b_1$.\n$c$\n\n$d"
+    ),
+    "maths in blocks": (
+        "- $x$\n- $5\n- $y_1 + y_2$ \n\n> so $z$ it\n\n# "
+        "$h$ and $5\n\n| $a$ | $5 |\n|---|---|\n| $b$ | $6 |\n"
+    ),
+    "prices": "**$148+ → $19**，~$1,550 $15.4/月\n\n$20,000 and USD$30,000, $5-$10 or $5, or 5$.",
+    "variables": "use $HOME and $PATH. And $x$",
+    "maths of two dollars": "so $$a_1$$ and $$ b $$ it\n\n$$\na_1\n$$\n\n$$ c\n + d $$\n\n$$ e",
+    "tags": (
+        "H<sub>2</sub>O x<sup>2</sup> <kbd>Ctrl</kbd>+<B>C</B> <mark>*a*</mark> **<u>b</u>** <i>c\nd</i>"
+    ),
+    "tags that are none": (
+        "<b>a *<i>b* c</i> d\n\ne</b> <b x>f</b> a < b <div> <brr> <bx> </b> `<b>` \\<b>x</b>"
+    ),
+    "tags in each other": "<b>a<i>b</b>c</i> <u>d<s>e</s></u> *f <b>g</b>* <b>*h</b>*",
+    "tags that break": "a<br>b<br/>\nc<br />  \nd</br>e\n<br>\nf<BR><br>g<br>\n\nh",
+    "tags in cells": "| a<br>b | <b>c</b> | <b>d |\n|---|---|---|\n| e<br>f | H<sub>2</sub> | g |\n",
+    "addresses": "https://a.example (https://b.example/x_(y)_z) and http://c.example/a, www.d.example/e.",
+    "addresses beside others": (
+        "见https://a.example。然后 https://b.example/x了解 "
+        "**https://c.example** *https://d.example* <https://e.example>"
+    ),
+    "addresses in others": (
+        "[x](https://a.example) [https://b.example](https://b.example) "
+        "[https://c.example] `https://d.example`"
+    ),
+    "addresses that are none": (
+        "https:// http:/a www. www.a xhttps://a.example h w ht http https: who white"
+    ),
+    "addresses in lists": (
+        "- https://a.example/__init__.py\n- https://b.example/\n"
+        "\n| https://c.example |\n|---|\n| https://d.example|\n"
+    ),
+    "words": "snake_case_name and _a_ __b__ c_d _e_f_ (_g_) 字_字_",
+    "other scripts": "**粗体。**后 是**“重点”**的 ~~删除。~~后 **텍스트(설명)**은 **开源：**代码",
+    "headings": "# a\n## b\n### c\n#### d\n##### e\n\na\n===\n\nb\n-----\nc\n---\nd\ne\n====\n",
+    "lists": "Then:\n3. a\n4. b\n\nthen:\n\n1) c\n2) d\n\nand\n7) e",
+    "footnotes": (
+        "a[^1] b[^23].\n\n[^1]: One *thing*\ngoes on\n[^23]: Two https://a.example\n\n    more\n\nafter"
+    ),
+    "footnotes that are none": "a[^ b [^] [^1](https://a.example) `[^1]` [^x y] [1]",
+    "folds": (
+        "a\n\n<details>\n<summary>b **c** `d`</summary>\n\ne\n"
+        "\n- f\n\n```html\n</details>\n```\n\n</details>\n\ng"
+    ),
+    "folds in one line": "<details open><summary>a</summary>b</details>\nc\n<details>\nd\n</details>\n",
+    "folds in each other": "<details>\n<summary>a</summary>\n<details>\nb\n</details>\nc\n</details>\nd",
+    "listings in listings": (
+        "```markdown\n# a\n```bash\nls $x\n```\nb\n```\nc\n"
+        "\n````md\n```js\nd\n```\n````\n\n```sh\n```py\n```\ne"
+    ),
+    "languages": '```python title="x"\n1\n```\n```{.js #a}\n2\n```\n~~~rust,ignore\n3\n~~~\n```title="x"\n4\n```\n',
     "no tasks outside of lists": "[x] e\n\n```\n- [X] f\n- [x] g\n```\n",
 }
 
@@ -192,9 +259,12 @@ def test_brackets_alone_are_no_link(modules: Modules) -> None:
     assert paint(modules, "see list[0] and [1]") == "<p>see list[0] and [1]</p>"
 
 
-def test_an_address_alone_is_text(modules: Modules) -> None:
-    """The grammar of the server makes no links of its own accord."""
-    assert paint(modules, "see https://a.example now") == "<p>see https://a.example now</p>"
+def test_a_bare_address_is_a_link(modules: Modules) -> None:
+    """It is painted once its end is known."""
+    html = paint(modules, "see https://a.example/b. Now", is_over=False)
+    attributes = 'href="https://a.example/b" target="_blank" rel="noopener noreferrer nofollow"'
+    assert html == f"<p>see <a {attributes}>https://a.example/b</a>. Now</p>"
+    assert paint(modules, "see https://a.exam", is_over=False) == "<p>see</p>"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +319,25 @@ def test_what_is_nested_too_deeply_is_shown_as_it_is(modules: Modules, source: s
 
 ELEMENTS = {
     *("p", "h3", "h4", "h5", "h6", "hr", "blockquote", "ul", "ol", "li", "pre", "code", "span"),
-    *("br", "em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    *(
+        "br",
+        "em",
+        "strong",
+        "s",
+        "a",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "b",
+        "sub",
+        "details",
+        "summary",
+        "div",
+    ),
+    *("sup",),
 }
 HOSTILE: list[Any] = [
     '[x](javascript:alert(1) "y")',
@@ -263,6 +351,27 @@ HOSTILE: list[Any] = [
     '[a](https://x" onclick="alert(1))',
     *(mark * 5001 for mark in "`*_[|$>#-\t "),
     *(mark * 2000 for mark in ("![", "\\[", "# ", "- ", "1. ", "> ", "**_", "~~", "- [X", "- [x] ")),
+    *(
+        mark * 3000
+        for mark in ("<b>", "</b>", "<br>", "<sub>*", "$a ", "$$", "$a`$", "https://a(", "www.", "[^1]", "_a")
+    ),
+    *(
+        mark * 3000
+        for mark in (
+            "<details>",
+            "<details>\n",
+            "<summary>",
+            "</details>\n",
+            "[^1]: ",
+            "[^1]: a\n",
+            "a\n====\n",
+        )
+    ),
+    "```md\n" * 3000,
+    "<details onclick=alert(1) open>\n<summary onclick=alert(1)>a</summary>",
+    "<b onclick=alert(1)>a</b> <kbd style=x>b</kbd>",
+    'javascript://a.example https://a.example/"onclick=alert(1)',
+    "\ufdd0" * 100 + "<b>\ufdd0</b>",
     *(
         line * 2000
         for line in ("\n", "  \n", "a  \n", "- a\n\n", "- a\n\n  b\n\n", "- ```\n\n", "> - a\n>\n")
@@ -289,4 +398,4 @@ def test_hostile_text_makes_no_element_but_those_of_text(modules: Modules, sourc
         [modules.url, source],
     )
     assert set(found[0]) <= ELEMENTS
-    assert set(found[1]) <= {"class", "dir", "href", "target", "rel", "start", "tabindex"}
+    assert set(found[1]) <= {"class", "dir", "href", "open", "target", "rel", "start", "tabindex"}

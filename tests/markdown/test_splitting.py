@@ -221,3 +221,8 @@ def test_definitions_count_wherever_they_are() -> None:
     assert "https://a.example" in html
     assert "https://b.example" in html
     assert "other" not in html
+
+
+def test_a_definition_with_a_control_character_counts() -> None:
+    """The splitter's parser and the one of the blocks read the same text: neither has NUL."""
+    check("[a]:http://\0\n\n[a]", Random(1))

@@ -1,0 +1,83 @@
+/**
+ * What the server's grammar finds in a line and the vendored parser doesn't, as pure functions of the source. Each takes the
+ * text from the mark on, as far as it may reach, and whether that is all that comes. It returns the mark's `size` and what is
+ * to be painted, `WAITS` if what follows has to tell, or nothing.
+ */
+
+export const WAITS = Symbol("more text has to come");
+
+const FORMULA = 300; // characters of one in a line; the start of a longer one is text until the server has closed its block
+const NAMES = "b|strong|i|em|u|ins|s|del|mark|sub|sup|kbd|small|code|samp|var|q";
+const PAIR = new RegExp(`^<(/?)(${NAMES})\\s?>`, "i");
+const HOST = /^(?:https?:\/\/(?=[0-9A-Za-z[\u00c0-\u{10ffff}])|www\.(?=[0-9A-Za-z-]+\.[0-9A-Za-z]))/iu;
+const ENDS = "\\s\\0-\\x20\\x7f<>\"`*|^\\u0080-\\u00bf\\u2000-\\u206f\\u2190-\\u2bff\\u2e00-\\u2e7f\\u3000-\\u303f" +
+  "\\ufe10-\\ufe6f\\uff00-\\uff0f\\uff1a-\\uff20\\uff3b-\\uff40\\uff5b-\\uff65\\u{1f000}-\\u{1faff}";
+const PART = new RegExp(`(?:[^${ENDS}\\\\(){}\\[\\]]|\\\\_)+|[(){}\\[\\]]`, "uy");
+const BRACKETS = { "(": ")", "[": "]", "{": "}" };
+const GLUED = /(?<=[0-9A-Za-z)\]])[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\u{20000}-\u{3ffff}]/u;
+const TRAILING = /(?:[.,:;!?'_~]|&(?:quot|[gl]t|apos|#39);)+$/;
+const FOREIGN = /[\ud800-\udbff][\udc00-\udfff]|[^\0-\x7f\ud800-\udfff]/g;
+
+/** `$…$` by the rule of Pandoc, or `$$…$$`. `before` is the character before it. */
+export function dollar(text, isAll, before) {
+  const isDouble = text[1] === "$";
+  const found = isDouble ? /^\$\$(?:(?!\$\$)[^])+\$\$/.exec(text) : /^\$(?:\\[^]|[^\\$])+\$/.exec(text);
+  if (!isDouble && (/^\$\s|^\$$/.test(text) ? text.length > 1 || isAll : isPrice(text, before))) return null;
+  if (!found) return isAll || text.length > FORMULA ? null : WAITS;
+  if (!isDouble && text.length === found[0].length && !isAll) return WAITS;
+  const isFormula = isDouble ? /[^\s$]/.test(found[0]) : !/\s\$$/.test(found[0]) && !/[\d$]/.test(text[found[0].length] ?? "");
+  if (!isFormula || (/`/.test(found[0]) && !/^\$`[^`]+`\$$/.test(found[0]))) return null;
+  return { size: found[0].length, maths: found[0] };
+}
+
+function isPrice(text, before) {
+  const [amount] = text.split("$", 2).slice(1);
+  return /\d/.test(before) || (/[a-z]/i.test(before) && /\d/.test(amount)) || (/^\d/.test(amount) && /\s[a-z]{2}/i.test(amount) && !/[\\^_={]/.test(amount));
+}
+
+/** A break, or one of a pair of tags. */
+export function tag(text, isAll) {
+  const size = /^<\/?br\s*\/?>/i.exec(text)?.[0].length;
+  if (size) return { size, isBreak: true };
+  const found = PAIR.exec(text);
+  if (found) return { size: found[0].length, written: found[0], [found[1] ? "closes" : "opens"]: found[2].toLowerCase() };
+  const [linked, shown] = /^<(https?:\/\/[^\s<>]+)>/i.exec(text) ?? [];
+  if (linked) return { size: linked.length, href: shown, shown };
+  return !isAll && /^<(?:\/?[a-z]{0,7}\s*\/?|https?:[^\s<>]*)$/i.test(text) ? WAITS : null;
+}
+
+/** A reference to a footnote. One that is no number may be none: the server knows. */
+export function footnote(text, isAll) {
+  const found = /^\[\^(\d{1,60})\](?!\()/.exec(text);
+  if (!isAll && /^\[(?:\^\d*\]?)?$/.test(text)) return WAITS;
+  return found && { size: found[0].length, note: found[1] };
+}
+
+/** A bare address: it ends before a bracket that it never opened or does not close, and before what a sentence ends with. */
+export function address(text, isAll) {
+  const [host] = HOST.exec(text) ?? [];
+  if (!host) return !isAll && /^(?:h(?:t(?:t(?:p(?:s?(?::\/{0,2})?)?)?)?)?|w{1,3}|www\.[0-9a-z-]*\.?)$/i.test(text) ? WAITS : null;
+  const end = last(text, host.length);
+  if (end === text.length && !isAll) return WAITS;
+  const glued = text.slice(host.length, end).search(GLUED);
+  const written = text.slice(0, glued < 0 ? end : host.length + glued).replace(TRAILING, "");
+  if (written.length <= host.length) return null;
+  const shown = written.replaceAll("\\_", "_").replaceAll("&amp;", "&");
+  const href = (/^www/i.test(host) ? "http://" : "") + shown.replace(FOREIGN, encodeURIComponent);
+  return { size: written.length, href, shown };
+}
+
+function last(text, begin) {
+  const open = [];
+  let end = begin;
+  for (PART.lastIndex = begin; ; ) {
+    const [part] = PART.exec(text) ?? [];
+    if (!part) break;
+    if (BRACKETS[part]) {
+      if (open.length === 3) break;
+      open.push([BRACKETS[part], end]);
+    } else if (")]}".includes(part) && open.pop()?.[0] !== part) break;
+    end = PART.lastIndex;
+  }
+  return end === text.length ? end : open[0]?.[1] ?? end;
+}
