@@ -8,6 +8,7 @@ import { Picker } from "./picker.js";
 import { t } from "./words.js";
 
 const COMPOSING = 229; // the key code of a key that an input method takes; Safari's `isComposing` comes too late
+const DEMO = "embedded/"; // the model that comes along
 const MOST_ROWS = 8;
 
 class Composer extends HTMLElement {
@@ -115,7 +116,9 @@ class Composer extends HTMLElement {
 
   #onSubmit(event) {
     event.preventDefault();
-    if (event.submitter !== this.#part("stop")) this.#send();
+    const { submitter } = event;
+    if (submitter?.name === "example") this.#send(submitter.value);
+    else if (submitter !== this.#part("stop")) this.#send();
   }
 
   #onStop(event) {
@@ -159,9 +162,10 @@ class Composer extends HTMLElement {
     this.complain(refused.length > 0 ? t("Not added: %(names)s. Only PNG, JPEG, WebP and GIF images are supported.", { names: refused.join(", ") }) : "");
   }
 
-  async #send() {
+  /** Send what stands in the box, or an example. */
+  async #send(example) {
     await this.#attaching;
-    const text = this.#input.value.trim();
+    const text = example ?? this.#input.value.trim();
     if (text === "" && this.#images?.all.length > 0) this.#input.reportValidity(); // images alone are no prompt
     if (text === "") return;
     if (!this.#options.isValid) {
@@ -211,6 +215,7 @@ class Composer extends HTMLElement {
     stop.disabled = this.#stopping;
     stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
     this.#part("attach").hidden = this.#picker.isBlind;
+    this.#part("demo").hidden = !this.model.startsWith(DEMO);
     if (hadFocus && (document.activeElement?.hidden || document.activeElement === document.body)) this.#input.focus();
     if (!this.#growsByItself) this.#input.rows = Math.min(MOST_ROWS, this.#input.value.split("\n").length);
   }

@@ -15,7 +15,7 @@ export class Lookout {
   #timer = 0;
   #attempts = 0;
 
-  /** `notice` says that there is no model; it has a list of reasons and a button that looks again. */
+  /** `notice` says that there is no model; it has the cause and a button that looks again. */
   constructor(picker, notice, signal) {
     this.#picker = picker;
     this.#notice = notice;
@@ -34,7 +34,7 @@ export class Lookout {
     try {
       this.#show(await loadModels(this.#signal));
     } catch (error) {
-      if (!isAbort(error)) this.#explain([error.message]);
+      if (!isAbort(error)) this.#explain(error.message);
     }
     this.#tend();
   }
@@ -53,20 +53,14 @@ export class Lookout {
     const silent = unreachable.map(({ backend, message }) => groupOf(backend, [unavailable(message)]));
     const none = models.length === 0 ? [new Option(t("No model"), "")] : [];
     this.#picker.show([...groups, ...silent, ...none], preferred, models.length > MANY);
-    this.#explain(unreachable.map(({ backend, message }) => `${backend} ${message}`));
+    this.#explain(unreachable[0]?.message ?? t("No models installed yet."));
     this.#notice.hidden = models.length > 0;
     if (models.length > 0) this.#attempts = 0;
   }
 
-  #explain(reasons) {
-    const sentences = reasons.length > 0 ? reasons : [t("No models installed yet.")];
-    this.#reasons.replaceChildren(...sentences.map((sentence) => (
-      Object.assign(document.createElement("li"), { textContent: sentence })
-    )));
-  }
-
-  get #reasons() {
-    return this.#notice.querySelector('[data-part="reasons"]');
+  /** Say why there is no model: the first cause, which is that of what was configured on purpose. */
+  #explain(cause) {
+    this.#notice.querySelector('[data-part="reason"]').textContent = cause;
   }
 }
 

@@ -99,11 +99,17 @@ class Transcript extends HTMLElement {
       view.article.remove();
       this.#views.delete(key);
     }
-    if (welcome.hidden !== messages.length > 0) welcome.hidden = messages.length > 0;
+    if (welcome.hidden !== messages.length > 0) this.#fill(messages.length > 0);
     this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
     this.#pin.follow();
     this.#isDone = isDone;
     if (!isDone && getSelection().isCollapsed) this.show(this.#state); // there was more than a frame bears
+  }
+
+  /** An empty chat greets its reader, and has its composer in the middle. */
+  #fill(hasMessages) {
+    this.#part("welcome").hidden = hasMessages;
+    this.closest("tailrace-session").toggleAttribute("data-empty", !hasMessages);
   }
 
   /** What waited for a selection may be shown when that is gone. */

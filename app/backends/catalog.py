@@ -74,7 +74,12 @@ class Catalog:
         models = self._models()
         first = models[0].model_id if models else None
         silent = [known.unreachable for known in self._lists.values()]
-        return Listing(models, [one for one in silent if one is not None], default=self._default or first)
+        return Listing(
+            models,
+            [one for one in silent if one is not None],
+            default=self._default or first,
+            backends=tuple(self._lists),
+        )
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
         """Return what `model_id` means; without one the configured default, else the first model there is.

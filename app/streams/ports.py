@@ -162,6 +162,7 @@ class Listing(msgspec.Struct, frozen=True):
     models: list[Model]
     unreachable: list[Unreachable]
     default: str | None
+    backends: tuple[str, ...] = ()  # all that are configured, in their order
 
 
 class Catalog(Protocol):

@@ -102,7 +102,7 @@ async def form_body(request: web.Request) -> NewStream:
     is_prompt = not (text("regenerate") or text("continue"))
     body: dict[str, Any] = {
         # Browsers send line ends as CR LF (WHATWG HTML, section 4.10.22); the prompt has the ones that were typed.
-        "prompt": text("prompt").replace("\r\n", "\n") if is_prompt else None,
+        "prompt": (text("example") or text("prompt")).replace("\r\n", "\n") if is_prompt else None,
         "regenerate": text("regenerate") or None,
         "continue": text("continue") or None,
         "model": text("model") or None,

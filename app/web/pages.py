@@ -125,7 +125,7 @@ async def show(
             search=typed.get("find_model", ""),
         ),
         "is_blind": is_blind,
-        "draft": typed.get("prompt", ""),
+        "draft": typed.get("prompt") or typed.get("example", ""),
         "options": typed or (Options() if isinstance(session, dict) else session.options),
         "error": error,
         "growing": growing,

@@ -9,6 +9,7 @@ from app.streams.ports import Listing, Model
 from app.web.sentences import said
 from app.web.translations import Language
 
+DEMO = "embedded"  # the backend of the model that comes along
 MANY = 60  # models that a page offers; more are found by their names
 MOST_MODELS = 100_000  # in one answer of the API
 LONGEST_SEARCH = 200  # characters
@@ -40,6 +41,16 @@ class Picker(NamedTuple):
     def is_long(self) -> bool:
         """Whether there are more models than the page offers."""
         return self.total > MANY
+
+    @property
+    def cause(self) -> str | None:
+        """Why there is no model: of what was configured on purpose before what is looked for anyway."""
+        return next((group.reason for group in self.groups if group.reason), None)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the chosen model is the one that comes along, which is for a first try."""
+        return self.chosen is not None and self.chosen.backend == DEMO
 
     @property
     def is_blind(self) -> bool:

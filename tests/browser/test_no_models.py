@@ -53,9 +53,7 @@ async def test_send_says_why_it_cannot(alone: Chat) -> None:
     await alone.box.press("Enter")
     alert = alone.page.get_by_role("alert")
     await expect(alert).to_have_text("Not sent: no model available.")
-    await expect(alone.page.locator("[data-part=reasons]")).to_contain_text(
-        "isn't responding. Is it running?"
-    )
+    await expect(alone.page.locator("[data-part=reason]")).to_contain_text("isn't responding. Is it running?")
     await expect(alone.box).to_have_value("anybody there?")
     await expect(alone.prompts).to_have_count(0)
 
@@ -122,11 +120,11 @@ async def test_a_server_that_offers_nothing_is_asked_again(
         chat = Chat(await context.new_page(), server.url)
         await chat.page.clock.install()
         await chat.open("/")
-        await expect(chat.page.locator("[data-part=reasons]")).to_contain_text(reason)
+        await expect(chat.page.locator("[data-part=reason]")).to_contain_text(reason)
         await chat.box.fill("anybody there?")
         await chat.box.press("Enter")
         await expect(chat.page.get_by_role("alert")).to_have_text("Not sent: no model available.")
-        await expect(chat.page.locator("[data-part=reasons]")).to_contain_text(reason)
+        await expect(chat.page.locator("[data-part=reason]")).to_contain_text(reason)
         double.api_key, double.models = None, OpenAIDouble.models
         if by_itself:
             await chat.page.clock.fast_forward(60_000)

@@ -95,6 +95,7 @@ async def refused_login(stage: Stage, context: BrowserContext) -> Page:
 
 STATES = [
     State("a new session", at("/")),
+    State("how to connect a model", at("/models")),
     State("a rich answer", ended("markdown")),
     State("reasoning", ended("reasoning")),
     State("thinking", thinking),

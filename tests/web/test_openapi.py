@@ -36,6 +36,7 @@ PAGES = {
     ("POST", "/sessions/{session_id}/delete"),
     ("POST", "/sessions/{session_id}/restore"),
     ("POST", "/preferences"),
+    ("GET", "/models"),
     ("GET", "/login"),
     ("POST", "/logout"),
     ("POST", "/login"),
