@@ -12,7 +12,7 @@ from aiohttp import HttpVersion10
 
 from app.streams.session import Session
 from app.web.event_stream import EventStream
-from app.web.keys import REGISTRY
+from app.web.keys import BASE, REGISTRY
 from app.web.outlet import BUFFER_BYTES
 from app.web.pulse import Beating, Pulse
 from app.web.viewer import Viewer
@@ -44,7 +44,7 @@ class Tab:
     version = HttpVersion10  # not chunked: what is written is what the tab parses
     encode = staticmethod(EventStream.encode)
     farewell = staticmethod(EventStream.farewell)
-    app = {REGISTRY: SimpleNamespace(draining=False)}  # noqa: RUF012 - nobody changes it
+    app = {REGISTRY: SimpleNamespace(draining=False), BASE: ""}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
         self.name = name
