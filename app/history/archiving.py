@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from app.history.admitting import stream_row
 from app.history.archives import archived, states_of
 from app.history.changes import Restore
+from app.history.octets import octet_length
 from app.history.reading import read_messages, read_session, state_of
 from app.history.tables import Name, images, keys, messages, options_json, sessions, streams
 from app.streams.archive import Archive, ArchivedKey, ArchivedMessage
@@ -41,7 +42,7 @@ def _size(connection: Connection, session_id: str) -> int:
 
 _SIZES = (
     select(
-        func.coalesce(func.sum(func.length(messages.c.content) + func.length(messages.c.reasoning)), 0)
+        func.coalesce(func.sum(octet_length(messages.c.content) + octet_length(messages.c.reasoning)), 0)
     ).where(messages.c.session_id == _OF),
     select(func.coalesce(func.sum(images.c.size), 0)).where(images.c.session_id == _OF),
 )

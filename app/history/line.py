@@ -10,6 +10,7 @@ from app.history.changes import Admit, Change, Finish, Restore
 from app.history.unwritten import Answer
 from app.streams.archive import size
 from app.streams.errors import HistoryUnavailable
+from app.streams.sizes import utf8_size
 
 BATCH = 256  # changes that are taken at once
 BACKLOG_BYTES = 64 * 1024 * 1024  # of text that may wait for a database which does not answer
@@ -43,12 +44,15 @@ class Entry:
 
 
 def _text(change: Change) -> int:
+    """Return how many bytes of text and images a change carries."""
     match change:
         case Finish():
-            return len(change.content) + len(change.reasoning)
+            return utf8_size(change.content) + utf8_size(change.reasoning)
         case Admit():
             exchange = change.exchange
-            return len(exchange.prompt.content) + sum(len(picture.data) for picture in exchange.pictures)
+            return utf8_size(exchange.prompt.content) + sum(
+                len(picture.data) for picture in exchange.pictures
+            )
         case Restore():
             return size(change.archive)
         case _:

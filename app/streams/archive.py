@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from app.streams.events import Problem
 from app.streams.ports import Options, Usage
+from app.streams.sizes import utf8_size
 from app.streams.states import Outcome
 
 OVERHEAD = 256  # bytes of a message or a stream beside its text, about
@@ -85,8 +86,8 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def size(archive: Archive) -> int:
-    """Return about how many bytes an archive takes in memory."""
-    texts = sum(len(message.content) + len(message.reasoning) for message in archive.messages)
+    """Return about how many bytes an archive takes, its texts in UTF-8."""
+    texts = sum(utf8_size(message.content) + utf8_size(message.reasoning) for message in archive.messages)
     pictures = sum(len(picture.data) for message in archive.messages for picture in message.images)
     return texts + pictures + OVERHEAD * (len(archive.messages) + len(archive.streams))
 

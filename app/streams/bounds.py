@@ -18,7 +18,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     arrival_grace: float = 30.0  # s at least for the first viewer to arrive, also when viewer_grace is 0
     max_streams: int = 1000  # in all sessions together
     queue_limit: int = 8  # streams in one session's line, for `if_active: enqueue`
-    max_answer_bytes: int = 4 * 1024 * 1024  # characters of an answer; it is cut there
+    max_answer_bytes: int = 4 * 1024 * 1024  # of an answer and its reasoning, in UTF-8; it is cut there
     context_tokens: int = 8192  # of a model that does not tell its context
     log_tokens: bool = False  # whether every token is a log line too: for a close look only
     log_bytes: int = 4 * 1024 * 1024  # of one session's log

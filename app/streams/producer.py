@@ -10,6 +10,7 @@ from app.streams.events import Problem, StatusChange
 from app.streams.log import SessionLog
 from app.streams.patience import Patience
 from app.streams.ports import Delta, Generation, Logger, Request
+from app.streams.sizes import utf8_size
 from app.streams.states import Reason, Status
 from app.streams.stream import INTERNAL, Stream
 from app.streams.waiting import within
@@ -108,7 +109,7 @@ def _remember(stream: Stream, delta: Delta) -> None:
     else:
         stream.reasoning += texts
     for text in texts:
-        stream.size += len(text)
+        stream.size += utf8_size(text)
 
 
 async def _see_closed(stream: Stream, generation: Generation, bounds: Bounds, logger: Logger) -> None:

@@ -12,6 +12,7 @@ from app.streams.errors import IllegalTransition
 from app.streams.events import End, Problem, Prompt, Start
 from app.streams.ports import Backend, CancelFlags, Generation, Logger, Model, Options, Usage
 from app.streams.records import Message, StreamState
+from app.streams.sizes import utf8_size
 from app.streams.states import OUTCOMES, Outcome, Reason, Status, advance
 
 INTERNAL = Problem("internal", "Something went wrong on the server. The log has the details.")
@@ -122,9 +123,8 @@ class Stream:
         self.texts: list[str] = []
         self.reasoning: list[str] = []
         self.tokens = 0
-        self.size = len(self.base) + len(
-            self.base_reasoning
-        )  # characters of the answer and the reasoning so far
+        # Bytes of the answer and the reasoning so far, in UTF-8.
+        self.size = utf8_size(self.base) + utf8_size(self.base_reasoning)
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.problem: Problem | None = None

@@ -112,6 +112,19 @@ async def test_an_archive_that_is_too_large_is_not_made(history: History) -> Non
     assert await history.archive(OWNER, kept.session_id, most=100_000) == kept
 
 
+async def test_the_limit_of_an_archive_is_in_bytes(history: History) -> None:
+    """Not in characters, of which one may take four."""
+    before = archive()
+    first, *rest = before.messages
+    kept = msgspec.structs.replace(
+        before, messages=[msgspec.structs.replace(first, content="語" * 10_000), *rest]
+    )
+    await history.restore(OWNER, kept)
+    with pytest.raises(ArchiveTooLarge):
+        await history.archive(OWNER, kept.session_id, most=30_000)
+    assert await history.archive(OWNER, kept.session_id, most=100_000) == kept
+
+
 async def test_many_sessions_are_put_back_at_once(history: History) -> None:
     """Each comes out as it went in."""
     kept = [archive() for _ in range(30)]

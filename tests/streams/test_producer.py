@@ -102,7 +102,7 @@ class TestLongAnswer:
 
     @pytest.fixture
     def bounds(self) -> Bounds:
-        """Room for a hundred characters."""
+        """Room for a hundred bytes."""
         return Bounds(max_answer_bytes=100, viewer_grace=None)
 
     async def test_it_is_cut(self, heart: Heart) -> None:
@@ -113,6 +113,15 @@ class TestLongAnswer:
         assert await stream.wait_ended(5)
         assert (stream.outcome, stream.finish_reason) == (Outcome.COMPLETE, "length")
         assert generation.aborted.is_set()
+
+    async def test_its_limit_is_in_bytes(self, heart: Heart) -> None:
+        """As the setting says: characters beyond ASCII count for what they take in UTF-8."""
+        stream = heart.stream(await heart.post())
+        generation = await heart.opened()
+        generation.say("語" * 33)
+        generation.say("語")
+        assert await stream.wait_ended(5)
+        assert (stream.finish_reason, stream.content) == ("length", "語" * 34)
 
 
 class TestCloseLook:
