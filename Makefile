@@ -12,7 +12,7 @@ PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
-.PHONY: help setup setup-test run test test-all check format bench page-bench explore soak screenshots translations vendor lock \
+.PHONY: help setup setup-test run test test-oldest test-all check format bench page-bench explore soak screenshots translations vendor lock \
 	clean
 
 help:
@@ -20,7 +20,8 @@ help:
 	@echo "make test    set up what the tests need, then run all of them"
 	@echo "make check   formatter, linter, types, layers"
 	@echo "make format  let the formatter rewrite the code"
-	@echo "make test-all  the same under every CPython from 3.11 on that is installed"
+	@echo "make test-oldest  the heart's tests on the oldest supported CPython of this machine"
+	@echo "make test-all  all tests under every CPython from 3.11 on that is installed, and test-oldest"
 	@echo "make bench   the benchmarks, with their table"
 	@echo "make page-bench  the gates of the page in a real browser, with their table"
 	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
@@ -54,6 +55,10 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Releases of one minor version differ, too: Debian 12 has 3.11.2. ARGS chooses other tests.
+test-oldest: setup-test
+	$(BIN)/python -m tests.oldest $(ARGS)
+
 # One environment for each version; what is not installed is left out by name.
 test-all:
 	@for version in 3.11 3.12 3.13; do \
@@ -63,6 +68,7 @@ test-all:
 		if [ $$python = none ]; then echo "CPython $$version is not installed: left out"; continue; fi; \
 		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=$$python || exit 1; \
 	done
+	@$(MAKE) --no-print-directory test-oldest
 
 explore: setup-test
 	$(BIN)/python -m tests.schedules $(if $(REPLAY),--replay $(REPLAY)) $(ARGS)
@@ -99,7 +105,7 @@ lock: setup-test
 		--output-file requirements/test.txt
 
 clean:
-	rm -rf $(VENV) tests/page_bench/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest tests/page_bench/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that could not be finished is removed, so that the next try starts afresh.
