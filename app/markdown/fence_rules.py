@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from app.markdown.bounds import TERMINATED
 
 _FENCE = re.compile(r"(`{3,})([^`]*)|(~{3,})(.*)")
-_NESTING = frozenset({"markdown", "md", "mdx"})
+NESTING = frozenset({"markdown", "md", "mdx"})
 # `python title="x"`, `python:main.py`, `js{1,3}`, `{.python .numbered}`, `language-python`
 _LANGUAGE = re.compile(r"[\s{]*+\.?(?:lang(?:uage)?-)?([^\s{}()\[\]:,;=\"']++)(?!=[\"'])")
 
@@ -36,7 +36,7 @@ def _fence(state: Any, start: int, end: int, silent: bool) -> bool:
         return False
     if silent:
         return True
-    last, is_closed = _last_line(state, start, end, mark, nests=language(info).lower() in _NESTING)
+    last, is_closed = _last_line(state, start, end, mark, nests=language(info).lower() in NESTING)
     state.line = last + is_closed
     token = state.push("fence", "code", 0)
     token.info, token.markup, token.map = info, mark, [start, state.line]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from app.markdown.outline import as_part
 from app.streams.records import Message
 from app.streams.states import Outcome
 from app.web.labels import label
@@ -22,7 +23,7 @@ UNFINISHED = {
 
 
 def as_markdown(snapshot: Snapshot) -> str:
-    """Return the messages of a snapshot under headings, each as it was written."""
+    """Return the messages of a snapshot under headings, each as it was written but for its own, which are lower."""
     parts = [
         f"# {snapshot.title or 'Chat'}",
         *(part for message in snapshot.messages for part in _part(message)),
@@ -38,7 +39,7 @@ def _part(message: Message) -> Iterator[str]:
     if message.reasoning.strip():
         yield f"<details><summary>Reasoning</summary>\n\n{message.reasoning.strip()}\n\n</details>"
     if message.content.strip():
-        yield message.content.strip("\n")
+        yield as_part(message.content.strip("\n"))
     if message.error is not None:
         yield f"*{message.error.message}*"
     elif message.role == "assistant" and message.outcome != "complete":

@@ -83,6 +83,13 @@ async def test_a_branch_is_exported_as_markdown(stage: Stage) -> None:
             await problem(response, status, code)
 
 
+async def test_answers_keep_to_their_place_in_an_export(stage: Stage) -> None:
+    """Their headings are below the one of their message, and a listing that was left open ends with its answer."""
+    await stage.answer("s1", "hello", "# One\n```sh\n# two")
+    text, _ = await export(stage.client, "s1", "?format=markdown")
+    assert text.endswith("## Answer (puppet/puppet)\n\n### One\n```sh\n# two\n```\n")
+
+
 async def test_a_running_answer_is_exported_as_far_as_it_is(stage: Stage) -> None:
     """And imported it was interrupted."""
     registered = await stage.client.post("s1", "hello")
