@@ -47,7 +47,7 @@ class AnswerReader(Gathering):
         self._thinking = Thinking() if begins else None
         self._mending = Mending()
         self._mended: Kind = "token"
-        self._values = 0  # how many parts of an answer have come
+        self._values = 0  # how many parts of an answer have come; 2 stands for several
         self._whole = False  # whether the last of them was all of an answer
         self._refused = False
         self._tools = False

@@ -27,6 +27,7 @@ from app.streams.errors import (
 
 MAX_MESSAGE = 300  # characters of a model server's own words that we pass on
 MAX_REDACTED = 16 * 1024  # characters of them that are searched for secrets; the rest is dropped
+_REFUSALS = {401: ("rejected the API key", " Check the key."), 403: ("denied access", "")}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _CONTEXT_WORDS = ("context length", "context size", "context window", "prompt is too long", "too many tokens")
 _BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: Anthropic is overloaded
@@ -97,17 +98,10 @@ class Voice:
         seconds = retry_after(headers)
         again = f" Try again in {told(seconds)}." if seconds is not None else ""
         kind = _kind_of(message, code, str(status))
-        what = (
-            "rejected the API key"
-            if status == 401
-            else "denied access"
-            if status == 403
-            else "returned an error"
-        )
-        hint = ""
-        if status == 401 or (status == 403 and not message):
-            hint = " Check the key."
-        elif 300 <= status < 400 or (status == 404 and kind is UpstreamRejected and _no_address(message)):
+        what, hint = _REFUSALS.get(status, ("returned an error", ""))
+        if status == 404 and kind is UpstreamRejected and _no_address(message):
+            what, hint = "has nothing at that address", " Check its URL."
+        elif 300 <= status < 400:
             hint = " Check its URL."
         return kind(self._sentence(f"{what} ({status})", message) + (again or hint))
 

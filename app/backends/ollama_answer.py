@@ -25,11 +25,11 @@ class OllamaDecoder(AnswerReader):
             except (ValueError, RecursionError):
                 pass
             else:
-                if all(_is_usual(chunk) for chunk in chunks):
-                    self._started = True
-                    for chunk in chunks:
-                        self._take_in(chunk)
-                    return
+                self._started = True
+                for number, chunk in enumerate(chunks):
+                    if not self._takes(chunk):
+                        self.line([line for line in data.splitlines() if line.strip()][number])
+                return
         for line in self.split(data):
             self._line(line)
 
@@ -38,21 +38,25 @@ class OllamaDecoder(AnswerReader):
             chunk = None if self._size else _decoder.decode(line)
         except (ValueError, RecursionError):
             chunk = None
-        if chunk is None or self.done or not _is_usual(chunk):
+        if chunk is None or not self._takes(chunk):
             self.line(line)
-        else:
-            self._take_in(chunk)
 
-    def _take_in(self, chunk: _Chunk) -> None:
+    def _takes(self, chunk: _Chunk) -> bool:
+        """Take in a chunk, if it is one that says something and no more."""
         message = chunk.message
-        if message.thinking:
-            self.say("reasoning", message.thinking)
-        if content := message.content:
+        content = message.content
+        thinking = message.thinking
+        if chunk.done or self.done or not (content or thinking):
+            return False
+        if thinking:
+            self.say("reasoning", thinking)
+        if content:
             if self.plain:
                 self.add("token", content)
             else:
                 self.say("token", content)
-        self._values += 1
+        self._values = 2
+        return True
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -67,10 +71,6 @@ class _Chunk(msgspec.Struct, gc=False):
     message: _Message
     done: bool = False
     error: None = None
-
-
-def _is_usual(chunk: _Chunk) -> bool:
-    return not chunk.done and bool(chunk.message.content or chunk.message.thinking)
 
 
 _decoder = msgspec.json.Decoder(_Chunk)

@@ -20,7 +20,9 @@ class OpenAIDecoder(AnswerReader):
     def feed(self, data: bytes) -> None:
         """See `Decoder`."""
         for line in self.split(data):
-            if not line.startswith(b"data:") or self._size or self._name:
+            if not line and not self._size and not self._name:
+                continue  # the end of an event that has counted already
+            if self._size or self._name or not line.startswith(b"data:"):
                 self.line(line)
                 continue
             try:
@@ -45,7 +47,7 @@ class OpenAIDecoder(AnswerReader):
                 self.add("token", content)
             else:
                 self.say("token", content)
-        self._values += 1
+        self._values = 2
         if chunk.usage is not None:
             self.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
 

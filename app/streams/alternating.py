@@ -10,29 +10,35 @@ from app.streams.records import Message
 from app.streams.states import Outcome
 
 BEGINNING = "[The chat begins with an answer.]"
-# An answer that ended so says nothing where it is empty. One that the user stopped or replaced says that by its mark.
-_SILENT = (None, Outcome.COMPLETE, Outcome.FAILED)
 # The model server refused the prompt itself, an image perhaps: sent again, it would have every later prompt refused.
 _REFUSED = (UpstreamRejected.code, ContextExceeded.code)
 
 
 def worth_reading(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages without those that say nothing, and without prompts that the model server refused."""
+    """Return the messages without those that say nothing, and without prompts that the model server refused.
+
+    An empty answer that was stopped, replaced or broke off is kept: its mark says what became of it.
+    """
     kept: list[Message] = []
     for message in messages:
-        if message.role == "assistant" and not message.content.strip() and message.outcome in _SILENT:
-            refused = message.error is not None and message.error.code in _REFUSED
-            if refused and kept and kept[-1].role == "user":
+        if message.content.strip() or (message.role == "user" and message.images):
+            kept.append(message)
+        elif message.role == "assistant" and _was_refused(message):
+            if kept and kept[-1].role == "user":
                 kept.pop()
-        elif message.content.strip() or message.images or message.role == "assistant":
+        elif message.outcome not in (None, Outcome.COMPLETE):
             kept.append(message)
     return kept
+
+
+def _was_refused(answer: Message) -> bool:
+    return answer.error is not None and answer.error.code in _REFUSED
 
 
 def alternating(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
     """Return the messages with neighbours of one role joined, beginning with the user.
 
-    Two prompts stand beside each other where the answer between them failed or is empty. Both are kept, with their
+    Two prompts stand beside each other where the answer between them is empty. Both are kept, with their
     images, because the later one may refer to the earlier; one that only repeats it counts once.
     """
     joined: list[ChatMessage] = []

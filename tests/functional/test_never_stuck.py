@@ -56,6 +56,10 @@ async def test_a_strict_server_answers_after_any_day(tmp_path: Path, backend: st
                 assert await ask("all", day) == outcome
             assert await ask("all", "good") == "complete"
             prompts = double.bodies[-1]["messages"]
-            assert [message["role"] for message in prompts] == ["user", "assistant", "user"]
-            assert "A tool day" in prompts[0]["content"]  # what the failed ones asked is not lost
-            assert "A refused day" not in str(prompts)
+            assert prompts[0] == {
+                "role": "user",
+                "content": "A empty day\n\nA thoughts day\n\nA tool day\n\nA half day",
+            }
+            assert [message["role"] for message in prompts[1:]] == ["assistant", "user"] * (len(prompts) // 2)
+            assert "refused" not in str(prompts)
+            assert "error" not in str(prompts[0])

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.streams.alternating import BEGINNING
-from app.streams.conversation import UNSEEN, assemble
+from app.streams.conversation import MARKS, UNSEEN, assemble
 from app.streams.events import Image, Problem
 from app.streams.ports import ChatMessage, Options, Picture, Role
 from app.streams.records import Message
@@ -59,18 +59,25 @@ def test_turns(earlier: list[Message], begun: str, context: int) -> None:
 
 
 def test_an_empty_answer_is_not_sent_back() -> None:
-    """Nor one that failed before its first word; the prompts around it are joined, with their images."""
-    for outcome in (Outcome.COMPLETE, Outcome.FAILED):
-        [only] = read(message("user", "one", image="a"), message("assistant", " \n", outcome))
-        assert only == ChatMessage("user", "one\n\nnow", (PICTURES["a"],))
+    """The prompts around it are joined, with their images."""
+    [only] = read(message("user", "one", image="a"), message("assistant", " \n", Outcome.COMPLETE))
+    assert only == ChatMessage("user", "one\n\nnow", (PICTURES["a"],))
+
+
+def test_an_answer_that_failed_says_so() -> None:
+    """Also before its first word, so that its prompt stays one of its own."""
+    failed = message("assistant", "", Outcome.FAILED, code="upstream_unreachable")
+    assert read(message("user", "one"), failed) == [
+        ChatMessage("user", "one"),
+        ChatMessage("assistant", MARKS[Outcome.FAILED]),
+        ChatMessage("user", "now"),
+    ]
 
 
 def test_a_repeated_prompt_counts_once() -> None:
-    """Who sends the same again because it failed asks once."""
-    code = "upstream_unreachable"
-    assert read(message("user", "now "), message("assistant", "", Outcome.FAILED, code=code)) == [
-        ChatMessage("user", "now")
-    ]
+    """Who sends the same again because nothing came asks once."""
+    empty = message("assistant", "", Outcome.COMPLETE)
+    assert read(message("user", "now "), empty) == [ChatMessage("user", "now")]
 
 
 def test_a_refused_prompt_is_left_out() -> None:
@@ -81,7 +88,7 @@ def test_a_refused_prompt_is_left_out() -> None:
             "user", "now"
         )
     busy = message("assistant", "", Outcome.FAILED, code="upstream_busy")
-    assert read(message("user", "see"), busy) == [ChatMessage("user", "see\n\nnow")]
+    assert read(message("user", "see"), busy)[0] == ChatMessage("user", "see")
 
 
 def test_a_chat_that_begins_with_an_answer() -> None:
