@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +23,7 @@ from app.backends.scripted import ScriptedBackend
 from app.ending import LastResort, drain
 from app.history import opening
 from app.history.errors import DatabaseUnusable
+from app.secret import kept_secret
 from app.servers import ModelServer
 from app.settings import Settings
 from app.streams.bounds import Bounds
@@ -133,10 +133,7 @@ def secret(data_dir: Path) -> bytes:
     path = data_dir / SECRET_FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_bytes(secrets.token_bytes(32))
-        return path.read_bytes()
+        return kept_secret(path)
     except OSError as error:
         reason = error.strerror or str(error)
         advice = "Set TAILRACE_DATA_DIR to a writable folder."

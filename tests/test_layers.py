@@ -49,6 +49,7 @@ LAYERS = {
     "toml_lines": layer(""),
     "ending": layer("streams", "structlog"),
     "watchdog": layer(),
+    "secret": layer(),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer
 

@@ -10,6 +10,7 @@ from app.streams.bounds import Bounds
 from app.streams.errors import Draining, KeyReused, SessionNotFound, StreamNotFound, TooManyStreams
 from app.streams.states import Outcome
 from tests.streams.conftest import OWNER, Heart
+from tests.support.puppet import PuppetBackend
 
 
 async def test_a_repeated_key_registers_nothing(heart: Heart) -> None:
@@ -139,3 +140,35 @@ class TestGrace:
         session.viewer_left("two")
         assert await stream.wait_ended(5)
         assert stream.outcome is Outcome.ABANDONED
+
+
+class TestStopOfASession:
+    """A stop whose predecessor does not let go, while another prompt is on its way."""
+
+    @pytest.fixture
+    def bounds(self) -> Bounds:
+        """A bound that is not reached here."""
+        return Bounds(supersede_timeout=60.0, close_timeout=60.0, viewer_grace=None)
+
+    @pytest.fixture
+    def backend(self) -> PuppetBackend:
+        """A model that never closes."""
+        return PuppetBackend(stubborn=True)
+
+    async def test_it_waits_once(self, heart: Heart, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For the prompt and for the end together no longer than it was asked to."""
+        await heart.post()
+        await heart.opened()
+        admitted = asyncio.Event()
+        monkeypatch.setattr(heart.history, "admit", lambda _: admitted.wait())
+        late = asyncio.create_task(heart.post(if_active="enqueue"))
+        await asyncio.sleep(0)  # it begins
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        state = await heart.registry.stop_session(OWNER, "s", wait=3.0)
+        assert loop.time() - began < 5.5  # seconds; two waits take 6 at least
+        assert state is not None
+        assert state.outcome is None
+        late.cancel()
+        admitted.set()
