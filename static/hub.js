@@ -3,8 +3,9 @@
  *
  * A tab is a port. It says `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers `ping` with
  * `pong`. It hears lists of `{type: "event", name, data, id}` (of its session; `data` is JSON), `{type: "link", isUp}`,
- * `refused` (the server turned the connection down), `behind` (what it has missed will not come: it needs the snapshot), `ping`,
- * and `forgotten` (it had been silent for too long, and should say again what it watches).
+ * `refused` (the server turned the connection down), `behind` (what it has missed will not come: it needs the snapshot),
+ * `list` (the list of sessions has changed), `ping`, and `forgotten` (it had been silent for too long, and should say again
+ * what it watches).
  */
 
 import { at } from "./addresses.js";
@@ -92,6 +93,7 @@ export class Hub {
     source.onopen = () => this.#up();
     source.onerror = () => this.#down(source.readyState === EventSource.CLOSED);
     source.addEventListener("heartbeat", () => this.#listen());
+    source.addEventListener("list", () => { this.#listen(); this.#tell({ type: "list" }); });
     for (const name of LOGGED) source.addEventListener(name, (event) => this.#onLogged(name, event));
     for (const name of OTHERS) source.addEventListener(name, (event) => this.#onOther(name, event));
     this.#listen();

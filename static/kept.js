@@ -48,8 +48,14 @@ export function tellTabs() {
   write("localStorage", CHANGED, String(Date.now()));
 }
 
-/** Call `hear()` when another tab has told. Unlike a channel, this keeps no page out of the back/forward cache. */
+/** The server says so. */
+export function listChanged() {
+  window.dispatchEvent(new Event(CHANGED));
+}
+
+/** Call `hear()` when another tab or the server has told. Unlike a channel, this keeps no page out of the back/forward cache. */
 export function onTold(hear, signal) {
+  window.addEventListener(CHANGED, hear, { signal });
   window.addEventListener("storage", ({ key }) => { if (key === PREFIX + CHANGED) hear(); }, { signal });
 }
 

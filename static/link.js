@@ -1,6 +1,7 @@
 /** A tab's end of the one event stream: it names the session that the tab shows, and hears its events. */
 
 import { workerURL } from "./html.js";
+import { listChanged } from "./kept.js";
 
 const SILENCE = 40_000; // ms; the hub's ping comes every 15 s
 const LOOK = 5_000; // ms
@@ -121,11 +122,13 @@ export class Link {
     if (type === "event") this.#onEvent(name, JSON.parse(data), id);
     else if (type === "link") this.#onLink(isUp);
     else if (type === "ping") this.#port.postMessage({ type: "pong" });
+    else if (type === "list") listChanged();
     else if (type === "forgotten") this.#watch();
     else if (type === "behind" || type === "refused") this.refresh();
   }
 
   #onLink(isUp) {
+    if (isUp && !this.#isUp) listChanged(); // perhaps, while nothing could be heard
     this.#isUp = isUp;
     this.#tellLink();
     if (isUp && this.#timers.retry) this.refresh(); // what the one could reach, the other can

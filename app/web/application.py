@@ -28,8 +28,9 @@ from app.web import (
     streams,
 )
 from app.web.feeds import Feeds
-from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, PAGE_PULSE, PULSE, REGISTRY, RENDERER, SIGNS_IN
+from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, LISTS, PAGE_PULSE, PULSE, REGISTRY, RENDERER, SIGNS_IN
 from app.web.limits import Limits
+from app.web.lists import Lists
 from app.web.pulse import PAGE_HEARTBEAT, Pulse
 from app.web.renderer import Renderer
 from app.web.static_files import static_files
@@ -66,6 +67,7 @@ def create_application(
         ],
     )
     app[BASE] = base
+    app[LISTS] = Lists()
     app[SIGNS_IN] = gate.required
     app[REGISTRY] = registry
     app[CATALOG] = catalog

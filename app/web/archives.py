@@ -15,7 +15,7 @@ from aiohttp import web
 from app.streams.archive import Archive, flaw
 from app.web import bodies
 from app.web.addresses import at
-from app.web.keys import LIMITS, OWNER, REGISTRY
+from app.web.keys import LIMITS, LISTS, OWNER, REGISTRY
 from app.web.pictures import media_type
 from app.web.problems import ProblemError
 from app.web.prose import as_markdown
@@ -76,6 +76,7 @@ async def import_session(request: web.Request) -> web.StreamResponse:
     data = await (_uploaded(request) if is_form else _sent(request))
     archive = await asyncio.to_thread(_read, data)
     session_id = await request.app[REGISTRY].adopt(request[OWNER], archive)
+    request.app[LISTS].changed(request[OWNER])
     if is_form:
         raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
     answer = {"session_id": session_id, "title": archive.title, "messages": len(archive.messages)}
@@ -139,4 +140,6 @@ def _read(data: bytes) -> Archive:
 async def restore_session(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/restore: undo a delete that was a moment ago."""
     session_id = bodies.path_id(request, "session_id")
-    return bodies.respond_json(await request.app[REGISTRY].restore(request[OWNER], session_id))
+    restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
+    request.app[LISTS].changed(request[OWNER])
+    return bodies.respond_json(restored)

@@ -8,6 +8,7 @@ from app.streams.ports import Catalog
 from app.streams.registry import Registry
 from app.web.feeds import Feeds
 from app.web.limits import Limits
+from app.web.lists import Lists
 from app.web.pulse import Pulse
 from app.web.renderer import Renderer
 
@@ -18,6 +19,7 @@ PAGE_PULSE = web.AppKey("page_pulse", Pulse)  # of the event streams of pages, w
 LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
 FEEDS = web.AppKey("feeds", Feeds)
+LISTS = web.AppKey("lists", Lists)
 BASE = web.AppKey("base", str)  # the path that the server is found under, such as `/chat`; "" at the root
 
 SIGNS_IN = web.AppKey("signs_in", bool)  # whether people sign in here, and so can sign out

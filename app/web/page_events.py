@@ -50,6 +50,10 @@ class GoneEvent(msgspec.Struct, frozen=True):
     session_id: str
 
 
+class ListEvent(msgspec.Struct, frozen=True):
+    """The owner's list of sessions has changed."""
+
+
 class _Text(msgspec.Struct, frozen=True):
     text: str
 
@@ -62,7 +66,9 @@ def page_frame(session_id: str, frame: Frame) -> bytes:
     return b"id: %b/%b" % (session_id.encode(), frame.sse[len(_ID) :])
 
 
-def passing(name: Literal["block", "tail", "reset", "gone", "heartbeat"], event: msgspec.Struct) -> bytes:
+def passing(
+    name: Literal["block", "tail", "reset", "gone", "list", "heartbeat"], event: msgspec.Struct
+) -> bytes:
     """Return the frame of an event that moves no cursor."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode(event))
 

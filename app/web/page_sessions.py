@@ -8,7 +8,7 @@ from aiohttp import web
 from app.streams.errors import SessionNotFound
 from app.streams.frames import Cursor
 from app.web import bodies, parts
-from app.web.keys import BASE, FEEDS, OWNER, PAGE_PULSE, REGISTRY, RENDERER
+from app.web.keys import BASE, FEEDS, LISTS, OWNER, PAGE_PULSE, REGISTRY, RENDERER
 from app.web.page_events import GoneEvent, passing, reset
 from app.web.page_viewer import PageViewer
 from app.web.problems import ProblemError
@@ -61,7 +61,10 @@ async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
 async def get_page_events(request: web.Request) -> web.StreamResponse:
     """GET /events?watch=<session_id>:<cursor>&watch=…: each from its cursor, else as a session's events begin."""
     registry = request.app[REGISTRY]
-    viewer = PageViewer(registry, request.app[FEEDS], request.app[PAGE_PULSE], request.app[BASE])
+    lists, owner = request.app[LISTS], request[OWNER]
+    viewer = PageViewer(
+        registry, request.app[FEEDS], request.app[PAGE_PULSE], request.app[BASE], lambda: lists.count(owner)
+    )
     known: list[tuple[str, Cursor | str | None]] = []
     for session_id, cursor in _asked(request).items():
         try:

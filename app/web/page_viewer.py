@@ -6,7 +6,7 @@ for room, and reads on from its cursors, one session after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
@@ -14,10 +14,10 @@ from app.streams.events import ResetReason
 from app.streams.frames import Cursor, Frame
 from app.streams.registry import Registry
 from app.streams.session import Session
-from app.web.event_stream import EventStream
+from app.web.event_stream import EventStream, chunk
 from app.web.feeds import Answer, Feed, Feeds, News
 from app.web.outlet import BUFFER_BYTES, Outlet
-from app.web.page_events import GoneEvent, page_frame, passing, reset
+from app.web.page_events import GoneEvent, ListEvent, page_frame, passing, reset
 from app.web.pulse import Pulse
 from app.web.viewer import heartbeat
 
@@ -101,9 +101,13 @@ class Watch:
 class PageViewer(Outlet):
     """Serves one response. Sessions that it may not watch any more leave it; the response stays open for the others."""
 
-    def __init__(self, registry: Registry, feeds: Feeds, pulse: Pulse, base: str) -> None:
+    def __init__(
+        self, registry: Registry, feeds: Feeds, pulse: Pulse, base: str, count: Callable[[], int]
+    ) -> None:
         super().__init__(pulse)
         self._base = base
+        self._count = count  # of changes of the list of sessions
+        self._counted = count()
         self._registry = registry
         self._feeds = feeds
         self._watches: list[Watch] = []
@@ -204,6 +208,15 @@ class PageViewer(Outlet):
         for watch in self._watches:
             watch.feed.forget(watch)
         self._wake.set()
+
+    def tick(self) -> None:
+        """See `Outlet`. Tell also that the list of sessions has changed."""
+        super().tick()
+        if self._gone or self._protocol.writing_paused or self._counted == (count := self._count()):
+            return
+        self._counted, self._quiet = count, 0
+        frame = passing("list", ListEvent())
+        self._transport.write(chunk(frame) if self._chunked else frame)
 
     def _last_words(self) -> bytes:
         return self._response.farewell()

@@ -7,7 +7,7 @@ from aiohttp import web
 from app.web import bodies, translations
 from app.web.addresses import at
 from app.web.forms import text_form
-from app.web.keys import LIMITS, OWNER, REGISTRY
+from app.web.keys import LIMITS, LISTS, OWNER, REGISTRY
 from app.web.problems import ProblemError
 from app.web.rendering import render
 from app.web.sentences import said
@@ -27,6 +27,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
         await request.app[REGISTRY].history.rename(request[OWNER], session_id, checked_title(title))
     except ProblemError as problem:
         return await _page(request, draft=title, problem=problem)
+    request.app[LISTS].changed(request[OWNER])
     raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
 
 
@@ -35,6 +36,7 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
+    request.app[LISTS].changed(request[OWNER])
     raise web.HTTPSeeOther(at(request, f"/?deleted={session_id}"))
 
 
@@ -42,6 +44,7 @@ async def post_restore(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/restore: the undo of a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
     restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
+    request.app[LISTS].changed(request[OWNER])
     raise web.HTTPSeeOther(at(request, f"/sessions/{restored.session_id}"))
 
 

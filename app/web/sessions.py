@@ -13,7 +13,7 @@ from app.streams.registry import Registry
 from app.streams.states import Status
 from app.web import bodies
 from app.web.event_stream import EventStream
-from app.web.keys import LIMITS, OWNER, PULSE, REGISTRY
+from app.web.keys import LIMITS, LISTS, OWNER, PULSE, REGISTRY
 from app.web.parts import WHOLE, Part, bounds
 from app.web.problems import ProblemError
 from app.web.streams import place
@@ -107,6 +107,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
     info: SessionInfo = await history.session(owner, session_id)
     if title is not None:
         info = await history.rename(owner, session_id, title)
+        request.app[LISTS].changed(owner)
     if changes.options is not None:
         info = await history.configure(owner, session_id, changes.options)
     return bodies.respond_json(info)
@@ -125,6 +126,7 @@ async def delete_session(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
+    request.app[LISTS].changed(request[OWNER])
     return web.Response(status=204)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.browser.chat import Chat
 from tests.browser.test_session_list import begin, entries, open_menu
@@ -123,3 +123,26 @@ async def test_a_deleted_session_begins_anew(chat: Chat, other: Chat, server: Li
     await expect(entries(chat)).to_have_text(["Bread", "Wheels"])
     await expect(other.page.locator("[data-part=error]")).to_be_hidden()
     assert len((await server.client.get("/api/sessions/s0"))["messages"]) == 2
+
+
+async def test_what_is_done_elsewhere_is_seen(browser: Browser, other: Chat, server: LiveServer) -> None:
+    """In another browser, with plain forms, and through the API: by the event stream of the page."""
+    plain = await browser.new_context(java_script_enabled=False)
+    page = await plain.new_page()
+    await page.goto(f"{server.url}/sessions/s0/manage")
+    await page.get_by_label("Title").fill("Brooks")
+    await page.get_by_role("button", name="Rename").click()
+    await expect(entries(other)).to_have_text(["Wheels", "Brooks"])
+    await expect(other.page).to_have_title("Brooks · Tailrace")
+    await page.goto(f"{server.url}/sessions/s1/manage")
+    await page.get_by_role("button", name="Delete").click()
+    await expect(entries(other)).to_have_text(["Brooks"])
+    await page.get_by_role("button", name="Undo").click()
+    await expect(entries(other)).to_have_text(["Wheels", "Brooks"])
+    await plain.close()
+    async with server.client.http.patch("/api/sessions/s1", json={"title": "Mills"}) as response:
+        assert response.status == 200
+    await expect(entries(other)).to_have_text(["Mills", "Brooks"])
+    await server.client.delete("/api/sessions/s0")
+    await expect(entries(other)).to_have_text(["Mills"])
+    await expect(other.page.get_by_role("alert")).to_contain_text("This chat is gone")
