@@ -144,6 +144,7 @@ export class Link {
       this.#isReset = true;
       this.#kept = [];
       this.refresh();
+      if (name === "gone") listChanged(); // with its last session the connection goes, and hears no more of it
     } else if (this.#kept) {
       this.#kept.push([name, data, id]);
     } else {

@@ -43,7 +43,7 @@ async def test_signing_out_is_noticed_by_other_tabs(context: BrowserContext, loc
     await other.ask("half a thought", "echo")
     await expect(other.page.get_by_role("alert")).to_contain_text("You're signed out")
     await expect(other.box).to_have_value("half a thought")
-    await page.go_back()
+    await page.goto(locked.url + "/")
     await expect(page.get_by_label("Access token")).to_be_visible()
 
 
