@@ -52,7 +52,16 @@ def is_inside(address: str) -> bool:
 
 @BEFORE
 @pytest.mark.parametrize(
-    "path", ["/", "/?deleted=s9", "/sessions/s1", "/sessions/s1?q=hello", "/sessions/s1/manage", "/nothing"]
+    "path",
+    [
+        "/",
+        "/?deleted=s9",
+        "/sessions/s1",
+        "/sessions/s1?q=hello",
+        "/sessions/s1/manage",
+        "/models",
+        "/nothing",
+    ],
 )
 async def test_no_address_of_a_page_leads_outside(based: Stage, before: str, path: str) -> None:
     """Links, forms, scripts, styles and images; what the page links to is there, with the path and without."""
