@@ -63,6 +63,11 @@ class LiveAnswer:
         number, end, tail = self._before or (self._count, self._splitter.end, self._splitter.tail)
         return number, end, "".join([tail, *self._new])
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether threads are at work on blocks."""
+        return self._job is not None
+
     def add(self, text: str) -> None:
         """Take the next piece of the answer."""
         if self._job is not None or len(text) > SMALL:

@@ -16,6 +16,9 @@ from app.web.live_answer import Closed, LiveAnswer
 from app.web.renderer import Renderer
 
 GROUP = 8  # blocks, as in `static/content.js`
+AGAIN = (
+    16 * 1024
+)  # characters of open text that are sent once more after a block, at the most, while blocks are late
 LATE_SECONDS = 10.0  # that the last blocks may take after the end of the answer
 
 
@@ -44,7 +47,8 @@ class PlainAnswer:
         self._ready: list[Closed] = []
         self._shown = 0  # blocks
         self._end = 0  # of them, in UTF-16 code units
-        self._text = b""  # what they do not cover, as UTF-16: that is how blocks are measured
+        self._is_held = False  # open text is not sent, for blocks are on their way that will cover most of it
+        self._text = bytearray()  # what they do not cover, as UTF-16: that is how blocks are measured
 
     def reason(self, text: str) -> str:
         """Return what comes next of the reasoning. What is thought after the first word is seen after a reload."""
@@ -61,14 +65,15 @@ class PlainAnswer:
         opening = self._open()
         self._text += text.encode("utf-16-le", "surrogatepass")
         self._live.add(text)
-        return opening + (self._blocks() or escape(clean(text)))
+        return opening + (self._blocks() or self._piece(text))
 
     async def finish(self) -> str:
         """Return the rest. What an earlier block would be with links defined later is seen after a reload."""
         self._live.finish()
         with suppress(TimeoutError):  # The text is there; what it looks like is seen after a reload.
             await within(LATE_SECONDS, self._live.settled())
-        return self._open() + self._blocks() + "</div></div>"
+        rest = self._open() + self._blocks()
+        return f"{rest}{escape(clean(self._still_open())) if self._is_held else ''}</div></div>"
 
     def close(self) -> None:
         """Nobody looks any more."""
@@ -85,6 +90,18 @@ class PlainAnswer:
         self._ready.append(closed)
         self._wake()
 
+    def _piece(self, text: str) -> str:
+        """Return a piece of open text, or all of it if it was held back and no block is on its way any more."""
+        if not self._is_held:
+            return escape(clean(text))
+        if self._live.is_behind:
+            return ""
+        self._is_held = False
+        return escape(clean(self._still_open()))
+
+    def _still_open(self) -> str:
+        return self._text.decode("utf-16-le", "surrogatepass")
+
     def _blocks(self) -> str:
         new = [closed for closed in self._ready if closed.number >= self._shown]
         self._ready.clear()
@@ -96,7 +113,11 @@ class PlainAnswer:
             if closed.number % GROUP == GROUP - 1:
                 pieces.append('</div><div class="group">')
         self._shown = new[-1].number + 1
-        self._text = self._text[2 * (new[-1].end - self._end) :]
+        del self._text[: 2 * (new[-1].end - self._end)]
         self._end = new[-1].end
-        still_open = self._text.decode("utf-16-le", "surrogatepass")
-        return "".join([*pieces, '<div class="tail">', escape(clean(still_open))])
+        pieces.append('<div class="tail">')
+        # Sent anew after each of many late blocks, a long text would be a page of quadratic length.
+        self._is_held = self._live.is_behind and len(self._text) > 2 * AGAIN
+        if not self._is_held:
+            pieces.append(escape(clean(self._still_open())))
+        return "".join(pieces)
