@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from app.streams.errors import ContextExceeded, UpstreamRejected
 from app.streams.ports import ChatMessage
 from app.streams.records import Message
-from app.streams.states import Outcome
 
 BEGINNING = "[The chat begins with an answer.]"
 # The model server refused the prompt itself, an image perhaps: sent again, it would have every later prompt refused.
@@ -17,17 +16,18 @@ _REFUSED = (UpstreamRejected.code, ContextExceeded.code)
 def worth_reading(messages: Sequence[Message]) -> list[Message]:
     """Return the messages without those that say nothing, and without prompts that the model server refused.
 
-    An empty answer that was stopped, replaced or broke off is kept: its mark says what became of it.
+    An empty answer of any other kind is kept: a mark in its place says what became of it.
     """
     kept: list[Message] = []
     for message in messages:
-        if message.content.strip() or (message.role == "user" and message.images):
+        if message.role != "assistant":
+            says = bool(message.content.strip() or message.images)
+        else:
+            says = bool(message.content.strip()) or not _was_refused(message)
+        if says:
             kept.append(message)
-        elif message.role == "assistant" and _was_refused(message):
-            if kept and kept[-1].role == "user":
-                kept.pop()
-        elif message.outcome not in (None, Outcome.COMPLETE):
-            kept.append(message)
+        elif message.role == "assistant" and kept and kept[-1].role == "user":
+            kept.pop()
     return kept
 
 
@@ -38,8 +38,8 @@ def _was_refused(answer: Message) -> bool:
 def alternating(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
     """Return the messages with neighbours of one role joined, beginning with the user.
 
-    Two prompts stand beside each other where the answer between them is empty. Both are kept, with their
-    images, because the later one may refer to the earlier; one that only repeats it counts once.
+    Two prompts stand beside each other in imported chats, for example. Both are kept, with their images, because the
+    later one may refer to the earlier; one that only repeats it counts once.
     """
     joined: list[ChatMessage] = []
     for message in messages:

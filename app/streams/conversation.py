@@ -26,6 +26,7 @@ MARKS: dict[Outcome, str] = {
 }
 
 
+EMPTY = "[This answer was empty.]"
 UNSEEN = "[An image that this model can't see.]"
 
 Pictures = Mapping[str, Picture]  # by the ids of the images; an image that is not among them is not shown
@@ -36,10 +37,12 @@ def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> Chat
     """Return the message as the model gets it. An answer that broke off says so, so the model can go on from it."""
     shown = tuple(pictures[image.image_id] for image in message.images if image.image_id in pictures)
     mark = MARKS.get(message.outcome) if message.outcome else None
+    if message.role == "assistant" and not message.content.strip():
+        return ChatMessage(message.role, mark or EMPTY, shown)
     if mark is None:
         unseen = UNSEEN if message.images and not shown and not message.content.strip() else ""
         return ChatMessage(message.role, message.content or unseen, shown)
-    return ChatMessage(message.role, f"{message.content}\n\n{mark}" if message.content else mark)
+    return ChatMessage(message.role, f"{message.content}\n\n{mark}")
 
 
 def assemble(

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.streams.alternating import BEGINNING
-from app.streams.conversation import MARKS, UNSEEN, assemble
+from app.streams.conversation import EMPTY, MARKS, UNSEEN, assemble
 from app.streams.events import Image, Problem
 from app.streams.ports import ChatMessage, Options, Picture, Role
 from app.streams.records import Message
@@ -59,9 +59,18 @@ def test_turns(earlier: list[Message], begun: str, context: int) -> None:
 
 
 def test_an_empty_answer_is_not_sent_back() -> None:
-    """The prompts around it are joined, with their images."""
-    [only] = read(message("user", "one", image="a"), message("assistant", " \n", Outcome.COMPLETE))
-    assert only == ChatMessage("user", "one\n\nnow", (PICTURES["a"],))
+    """A mark goes in its place, so that the prompts around it stay what they were."""
+    assert read(message("user", "one", image="a"), message("assistant", " \n", Outcome.COMPLETE)) == [
+        ChatMessage("user", "one", (PICTURES["a"],)),
+        ChatMessage("assistant", EMPTY),
+        ChatMessage("user", "now"),
+    ]
+
+
+def test_prompts_in_a_row_are_joined() -> None:
+    """With their images."""
+    [only] = read(message("user", "one", image="a"), message("user", "two", image="b"))
+    assert only == ChatMessage("user", "one\n\ntwo\n\nnow", (PICTURES["a"], PICTURES["b"]))
 
 
 def test_an_answer_that_failed_says_so() -> None:
@@ -75,9 +84,8 @@ def test_an_answer_that_failed_says_so() -> None:
 
 
 def test_a_repeated_prompt_counts_once() -> None:
-    """Who sends the same again because nothing came asks once."""
-    empty = message("assistant", "", Outcome.COMPLETE)
-    assert read(message("user", "now "), empty) == [ChatMessage("user", "now")]
+    """Who sends the same twice asks once."""
+    assert read(message("user", "now ")) == [ChatMessage("user", "now")]
 
 
 def test_a_refused_prompt_is_left_out() -> None:
