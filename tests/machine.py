@@ -43,6 +43,26 @@ PROGRAMS = {
         package="chromium",
         reason="the page is not tried in a real browser",
     ),
+    "firefox": Program(
+        names=("firefox-esr", "firefox"),
+        package="firefox-esr",
+        reason="the page is not tried in Firefox",
+    ),
+    "webkit": Program(
+        names=("WebKitWebDriver",),
+        package="webkit2gtk-driver",
+        reason="the page is not tried in WebKit",
+    ),
+    "webkit-browser": Program(
+        names=tuple(map(str, sorted(Path("/usr/lib").glob("**/webkit2gtk-4.*/MiniBrowser")))),
+        package="libwebkit2gtk-4.1-0",
+        reason="the page is not tried in WebKit",
+    ),
+    "xvfb": Program(
+        names=("Xvfb",),
+        package="xvfb",
+        reason="the page is not tried in WebKit, which wants a display",
+    ),
     "nginx": Program(
         names=("nginx", "/usr/sbin/nginx"),
         package="nginx-light",
