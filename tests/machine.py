@@ -54,7 +54,7 @@ PROGRAMS = {
         reason="the page is not tried in WebKit",
     ),
     "webkit-browser": Program(
-        names=tuple(map(str, sorted(Path("/usr/lib").glob("**/webkit2gtk-4.*/MiniBrowser")))),
+        names=tuple(map(str, sorted(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser")))),
         package="libwebkit2gtk-4.1-0",
         reason="the page is not tried in WebKit",
     ),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 CHUNK = 65_536  # bytes
+CLOSING = 5.0  # s
 EVENTS = b"GET /events?"
+SCRIPT = re.compile(rb"GET /\S+\.js ")
 REFUSAL = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -22,6 +26,7 @@ class Wire:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self._open: set[asyncio.StreamWriter] = set()
+        self._relays: set[asyncio.Task[Any]] = set()  # one for each connection
         self._muted: set[asyncio.StreamWriter] = (
             set()
         )  # the ends at the browser of connections that carry nothing now
@@ -32,6 +37,7 @@ class Wire:
         self.refusals = (
             0  # how many requests for events are answered by a 502, as a proxy does during a deploy
         )
+        self.is_bare = False  # whether no script comes through
         self.asked: list[str] = []  # what the requests for events asked for
 
     def cut(self) -> None:
@@ -39,6 +45,12 @@ class Wire:
         self._whole = False
         for writer in self._open:
             writer.transport.abort()
+
+    async def aclose(self) -> None:
+        """Break all connections for good. Bounded."""
+        self.cut()
+        if self._relays:
+            await asyncio.wait(self._relays, timeout=CLOSING)
 
     def mend(self) -> None:
         """Let new connections through again."""
@@ -57,12 +69,18 @@ class Wire:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection, both ways."""
+        relay = asyncio.current_task()
+        assert relay is not None
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
         if not self._whole:
             writer.transport.abort()
             return
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         ends = {writer, far_writer}
         self._open |= ends
+        if not self._whole:  # since a moment ago
+            self.cut()
         try:
             if self._is_hole:
                 self._muted |= ends
@@ -80,6 +98,9 @@ class Wire:
     ) -> None:
         try:
             while data := await reader.read(CHUNK):
+                if self.is_bare and SCRIPT.match(data):
+                    near.write(REFUSAL)
+                    continue
                 if data.startswith(EVENTS):  # a request without a body comes in one piece
                     self.asked.append(unquote(data.split()[1].decode()))
                     self._events = near
@@ -115,5 +136,5 @@ async def wire_to(url: str) -> AsyncIterator[Wire]:
         yield wire
     finally:
         server.close()
-        wire.cut()
+        await wire.aclose()
         await server.wait_closed()
