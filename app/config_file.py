@@ -58,7 +58,7 @@ def read(path: Path) -> ConfigFile:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or error
-        return ConfigFile(path, problem=f"{VARIABLE}={str(path)!r}: it cannot be read: {reason}")
+        return ConfigFile(path, problem=f"{VARIABLE}={str(path)!r}: cannot read the file: {reason}")
     if len(data) > MAX_BYTES:
         return ConfigFile(path, problem=f"{path.name}: the limit is {MAX_BYTES:,} bytes")
     try:

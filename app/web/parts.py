@@ -39,7 +39,7 @@ def bounds(messages: Sequence[Message], part: Part, through: str | None = None) 
     """
     places = {message.message_id: place for place, message in enumerate(messages)}
     if part.before is not None and part.before not in places:
-        raise MessageNotFound(f"There is no message {part.before} in this branch.")
+        raise MessageNotFound(f"Message {part.before} doesn't exist in this branch.")
     end = len(messages) if part.before is None else places[part.before]
     if part.whole:
         return 0, end
