@@ -21,7 +21,7 @@ START_TIMEOUT = 60.0  # s; the first start makes a profile
 STOP_TIMEOUT = 15.0  # s
 SIZE = {"width": 1280, "height": 800}
 # Said about a script that does not arrive. The test that provokes it looks at what the page does then.
-EXPECTED = "Loading failed for the module"
+EXPECTED = ("Loading failed for the module", "Loading module from")
 # Nothing is asked of the network, nothing is shown at the start, and a page behaves the same in front and behind.
 PREFERENCES = {
     "app.normandy.enabled": False,

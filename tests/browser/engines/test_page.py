@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from tests.browser.engines.test_answers import SHOWN
 from tests.browser.engines.visitor import FOCUSED, Visitor
-from tests.browser.engines.window import Window
-from tests.browser.wire import wire_to
-from tests.support.server import LiveServer
 
 VERSION = "(text) => document.body.innerText.includes(text)"
 BACKGROUND = "() => getComputedStyle(document.body).backgroundColor"
@@ -112,21 +109,3 @@ async def test_a_chat_is_renamed_and_deleted_in_its_menu(visitor: Visitor) -> No
     await visitor.window.click("#session-menu [data-part=delete]")
     await visitor.window.click("[data-part=undo] button")
     await visitor.window.until("() => document.querySelector('.sessions .session')?.textContent === 'Brooks'")
-
-
-async def test_where_no_script_arrives_the_forms_do_it(window: Window, server: LiveServer) -> None:
-    """A prompt, the whole answer, another version of it, and the way back."""
-    async with wire_to(server.url) as wire:
-        wire.is_bare = True
-        visitor = Visitor(window, wire.url)
-        await window.open(wire.url)
-        await visitor.choose("scripted/markdown")
-        await visitor.write("#prompt", "hello")
-        await window.click("[data-part=send]")
-        await window.until(SHOWN, ".block pre .keyword")
-        await window.click("[data-part=regenerate] button")
-        await window.until(VERSION, "2/2")
-        await window.click("article[data-role=assistant] [data-part=branches] a:first-of-type")
-        await window.until(VERSION, "1/2")
-        await visitor.has_asked("hello")
-        assert not await window.ask("() => Boolean(customElements.get('tailrace-session'))")
