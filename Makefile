@@ -12,7 +12,7 @@ PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
-.PHONY: help setup setup-test run test test-oldest test-all check format bench page-bench explore soak screenshots translations vendor lock \
+.PHONY: help setup setup-test run test test-oldest test-all check format bench page-bench explore soak fuzz screenshots translations vendor lock \
 	clean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make page-bench  the gates of the page in a real browser, with their table"
 	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
 	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
+	@echo "make fuzz    search for texts that take rendering too long until Ctrl-C, or for SECONDS=n"
 	@echo "make screenshots  the pictures of the README, from the running product"
 	@echo "make translations  bring the catalogues in translations/ up to what the page says"
 	@echo "make vendor  fetch the third-party scripts of static/vendor/ anew"
@@ -75,6 +76,9 @@ explore: setup-test
 
 soak: setup-test
 	$(BIN)/python -m tests.soak $(or $(MINUTES),10)
+
+fuzz: setup-test
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 screenshots: setup-test
 	$(BIN)/python -m tests.machine
