@@ -159,11 +159,15 @@ class TestStopOfASession:
         """For the prompt and for the end together no longer than it was asked to."""
         await heart.post()
         await heart.opened()
-        admitted = asyncio.Event()
-        monkeypatch.setattr(heart.history, "admit", lambda _: admitted.wait())
+        reached, admitted = asyncio.Event(), asyncio.Event()
+
+        async def admit(_: object) -> None:
+            reached.set()
+            await admitted.wait()
+
+        monkeypatch.setattr(heart.history, "admit", admit)
         late = asyncio.create_task(heart.post(if_active="enqueue"))
-        await asyncio.sleep(0)  # it begins
-        await asyncio.sleep(0)
+        await reached.wait()
         loop = asyncio.get_running_loop()
         began = loop.time()
         state = await heart.registry.stop_session(OWNER, "s", wait=3.0)
