@@ -144,7 +144,9 @@ def secret(data_dir: Path) -> bytes:
 async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]:
     """Open the history, and close it when everything has been told to it. Raises `StartupError`."""
     try:
-        async with opening.opened(settings.database_url, settings.data_dir, logger=logger) as history:
+        async with opening.opened(
+            settings.database_url, settings.data_dir, logger=logger, alone=True
+        ) as history:
             yield history
     except DatabaseUnusable as error:
         raise StartupError(f"cannot open the history: {error}") from error

@@ -18,22 +18,25 @@ MEMORY = "memory:"
 
 
 @asynccontextmanager
-async def opened(url: str | None, data_dir: Path, *, logger: Logger) -> AsyncIterator[History]:
+async def opened(
+    url: str | None, data_dir: Path, *, logger: Logger, alone: bool = False
+) -> AsyncIterator[History]:
     """Yield the history at `url`: `postgresql://…`, `memory:`, or by default a SQLite file in `data_dir`.
 
+    `alone` refuses a PostgreSQL on which another server runs; a SQLite file has one server in any case.
     Raises `DatabaseUnusable`.
     """
     if url == MEMORY:
         yield MemoryHistory()
         return
-    async with _database(url, data_dir) as database, SqlHistory.on(database, logger) as history:
+    async with _database(url, data_dir, alone) as database, SqlHistory.on(database, logger) as history:
         yield history
 
 
-def _database(url: str | None, data_dir: Path) -> AbstractAsyncContextManager[Database]:
+def _database(url: str | None, data_dir: Path, alone: bool) -> AbstractAsyncContextManager[Database]:
     if url is None:
         return SqliteDatabase.opened(data_dir / FILE)
     # Imported late: its libraries take a tenth of a second, and most servers have no use for them.
     from app.history.postgres import PostgresDatabase
 
-    return PostgresDatabase.opened(url)
+    return PostgresDatabase.opened(url, alone=alone)

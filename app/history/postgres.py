@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 
@@ -16,6 +17,9 @@ from app.streams.errors import HistoryUnavailable
 STATEMENT_SECONDS = 5.0
 CONNECTIONS = 8
 MIGRATION = 0x7461696C72616365  # the number of the lock: "tailrace"
+SERVER = MIGRATION + 1  # the lock of the one server that runs on a database
+TRY_SECONDS = 0.25  # from one try to the next
+TAKEOVER_SECONDS = 30.0  # that a start waits for the server before it, which may be draining
 
 
 class PostgresDatabase(Database):
@@ -25,12 +29,16 @@ class PostgresDatabase(Database):
         super().__init__()
         self._engine = engine
         self._url = url
+        self._alone = False  # whether the lock of the one server is ours
         self._sign: asyncpg.Connection | None = None  # the connection whose lock is our sign of life
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, url: str) -> AsyncIterator[PostgresDatabase]:
-        """Open `postgresql://…`, as libpq writes it, for as long as the block lasts. Raises `DatabaseUnusable`."""
+    async def opened(cls, url: str, *, alone: bool = False) -> AsyncIterator[PostgresDatabase]:
+        """Open `postgresql://…`, as libpq writes it, for as long as the block lasts. Raises `DatabaseUnusable`.
+
+        `alone` refuses it while another server that was opened so runs on it, after `TAKEOVER_SECONDS`.
+        """
         engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: _connect(url),
@@ -44,6 +52,8 @@ class PostgresDatabase(Database):
         try:
             try:
                 await database.tend()
+                if alone:
+                    await database._claim()
             except HistoryUnavailable as error:
                 raise DatabaseUnusable(f"cannot use PostgreSQL: {cause(error)}.") from error
             yield database
@@ -74,6 +84,33 @@ class PostgresDatabase(Database):
             self._sign = await _connect(self._url)
             await self._sign.execute("SELECT pg_advisory_lock($1)", self.node)
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise HistoryUnavailable(f"PostgreSQL isn't responding: {cause(error)}.") from error
+        if self._alone and not await self._may_claim():
+            await self._close_sign()  # so that the next look tries again
+            raise HistoryUnavailable("Another Tailrace server has taken over this PostgreSQL database.")
+
+    async def _claim(self) -> None:
+        """Take the lock of the one server. PostgreSQL gives it back when the connection ends, however it ends.
+
+        Raises `DatabaseUnusable`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + TAKEOVER_SECONDS
+        while not await self._may_claim():
+            if loop.time() >= deadline:
+                raise DatabaseUnusable(
+                    "another Tailrace server is running on this PostgreSQL database. Stop that server, or set "
+                    "TAILRACE_DATABASE_URL to another database."
+                )
+            await asyncio.sleep(TRY_SECONDS)
+        self._alone = True
+
+    async def _may_claim(self) -> bool:
+        if self._sign is None:
+            return False
+        try:
+            return bool(await self._sign.fetchval("SELECT pg_try_advisory_lock($1)", SERVER))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise HistoryUnavailable(f"PostgreSQL isn't responding: {cause(error)}.") from error
 
     def lock_migration(self, connection: Connection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,22 +146,28 @@ def database() -> Iterator[postgres.Postgres]:
     server.close()
 
 
-async def test_of_two_servers_one_goes_on(tmp_path: Path, database: postgres.Postgres) -> None:
-    """They start at once on one database: the answer has one continuation, and is whole."""
+async def test_a_second_server_on_a_database_waits_for_the_first(
+    tmp_path: Path, database: postgres.Postgres
+) -> None:
+    """After a crash the next goes on with the answer; one more starts when that has ended, and writes nothing anew."""
     url = await database.database()
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for folder in folders:
         folder.mkdir()
     await crashed(folders[0], DATABASE_URL=url)
     shared = {"DATABASE_URL": url, "CONTINUE": "auto"}
-    async with AsyncExitStack() as stack:
-        starting = [stack.enter_async_context(started(folder, **shared)) for folder in folders[1:]]
-        one, two = await asyncio.gather(*starting)
-        async with Client(one.url) as client:
+    async with started(folders[1], **shared) as one, Client(one.url) as client:
 
-            async def is_whole() -> bool:
-                return bool((await answer(client))["outcome"] == "complete")
+        async def is_whole() -> bool:
+            return bool((await answer(client))["outcome"] == "complete")
 
-            await until_told(is_whole)
-            assert (await answer(client))["content"] == WORDS
+        await until_told(is_whole)
+        assert (await answer(client))["content"] == WORDS
+        next_one = started(folders[2], **shared)
+        starting = asyncio.create_task(next_one.__aenter__())
+        done, _ = await asyncio.wait({starting}, timeout=2.0)
+        ended = await end_of(one, signal.SIGTERM)
+        two = await starting
+        await next_one.__aexit__(None, None, None)
+    assert (done, ended) == (set(), 0)
     assert (one.log + two.log).count("stream_start") == 1

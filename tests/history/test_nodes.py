@@ -1,9 +1,13 @@
-"""Several servers on one PostgreSQL: each ends only what the dead have left."""
+"""Several processes on one PostgreSQL: each ends only what the dead have left, and one of them is the server."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from app.history import postgres
+from app.history.errors import DatabaseUnusable
 from app.history.opening import opened
 from app.history.postgres import PostgresDatabase
 from app.history.sql import SqlHistory
@@ -54,3 +58,17 @@ async def test_a_lost_sign_of_life_is_given_again(server: Postgres, tmp_path: Pa
         logger = Recorder()
         async with opened(url, tmp_path, logger=logger):
             assert logger.events == []
+
+
+async def test_a_second_server_is_refused(
+    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a sentence that says what to do, once it has waited; it may start as soon as the first is gone."""
+    monkeypatch.setattr(postgres, "TAKEOVER_SECONDS", 0.3)
+    url = await server.database()
+    async with opened(url, tmp_path, logger=Recorder(), alone=True):
+        with pytest.raises(DatabaseUnusable, match=r"another Tailrace server .* TAILRACE_DATABASE_URL"):
+            async with opened(url, tmp_path, logger=Recorder(), alone=True):
+                pass
+    async with opened(url, tmp_path, logger=Recorder(), alone=True):
+        pass
