@@ -35,6 +35,7 @@ class RawDouble:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.resets = False
+        self.pace = 0.0  # s between the pieces
         self.stays = False  # keeps the connection open
         self.strict = False  # refuses messages as strict chat templates do
         self.bodies: list[dict[str, Any]] = []  # of the generations asked for
@@ -76,7 +77,7 @@ class RawDouble:
         for piece in self.pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.pace)
         if self.stays:
             await reader.read()
         if self.resets:
