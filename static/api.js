@@ -91,8 +91,8 @@ function fieldsOf(message) {
 }
 
 /** Ask the server; resolves to its JSON. Throws `ApiError`, or an `AbortError` if `signal` says so. */
-export async function request(url, { signal, headers, ...options }) {
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]);
+export async function request(url, { signal, headers, patience = PATIENCE, ...options }) {
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   let response;
   try {
     response = await fetch(at(url), { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });

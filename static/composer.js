@@ -3,11 +3,11 @@
 import { at } from "./addresses.js";
 import { isAbort } from "./api.js";
 import { loadDraft, loadModel, saveDraft, saveModel } from "./kept.js";
+import { isTouch, meansSend } from "./keys.js";
 import { OptionsPanel } from "./options.js";
 import { Picker } from "./picker.js";
 import { t } from "./words.js";
 
-const COMPOSING = 229; // the key code of a key that an input method takes; Safari's `isComposing` comes too late
 const DEMO = "embedded/"; // the model that comes along
 const MOST_ROWS = 8;
 
@@ -107,9 +107,7 @@ class Composer extends HTMLElement {
   }
 
   #onKey(event) {
-    if (event.key !== "Enter" || event.isComposing || event.keyCode === COMPOSING) return;
-    const meansSend = event.ctrlKey || event.metaKey || (!event.shiftKey && !isTouch());
-    if (!meansSend) return;
+    if (!meansSend(event)) return;
     event.preventDefault();
     if (!event.repeat) this.#send();
   }
@@ -212,11 +210,11 @@ class Composer extends HTMLElement {
     const hadFocus = document.activeElement === send || document.activeElement === stop;
     send.hidden = this.#running && this.#input.value.trim() === "";
     stop.hidden = !this.#running;
-    stop.disabled = this.#stopping;
+    stop.ariaDisabled = this.#stopping; // a disabled button would lose the focus
     stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
     this.#part("attach").hidden = this.#picker.isBlind;
     this.#part("demo").hidden = !this.model.startsWith(DEMO);
-    if (hadFocus && (document.activeElement?.hidden || document.activeElement === document.body)) this.#input.focus();
+    if (hadFocus && document.activeElement.hidden) (isTouch() && !send.hidden ? send : this.#input).focus();
     if (!this.#growsByItself) this.#input.rows = Math.min(MOST_ROWS, this.#input.value.split("\n").length);
   }
 
@@ -231,10 +229,6 @@ class Composer extends HTMLElement {
   #part(name) {
     return this.querySelector(`[data-part="${name}"]`);
   }
-}
-
-function isTouch() {
-  return matchMedia("(hover: none) and (pointer: coarse)").matches;
 }
 
 customElements.define("tailrace-composer", Composer);

@@ -1,5 +1,8 @@
 /** Copying to the clipboard, an answer as Markdown and as HTML, or a listing as text. Works on plain HTTP, too. */
 
+import { toast } from "./toast.js";
+import { t } from "./words.js";
+
 const SAID_FOR = 1500; // ms in which a button says that it has copied
 
 /** Copy the listing that a button stands in. */
@@ -16,9 +19,31 @@ export function copyAnswer(button, source, article) {
 
 /** Put `text`, or what it promises, on the clipboard, beside `html`. Let `button` say so. */
 async function copy(button, text, html = "") {
-  await (navigator.clipboard?.write ? write(text, html) : writeByEvent(await text, html));
+  try {
+    await (navigator.clipboard?.write ? write(text, html) : writeByEvent(await text, html));
+  } catch {
+    toast(t("Couldn't copy. Select the text and copy it with the keyboard.")); // the browser or its user said no
+    return;
+  }
+  if (!button.classList.contains("done")) say(button);
+}
+
+/** Let a button say for a moment that it has copied, and a screen reader, too. */
+function say(button) {
+  const status = document.querySelector("[data-part=status]");
+  const name = button.ariaLabel;
+  const words = button.textContent;
+  const copied = t("Copied");
   button.classList.add("done");
-  setTimeout(() => button.classList.remove("done"), SAID_FOR);
+  if (name) button.ariaLabel = copied;
+  else button.textContent = copied;
+  status.textContent = copied;
+  setTimeout(() => {
+    button.classList.remove("done");
+    button.ariaLabel = name;
+    button.textContent = words;
+    if (status.textContent === copied) status.textContent = ""; // so that it is said again the next time
+  }, SAID_FOR);
 }
 
 /** The promise goes in as it is: Safari wants the call while it still knows of the click. */

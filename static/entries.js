@@ -79,6 +79,9 @@ export function entryOf({ session_id: sessionId, title }, isCurrent) {
 
 /** Say so where nothing is listed. */
 export function tend(sidebar) {
+  const current = sidebar.part("elsewhere").querySelector("li")?.dataset.sessionId;
+  const isListed = sidebar.list.querySelector(`[data-session-id="${CSS.escape(current ?? "")}"]`) !== null;
+  sidebar.part("elsewhere").hidden = !current || isListed || sidebar.query !== "";
   const none = sidebar.part("none");
   none.hidden = sidebar.list.children.length > 0;
   none.textContent = sidebar.query ? t("No matching chats") : t("Your chats will appear here.");

@@ -49,6 +49,13 @@ export class Pin {
     this.#lowest = this.#box.scrollTop;
   }
 
+  /** Move what is shown up by so many px: something that grew or shrank above it must not move it. */
+  shift(px) {
+    this.restore(this.#box.scrollTop + px);
+    const { scrollTop, scrollHeight, clientHeight } = this.#box;
+    if (scrollHeight - clientHeight - scrollTop <= AWAY) this.jump();
+  }
+
   #look() {
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     const below = scrollHeight - clientHeight - scrollTop;

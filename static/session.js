@@ -61,7 +61,7 @@ class Session extends HTMLElement {
     this.addEventListener("prompt", ({ detail }) => this.#ask({ ...detail, ...this.#place() }), { signal });
     this.addEventListener("ask", ({ detail }) => this.#askHere(detail), { signal });
     this.addEventListener("stop", () => this.#stop(), { signal });
-    this.addEventListener("branch", ({ detail }) => this.#showBranch(detail), { signal });
+    this.addEventListener("branch", ({ detail }) => this.#showBranch(detail.id).then(detail.shown), { signal });
     this.addEventListener("source", ({ detail }) => detail.taken(loadSource(this.#id, detail.id, signal)), { signal });
     document.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     document.addEventListener("visibilitychange", () => this.#onVisible(), { signal });
@@ -151,6 +151,7 @@ class Session extends HTMLElement {
   async #showBranch(id) {
     history.pushState(null, "", `?branch=${id}`);
     if (await this.#catchUp() === "later") location.reload();
+    else this.#transcript.showNow(this.#state.messages);
   }
 
   #onEvent(name, data, id) {

@@ -30,13 +30,22 @@ function actionOf(event) {
   const isCtrl = event.ctrlKey || event.metaKey;
   if (isCtrl && event.shiftKey) return event.key.toLowerCase() === "o" ? () => location.assign(at("/")) : null;
   if (isCtrl) return event.altKey ? null : WITH_CTRL[event.key.toLowerCase()];
-  if (event.altKey) return isTyping(event.target) ? null : WITH_ALT[event.key];
+  if (event.altKey) return isWriting(event.target) ? null : WITH_ALT[event.key];
   if (document.documentElement.dataset.singleKeys === "off" || isTyping(event.target)) return null;
   return SINGLE[event.key];
 }
 
 function isTyping(target) {
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+}
+
+/** Whether Alt and an arrow do something there already, or what is written would be lost. The message box keeps its draft. */
+function isWriting(target) {
+  return isTyping(target) && (target.id !== "prompt" || (isMac() && target.value !== "")); // there they move the caret
+}
+
+function isMac() {
+  return navigator.platform.startsWith("Mac");
 }
 
 function toggle(id) {
@@ -51,7 +60,7 @@ function search() {
 
 /** To the next session of the list, or the one before. */
 function go(step) {
-  const sessions = Array.from(document.querySelectorAll("#sessions .session"));
+  const sessions = Array.from(document.querySelectorAll(".sessions .session"));
   const current = sessions.findIndex((each) => each.hasAttribute("aria-current"));
   sessions[current + step]?.click();
 }

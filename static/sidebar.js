@@ -31,6 +31,15 @@ class Sidebar extends HTMLElement {
     document.addEventListener("submit", ({ target }) => { // an undo, or an import: it is done when the next page comes
       if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
     }, { signal });
+    const preferences = document.getElementById("preferences");
+    const late = async (name, ...given) => (await import("./preferences.js"))[name](...given);
+    preferences.querySelector('[data-part="save"]').hidden = true; // what is chosen takes effect at once
+    preferences.addEventListener("change", ({ target }) => late("choose", target.form, target), { signal });
+    preferences.addEventListener("submit", (event) => {
+      event.preventDefault();
+      late("send", event.target);
+    }, { signal });
+    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
     if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast());
   }
 

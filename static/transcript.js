@@ -1,6 +1,7 @@
 /** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
 
 import { hasText } from "./answer.js";
+import { meansSend } from "./keys.js";
 import { loadPlace, savePlace, saveUnfolded } from "./kept.js";
 import { MessageView } from "./message.js";
 import { Pace } from "./pace.js";
@@ -153,10 +154,13 @@ class Transcript extends HTMLElement {
     else this.#copy(target);
   }
 
-  #onBranch(event, link) {
+  async #onBranch(event, link) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // meant for another tab
     event.preventDefault();
-    this.#say("branch", new URL(link.href).searchParams.get("branch"));
+    const { turn } = await import("./turning.js");
+    const id = new URL(link.href).searchParams.get("branch");
+    const show = () => new Promise((shown) => { this.#say("branch", { id, shown }); });
+    await turn(link, id, show, this.#pin);
   }
 
   /** What an answer says is fetched when it is asked for: the page has its HTML only. */
@@ -176,13 +180,13 @@ class Transcript extends HTMLElement {
     event.target.closest("details")?.removeAttribute("open");
   }
 
-  /** In an editor: Ctrl+Enter sends it, Escape closes it. */
+  /** An editor is sent by the same keys as the message box. Escape closes it. */
   #onKey(event) {
     const form = event.target.closest("[data-part='edit-form']");
     if (!form || event.isComposing) return;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (meansSend(event)) {
       event.preventDefault();
-      form.requestSubmit();
+      if (!event.repeat) form.requestSubmit();
     } else if (event.key === "Escape") {
       event.preventDefault();
       const editor = form.closest("details");

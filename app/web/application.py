@@ -13,6 +13,7 @@ from app.web import (
     archives,
     bodies,
     composer_forms,
+    form_problems,
     guard,
     models_page,
     operations,
@@ -64,6 +65,7 @@ def create_application(
             guard.middleware(allowed_hosts, HEALTH),
             access.middleware(gate, {*HEALTH, login.show, login.submit, login.sign_out, static_files().get}),
             slashes.middleware,
+            form_problems.middleware,
         ],
     )
     app[BASE] = base

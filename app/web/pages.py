@@ -115,7 +115,7 @@ async def show(
         "version": __version__,
         "here": address,
         "session": session,
-        "listing": await listing(request, address),
+        "listing": await listing(request, address, None if isinstance(session, dict) else session.session_id),
         "deleted": _deleted(request),
         "picker": picker(
             listed,

@@ -125,7 +125,7 @@ def middleware(logger: Logger) -> Any:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return respond(request, _http_problem(error, request.client_max_size))
+            return respond(request, http_problem(error, request.client_max_size))
         except ConnectionError:
             # The client has left. This reaches nobody; raised on, it would be in the log as an error of ours.
             return web.Response(status=400)
@@ -138,7 +138,8 @@ def middleware(logger: Logger) -> Any:
     return problems
 
 
-def _http_problem(error: web.HTTPException, most: int) -> ProblemError:
+def http_problem(error: web.HTTPException, most: int) -> ProblemError:
+    """Return what aiohttp itself turns down as a problem; `most` is how large a request may be, in bytes."""
     code, detail = HTTP_PROBLEMS.get(error.status, ("bad_request", error.reason))
     if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         detail = detail.format(most=most / 2**20)

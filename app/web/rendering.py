@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import aiohttp_jinja2
 import jinja2
-from aiohttp import web
+from aiohttp import hdrs, web
 from babel.numbers import format_decimal
 from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
@@ -72,6 +72,8 @@ def render(
         "chosen_language": chosen.language,
         "theme": chosen.theme,
         "single_keys": chosen.single_keys,
+        "on_apple": "Mac OS X"
+        in request.headers.get(hdrs.USER_AGENT, ""),  # also an iPad or an iPhone says so
     }
     response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
     response.headers["Cache-Control"] = "no-store"

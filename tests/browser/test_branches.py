@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+import pytest
 from playwright.async_api import BrowserContext, Locator, Route, expect
 
 from app.backends.scripts import SCRIPTS
@@ -117,15 +118,15 @@ async def test_a_refused_edit_keeps_what_was_written(chat: Chat) -> None:
 
 
 async def test_an_editor_is_sent_by_the_keyboard(chat: Chat) -> None:
-    """Ctrl+Enter sends it, Enter is a new line; then the composer has the focus."""
+    """By the keys of the message box: Enter, while Shift makes a new line; then the composer has the focus."""
     await chat.ask("one", "echo")
     await chat.ends("complete")
     await chat.page.locator("article[data-role=user]").get_by_text("Edit", exact=True).click()
     box = chat.page.get_by_label("Edit message")
-    await box.press("Enter")
+    await box.press("Shift+Enter")
     await box.press_sequentially("two")
-    await box.press("Control+Enter")
-    await expect(chat.text()).to_have_text("one\ntwo")
+    await box.press("Enter")
+    await expect(chat.prompts).to_have_text(["one\ntwo"])
     await expect(chat.box).to_be_focused()
 
 
@@ -288,3 +289,34 @@ async def test_a_stopped_answer_is_asked_for_again(chat: Chat) -> None:
     await chat.answer().get_by_label("Previous version").click()
     await expect(chat.text()).to_have_text(stopped)
     await expect(chat.answer().locator("[data-part=label]")).to_have_text("Stopped")
+
+
+@pytest.mark.parametrize("by", ["keyboard", "mouse"])
+async def test_the_hand_stays_on_another_version(chat: Chat, by: str) -> None:
+    """The focus is on the same button, and that is where it was: one can go on through the versions."""
+    await chat.ask("\n\n".join(f"paragraph {number}" for number in range(40)), "echo")
+    await chat.ends("complete")
+    await chat.ask("one", "echo")
+    await chat.ends("complete", 1)
+    for text in ("two\n" * 10, "three\n" * 3):
+        await edit(chat, text, 1)
+        await chat.ends("complete", 1)
+    nav = chat.page.locator("article[data-role=user] [data-part=branches]").nth(1)
+    place = await nav.get_by_label("Previous version").bounding_box()
+    assert place is not None
+    for name, count, focused in (
+        ("Previous version", "2/3", "Previous version"),
+        ("Previous version", "1/3", "Next version"),
+        ("Next version", "2/3", "Next version"),
+    ):
+        link = nav.get_by_label(name)
+        if by == "keyboard":
+            await link.focus()
+            await chat.page.keyboard.press("Enter")
+        else:
+            await link.click()
+        await expect(nav).to_contain_text(count)
+        await expect(nav.get_by_label(focused)).to_be_focused()
+        after = await nav.get_by_label("Previous version").bounding_box()
+        assert after is not None
+        assert abs(after["y"] - place["y"]) <= 1

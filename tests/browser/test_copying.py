@@ -25,7 +25,7 @@ async def ready(chat: Chat, context: BrowserContext) -> None:
 async def test_an_answer_is_copied_as_it_was_written(chat: Chat, context: BrowserContext) -> None:
     """Plain text is the Markdown, rich text is what is seen, without the buttons in it."""
     await ready(chat, context)
-    button = chat.answer().get_by_role("button", name="Copy", exact=True)
+    button = chat.answer().locator("[data-part=copy]")
     await button.click()
     await expect(button).to_contain_class("done")
     copied = await chat.page.evaluate(READ)
@@ -41,7 +41,7 @@ async def test_tasks_are_copied_as_they_were_written(chat: Chat, context: Browse
     await chat.ask(source, "echo")
     await chat.ends("complete")
     await chat.answer().get_by_role("button", name="Copy", exact=True).click()
-    await expect(chat.answer().get_by_role("button", name="Copy", exact=True)).to_contain_class("done")
+    await expect(chat.answer().get_by_role("button", name="Copied", exact=True)).to_be_visible()
     copied = await chat.page.evaluate(READ)
     assert copied["plain"].strip() == source
     assert "☐</span> weigh<br>" in copied["html"]
@@ -53,7 +53,7 @@ async def test_a_listing_is_copied_as_text(chat: Chat, context: BrowserContext) 
     await ready(chat, context)
     await chat.answer().locator("pre").hover()
     await chat.answer().get_by_role("button", name="Copy code").click()
-    await expect(chat.answer().get_by_role("button", name="Copy code")).to_contain_class("done")
+    await expect(chat.answer().locator(".copy-code")).to_contain_class("done")
     copied = await chat.page.evaluate(READ)
     assert copied["plain"] == SOURCE.split("```python\n")[1].split("```")[0]
 
@@ -68,7 +68,37 @@ async def test_copying_works_on_plain_http(chat: Chat, context: BrowserContext) 
         }"""
     )
     await chat.answer().get_by_role("button", name="Copy", exact=True).click()
-    await expect(chat.answer().get_by_role("button", name="Copy", exact=True)).to_contain_class("done")
+    await expect(chat.answer().get_by_role("button", name="Copied", exact=True)).to_be_visible()
     copied = await chat.page.evaluate(READ.replace("navigator.clipboard.read()", "read()"))
     assert copied["plain"] == SOURCE
     assert "<table" in copied["html"]
+
+
+async def test_a_copy_says_so(chat: Chat, context: BrowserContext) -> None:
+    """On the button for a moment, and to a screen reader; nothing beside the button moves."""
+    await ready(chat, context)
+    after = chat.answer().get_by_role("button", name="Regenerate")
+    before = await after.bounding_box()
+    await chat.answer().get_by_role("button", name="Copy", exact=True).click()
+    await expect(chat.answer().get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    await expect(chat.status).to_have_text("Copied")
+    assert await after.bounding_box() == before
+    await expect(chat.answer().get_by_role("button", name="Copy", exact=True)).to_be_visible()
+    await expect(chat.status).to_have_text("")
+    await chat.answer().locator("pre").hover()
+    await chat.answer().get_by_role("button", name="Copy code").click()
+    await expect(chat.answer().get_by_role("button", name="Copied")).to_be_attached()
+    await expect(chat.status).to_have_text("Copied")
+    await expect(chat.answer().get_by_role("button", name="Copy code")).to_be_attached()
+
+
+async def test_a_copy_that_fails_says_so(chat: Chat) -> None:
+    """The browser may refuse it: then nothing claims that it was copied."""
+    await chat.ask("show me", "markdown")
+    await chat.ends("complete")
+    await chat.page.evaluate(
+        "navigator.clipboard.write = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
+    )
+    await chat.answer().get_by_role("button", name="Copy", exact=True).click()
+    await expect(chat.page.locator("[data-part=toast-text]")).to_contain_text("Couldn't copy")
+    await expect(chat.answer().get_by_role("button", name="Copied")).to_have_count(0)

@@ -154,3 +154,57 @@ async def test_what_a_model_cannot_see_is_not_offered_before_scripts_run(
     await expect(attach).to_have_attribute("hidden", "")
     await expect(attach).to_be_visible()
     await context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_the_way_back_down_covers_nothing(browser: Browser, server: LiveServer, width: int) -> None:
+    """The button stands under the text, and what is read stays where it is when it comes and when it goes."""
+    await server.client.ask(
+        "s1", "\n\n".join(f"paragraph {number}" for number in range(80)), model="scripted/echo"
+    )
+    context = await browser.new_context(viewport={"width": width, "height": 800})
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/sessions/s1")
+    jump = chat.page.get_by_role("button", name="Jump to latest")
+    await chat.page.get_by_role("log").hover()
+    await chat.page.mouse.wheel(0, -300)
+    box = await place(jump)
+    log = await place(chat.page.get_by_role("log"))
+    composer = await place(chat.page.locator(".composer .box"))
+    assert log["y"] + log["height"] <= box["y"]
+    assert box["y"] + box["height"] <= composer["y"]
+    await jump.click()
+    await expect(jump).to_be_hidden()
+    await seen(
+        chat.page,
+        "(() => { const log = document.querySelector('[role=log]');"
+        " return log.scrollHeight - log.clientHeight - log.scrollTop < 2; })()",
+    )
+    await context.close()
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["list", "chat"])
+async def test_the_undo_covers_no_control_of_a_phone(
+    browser: Browser, server: LiveServer, is_open: bool
+) -> None:
+    """Neither "New chat" nor the message box, with the list of chats open or not."""
+    for name in ("s1", "s2"):
+        await server.client.ask(name, f"hello {name}", model="scripted/short")
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/sessions/s1")
+    await chat.page.get_by_role("button", name="Open chat list").click()
+    await chat.page.get_by_label("Chat options for “hello s2”").click()
+    await chat.page.locator("#session-menu").get_by_text("Delete").click()
+    toast = await place(chat.page.locator("[data-part=toast]"))
+    if not is_open:
+        await chat.page.get_by_role("button", name="Close chat list").click()
+    controls = (
+        [".new", "#search", "[data-session-id=s1] > .session"]
+        if is_open
+        else [".top .icon:last-child", ".box", ".top h1"]
+    )
+    for each in controls:
+        box = await place(chat.page.locator(each).first)
+        assert box["y"] + box["height"] <= toast["y"] or toast["y"] + toast["height"] <= box["y"], each
+    await context.close()

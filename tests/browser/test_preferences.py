@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS, hold
+from tests.browser.puppets import Led
 from tests.support.server import LiveServer
 
 PAPER = "getComputedStyle(document.body).backgroundColor"
@@ -17,7 +19,7 @@ PAPER = "getComputedStyle(document.body).backgroundColor"
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "plain"])
 async def test_preferences_are_a_form(browser: Browser, server: LiveServer, scripts: bool) -> None:
-    """Theme and language hold from the next page on, which is the one that was left."""
+    """Theme and language hold on the page that they were chosen on, and from then on."""
     await server.client.ask("s1", "hello", model="scripted/short")
     settings: Any = {"java_script_enabled": scripts, "color_scheme": "light", "locale": "en-GB"}
     context = await browser.new_context(**settings)
@@ -26,7 +28,8 @@ async def test_preferences_are_a_form(browser: Browser, server: LiveServer, scri
     await page.get_by_role("button", name="Preferences").click()
     await page.get_by_role("radio", name="Dark").check()
     await page.get_by_label("Language").select_option("de")
-    await page.get_by_role("button", name="Save").click()
+    if not scripts:
+        await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("button", name="Einstellungen", exact=True)).to_be_visible()
     assert page.url == f"{server.url}/sessions/s1"
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
@@ -40,7 +43,7 @@ async def test_the_theme_colours_the_page(chat: Chat) -> None:
     for theme in ("light", "dark"):
         await chat.page.get_by_role("button", name="Preferences").click()
         await chat.page.get_by_role("radio", name=theme.capitalize()).check()
-        await chat.page.get_by_role("button", name="Save").click()
+        await chat.page.locator("#preferences").get_by_role("button", name="Close").click()
         await expect(chat.page.locator("html")).to_have_attribute("data-theme", theme)
         for system in ("light", "dark"):
             await chat.page.emulate_media(color_scheme=system)
@@ -97,3 +100,80 @@ async def test_nothing_moves_for_whoever_wants_no_motion(
     await chat.page.locator(".jump").evaluate("jump => { jump.hidden = false; jump.style.color = 'red'; }")
     running = await chat.page.evaluate("document.getAnimations().length")
     assert (running > 0) == (motion == "no-preference")
+
+
+async def test_a_theme_is_put_on_in_place(led: Led) -> None:
+    """While an answer is written and a draft typed: no page is loaded, and the next one has the theme."""
+    chat = led.chat
+    generation = await led.ask("hello")
+    generation.say("first ")
+    await expect(chat.text()).to_contain_text("first")
+    await chat.box.fill("a draft")
+    await chat.page.evaluate("window.isSame = true")
+    await chat.page.get_by_role("button", name="Preferences").click()
+    for theme, scheme in (("Dark", "dark"), ("Light", "light"), ("System", None), ("Dark", "dark")):
+        await chat.page.get_by_role("radio", name=theme).check()
+        if scheme:
+            await expect(chat.page.locator("html")).to_have_attribute("data-theme", scheme)
+        else:
+            await expect(chat.page.locator("html")).not_to_have_attribute("data-theme", re.compile(""))
+    paper = await chat.page.evaluate(PAPER)
+    await expect(chat.page.locator("meta[name=theme-color]")).to_have_attribute("content", paper)
+    generation.say("second")
+    await expect(chat.text()).to_have_text("first second")
+    assert await chat.page.evaluate("window.isSame")
+    await expect(chat.box).to_have_value("a draft")
+    generation.finish()
+    await chat.ends("complete")
+    await saved(chat, "tailrace_theme", "dark")
+    await chat.page.reload()
+    await expect(chat.page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+async def saved(chat: Chat, name: str, value: str) -> None:
+    """Wait until the server has set a cookie."""
+    for _ in range(200):
+        cookies = {cookie.get("name"): cookie.get("value") for cookie in await chat.page.context.cookies()}
+        if cookies.get(name) == value:
+            return
+        await chat.page.evaluate("new Promise(requestAnimationFrame)")
+    raise AssertionError(f"no cookie {name}={value}: {cookies}")
+
+
+async def test_a_language_keeps_what_is_there(led: Led) -> None:
+    """In a chat that began on the first page: its answer goes on, the draft and the place stay."""
+    chat = led.chat
+    generation = await led.ask("hello")
+    for number in range(60):
+        generation.say(f"paragraph {number}\n\n")
+    await expect(chat.text()).to_contain_text("paragraph 59")
+    await chat.box.fill("a draft")
+    scroll = chat.page.locator("[data-part=scroll]")
+    await scroll.hover()
+    await chat.page.mouse.wheel(0, -400)
+    await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    place = await scroll.evaluate("(each) => each.scrollTop")
+    address = chat.page.url
+    await chat.page.get_by_role("button", name="Preferences").click()
+    await chat.page.get_by_label("Language").select_option("de")
+    await expect(chat.page.locator("html")).to_have_attribute("lang", "de")
+    await chat.alive()
+    assert chat.page.url == address
+    await expect(chat.page.get_by_label("Nachricht", exact=True)).to_have_value("a draft")
+    assert abs(await scroll.evaluate("(each) => each.scrollTop") - place) < 50
+    generation.say("the end")
+    await expect(chat.text()).to_contain_text("the end")
+    generation.finish()
+    await chat.ends("complete")
+    assert (await chat.words()).count("paragraph 59") == 1
+
+
+async def test_preferences_that_are_not_saved_say_so(chat: Chat) -> None:
+    """The server may be away: the panel says it, and what was chosen holds here at least."""
+    await chat.page.route("**/preferences", lambda route: route.abort())
+    await chat.page.get_by_role("button", name="Preferences").click()
+    await chat.page.get_by_role("radio", name="Dark").check()
+    await expect(chat.page.locator("#preferences").get_by_role("alert")).to_contain_text(
+        "Can't reach the server"
+    )
+    await expect(chat.page.locator("html")).to_have_attribute("data-theme", "dark")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from playwright.async_api import Browser, FilePayload, Locator, expect
 
+from app.web.sidebar import PART
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
 
@@ -243,10 +245,52 @@ async def test_an_export_is_imported(chat: Chat, server: LiveServer) -> None:
         await chat.page.get_by_role("button", name="Import", exact=True).click()
 
     await give(b"no conversation")
-    await expect(chat.page.get_by_role("main")).to_contain_text("JSON")
+    await expect(chat.page.locator("#preferences").get_by_role("alert")).to_contain_text("JSON")
+    await expect(chat.page.get_by_label("Import a chat")).to_be_visible()
     await give(await exported.body())
     await chat.page.wait_for_url("**/sessions/*")
     await chat.alive()
     await expect(entries(chat)).to_have_text(["Rivers", "Rivers"])
     await expect(chat.prompts).to_have_text(["Rivers"])
     await expect(chat.text()).to_have_text("Hello! What would you like to know?")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_an_old_chat_is_marked_in_the_list(browser: Browser, server: LiveServer, scripts: bool) -> None:
+    """Under those that are listed, until they are listed further, and not where something is searched for."""
+    for number in range(PART + 2):
+        await server.client.ask(f"s{number}", f"chat {number}", model="scripted/short")
+    context = await browser.new_context(java_script_enabled=scripts)
+    page = await context.new_page()
+    await page.goto(f"{server.url}/sessions/s0")
+    current = page.locator(".sessions [aria-current=page]")
+    await expect(current).to_have_text("chat 0")
+    await expect(current).to_be_in_viewport(ratio=1)
+    assert await page.locator("#sessions [aria-current]").count() == 0
+    await page.get_by_role("link", name="Show older chats").click()
+    await expect(page.locator("#sessions [aria-current]:visible")).to_have_text("chat 0")
+    await expect(page.locator(".sessions [aria-current]:visible")).to_have_count(1)
+    await page.get_by_label("Search chats").fill("chat 7")
+    await page.get_by_label("Search chats").press("Enter")
+    await expect(page.locator("#sessions li")).to_have_count(1)
+    await expect(page.locator(".elsewhere")).to_be_hidden()
+    await context.close()
+
+
+async def test_a_mistake_in_a_form_is_told_on_its_page(browser: Browser, server: LiveServer) -> None:
+    """Without scripts, too: a file that is no chat, an undo that comes too late."""
+    await begin(server, "Rivers")
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{server.url}/sessions/s0")
+    await page.get_by_role("button", name="Preferences").click()
+    file: FilePayload = {"name": "chat.json", "mimeType": "application/json", "buffer": b"no chat"}
+    await page.get_by_label("Import a chat").set_input_files([file])
+    await page.get_by_role("button", name="Import", exact=True).click()
+    await expect(page.locator("[data-part=error]")).to_contain_text("JSON")
+    await expect(page.locator("article[data-role=user] [data-part=content]")).to_have_text("Rivers")
+    await page.goto(f"{server.url}/?deleted=gone")
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator("[data-part=error]")).to_contain_text("restored")
+    await expect(page.get_by_label("Message", exact=True)).to_be_visible()
+    await context.close()

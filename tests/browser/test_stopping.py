@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from playwright.async_api import expect
+import pytest
+from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS, STOPS, hold
@@ -157,3 +158,45 @@ async def test_five_quick_prompts_leave_the_last_one_running(chat: Chat) -> None
     await expect(
         chat.page.locator("article[data-status=thinking], article[data-status=streaming]")
     ).to_have_count(0)
+
+
+@pytest.mark.parametrize("way", ["click", "key", "Escape"])
+async def test_the_focus_outlives_stop(chat: Chat, way: str) -> None:
+    """Stop goes, and what takes its place is at hand: the message box; Escape leaves the focus where it is."""
+    held = await hold(chat, STOPS)
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    if way == "Escape":
+        await chat.page.get_by_role("log").focus()
+        await chat.page.keyboard.press("Escape")
+    elif way == "key":
+        await chat.stop.focus()
+        await chat.page.keyboard.press("Enter")
+    else:
+        await chat.stop.click()
+    stopping = chat.page.get_by_role("button", name="Stopping…")
+    await expect(stopping).to_be_visible()
+    if way != "Escape":
+        await expect(stopping).to_be_focused()
+    held.release()
+    await chat.ends("stopped")
+    await expect(stopping).to_be_hidden()
+    await expect(chat.page.get_by_role("log") if way == "Escape" else chat.box).to_be_focused()
+
+
+async def test_on_a_phone_no_keyboard_comes_up_after_stop(browser: Browser, server: LiveServer) -> None:
+    """Send has the focus there, in the place of Stop."""
+    context = await browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800}
+    )
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/")
+    await chat.choose("long")
+    await chat.box.fill("tell a long story")
+    await chat.send.tap()
+    await chat.streams()
+    await chat.stop.focus()
+    await chat.stop.tap()
+    await chat.ends("stopped")
+    await expect(chat.send).to_be_focused()
+    await context.close()

@@ -1,0 +1,74 @@
+/** The preferences panel: what is chosen there takes effect at once, and what is wrong there is said there. */
+
+import { at } from "./addresses.js";
+import { request } from "./api.js";
+import { said, t } from "./words.js";
+
+const UPLOAD = 300_000; // ms that a file may take
+
+let saving = Promise.resolve(); // the choice before this one: they are kept in their order
+
+/** Something was chosen in `form`. */
+export function choose(form, field) {
+  complain(form, "");
+  if (field.type === "file") return saving;
+  apply(form);
+  saving = saving.then(() => save(form)).then((isSaved) => {
+    if (isSaved && field.name === "language") location.reload(); // the draft, the answer and the place outlast that
+  });
+  return saving;
+}
+
+/** A form of the panel was sent. */
+export function send(form) {
+  return form.elements.file ? importChat(form) : choose(form, form.elements.theme);
+}
+
+/** The server keeps the choices, as cookies that no script reads. */
+async function save(form) {
+  try {
+    const body = new URLSearchParams(new FormData(form));
+    const response = await fetch(form.action, { method: "POST", body, redirect: "manual" });
+    if (response.type === "opaqueredirect") return true; // to the page that the form came from: nobody follows it
+    complain(form, t("Couldn't save the preferences. Reload the page and try again."));
+  } catch {
+    complain(form, t("Can't reach the server. Check your connection and try again."));
+  }
+  return false;
+}
+
+function apply({ elements: { theme, single_keys: keys } }) {
+  const { dataset } = document.documentElement;
+  if (theme.value === "system") delete dataset.theme;
+  else dataset.theme = theme.value;
+  if (keys.checked) delete dataset.singleKeys;
+  else dataset.singleKeys = "off";
+  document.querySelector("meta[name=color-scheme]").content = theme.value === "system" ? "light dark" : theme.value;
+  const paper = getComputedStyle(document.body).backgroundColor;
+  const [meta, ...others] = document.querySelectorAll("meta[name=theme-color]");
+  for (const other of others) other.remove();
+  meta.removeAttribute("media");
+  meta.content = paper;
+}
+
+async function importChat(form) {
+  const button = form.querySelector("button");
+  complain(form, "");
+  button.disabled = true;
+  try {
+    const imported = await request(form.action, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: form.elements.file.files[0],
+      signal: new AbortController().signal, patience: UPLOAD,
+    });
+    location.assign(at(`/sessions/${imported.session_id}`));
+  } catch (error) {
+    button.disabled = false;
+    complain(form, said(error.code, error.message));
+  }
+}
+
+function complain(form, sentence) {
+  const box = form.querySelector(".complaint");
+  box.textContent = sentence;
+  box.hidden = sentence === "";
+}
