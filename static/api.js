@@ -1,6 +1,7 @@
 /** The HTTP side of the protocol: prompts, stops, snapshots, and their errors as sentences. */
 
 import { at } from "./addresses.js";
+import { thought } from "./messages.js";
 import { t } from "./words.js";
 
 const PATIENCE = 20_000; // ms for an answer; a stop may take 2 s, everything else is quicker
@@ -82,7 +83,9 @@ function fieldsOf(message) {
     finishReason: message.finish_reason ?? null,
     error: message.error ?? null,
     model: message.model,
-    tokens: message.tokens ?? null,
+    count: message.completion_tokens ?? null,
+    rate: message.tokens_per_second ?? null,
+    ...thought(!ended && !message.content, message.thought_ms ?? null, Date.now()),
     durationMs: message.duration_ms ?? null,
     since: Date.parse(message.created_at) || null,
     siblings: message.siblings ?? [],

@@ -214,7 +214,8 @@ class Composer extends HTMLElement {
     stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
     this.#part("attach").hidden = this.#picker.isBlind;
     this.#part("demo").hidden = !this.model.startsWith(DEMO);
-    if (hadFocus && document.activeElement.hidden) (isTouch() && !send.hidden ? send : this.#input).focus();
+    const isLost = document.activeElement.hidden || document.activeElement === document.body;
+    if (hadFocus && isLost) (isTouch() && !send.hidden ? send : this.#input).focus();
     if (!this.#growsByItself) this.#input.rows = Math.min(MOST_ROWS, this.#input.value.split("\n").length);
   }
 

@@ -104,6 +104,11 @@ export class Content {
     if (group.childElementCount === 0) group.remove();
   }
 
+  /** Begin anew: what comes is no continuation of what is shown. */
+  restart() {
+    this.#startTail(this.#base);
+  }
+
   #startTail(base) {
     this.#tail = null;
     this.#isPlain = false;

@@ -5,28 +5,34 @@ import { hasText } from "./answer.js";
 import { BranchView } from "./branches.js";
 import { Content } from "./content.js";
 import { loadUnfolded } from "./kept.js";
-import { doing, figures, isBroken, labelOf } from "./outcome.js";
+import { thought } from "./messages.js";
+import { doing, elapsed, figures, isBroken, labelOf } from "./outcome.js";
+import { ReasoningView } from "./reasoning.js";
 import { appendBoxes } from "./text.js";
 import { said, t } from "./words.js";
 
-const SHOW_ELAPSED_AFTER = 3; // seconds
-const GROWING = new Set(["text", "from", "blocks", "closed", "next"]); // the fields that change while an answer comes
+const GROWING = new Set(["text", "from", "blocks", "closed", "next", "reasoning"]); // the fields that change while an answer comes
 
 export class MessageView {
   #article;
   #parts = {};
   #shown = {};
   #content = null; // of an answer
-  #plain = {}; // what stands in the parts of plain text
+  #reasoning = null; // of an answer
+  #plain = ""; // the text of a prompt
   #branches;
 
   constructor(article) {
     this.#article = article;
     for (const part of article.querySelectorAll("[data-part]")) this.#parts[part.dataset.part] = part;
-    if (article.dataset.role === "assistant") this.#content = new Content(this.#parts.content);
-    for (const name of this.#content ? ["reasoning"] : ["content"]) this.#plain[name] = this.#parts[name].textContent;
     this.#branches = new BranchView(this.#parts.branches);
-    if (this.#content && loadUnfolded(article.dataset.messageId)) this.#parts["reasoning-box"].open = true;
+    if (article.dataset.role === "assistant") {
+      if (loadUnfolded(article.dataset.messageId)) this.#parts["reasoning-box"].open = true;
+      this.#content = new Content(this.#parts.content);
+      this.#reasoning = new ReasoningView(this.#parts["reasoning-box"]);
+    } else {
+      this.#plain = this.#parts.content.textContent;
+    }
   }
 
   get article() {
@@ -40,12 +46,16 @@ export class MessageView {
 
   /** The message as the server rendered it, in the fields of the reducer. */
   read() {
-    const { messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings } = this.#article.dataset;
+    const {
+      messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings, thoughtMs,
+    } = this.#article.dataset;
+    const text = this.#content?.read() ?? { blocks: [], text: this.#plain };
     return {
       id: messageId,
       role,
-      ...(this.#content ? this.#content.read() : { text: this.#plain.content }),
-      reasoning: this.#plain.reasoning ?? "",
+      ...text,
+      reasoning: this.#reasoning?.read() ?? "",
+      ...thought(status !== "ended" && !hasText(text), thoughtMs ? Number(thoughtMs) : null, Date.now()),
       streamId: streamId || null,
       status: status ?? "ended",
       outcome: outcome || null,
@@ -62,9 +72,10 @@ export class MessageView {
   update(message, { isLast, parentId }) {
     const shown = this.#shown;
     const isInPlace = isLast === shown.isLast && parentId === shown.parentId;
-    if (isInPlace && message === shown.message && shown.isDone && !this.#content?.isReady) return true;
+    if (isInPlace && message === shown.message && shown.isDone && !this.#canPaint) return true;
     const isNews = this.#article.dataset.status !== "ended";
-    const isDone = this.#content?.paint(message, message.status === "ended") ?? true;
+    const hasThoughts = this.#reasoning?.paint(message) ?? true;
+    const isDone = (this.#content?.paint(message, message.status === "ended") ?? true) && hasThoughts;
     if (!isInPlace || !grew(shown.message, message)) this.#describe(message, { isLast, parentId }, isNews);
     this.#shown = { message, isLast, parentId, isDone };
     return isDone;
@@ -74,8 +85,12 @@ export class MessageView {
   tick(now) {
     const { message } = this.#shown;
     if (!message || message.status === "ended" || hasText(message) || message.since === null) return;
-    const seconds = Math.floor((now - message.since) / 1000);
-    this.#parts.elapsed.textContent = seconds >= SHOW_ELAPSED_AFTER ? `${seconds} s` : "";
+    this.#parts.elapsed.textContent = elapsed(now - message.since);
+    this.#reasoning.describe(message, now);
+  }
+
+  get #canPaint() {
+    return this.#content !== null && (this.#content.isReady || this.#reasoning.isReady);
   }
 
   #describe(message, place, isNews) {
@@ -86,7 +101,7 @@ export class MessageView {
   }
 
   #describePrompt({ text, images, id }, { parentId }) {
-    this.#paint("content", text);
+    this.#paint(text);
     this.#show("fold", isLong(text));
     images.forEach((image, index) => this.#picture(image, this.#parts.pictures.children[index]));
     const { edit } = this.#parts;
@@ -107,8 +122,7 @@ export class MessageView {
   }
 
   #describeAnswer(message, { isLast }, isNews) {
-    this.#paint("reasoning", message.reasoning);
-    this.#show("reasoning-box", message.reasoning !== "");
+    this.#reasoning.describe(message, Date.now());
     this.#state(message);
     if (message.outcome === "failed") this.#problem(message.error, isNews);
     this.#actions(message, isLast);
@@ -120,8 +134,9 @@ export class MessageView {
     dataset.streamId = message.streamId ?? "";
     dataset.status = message.status;
     dataset.outcome = message.outcome ?? "";
-    this.#show("thinking", !ended && !hasText(message));
-    this.#parts["thinking-text"].textContent = doing(message);
+    const isSilent = message.reasoning === ""; // else the line over the reasoning says that
+    this.#show("thinking", !ended && !hasText(message) && isSilent);
+    this.#parts["thinking-text"].textContent = isSilent ? doing(message) : "";
     const label = labelOf(message);
     this.#parts.label.textContent = label;
     this.#show("label", label !== "");
@@ -129,7 +144,7 @@ export class MessageView {
     this.#parts.model.textContent = message.model ?? "";
     // The server rendered the figures of the answers that had ended; only those of later ones come this way.
     if (!ended) this.#parts.figures.textContent = "";
-    else if (message.tokens && message.durationMs) this.#parts.figures.textContent = figures(message);
+    else if (message.count && message.durationMs) this.#parts.figures.textContent = figures(message);
   }
 
   #actions(message, isLast) {
@@ -165,13 +180,13 @@ export class MessageView {
   }
 
   /** Append what is new; start over only if the text is another one. */
-  #paint(part, text) {
-    const painted = this.#plain[part];
+  #paint(text) {
+    const painted = this.#plain;
     if (text === painted) return;
-    this.#plain[part] = text;
-    if (text.startsWith(painted)) return appendBoxes(this.#parts[part], text.slice(painted.length));
-    this.#parts[part].replaceChildren();
-    appendBoxes(this.#parts[part], text);
+    this.#plain = text;
+    if (text.startsWith(painted)) return appendBoxes(this.#parts.content, text.slice(painted.length));
+    this.#parts.content.replaceChildren();
+    appendBoxes(this.#parts.content, text);
   }
 }
 
@@ -182,7 +197,7 @@ function isLong(text) {
 
 /** Whether nothing but an answer's text has changed: most changes are of that kind, and need not be described anew. */
 function grew(before, message) {
-  if (!before || hasText(before) !== hasText(message)) return false;
+  if (!before || hasText(before) !== hasText(message) || !before.reasoning !== !message.reasoning) return false;
   return Object.keys(message).every((name) => GROWING.has(name) || message[name] === before[name]);
 }
 

@@ -4,17 +4,23 @@ import { EMPTY } from "./answer.js";
 
 const BLANK = {
   ...EMPTY, id: null, role: "user", reasoning: "", streamId: null, status: "ended", stopping: false, outcome: null,
-  finishReason: null, error: null, model: null, tokens: null, durationMs: null, upstreamClosed: true, since: null,
+  finishReason: null, error: null, model: null, count: null, rate: null, durationMs: null, upstreamClosed: true, since: null,
+  thoughtSince: null, thoughtMs: null,
   siblings: [], images: [], local: false, again: null, undo: [], next: { token: null, reasoning: null },
 };
 export const BEGUN = {
-  status: "thinking", stopping: false, outcome: null, finishReason: null, error: null, tokens: null, durationMs: null,
-  upstreamClosed: true, next: { token: 0, reasoning: 0 },
+  status: "thinking", stopping: false, outcome: null, finishReason: null, error: null, count: null, rate: null, durationMs: null,
+  upstreamClosed: true, thoughtSince: null, thoughtMs: null, next: { token: 0, reasoning: 0 },
 };
 
 /** A whole message from some of its fields. */
 export function message(fields) {
   return { ...BLANK, key: fields.key ?? fields.id, ...fields };
+}
+
+/** How long a model has thought, as the server says it. While it goes on, what counts is when it began. */
+export function thought(isOn, ms, now) {
+  return isOn && ms !== null ? { thoughtMs: null, thoughtSince: now - ms } : { thoughtMs: ms, thoughtSince: null };
 }
 
 /** The answer that a stream makes, or `null`. */

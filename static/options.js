@@ -1,43 +1,79 @@
 /** The panel with the system prompt and the parameters of a session. */
 
+const MOST_STOPS = 16; // sequences, one a line
+
 export class OptionsPanel {
   #panel;
 
-  /** `onChange()` is called when the reader has changed something. */
+  /** `onChange()` is called when the reader has changed something, and all of it fits. */
   constructor(panel, onChange, signal) {
     this.#panel = panel;
-    panel.addEventListener("change", () => { if (this.isValid) onChange(); }, { signal });
+    panel.addEventListener("change", ({ target }) => {
+      this.#check(target);
+      if (this.isValid) onChange();
+    }, { signal });
     panel.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    panel.querySelector('[data-part="done"]').addEventListener("click", (event) => {
+      if (!this.isValid) event.preventDefault(); // what is wrong stands there
+      this.#checkAll();
+    }, { signal });
     panel.querySelector('[data-part="forget"]').addEventListener("click", () => {
       for (const field of this.#fields) field.value = "";
+      this.#checkAll();
       onChange();
     }, { signal });
   }
 
   get isValid() {
-    return this.#fields.every((field) => field.checkValidity());
+    return this.#fields.every(fits);
   }
 
-  /** What is set: numbers where they are asked for; an empty field is left out. */
+  /** What is set: numbers where they are asked for, lines as a list; an empty field is left out. */
   get value() {
     const set = this.#fields.filter((field) => field.value.trim() !== "");
-    return Object.fromEntries(set.map((field) => [field.name, field.type === "number" ? field.valueAsNumber : field.value]));
+    return Object.fromEntries(set.map((field) => [field.name, valueOf(field)]));
   }
 
   /** Show what does not fit. */
   report() {
     this.#panel.showPopover();
-    this.#fields.find((field) => !field.reportValidity());
+    this.#checkAll();
+  }
+
+  #checkAll() {
+    for (const field of this.#fields) this.#check(field);
+    this.#fields.find((field) => !fits(field))?.focus();
+  }
+
+  #check(field) {
+    const wrong = document.getElementById(`${field.name}-wrong`);
+    if (!wrong) return;
+    wrong.hidden = fits(field);
+    field.ariaInvalid = !wrong.hidden;
   }
 
   /** Enter in a field of one line would send the form around the panel. */
   #onKey(event) {
     if (event.key !== "Enter" || event.target.type !== "number") return;
     event.preventDefault();
-    this.#panel.hidePopover();
+    this.#check(event.target);
+    if (this.isValid) this.#panel.hidePopover();
   }
 
   get #fields() {
     return Array.from(this.#panel.querySelectorAll('textarea, input[type="number"]'));
   }
+}
+
+function fits(field) {
+  return field.checkValidity() && (field.name !== "stop" || linesOf(field).length <= MOST_STOPS);
+}
+
+function valueOf(field) {
+  if (field.type === "number") return field.valueAsNumber;
+  return field.name === "stop" ? linesOf(field) : field.value;
+}
+
+function linesOf(field) {
+  return field.value.split("\n").filter(Boolean);
 }

@@ -3,6 +3,8 @@
 import { hasText } from "./answer.js";
 import { number, said, t, tn } from "./words.js";
 
+const SHOW_ELAPSED_AFTER = 3; // seconds
+
 /** Whether an answer broke off, so that it can be continued. */
 export function isBroken(message) {
   const { status, outcome, finishReason } = message;
@@ -23,16 +25,30 @@ export function doing({ stopping }) {
   return stopping ? t("Stopping…") : t("Thinking…");
 }
 
+/** How long something has taken, in whole seconds, from the third on. */
+export function elapsed(ms) {
+  const seconds = Math.floor(ms / 1000);
+  return seconds >= SHOW_ELAPSED_AFTER ? t("%(seconds)s s", { seconds }) : "";
+}
+
+/** How long the model thought, in whole seconds, at least one; `null`: nobody knows. */
+export function thoughtFor(ms) {
+  if (ms === null) return t("Reasoning");
+  const seconds = Math.max(1, Math.floor((ms + 500) / 1000));
+  return seconds < 60
+    ? t("Thought for %(seconds)s s", { seconds })
+    : t("Thought for %(minutes)s min %(seconds)s s", { minutes: Math.floor(seconds / 60), seconds: seconds % 60 });
+}
+
 /** Halves are rounded up, here as in the template. */
-export function figures({ tokens, durationMs }) {
-  const rate = Math.floor((tokens * 1000 + durationMs / 2) / durationMs);
+export function figures({ count, rate, durationMs }) {
   const tenths = Math.floor((durationMs + 50) / 100);
   return [
-    tn("%(num)s token", "%(num)s tokens", tokens),
-    tn("%(num)s token/s", "%(num)s tokens/s", rate),
+    tn("%(num)s token", "%(num)s tokens", count),
+    ...(rate ? [t("%(rate)s tokens/s", { rate: rate >= 10 ? number(Math.floor(rate + 0.5)) : number(rate, 1) })] : []),
     t("%(seconds)s s", { seconds: number(tenths / 10, 1) }),
   ].join(" · ");
 }
 
 // What a browser knows of numbers it loads at their first use: rather in an idle moment than at the end of an answer.
-(globalThis.requestIdleCallback ?? setTimeout)(() => figures({ tokens: 1, durationMs: 100 }));
+(globalThis.requestIdleCallback ?? setTimeout)(() => figures({ count: 1, rate: 1, durationMs: 100 }));

@@ -3,8 +3,9 @@
  *
  * A state is `{cursor, messages, before, torn}`; the messages are the newest of the branch that is shown, `before` is the id
  * of the one before them, `null` if they are all. A message is
- * `{key, id, role, reasoning, streamId, status, stopping, outcome, finishReason, error, model, tokens, durationMs,
- *   upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of `answer.js`: `key` stays the same for
+ * `{key, id, role, reasoning, streamId, status, stopping, outcome, finishReason, error, model, count, rate, durationMs,
+ *   thoughtSince, thoughtMs, upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of
+ * `answer.js`: `key` stays the same for
  * as long as it is shown, `siblings` are the ids of the messages in its place, its own among them, `local` is true until
  * the session log has spoken of it, `again` is the answer's prompt where that was asked again, `undo` is what comes back
  * if the server refuses, `next` counts the tokens taken of each kind (`null`: not known).
@@ -115,8 +116,12 @@ const LOGGED = {
     return change(state, live(streamId), (each) => ({ ...each, status }));
   },
 
-  reasoning: (state, data, _, id) => grow(state, data, id, "reasoning", "reasoning"),
-  token: (state, data, _, id) => grow(state, data, id, "token", "text"),
+  reasoning: (state, data, at, id) => grow(state, data, id, "reasoning", "reasoning", (each) => (
+    { thoughtSince: each.thoughtSince ?? at }
+  )),
+  token: (state, data, at, id) => grow(state, data, id, "token", "text", (each) => (
+    each.thoughtMs === null && each.thoughtSince !== null ? { thoughtMs: at - each.thoughtSince } : {}
+  )),
 
   /** A block is closed, or an earlier one has changed: its answer may have ended meanwhile. */
   block(state, data) {
@@ -134,13 +139,14 @@ const LOGGED = {
   end(state, data) {
     return change(state, live(data.stream_id), (each) => ({
       ...each, status: "ended", stopping: false, outcome: data.outcome, finishReason: data.finish_reason ?? null,
-      error: data.error ?? null, tokens: data.tokens, durationMs: data.duration_ms, upstreamClosed: data.upstream_closed,
+      error: data.error ?? null, count: data.completion_tokens, rate: data.tokens_per_second, durationMs: data.duration_ms,
+      thoughtMs: data.thought_ms ?? null, upstreamClosed: data.upstream_closed,
     }));
   },
 };
 
 /** Append what is new. A repetition is dropped; a gap, or half a repetition, tears the state. */
-function grow(state, { stream_id: streamId, position, count, text }, id, kind, field) {
+function grow(state, { stream_id: streamId, position, count, text }, id, kind, field, clock) {
   const answer = answerOf(state, streamId);
   if (!answer || answer.status === "ended") return state;
   const next = answer.next[kind] ?? position;
@@ -148,7 +154,8 @@ function grow(state, { stream_id: streamId, position, count, text }, id, kind, f
   const isTorn = answer.next[kind] === null ? isHalfPast(id, count, state.cursor) : position !== next;
   if (isTorn) return { ...state, torn: true };
   return change(state, (each) => each === answer, (each) => ({
-    ...each, status: "streaming", [field]: each[field] + text, next: { ...each.next, [kind]: position + count },
+    ...each, ...clock(each), status: "streaming", [field]: each[field] + text,
+    next: { ...each.next, [kind]: position + count },
   }));
 }
 

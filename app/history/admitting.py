@@ -194,6 +194,8 @@ def stream_row(state: StreamState) -> dict[str, Any]:
         "tokens": state.tokens,
         "duration_ms": state.duration_ms,
         "ttft_ms": state.ttft_ms,
+        "reasoning_tokens": state.reasoning_tokens,
+        "thought_ms": state.thought_ms,
         "upstream_closed": state.upstream_closed,
         "prompt_tokens": state.usage.prompt_tokens if state.usage else None,
         "completion_tokens": state.usage.completion_tokens if state.usage else None,

@@ -86,12 +86,12 @@ def _message(message: ArchivedMessage, state: StreamState | None) -> Message:
     ]
     if state is None or state.message_id != message.message_id:
         return Message(**own)
-    return Message(
+    shown = Message(
         **own,
         outcome=state.outcome,
         finish_reason=state.finish_reason,
         model=state.model,
         error=state.error or None,
-        tokens=state.tokens,
-        duration_ms=state.duration_ms,
     )
+    shown.show_figures(state)
+    return shown

@@ -253,8 +253,7 @@ def _show(answer: Message, state: StreamState) -> None:
     answer.stream_id, answer.model = state.stream_id, state.model
     answer.outcome, answer.finish_reason = state.outcome, state.finish_reason
     answer.error = state.error or None
-    answer.tokens = state.tokens if state.outcome else None
-    answer.duration_ms = state.duration_ms if state.outcome else None
+    answer.show_figures(state if state.outcome else None)
 
 
 def _age(info: SessionInfo) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, sel
 from app.history.tables import Name, images, keys, messages, sessions, storable, streams
 from app.streams.errors import ImageNotFound, SessionNotFound, StreamNotFound
 from app.streams.events import Image, Problem
+from app.streams.figures import completion_tokens, tokens_per_second
 from app.streams.ports import Options, Picture, Usage
 from app.streams.records import KnownKey, Message, SessionInfo, Standing, StreamState
 from app.streams.states import Outcome, Status
@@ -45,6 +46,11 @@ _MESSAGES = (
         streams.c.error_message,
         streams.c.tokens,
         streams.c.duration_ms,
+        streams.c.ttft_ms,
+        streams.c.reasoning_tokens,
+        streams.c.thought_ms,
+        streams.c.prompt_tokens,
+        streams.c.completion_tokens,
     )
     .select_from(
         messages.outerjoin(
@@ -182,7 +188,7 @@ def _options(kept: str | None) -> Options:
 
 def _message(row: Row[*tuple[Any, ...]]) -> Message:
     ended = row.outcome is not None
-    return Message(
+    message = Message(
         message_id=row.message_id,
         parent_id=row.parent_id,
         role=row.role,
@@ -194,9 +200,18 @@ def _message(row: Row[*tuple[Any, ...]]) -> Message:
         model=row.model,
         created_at=row.created_at,
         error=Problem(row.error_code, row.error_message) if row.error_code else None,
-        tokens=row.tokens if ended else None,
-        duration_ms=row.duration_ms if ended else None,
     )
+    if ended:
+        count = completion_tokens(row.tokens, row.reasoning_tokens, _usage(row))
+        message.tokens, message.duration_ms = row.tokens, row.duration_ms
+        message.ttft_ms, message.thought_ms = row.ttft_ms, row.thought_ms
+        message.completion_tokens = count
+        message.tokens_per_second = tokens_per_second(count, row.duration_ms, row.ttft_ms)
+    return message
+
+
+def _usage(row: Row[*tuple[Any, ...]]) -> Usage | None:
+    return None if row.prompt_tokens is None else Usage(row.prompt_tokens, row.completion_tokens)
 
 
 def state_of(row: Row[*tuple[Any, ...]]) -> StreamState:
@@ -213,7 +228,9 @@ def state_of(row: Row[*tuple[Any, ...]]) -> StreamState:
         tokens=row.tokens,
         duration_ms=row.duration_ms,
         ttft_ms=row.ttft_ms,
+        reasoning_tokens=row.reasoning_tokens,
+        thought_ms=row.thought_ms,
         upstream_closed=row.upstream_closed,
-        usage=None if row.prompt_tokens is None else Usage(row.prompt_tokens, row.completion_tokens),
+        usage=_usage(row),
         error=Problem(row.error_code, row.error_message) if row.error_code else msgspec.UNSET,
     )

@@ -89,6 +89,7 @@ def _end(connection: Connection, stream_id: str, message_id: str) -> None:
             status=str(Status.ENDED),
             outcome=str(Outcome.INTERRUPTED),
             tokens=sum(row.tokens for row in rows if row.kind == "token"),
+            reasoning_tokens=sum(row.tokens for row in rows if row.kind == "reasoning"),
             duration_ms=max((row.elapsed_ms for row in rows), default=0),
             upstream_closed=True,  # the connections of a dead process are closed by its system
         )

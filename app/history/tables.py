@@ -80,6 +80,8 @@ streams = Table(
     Column("tokens", BigInteger, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
     Column("ttft_ms", BigInteger),
+    Column("reasoning_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("thought_ms", BigInteger),
     Column("upstream_closed", Boolean, nullable=False),
     Column("prompt_tokens", BigInteger),  # as the model server counted
     Column("completion_tokens", BigInteger),

@@ -214,7 +214,7 @@ class Unwritten:
         if answer.ending is not None:
             state, message.content, message.reasoning, _ = answer.ending
             message.outcome, message.finish_reason = state.outcome, state.finish_reason
-            message.tokens, message.duration_ms = state.tokens, state.duration_ms
+            message.show_figures(state)
             message.error = state.error or None
         return message
 

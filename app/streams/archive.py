@@ -57,6 +57,8 @@ class ArchivedStream(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Count
     duration_ms: Count
     ttft_ms: Count | None
+    reasoning_tokens: Count = 0
+    thought_ms: Count | None = None
     upstream_closed: bool
     usage: Usage | None = None
     error: Problem | None = None

@@ -74,6 +74,9 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ms: int | None
     upstream_closed: bool
     message_id: str
+    thought_ms: int | None = None
+    completion_tokens: int = 0
+    tokens_per_second: float | None = None
     error: Problem | msgspec.UnsetType = msgspec.UNSET
 
 

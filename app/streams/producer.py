@@ -10,7 +10,6 @@ from app.streams.events import Problem, StatusChange
 from app.streams.log import SessionLog
 from app.streams.patience import Patience
 from app.streams.ports import Delta, Generation, Logger, Request
-from app.streams.sizes import utf8_size
 from app.streams.states import Reason, Status
 from app.streams.stream import INTERNAL, Stream
 from app.streams.waiting import within
@@ -49,7 +48,7 @@ async def produce(
                 # Append first and remember after: what the log refused was never part of the answer.
                 position = stream.tokens if delta.kind == "token" else len(stream.reasoning)
                 await log.append_text(stream.fence, delta.kind, stream.stream_id, position, delta.texts)
-                _remember(stream, delta)
+                stream.remember(delta.kind, delta.texts)
                 log_tokens(stream, delta, position)
             if stream.size > bounds.max_answer_bytes:
                 stream.finish_reason = "length"
@@ -99,17 +98,6 @@ def _token_logger(logger: Logger) -> Callable[[Stream, Delta, int], None]:
 
 def _log_nothing(_stream: Stream, _delta: Delta, _position: int) -> None:
     """The usual token logger: a line for each token would cost more than the token."""
-
-
-def _remember(stream: Stream, delta: Delta) -> None:
-    texts = delta.texts
-    if delta.kind == "token":
-        stream.tokens += len(texts)
-        stream.texts += texts
-    else:
-        stream.reasoning += texts
-    for text in texts:
-        stream.size += utf8_size(text)
 
 
 async def _see_closed(stream: Stream, generation: Generation, bounds: Bounds, logger: Logger) -> None:

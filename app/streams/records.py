@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from app.streams import figures
 from app.streams.archive import Archive
 from app.streams.events import Image, Problem
 from app.streams.ports import Options, Picture, Role, Usage
@@ -34,7 +35,20 @@ class Message(msgspec.Struct, kw_only=True):
     error: Problem | None = None
     tokens: int | None = None
     duration_ms: int | None = None
+    ttft_ms: int | None = None
+    thought_ms: int | None = None  # while it runs: so far
+    completion_tokens: int | None = None
+    tokens_per_second: float | None = None
     images: list[Image] = []
+
+    def show_figures(self, state: StreamState | None) -> None:
+        """Have the figures of the stream that wrote it last; `None`: none yet."""
+        for name in FIGURES:
+            setattr(self, name, None if state is None else getattr(state, name))
+
+
+# The members of a message that are figures of its stream.
+FIGURES = ("tokens", "duration_ms", "ttft_ms", "thought_ms", "completion_tokens", "tokens_per_second")
 
 
 class SessionInfo(msgspec.Struct, kw_only=True):
@@ -58,12 +72,24 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
     model: str
     message_id: str
     continues: str | None = None  # the stream whose answer it goes on with, in the same message
-    tokens: int
+    tokens: int  # pieces of the answer
     duration_ms: int
-    ttft_ms: int | None
+    ttft_ms: int | None  # until the first piece, of reasoning or of the answer
+    reasoning_tokens: int = 0  # pieces
+    thought_ms: int | None = None
     upstream_closed: bool
     usage: Usage | None = None
     error: Problem | msgspec.UnsetType = msgspec.UNSET
+    # These two follow from the others; see `figures`.
+    completion_tokens: int = 0
+    tokens_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        """Count."""
+        count = figures.completion_tokens(self.tokens, self.reasoning_tokens, self.usage)
+        rate = figures.tokens_per_second(count, self.duration_ms, self.ttft_ms)
+        msgspec.structs.force_setattr(self, "completion_tokens", count)
+        msgspec.structs.force_setattr(self, "tokens_per_second", rate)
 
 
 class Exchange(msgspec.Struct, kw_only=True, frozen=True):

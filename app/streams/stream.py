@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from app.streams import figures
 from app.streams.bounds import Bounds
 from app.streams.errors import IllegalTransition
 from app.streams.events import End, Problem, Prompt, Start
-from app.streams.ports import Backend, CancelFlags, Generation, Logger, Model, Options, Usage
+from app.streams.ports import Backend, CancelFlags, Generation, Kind, Logger, Model, Options, Usage
 from app.streams.records import Message, StreamState
 from app.streams.sizes import utf8_size
 from app.streams.states import OUTCOMES, Outcome, Reason, Status, advance
@@ -35,6 +36,7 @@ class Stream:
         "_logger",
         "_loop",
         "answer",
+        "answered_at",
         "backend",
         "base",
         "base_reasoning",
@@ -55,6 +57,7 @@ class Stream:
         "problem",
         "producer",
         "prompt",
+        "reasoned_at",
         "reasoning",
         "session_id",
         "settling",
@@ -132,6 +135,8 @@ class Stream:
         self.created = self._loop.time()
         self.signalled_at: float | None = None
         self.ttft: float | None = None  # s from the registration to the first token
+        self.reasoned_at: float | None = None  # when the first thought came
+        self.answered_at: float | None = None  # when the first word of the answer did
         self.duration: float | None = None  # s from the registration to the end
 
     def __repr__(self) -> str:
@@ -203,6 +208,20 @@ class Stream:
         self.enter(Status.STREAMING)
         self.ttft = self._loop.time() - self.created
 
+    def remember(self, kind: Kind, texts: list[str]) -> None:
+        """Take pieces that are in the log."""
+        if kind == "token":
+            if self.answered_at is None:
+                self.answered_at = self._loop.time()
+            self.tokens += len(texts)
+            self.texts += texts
+        else:
+            if self.reasoned_at is None:
+                self.reasoned_at = self._loop.time()
+            self.reasoning += texts
+        for text in texts:
+            self.size += utf8_size(text)
+
     def conclude(self, outcome: Outcome) -> None:
         """Take the last step, and stop the clocks."""
         if self.outcome is None:
@@ -247,6 +266,8 @@ class Stream:
             tokens=self.tokens,
             duration_ms=_ms(duration),
             ttft_ms=None if self.ttft is None else _ms(self.ttft),
+            reasoning_tokens=len(self.reasoning),
+            thought_ms=figures.thought_ms(self.reasoned_at, self.answered_at, self.created + duration),
             upstream_closed=self.upstream_closed,
             usage=self.usage,
             error=self.problem or msgspec.UNSET,
@@ -275,6 +296,9 @@ class Stream:
             tokens=state.tokens,
             duration_ms=state.duration_ms,
             ttft_ms=state.ttft_ms,
+            thought_ms=state.thought_ms,
+            completion_tokens=state.completion_tokens,
+            tokens_per_second=state.tokens_per_second,
             upstream_closed=state.upstream_closed,
             message_id=state.message_id,
             error=state.error,

@@ -54,7 +54,9 @@ async def told(
     """Return the page of a session, by default of the one that the form came from, with the problem on it."""
     session = await session_or_empty(request, session_id or _shown(request))
     error = problems.told(translations.of(request), problem)
-    response = await pages.show(request, session, typed=typed, error=error, status=problem.status)
+    response = await pages.show(
+        request, session, typed=typed, error=error, code=problem.code, status=problem.status
+    )
     response.headers.update(problem.headers)
     return response
 

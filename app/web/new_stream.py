@@ -15,10 +15,12 @@ from app.web.bodies import FORMS, json_body
 from app.web.forms import read_form
 from app.web.keys import LIMITS
 from app.web.problems import ProblemError
+from app.web.sentences import SENTENCES
 
 WHAT = ("prompt", "regenerate", "continue")  # of which a request has one
 IMAGES = ("image", "images")  # fields of a form that may be files
-OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed")  # that a form may have a field for
+OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed", "stop")  # that a form may have a field for
+MOST_STOPS = 16  # sequences in a form, one a line
 
 
 class NewImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -106,7 +108,7 @@ async def form_body(request: web.Request) -> NewStream:
         "regenerate": text("regenerate") or None,
         "continue": text("continue") or None,
         "model": text("model") or None,
-        "options": {name: text(name).replace("\r\n", "\n").strip() for name in OPTIONS if text(name).strip()},
+        "options": dict(_options(text)),
         "remember": any(name in fields for name in OPTIONS),
     }
     if is_prompt:
@@ -117,6 +119,24 @@ async def form_body(request: web.Request) -> NewStream:
         return msgspec.convert(body, NewStream, strict=False)
     except msgspec.ValidationError as error:
         raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
+
+
+def _options(text: Callable[[str], str]) -> Iterator[tuple[str, Any]]:
+    """Yield the options that were filled in. Raises a 422 that names the one that does not fit."""
+    for name in OPTIONS:
+        typed = text(name).replace("\r\n", "\n")
+        value = [line for line in typed.split("\n") if line] if name == "stop" else typed.strip()
+        if not value:
+            continue
+        try:
+            msgspec.convert({name: value}, Options, strict=False)
+            is_fit = name != "stop" or len(value) <= MOST_STOPS
+        except msgspec.ValidationError:
+            is_fit = False
+        if not is_fit:
+            code = f"invalid_{name}"
+            raise ProblemError(422, code, SENTENCES[code])
+        yield name, value
 
 
 def _kept(fields: Mapping[str, Any]) -> Iterator[NewImage]:

@@ -25,6 +25,7 @@ class PageMessage(ShownMessage, kw_only=True):
     blocks: list[str] = msgspec.field(default_factory=list)
     end: int = 0
     tail: str = ""  # the text after them, of an answer that is still being written
+    thoughts: list[str] = msgspec.field(default_factory=list)  # the blocks of its reasoning, in a page alone
 
 
 class PageSnapshot(Snapshot, kw_only=True):
@@ -33,14 +34,19 @@ class PageSnapshot(Snapshot, kw_only=True):
     messages: list[PageMessage]  # type: ignore[assignment]
 
 
-async def rendered(renderer: Renderer, snapshot: Snapshot) -> PageSnapshot:
-    """Return a snapshot with its answers rendered. They are those of its moment, however long this takes."""
-    messages = [await _rendered(renderer, message) for message in snapshot.messages]
+async def rendered(renderer: Renderer, snapshot: Snapshot, *, thoughts: bool = False) -> PageSnapshot:
+    """Return a snapshot with its answers rendered. They are those of its moment, however long this takes.
+
+    Reasoning is rendered as well if its `thoughts` are asked for.
+    """
+    messages = [await _rendered(renderer, message, thoughts) for message in snapshot.messages]
     return PageSnapshot(**{**msgspec.structs.asdict(snapshot), "messages": messages})
 
 
-async def _rendered(renderer: Renderer, message: ShownMessage) -> PageMessage:
+async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool) -> PageMessage:
     fields = msgspec.structs.asdict(message)
+    if thoughts and message.reasoning and message.outcome is not None:
+        fields["thoughts"] = (await renderer.document(message.reasoning)).blocks
     if message.role != "assistant" or not message.content:
         return PageMessage(**fields)
     if message.outcome is None:

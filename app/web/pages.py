@@ -47,7 +47,7 @@ async def session_of(request: web.Request, session_id: str, through: str | None 
     """Return a session as its page shows it, with the answers rendered."""
     part = parts.asked(request)
     snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through, part)
-    return await rendered(request.app[RENDERER], snapshot)
+    return await rendered(request.app[RENDERER], snapshot, thoughts=True)
 
 
 def _growing(request: web.Request, session: PageSnapshot) -> Stream | None:
@@ -102,10 +102,11 @@ async def show(
     *,
     typed: Mapping[str, str] = MappingProxyType({}),
     error: str | None = None,
+    code: str | None = None,
     status: int = 200,
     growing: plain_page.Place | None = None,
 ) -> web.Response:
-    """Return the page of a session. `typed` is what the composer's form held, where it comes back.
+    """Return the page of a session. `typed` is what the composer's form held, where it comes back with an `error`.
 
     In the place of a `growing` answer stands its mark.
     """
@@ -128,6 +129,7 @@ async def show(
         "draft": typed.get("prompt") or typed.get("example", ""),
         "options": typed or (Options() if isinstance(session, dict) else session.options),
         "error": error,
+        "code": code,
         "growing": growing,
         "continuing": "ask" if request.app[LIMITS].continuing else "off",
     }

@@ -19,7 +19,7 @@ from app.web import assets, choices, translations
 from app.web.addresses import at
 from app.web.keys import BASE, SIGNS_IN
 from app.web.labels import label, label_words
-from app.web.sentences import said, words
+from app.web.sentences import SENTENCES, said, words
 from app.web.static_files import static_files
 
 WORDS = web.AppKey("words", dict[str, str])  # by language: what scripts say in it, as JSON that HTML can hold
@@ -50,6 +50,7 @@ def environment() -> jinja2.Environment:
     environment.globals["said"] = _said
     environment.globals["label"] = _label
     environment.globals["number"] = _number
+    environment.globals["sentence"] = _sentence
     for name in environment.list_templates():
         environment.get_template(name)
     return cast("jinja2.Environment", environment)
@@ -92,6 +93,12 @@ def _said(context: Context, code: str, sentence: str) -> str:
 @jinja2.pass_context
 def _label(context: Context, outcome: Outcome | None, finish_reason: str | None) -> str:
     return label(context["language"], outcome, finish_reason)
+
+
+@jinja2.pass_context
+def _sentence(context: Context, code: str) -> str:
+    """Return what is said of an error."""
+    return said(context["language"], code, SENTENCES[code])
 
 
 @jinja2.pass_context

@@ -68,6 +68,7 @@ async def take_snapshot(
         if (stream := live.get(message.message_id)) is not None:
             message.content, message.reasoning = stream.content, stream.thoughts
             message.status, message.tokens = stream.status, stream.tokens
+            message.thought_ms = stream.state().thought_ms
     running = session.running
     return Snapshot(
         **msgspec.structs.asdict(info),

@@ -113,7 +113,7 @@ async def test_first_token_moves_nothing(led: Led, beginning: str, thought: str)
     if thought:
         generation.say(thought, kind="reasoning")
         await expect(around[-1]).to_be_visible()
-    waiting = await chat.answer().locator(".thinking").bounding_box()
+    waiting = await chat.answer().locator(".answer").bounding_box()
     before = [await each.bounding_box() for each in around]
     generation.say(beginning)
     await expect(chat.text()).to_contain_text("The wheel")

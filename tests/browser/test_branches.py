@@ -296,9 +296,12 @@ async def test_the_hand_stays_on_another_version(chat: Chat, by: str) -> None:
     """The focus is on the same button, and that is where it was: one can go on through the versions."""
     await chat.ask("\n\n".join(f"paragraph {number}" for number in range(40)), "echo")
     await chat.ends("complete")
-    await chat.ask("one", "echo")
+    await chat.ask("one\n" * 3, "echo")
     await chat.ends("complete", 1)
-    for text in ("two\n" * 10, "three\n" * 3):
+    for text in (
+        "two\n" * 10,
+        "three",
+    ):  # the shortest is shown first: there is always something to scroll by
         await edit(chat, text, 1)
         await chat.ends("complete", 1)
     nav = chat.page.locator("article[data-role=user] [data-part=branches]").nth(1)

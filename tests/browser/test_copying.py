@@ -97,7 +97,7 @@ async def test_a_copy_that_fails_says_so(chat: Chat) -> None:
     await chat.ask("show me", "markdown")
     await chat.ends("complete")
     await chat.page.evaluate(
-        "navigator.clipboard.write = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
+        "() => { navigator.clipboard.write = async () => { throw new DOMException('no', 'NotAllowedError'); }; }"
     )
     await chat.answer().get_by_role("button", name="Copy", exact=True).click()
     await expect(chat.page.locator("[data-part=toast-text]")).to_contain_text("Couldn't copy")

@@ -137,7 +137,7 @@ async def saved(chat: Chat, name: str, value: str) -> None:
         if cookies.get(name) == value:
             return
         await chat.page.evaluate("new Promise(requestAnimationFrame)")
-    raise AssertionError(f"no cookie {name}={value}: {cookies}")
+    raise AssertionError(f"there is no cookie {name}={value}")
 
 
 async def test_a_language_keeps_what_is_there(led: Led) -> None:

@@ -41,7 +41,13 @@ def token(stream: str, seq: int, position: int, text: str, count: int = 1) -> di
 
 
 def end(stream: str, seq: int, outcome: str = "complete", **changes: Any) -> dict[str, Any]:
-    data = {"stream_id": stream, "outcome": outcome, "tokens": 1, "duration_ms": 5, "upstream_closed": True}
+    data = {
+        "stream_id": stream,
+        "outcome": outcome,
+        "completion_tokens": 1,
+        "duration_ms": 5,
+        "upstream_closed": True,
+    }
     return {"type": "end", "id": f"1-{seq}", "data": {**data, **changes}}
 
 

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from app.streams.ports import Options
+from app.web.sentences import SENTENCES
 from tests.web.stage import Stage
 
 STREAMS = "/api/sessions/s1/streams"
@@ -78,7 +79,7 @@ async def test_a_parameter_that_does_not_fit_is_refused(stage: Stage, field: str
     ) as response:
         page = await response.text()
         assert response.status == 422
-    assert "Invalid request:" in page
+    assert SENTENCES[f"invalid_{field}"] in page
     assert 'value="99e99"' in page
     assert "Be brief." in page
 

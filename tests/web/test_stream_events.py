@@ -84,7 +84,7 @@ async def test_the_members_of_end(stage: Stage) -> None:
         "ttft_ms",
         "upstream_closed",
     }
-    assert set(end) == promised | {"message_id"}
+    assert set(end) == promised | {"message_id", "thought_ms", "completion_tokens", "tokens_per_second"}
     assert {name: state[name] for name in end} == end
     assert (end["outcome"], end["finish_reason"], end["tokens"]) == ("complete", "stop", 2)
     assert 0 <= end["ttft_ms"] <= end["duration_ms"]
