@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ FOR_EVER = "public, max-age=31536000, immutable"
 PAGE = "main.js"  # the script that a page starts with
 WORKER = "worker.js"  # the one that its tabs share
 ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
+_COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
+_INDENT = re.compile(rb"\n\s+")
 TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
@@ -43,7 +46,10 @@ class StaticFiles:
     def __init__(self, folder: Path) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         self._plain = {name: _file(name, (folder / name).read_bytes()) for name in names}
-        self._joined = self._plain | {name: _file(name, _lean(text)) for name, text in self._scripts()}
+        self._joined = self._plain | {
+            **{name: _file(name, _lean(text)) for name, text in self._scripts()},
+            **{name: _file(name, _lean_style(self._plain[name].body)) for name in names if name.endswith(".css")},
+        }
         etags = "".join(f"{name} {file.etag}\n" for name, file in self._joined.items())
         self._version = hashlib.sha256(etags.encode()).hexdigest()[:12]
         self.address = f"/static/{self._version}"
@@ -86,6 +92,11 @@ def static_files() -> StaticFiles:
 def _lean(script: str) -> bytes:
     """Return a script without what is for readers of its source. What stands between /*! and */ stays."""
     return str(jsmin(script, keep_bang_comments=True)).encode()
+
+
+def _lean_style(style: bytes) -> bytes:
+    """Return a style sheet without its comments and what indents its lines. No string in ours holds either."""
+    return _INDENT.sub(b"\n", _COMMENT.sub(b"", style)).lstrip()
 
 
 def _file(name: str, body: bytes) -> StaticFile:

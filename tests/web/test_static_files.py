@@ -72,3 +72,12 @@ async def test_a_page_gets_a_module_with_its_imports(client: Client) -> None:
     assert re.search(r"^import ", alone, re.MULTILINE)
     assert not re.search(r"^import ", joined, re.MULTILINE)
     assert 'customElements.define("tailrace-session"' in joined
+
+
+def test_a_page_gets_a_style_sheet_without_comments() -> None:
+    """They are for readers of its source; every rule is there."""
+    served = static_files().joined("style.css").body.decode()
+    written = (folder("static") / "style.css").read_text()
+    assert "/*" not in served
+    rules = re.sub(r"/\*.*?\*/", "", written, flags=re.DOTALL)
+    assert served.split() == rules.split()
