@@ -48,7 +48,11 @@ class StaticFiles:
         self._plain = {name: _file(name, (folder / name).read_bytes()) for name in names}
         self._joined = self._plain | {
             **{name: _file(name, _lean(text)) for name, text in self._scripts()},
-            **{name: _file(name, _lean_style(self._plain[name].body)) for name in names if name.endswith(".css")},
+            **{
+                name: _file(name, _lean_style(self._plain[name].body))
+                for name in names
+                if name.endswith(".css")
+            },
         }
         etags = "".join(f"{name} {file.etag}\n" for name, file in self._joined.items())
         self._version = hashlib.sha256(etags.encode()).hexdigest()[:12]
