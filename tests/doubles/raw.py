@@ -40,14 +40,20 @@ class RawDouble:
         self.strict = False  # refuses messages as strict chat templates do
         self.bodies: list[dict[str, Any]] = []  # of the generations asked for
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        if self._serving:
+            await asyncio.wait(set(self._serving))
+        await asyncio.sleep(0)  # the transports close in the next step of the loop
 
     @property
     def url(self) -> str:
@@ -56,21 +62,28 @@ class RawDouble:
         port = self._server.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The other side may leave at any time: that is what many tests are about.
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            path, body = await _request(reader)
-            if path.endswith(CHATS):
-                self.bodies.append(msgspec.json.decode(body))
-                wrong = objection(self.bodies[-1]["messages"]) if self.strict else ""
-                if wrong:
-                    writer.write(response(wrong, media_type="text/plain", status="400 Bad Request"))
+        try:
+            # The other side may leave at any time: that is what many tests are about.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                path, body = await _request(reader)
+                if path.endswith(CHATS):
+                    self.bodies.append(msgspec.json.decode(body))
+                    wrong = objection(self.bodies[-1]["messages"]) if self.strict else ""
+                    if wrong:
+                        writer.write(response(wrong, media_type="text/plain", status="400 Bad Request"))
+                    else:
+                        await self._answer(reader, writer)
                 else:
-                    await self._answer(reader, writer)
-            else:
-                writer.write(_listed(path))
-                await writer.drain()
-        writer.close()
+                    writer.write(_listed(path))
+                    await writer.drain()
+        finally:
+            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
