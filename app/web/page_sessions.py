@@ -25,7 +25,7 @@ class PageMessage(ShownMessage, kw_only=True):
     blocks: list[str] = msgspec.field(default_factory=list)
     end: int = 0
     tail: str = ""  # the text after them, of an answer that is still being written
-    thoughts: list[str] = msgspec.field(default_factory=list)  # the blocks of its reasoning, in a page alone
+    thoughts: list[str] | msgspec.UnsetType = msgspec.UNSET  # the blocks of its reasoning, in a page alone
 
 
 class PageSnapshot(Snapshot, kw_only=True):
