@@ -15,6 +15,7 @@ from aiohttp import web
 from app.streams.archive import Archive, flaw
 from app.web import bodies
 from app.web.addresses import at
+from app.web.answers import Imported
 from app.web.keys import LIMITS, LISTS, OWNER, REGISTRY
 from app.web.pictures import media_type
 from app.web.problems import ProblemError
@@ -79,7 +80,7 @@ async def import_session(request: web.Request) -> web.StreamResponse:
     request.app[LISTS].changed(request[OWNER])
     if is_form:
         raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
-    answer = {"session_id": session_id, "title": archive.title, "messages": len(archive.messages)}
+    answer = Imported(session_id=session_id, title=archive.title, messages=len(archive.messages))
     location = at(request, f"/api/sessions/{session_id}")
     return bodies.respond_json(answer, status=201, headers={"Location": location})
 

@@ -10,61 +10,17 @@ import msgspec
 from app import __version__
 from app.streams.archive import Archive
 from app.streams.records import SessionInfo, StreamState
-from app.streams.states import Outcome, Status
+from app.web.answers import Imported, ModelList, ProblemDetails, Registered, SessionList, State, Stopped
 from app.web.bodies import KEY_PATTERN, Changes
 from app.web.new_stream import WHAT, NewStream
 from app.web.openapi_parts import any_json, content, id_in_path, json_of, operation, parameter
 from app.web.picker import MOST_MODELS
 from app.web.sessions import Snapshot
 
-
-class Problem(msgspec.Struct, kw_only=True):
-    """An error as RFC 9457 defines it. `code` is stable; `detail` says what to do."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-
-
-class Registered(msgspec.Struct, kw_only=True):
-    """A registered stream. `cursor` is the event ID just before its first event."""
-
-    stream_id: str
-    session_id: str
-    status: Status
-    events_url: str
-    cursor: str
-
-
-class Stopped(msgspec.Struct, kw_only=True):
-    """The result of a stop. `outcome` is null if the stream had not ended within the wait."""
-
-    outcome: Outcome | None
-    upstream_closed: bool
-    waited_ms: int
-
-
-class Imported(msgspec.Struct, kw_only=True):
-    """An imported session and its number of messages."""
-
-    session_id: str
-    title: str
-    messages: int
-
-
-class SessionList(msgspec.Struct, kw_only=True):
-    """A page of sessions, newest first."""
-
-    sessions: list[SessionInfo]
-    next: str | None
-
-
 COMPONENTS = (
     NewStream,
     Changes,
-    Problem,
+    ProblemDetails,
     Registered,
     Stopped,
     SessionList,
@@ -73,6 +29,8 @@ COMPONENTS = (
     Imported,
     Snapshot,
     StreamState,
+    ModelList,
+    State,
 )
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -226,13 +184,15 @@ def _paths() -> dict[str, Any]:
                         "Maximum number of models to return; `total` counts all matches.",
                     ),
                 ],
-                {200: any_json()},
+                {200: json_of("ModelList")},
                 422,
             )
         },
         "/api/openapi.json": {"get": operation("Get this document.", [], {200: any_json()})},
-        "/healthz": {"get": operation("Liveness: the process responds.", [], {200: any_json()})},
-        "/readyz": {"get": operation("Readiness: the server accepts prompts.", [], {200: any_json()}, 503)},
+        "/healthz": {"get": operation("Liveness: the process responds.", [], {200: json_of("State")})},
+        "/readyz": {
+            "get": operation("Readiness: the server accepts prompts.", [], {200: json_of("State")}, 503)
+        },
         "/metrics": {"get": operation("Metrics in the Prometheus format.", [], {200: content("text/plain")})},
     }
 

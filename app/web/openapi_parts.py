@@ -11,7 +11,7 @@ def operation(
     summary: str, parameters: list[dict[str, Any]], answers: dict[int, Any], *refusals: int, body: str = ""
 ) -> dict[str, Any]:
     """Return an operation: what it takes, what it answers, and how it may be refused."""
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     refused = {status: {"description": "Refused.", "content": problem} for status in (*refusals, 401, 421)}
     operation: dict[str, Any] = {
         "summary": summary,

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from app.web import bodies, translations
+from app.web.answers import ModelEntry, ModelList, State
 from app.web.keys import BASE, CATALOG, REGISTRY
 from app.web.openapi import document
 from app.web.picker import MOST_MODELS, matching
@@ -20,14 +21,14 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the text format of 
 
 async def healthz(_: web.Request) -> web.StreamResponse:
     """GET /healthz: the process answers."""
-    return bodies.respond_json({"status": "ok"})
+    return bodies.respond_json(State(status="ok"))
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
     """GET /readyz: it takes prompts; 503 while it drains."""
     if request.app[REGISTRY].draining:
         raise ProblemError(503, "draining", "The server is shutting down.", headers={"Retry-After": "2"})
-    return bodies.respond_json({"status": "ready"})
+    return bodies.respond_json(State(status="ready"))
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
@@ -47,14 +48,14 @@ async def models(request: web.Request) -> web.StreamResponse:
     found = matching(listing.models, request.query.get("q", ""))
     limit = bodies.number(request, "limit", MOST_MODELS, least=1, most=MOST_MODELS)
     known = [
-        {
-            "id": model.model_id,
-            "backend": model.backend,
-            "name": model.name,
-            "context": model.context,
-            "continues": model.continues,
-            "vision": model.vision,
-        }
+        ModelEntry(
+            id=model.model_id,
+            backend=model.backend,
+            name=model.name,
+            context=model.context,
+            continues=model.continues,
+            vision=model.vision,
+        )
         for model in found[:limit]
     ]
     language = translations.of(request)
@@ -63,5 +64,5 @@ async def models(request: web.Request) -> web.StreamResponse:
         for silent in listing.unreachable
     ]
     return bodies.respond_json(
-        {"models": known, "default": listing.default, "unreachable": unreachable, "total": len(found)}
+        ModelList(models=known, default=listing.default, unreachable=unreachable, total=len(found))
     )

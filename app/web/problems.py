@@ -14,6 +14,7 @@ from app.streams.ports import Logger
 from app.web import translations
 from app.web.accept import PROBLEM, wants_html
 from app.web.addresses import came_from
+from app.web.answers import ProblemDetails
 from app.web.rendering import render
 from app.web.sentences import NEAREST, PHRASES, said
 from app.web.translations import Language
@@ -106,8 +107,8 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
         response = render(request, "problem.html", context, status=problem.status)
         response.headers.update(headers)
         return response
-    body = {"type": "about:blank", "title": title, "status": problem.status, "code": problem.code}
-    data = msgspec.json.encode({**body, "detail": detail, **problem.extra})
+    body = ProblemDetails(title=title, status=problem.status, code=problem.code, detail=detail)
+    data = msgspec.json.encode({**msgspec.structs.asdict(body), **problem.extra})
     return web.Response(status=problem.status, body=data, content_type=PROBLEM, headers=headers)
 
 

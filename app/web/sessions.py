@@ -12,6 +12,7 @@ from app.streams.records import Message, SessionInfo
 from app.streams.registry import Registry
 from app.streams.states import Status
 from app.web import bodies
+from app.web.answers import SessionList
 from app.web.event_stream import EventStream
 from app.web.keys import LIMITS, LISTS, OWNER, PULSE, REGISTRY
 from app.web.parts import WHOLE, Part, bounds
@@ -85,7 +86,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
     limit = bodies.number(request, "limit", PAGE_SIZE, least=1, most=200)
     query, after = request.query.get("q", ""), request.query.get("after")
     page = await request.app[REGISTRY].history.sessions(request[OWNER], query=query, after=after, limit=limit)
-    return bodies.respond_json({"sessions": page.sessions, "next": page.next})
+    return bodies.respond_json(SessionList(sessions=page.sessions, next=page.next))
 
 
 async def get_session(request: web.Request) -> web.StreamResponse:

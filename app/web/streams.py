@@ -14,7 +14,7 @@ from app.streams.events import ResetReason
 from app.streams.frames import Cursor
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
-from app.web import accept, bodies
+from app.web import accept, answers, bodies
 from app.web.addresses import at
 from app.web.event_stream import EventStream, LineStream
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
@@ -85,13 +85,13 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
     if wanted in RESPONSES:
         response = RESPONSES[wanted](status=status, headers=headers)
         return await _show_new(request, session_id, registered, response)
-    answer = {
-        "stream_id": registered.stream_id,
-        "session_id": session_id,
-        "status": registered.status,
-        "events_url": at(request, f"/api/streams/{registered.stream_id}/events"),
-        "cursor": str(registered.cursor),
-    }
+    answer = answers.Registered(
+        stream_id=registered.stream_id,
+        session_id=session_id,
+        status=registered.status,
+        events_url=at(request, f"/api/streams/{registered.stream_id}/events"),
+        cursor=str(registered.cursor),
+    )
     return bodies.respond_json(answer, status=status, headers=headers)
 
 
@@ -197,5 +197,5 @@ def _stopped(outcome: Any, upstream_closed: bool, waited: float) -> web.Response
     # Without an outcome it has not ended, and then nothing was seen closed, whatever may be so already.
     closed = upstream_closed and outcome is not None
     return bodies.respond_json(
-        {"outcome": outcome, "upstream_closed": closed, "waited_ms": round(waited * 1000)}
+        answers.Stopped(outcome=outcome, upstream_closed=closed, waited_ms=round(waited * 1000))
     )

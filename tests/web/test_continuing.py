@@ -168,6 +168,8 @@ async def test_what_is_not_to_be_continued(stage: Stage) -> None:
 async def test_a_server_that_cannot_says_so(stage: Stage) -> None:
     """422 with the way out; the answer is as it was."""
     stage.puppet.continues = False
+    async with stage.http.get("/models?refresh=1") as response:  # the list is known since the start
+        assert response.status == 200
     answer = await broken_off(stage, "One")
     async with stage.http.post(
         "/api/sessions/s1/streams", json={"continue": answer["message_id"]}

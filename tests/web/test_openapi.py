@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import secrets
@@ -16,6 +17,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
+from app.web import answers
 from app.web.openapi import document
 from tests.deploy.running import tailrace
 from tests.support.client import Client
@@ -97,6 +99,27 @@ def test_requests_about_what_is_there(case: Case, address: str) -> None:
     case.call_and_validate(base_url=address, checks=CHECKS, timeout=20)
 
 
+def test_every_reference_leads_to_a_schema() -> None:
+    """And no two structs share a name, which would give both another one."""
+    text = json.dumps(document())
+    known = document()["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/([^\"]+)", text)) <= set(known)
+    assert [name for name in known if "." in name or "_" in name] == []
+
+
+def test_handlers_write_the_structs_of_the_document() -> None:
+    """No handler of the API answers with a dictionary that it made beside the struct."""
+    calls = [
+        (path.name, node.args[0])
+        for path in sorted(Path(answers.__file__).parent.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("respond_json")
+    ]
+    assert len(calls) > 8
+    # The document itself is a dictionary.
+    assert {name for name, value in calls if isinstance(value, ast.Dict)} <= {"operations.py"}
+
+
 async def test_what_is_said_of_the_events(stage: Stage) -> None:
     """The two streams of events answer with the statuses and types of the document, each seen once."""
     stream_id = await stage.answer("s1", "hello", "Hi")
@@ -120,14 +143,14 @@ async def test_what_is_said_of_the_events(stage: Stage) -> None:
         "/api/streams/{stream_id}/events": {"200": SSE, "204": "", "404": problem, "422": problem},
         "/api/sessions/{session_id}/events": {"200": SSE, "404": problem, "422": problem},
     }
-    for path, answers in seen.items():
+    for path, seen_answers in seen.items():
         promised = document()["paths"][path]["get"]["responses"]
-        for status, content_type in answers.items():
+        for status, content_type in seen_answers.items():
             assert list(promised[status].get("content", {"": None})) == [content_type]
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Every method and address that the application answers to. HEAD comes with GET."""
+    """Every method and address that the application seen_answers to. HEAD comes with GET."""
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
