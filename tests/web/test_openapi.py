@@ -150,7 +150,7 @@ async def test_what_is_said_of_the_events(stage: Stage) -> None:
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Every method and address that the application seen_answers to. HEAD comes with GET."""
+    """Every method and address that the application answers to. HEAD comes with GET."""
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
