@@ -151,7 +151,7 @@ class Session extends HTMLElement {
   async #showBranch(id) {
     history.pushState(null, "", `?branch=${id}`);
     if (await this.#catchUp() === "later") location.reload();
-    else this.#transcript.showNow(this.#state.messages);
+    else this.#transcript.showNow(this.#state);
   }
 
   #onEvent(name, data, id) {

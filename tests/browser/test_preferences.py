@@ -74,7 +74,9 @@ async def test_a_failure_is_told_in_the_language_of_the_page(german: Chat) -> No
     await ask_in_german(german, "Geht das?", "error-middle")
     problem = german.answer().locator("[data-part=problem-text]")
     for _ in range(2):
-        await expect(problem).to_have_text("Der Modellserver hat die Anfrage abgelehnt.")
+        await expect(problem).to_have_text(
+            "Der Modellserver hat die Anfrage abgelehnt. (The scripted model failed, as its script says.)"
+        )
         await german.page.reload()
 
 
