@@ -12,8 +12,8 @@ NEXT = "And how long should I wait in total before I give up?"
 STOPPED = "Show me the deadline in code, please."
 FAILED = "Can you show me the deadline in code?"
 
-_ANSWER = """Wait longer after each failure, add some **jitter** so that clients do not come back in step, and
-retry only what is safe to repeat.
+_ANSWER = """Wait longer after each failure, add some **jitter** so that clients do not come back in step, \
+and retry only what is safe to repeat.
 
 ```python
 import asyncio, random
