@@ -7,7 +7,7 @@
 export const WAITS = Symbol("more text has to come");
 
 const FORMULA = 300; // characters of one in a line; the start of a longer one is text until the server has closed its block
-const NAMES = "b|strong|i|em|u|ins|s|del|mark|sub|sup|kbd|small|code|samp|var|q";
+const NAMES = "sub|sup|kbd";
 const PAIR = new RegExp(`^<(/?)(${NAMES})\\s?>`, "i");
 const HOST = /^(?:https?:\/\/(?=[0-9A-Za-z[\u00c0-\u{10ffff}])|www\.(?=[0-9A-Za-z-]+\.[0-9A-Za-z]))/iu;
 const ENDS = "\\s\\0-\\x20\\x7f<>\"`*|^\\u0080-\\u00bf\\u2000-\\u206f\\u2190-\\u2bff\\u2e00-\\u2e7f\\u3000-\\u303f" +

@@ -8,8 +8,8 @@ SCHEMES = frozenset({"http", "https", "mailto"})
 REL = "noopener noreferrer nofollow"
 
 _TEXT = """
-    a b bdi blockquote br code del details div em h3 h4 h5 h6 hr i ins kbd li mark ol p pre q s samp small span strong
-    sub summary sup table tbody td th thead tr u ul var
+    a bdi blockquote br code del details div em h3 h4 h5 h6 hr kbd li ol p pre s span strong sub summary sup table
+    tbody td th thead tr ul
 """
 _MATHS = """
     math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub

@@ -12,25 +12,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-TAGS = [
-    "b",
-    "strong",
-    "i",
-    "em",
-    "u",
-    "ins",
-    "s",
-    "del",
-    "mark",
-    "sub",
-    "sup",
-    "kbd",
-    "small",
-    "code",
-    "samp",
-    "var",
-    "q",
-]
+TAGS = ["sub", "sup", "kbd"]
 _TAG = re.compile(rf"<(/?)({'|'.join(TAGS)})\s?>", re.IGNORECASE)
 # With the end of its line, if it stands there: that is no second break.
 _BREAK = re.compile(r"</?br\s*/?>[ \t]*(?:\n[ \t]*)?", re.IGNORECASE)

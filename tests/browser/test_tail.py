@@ -127,14 +127,14 @@ SAME = {
     "variables": "use $HOME and $PATH. And $x$",
     "maths of two dollars": "so $$a_1$$ and $$ b $$ it\n\n$$\na_1\n$$\n\n$$ c\n + d $$\n\n$$ e",
     "tags": (
-        "H<sub>2</sub>O x<sup>2</sup> <kbd>Ctrl</kbd>+<B>C</B> <mark>*a*</mark> **<u>b</u>** <i>c\nd</i>"
+        "H<sub>2</sub>O x<sup>2</sup> <kbd>Ctrl</kbd>+<KBD>C</KBD> <sup>*a*</sup> **<sub>b</sub>** <b>c\nd</b>"
     ),
     "tags that are none": (
-        "<b>a *<i>b* c</i> d\n\ne</b> <b x>f</b> a < b <div> <brr> <bx> </b> `<b>` \\<b>x</b>"
+        "<kbd>a *<sup>b* c</sup> d\n\ne</kbd> <kbd x>f</kbd> a < b <div> <brr> <kbdx> </kbd> `<kbd>` \\<kbd>x</kbd>"
     ),
-    "tags in each other": "<b>a<i>b</b>c</i> <u>d<s>e</s></u> *f <b>g</b>* <b>*h</b>*",
+    "tags in each other": "<kbd>a<sup>b</kbd>c</sup> <sub>d<sup>e</sup></sub> *f <kbd>g</kbd>* <kbd>*h</kbd>*",
     "tags that break": "a<br>b<br/>\nc<br />  \nd</br>e\n<br>\nf<BR><br>g<br>\n\nh",
-    "tags in cells": "| a<br>b | <b>c</b> | <b>d |\n|---|---|---|\n| e<br>f | H<sub>2</sub> | g |\n",
+    "tags in cells": "| a<br>b | <kbd>c</kbd> | <kbd>d |\n|---|---|---|\n| e<br>f | H<sub>2</sub> | g |\n",
     "addresses": "https://a.example (https://b.example/x_(y)_z) and http://c.example/a, www.d.example/e.",
     "addresses beside others": (
         "见https://a.example。然后 https://b.example/x了解 "
@@ -353,7 +353,19 @@ HOSTILE: list[Any] = [
     *(mark * 2000 for mark in ("![", "\\[", "# ", "- ", "1. ", "> ", "**_", "~~", "- [X", "- [x] ")),
     *(
         mark * 3000
-        for mark in ("<b>", "</b>", "<br>", "<sub>*", "$a ", "$$", "$a`$", "https://a(", "www.", "[^1]", "_a")
+        for mark in (
+            "<kbd>",
+            "</kbd>",
+            "<br>",
+            "<sub>*",
+            "$a ",
+            "$$",
+            "$a`$",
+            "https://a(",
+            "www.",
+            "[^1]",
+            "_a",
+        )
     ),
     *(
         mark * 3000
@@ -369,9 +381,9 @@ HOSTILE: list[Any] = [
     ),
     "```md\n" * 3000,
     "<details onclick=alert(1) open>\n<summary onclick=alert(1)>a</summary>",
-    "<b onclick=alert(1)>a</b> <kbd style=x>b</kbd>",
+    "<kbd onclick=alert(1)>a</kbd> <kbd style=x>b</kbd>",
     'javascript://a.example https://a.example/"onclick=alert(1)',
-    "\ufdd0" * 100 + "<b>\ufdd0</b>",
+    "\ufdd0" * 100 + "<kbd>\ufdd0</kbd>",
     *(
         line * 2000
         for line in ("\n", "  \n", "a  \n", "- a\n\n", "- a\n\n  b\n\n", "- ```\n\n", "> - a\n>\n")

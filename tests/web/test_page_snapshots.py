@@ -62,10 +62,10 @@ async def test_a_branch_can_be_asked_for(stage: Stage) -> None:
 
 async def test_the_page_shows_the_blocks(stage: Stage) -> None:
     """As they are: they have been sanitized."""
-    await stage.answer("s1", "<b>hello</b>", "**Hi** <a>there</a>")
+    await stage.answer("s1", "<b>hello</b>", "**Hi** <b>there</b>")
     async with stage.http.get("/sessions/s1") as response:
         text = await response.text()
-    assert '<div class="block" data-index="0"><p><strong>Hi</strong> &lt;a&gt;there&lt;/a&gt;</p>' in text
+    assert '<div class="block" data-index="0"><p><strong>Hi</strong> &lt;b&gt;there&lt;/b&gt;</p>' in text
     assert "&lt;b&gt;hello&lt;/b&gt;" in text
     assert "<b>" not in text
 
