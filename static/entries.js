@@ -31,7 +31,7 @@ export async function refresh(sidebar) {
   });
   if (!page) return;
   const known = new Set(page.sessions.map((session) => session.session_id));
-  for (const [id, item] of shown) if (!known.has(id)) item.remove();
+  for (const [id, item] of shown) if (!known.has(id) && !item.querySelector(".rename")) item.remove(); // somebody types in it
   show(sidebar, page, (entries) => entries.forEach((entry, index) => {
     const item = shown.get(entry.dataset.sessionId) ?? entry;
     retitle(item, entry.querySelector(".session").textContent);

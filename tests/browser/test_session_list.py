@@ -101,8 +101,8 @@ async def test_a_refused_title_is_taken_back(chat: Chat, server: LiveServer) -> 
     await begin(server, "Rivers")
     await chat.open("/sessions/s0")
     menu = await open_menu(chat, "Rivers")
-    await server.client.delete("/api/sessions/s0")
     await menu.get_by_role("button", name="Rename").click()
+    await server.client.delete("/api/sessions/s0")
     await chat.page.get_by_label("Title").fill("Something else")
     await chat.page.keyboard.press("Enter")
     await expect(chat.page.locator("[data-part=toast]")).to_contain_text(
