@@ -195,7 +195,7 @@ async def test_aclose() -> None:
     await asyncio.sleep(0)
     await shared.aclose()
     silent = Unreachable("openai", "upstream_unreachable", "openai has not answered yet.")
-    assert await asking == Listing([], [silent], default=None, backends=(silent.backend,))
+    assert await asking == Listing([], [silent], default=None, backends=("openai", "ollama"))
     assert [backend.closed for backend in backends] == [1, 1]
     assert asyncio.all_tasks() == before
 

@@ -112,7 +112,7 @@ async def test_a_page_that_is_overtaken_by_the_logs_bound_is_reset(tmp_path: Pat
                 await until_event(quick, "token")
             raw = bytearray()
             async with asyncio.timeout(30):
-                while b"event: reset\n" not in raw[-4096:]:
+                while not (b"event: reset\n" in raw[-4096:] and raw.endswith(b"\n\n")):  # the whole of it
                     raw += await slow.read(1 << 20)
             await until(lambda: stage.registry.statistics().viewers == 1)
         last = (await asyncio.to_thread(events, bytes(raw)))[-1]
