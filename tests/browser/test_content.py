@@ -192,8 +192,8 @@ def test_a_selection_elsewhere_keeps_nothing_waiting(page: Modules) -> None:
 
 
 def test_a_frame_paints_a_bounded_amount(page: Modules) -> None:
-    """A megabyte at once is painted in many frames, and whole in the end."""
-    source = "word " * 200_000
+    """Half a megabyte at once is painted in many frames, and whole in the end."""
+    source = "word " * 100_000
     frames = 1
     done = paint(page, text=source)
     while not done:
