@@ -48,8 +48,9 @@ async def test_a_page_that_is_not_trusted_works(named: Chat) -> None:
     await named.ends("complete")
     await expect(named.text().locator(".block > table")).to_be_visible()
     assert asked == []  # the page itself has no stream
-    button = named.answer().get_by_role("button", name="Copy", exact=True)
+    button = named.answer().locator("[data-part=copy]")
     await button.click()
     await expect(button).to_contain_class("done")
+    await expect(button).to_have_text("Copied")
     await named.box.press("ControlOrMeta+v")
     await expect(named.box).to_have_value(SOURCE)
