@@ -161,7 +161,8 @@ export class MessageView {
 
   #problem(error, isNews) {
     if (isNews) this.#parts.problem.setAttribute("role", "alert"); // said once, when it happens
-    this.#write("problem-text", said(error?.code, error?.message) || t("The answer failed."));
+    const sentence = error?.isSaid ? error.message : said(error?.code, error?.message);
+    this.#write("problem-text", sentence || t("The answer failed."));
     this.#write("problem-code", error?.code || "unknown");
   }
 
@@ -172,7 +173,8 @@ export class MessageView {
 
   #readProblem() {
     const sentence = this.#parts["problem-text"]?.textContent;
-    return sentence ? { code: this.#parts["problem-code"].textContent, message: sentence } : null;
+    const code = this.#parts["problem-code"].textContent;
+    return sentence ? { code, message: sentence, isSaid: true } : null; // the server said it in the page's language
   }
 
   #show(part, visible) {

@@ -99,7 +99,8 @@ class HttpGeneration:
                     data = self._broken_off(content, error)
                 if deltas := self._take_in(data):
                     return deltas
-                self.heard = self._loop.time()
+                if b"\n" in data or b"\r" in data:  # bytes of one line that never ends are no sign of life
+                    self.heard = self._loop.time()
         except UpstreamError as failure:  # of the opening
             self._failure = failure
             self.abort()
