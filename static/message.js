@@ -173,8 +173,8 @@ export class MessageView {
 
   #readProblem() {
     const sentence = this.#parts["problem-text"]?.textContent;
-    const code = this.#parts["problem-code"].textContent;
-    return sentence ? { code, message: sentence, isSaid: true } : null; // the server said it in the page's language
+    if (!sentence) return null;
+    return { code: this.#parts["problem-code"].textContent, message: sentence, isSaid: true }; // in the page's language
   }
 
   #show(part, visible) {

@@ -57,11 +57,12 @@ export class Pin {
   }
 
   #look() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#box;
+    const { scrollTop, scrollHeight, clientHeight, parentElement } = this.#box;
     const below = scrollHeight - clientHeight - scrollTop;
+    const without = below - (parentElement.clientHeight - clientHeight); // the way back that stands below the box meanwhile
     if (this.#pinned && below >= 1 && this.#rise(this.#lowest - scrollTop) > AWAY) {
       this.#set(false);
-    } else if (!this.#pinned && scrollTop > this.#lowest && below < NEAR) {
+    } else if (!this.#pinned && scrollTop > this.#lowest && without < NEAR) {
       this.#set(true);
     }
     this.#lowest = this.#pinned ? Math.max(this.#lowest, scrollTop) : scrollTop;

@@ -79,7 +79,12 @@ async def test_stopping_is_shown_at_once(chat: Chat) -> None:
 
 
 async def test_send_becomes_stop_in_the_same_place(chat: Chat) -> None:
-    """While an answer is made and nothing is typed, Stop is where Send was; a typed prompt brings Send back."""
+    """While an answer is made and nothing is typed, Stop is where Send was; a typed prompt brings Send back.
+
+    From the second prompt on: with the first one the whole composer moves from the middle of the page.
+    """
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
     await chat.box.fill("tell a long story")
     place = await chat.send.bounding_box()
     await chat.ask("tell a long story", "long")
