@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -20,9 +19,14 @@ from app.streams.ports import ChatMessage, Model, Options, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 MAX_CONTEXT = 8192  # tokens. Ollama reserves memory for all of `num_ctx`, and models claim up to a million
-_PASTED = re.compile(
-    r"(/api(/(chat|generate|tags|show))?|/v1)?/*$"
-)  # endings of addresses as documentation shows them
+_PASTED = (
+    "/api/chat",
+    "/api/generate",
+    "/api/tags",
+    "/api/show",
+    "/api",
+    "/v1",
+)  # as documentation shows addresses
 DETAILS_WAIT = 0.25  # s that a list waits for the details of its models: a few models come complete
 
 
@@ -39,7 +43,7 @@ class OllamaBackend:
         max_context: int = MAX_CONTEXT,
     ) -> None:
         self.name = name
-        url = _PASTED.sub("", url.strip())
+        url = _base(url)
         self._voice = Voice(f"Ollama at {without_secrets(URL(url))}", secrets=hidden(url, api_key, headers))
         self._upstream = Upstream(url, self._voice, api_key=api_key, headers=headers)
         self._max_context = max_context
@@ -153,3 +157,9 @@ def _body(model: str, begun: Begun, options: Options, context: int | None) -> by
 
 def _said(message: ChatMessage) -> _Said:
     return _Said(message.role, message.content, [picture.data for picture in message.pictures] or None)
+
+
+def _base(url: str) -> str:
+    """Return an address without what was pasted along with it."""
+    url = url.strip().rstrip("/")
+    return url.removesuffix(next(filter(url.endswith, _PASTED), ""))
