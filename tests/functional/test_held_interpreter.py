@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -47,8 +47,18 @@ def may_unshare() -> bool:
     )
 
 
+@asynccontextmanager
+async def holding(
+    folder: Path, holder: str, *, inside: Sequence[str] = (), **settings: str
+) -> AsyncIterator[Process]:
+    """Run such a server, as `held` does. Starting it and waiting for it is work for another thread."""
+    with ExitStack() as stack:
+        running = held(folder, holder, inside=inside, **settings)
+        yield await asyncio.to_thread(stack.enter_context, running)
+
+
 @contextmanager
-def holding(folder: Path, holder: str, *, inside: Sequence[str] = (), **settings: str) -> Iterator[Process]:
+def held(folder: Path, holder: str, *, inside: Sequence[str] = (), **settings: str) -> Iterator[Process]:
     """Run such a server, `inside` another program if one is given, and let it hold its interpreter."""
     port = free_port()
     ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", "PORT": str(port), **settings}
@@ -97,7 +107,7 @@ def dogs(server: Process) -> list[psutil.Process]:
 @pytest.mark.parametrize("holder", ["in_the_loop", "in_a_thread"])
 async def test_sigterm_ends_it_within_the_bound(tmp_path: Path, holder: str) -> None:
     """Killed, two seconds after the drain timeout; the log has where it was. Nothing is left beside it."""
-    with holding(tmp_path, holder, DRAIN_TIMEOUT="0.5") as server:
+    async with holding(tmp_path, holder, DRAIN_TIMEOUT="0.5") as server:
         beside = dogs(server)
         server.signal(signal.SIGTERM)
         assert await asyncio.to_thread(server.ended) == -signal.SIGKILL
@@ -110,7 +120,7 @@ async def test_sigterm_ends_it_within_the_bound(tmp_path: Path, holder: str) -> 
 @pytest.mark.parametrize("holder", ["in_the_loop", "in_a_thread"])
 async def test_a_second_signal_ends_it_sooner(tmp_path: Path, holder: str) -> None:
     """It ends the wait for answers, as it does for a server that can hear it."""
-    with holding(tmp_path, holder, DRAIN_TIMEOUT="600") as server:
+    async with holding(tmp_path, holder, DRAIN_TIMEOUT="600") as server:
         server.signal(signal.SIGTERM)
         await asyncio.sleep(0.05)  # two signals of one kind at one moment are one
         server.signal(signal.SIGTERM)
@@ -119,7 +129,7 @@ async def test_a_second_signal_ends_it_sooner(tmp_path: Path, holder: str) -> No
 
 async def test_one_signal_waits_for_the_drain_timeout(tmp_path: Path) -> None:
     """Answers may be running in other threads: the bound is what was promised to them, and not less."""
-    with holding(tmp_path, "in_the_loop", DRAIN_TIMEOUT="600") as server:
+    async with holding(tmp_path, "in_the_loop", DRAIN_TIMEOUT="600") as server:
         server.signal(signal.SIGTERM)
         await asyncio.sleep(watchdog.BOUND + 1)
         assert server.exit_code is None
@@ -129,7 +139,7 @@ async def test_one_signal_waits_for_the_drain_timeout(tmp_path: Path) -> None:
 async def test_as_process_1_of_a_container_it_ends_as_well(tmp_path: Path) -> None:
     """The kernel keeps SIGKILL from it there, so it gets a signal that libc handles. All processes end with it."""
     inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    with holding(tmp_path, "in_a_thread", inside=inside, DRAIN_TIMEOUT="0.5") as server:
+    async with holding(tmp_path, "in_a_thread", inside=inside, DRAIN_TIMEOUT="0.5") as server:
         psutil.Process(innermost(server.pid)).send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(server.ended) == watchdog.KILL_INIT
 
