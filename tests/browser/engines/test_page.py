@@ -84,10 +84,12 @@ async def test_a_theme_is_kept(visitor: Visitor) -> None:
     before = await visitor.window.ask(BACKGROUND)
     await visitor.window.click("[popovertarget=preferences]")
     await visitor.window.click("#preferences label:has([value=dark])")
-    await visitor.window.click("#preferences .primary")
     await visitor.window.until("() => document.documentElement.dataset.theme === 'dark'")
-    await visitor.alive()
     assert await visitor.window.ask(BACKGROUND) != before
+    # The server keeps it a moment later.
+    await visitor.window.until(
+        "() => fetch('/').then((page) => page.text()).then((html) => html.includes('data-theme=\"dark\"'))"
+    )
     await visitor.reload()
     assert await visitor.window.ask(BACKGROUND) != before
 
