@@ -321,6 +321,9 @@ ELEMENTS = {
     *("p", "h3", "h4", "h5", "h6", "hr", "blockquote", "ul", "ol", "li", "pre", "code", "span"),
     *(
         "br",
+        "kbd",
+        "sub",
+        "sup",
         "em",
         "strong",
         "s",
@@ -331,13 +334,10 @@ ELEMENTS = {
         "tr",
         "th",
         "td",
-        "b",
-        "sub",
         "details",
         "summary",
         "div",
     ),
-    *("sup",),
 }
 HOSTILE: list[Any] = [
     '[x](javascript:alert(1) "y")',
