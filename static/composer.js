@@ -180,7 +180,7 @@ class Composer extends HTMLElement {
     this.takeFocus();
   }
 
-  /** That there is no model, or `""` if there is one by now. The reasons stand beside it. */
+  /** That there is no model, or `""` if there is one by now. The cause stands beside it. */
   async #lack() {
     return await this.#picker.missing() ? t("Not sent: no model available.") : "";
   }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 CHUNK = 65_536  # bytes
 CLOSING = 5.0  # s
 EVENTS = b"GET /events?"
-SCRIPT = re.compile(rb"GET /\S+\.js ")
 REFUSAL = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -37,7 +35,6 @@ class Wire:
         self.refusals = (
             0  # how many requests for events are answered by a 502, as a proxy does during a deploy
         )
-        self.is_bare = False  # whether no script comes through
         self.asked: list[str] = []  # what the requests for events asked for
 
     def cut(self) -> None:
@@ -98,9 +95,6 @@ class Wire:
     ) -> None:
         try:
             while data := await reader.read(CHUNK):
-                if self.is_bare and SCRIPT.match(data):
-                    near.write(REFUSAL)
-                    continue
                 if data.startswith(EVENTS):  # a request without a body comes in one piece
                     self.asked.append(unquote(data.split()[1].decode()))
                     self._events = near
