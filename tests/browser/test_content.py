@@ -195,10 +195,10 @@ def test_a_frame_paints_a_bounded_amount(page: Modules) -> None:
     """Half a megabyte at once is painted in many frames, and whole in the end."""
     source = "word " * 100_000
     frames = 1
-    done = paint(page, text=source)
+    done = frame(page, text=source)
     while not done:
         frames += 1
-        done = page.page.evaluate("paint({})")
+        done = frame(page)
     assert frames > 30
     assert len(page.page.text_content(".tail") or "") == len(source.rstrip())
 
