@@ -92,7 +92,7 @@ def backends(settings: Settings, logger: Logger) -> list[Backend]:
         chosen.append(OpenAIBackend(settings.openai_url, api_key=settings.openai_api_key, logger=logger))
     chosen.extend(_backend(server, logger) for server in settings.servers)
     if settings.ollama_url:
-        chosen.append(OllamaBackend(settings.ollama_url))
+        chosen.append(OllamaBackend(settings.ollama_url, logger=logger))
     if settings.embedded:
         chosen.append(EmbeddedBackend(logger=logger))
     if settings.scripted:
@@ -104,7 +104,12 @@ def _backend(server: ModelServer, logger: Logger) -> Backend:
     if server.api == "ollama":
         bound = server.context or MAX_CONTEXT
         return OllamaBackend(
-            server.url, name=server.name, api_key=server.key, headers=server.headers, max_context=bound
+            server.url,
+            name=server.name,
+            api_key=server.key,
+            headers=server.headers,
+            max_context=bound,
+            logger=logger,
         )
     return OpenAIBackend(
         server.url,

@@ -146,7 +146,7 @@ class AnswerReader(Gathering):
     def _unreadable(self, data: bytes) -> None:
         """Take in an event that is no JSON: an error in plain text, a sign of life, or nonsense."""
         if self._name == b"error":
-            self._fail(self._voice.in_band(data.decode("utf-8", "replace")))
+            self._complain(data, self._voice.in_band(data.decode("utf-8", "replace")))
         if self._name not in (b"", b"message"):
             return  # `event: ping`, say
         if data.lstrip()[:1] in (b"{", b"["):
@@ -209,13 +209,13 @@ class AnswerReader(Gathering):
         if not isinstance(value, dict | list):
             return False
         if self._name == b"error":
-            self._fail(self._voice.in_band(value))
+            self._complain(data, self._voice.in_band(value))
         self._name = b""
         for item in value if isinstance(value, list) else (value,):
-            self._value(item)
+            self._value(item, data)
         return True
 
-    def _value(self, value: Any) -> None:
+    def _value(self, value: Any, data: bytes) -> None:
         if self.done:
             return
         found = find(value)
@@ -230,7 +230,7 @@ class AnswerReader(Gathering):
         if found.reason is not None:
             self.finish_reason, self.finished = found.reason, True
         if found.complaint is not None:
-            self._fail(self._voice.complained(found.complaint))
+            self._complain(data, self._voice.complained(found.complaint))
         if found.done:
             self.finish()
 
@@ -263,6 +263,10 @@ class AnswerReader(Gathering):
 
     # ---- what went wrong -------------------------------------------------------------------------------------------
 
+    def _complain(self, data: bytes, error: UpstreamError) -> NoReturn:
+        self.complaint = data
+        self._fail(error)
+
     def _fail(self, error: UpstreamError) -> NoReturn:
         self._release()
         raise error
@@ -272,7 +276,10 @@ class AnswerReader(Gathering):
             return self._voice.page(title_of(b"\n".join(self._page).decode("utf-8", "replace")))
         stray = b"\n".join(self._stray).decode("utf-8", "replace")
         if stray.strip():
-            return self._voice.truncated(stray) if self._values else self._voice.in_band(stray)
+            if self._values:
+                return self._voice.truncated(stray)
+            self.complaint = stray.encode()
+            return self._voice.in_band(stray)
         if broken or self._values or not self._started:
             return self._voice.truncated()
         return self._voice.garbled()

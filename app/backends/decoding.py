@@ -14,6 +14,7 @@ class Decoder(Protocol):
     finished: bool  # the model has said why it ended; nothing but usage and an end mark can follow
     finish_reason: str | None
     usage: Usage | None
+    complaint: bytes | None  # the error that the server sent in the place of an answer, or in it, as it came
 
     def feed(self, data: bytes) -> None:
         """Take in what has arrived. Raises `UpstreamError`; deltas from before it can still be taken."""
@@ -39,6 +40,7 @@ class Gathering:
         self.finished = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.complaint: bytes | None = None
         self._deltas: list[Delta] = []
 
     def add(self, kind: Kind, text: str) -> None:

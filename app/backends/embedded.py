@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from app.backends.calls import Call, encoded
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration, encoded
+from app.backends.generation import HttpGeneration
 from app.backends.joint import Begun
 from app.backends.llama_process import LlamaProcess, find_weights, has_server
 from app.backends.openai_address import CHAT
@@ -89,9 +91,8 @@ class EmbeddedBackend:
             body = await encoded(request, lambda: chat_body(request, begun, owner=owner, progress=True))
             return Call(server.upstream, CHAT, body)
 
-        return HttpGeneration(
-            prepare, OpenAIDecoder(self._voice, begins=begun.joint is None), self._voice, begun.joint
-        )
+        decoder = partial(OpenAIDecoder, self._voice, begins=begun.joint is None)
+        return HttpGeneration(prepare, decoder, self._voice, begun.joint)
 
     async def slots(self) -> list[Slot]:
         """Return llama.cpp's own account of what it generates; none while the child is not running."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from app.backends.calls import Call, Refusal, Retry
 from app.backends.decoding import Decoder
 from app.backends.faults import Voice
 from app.backends.joint import Joint
 from app.backends.upstream import BROKEN, MAX_ERROR_BODY, Upstream, on_connection
 from app.streams.errors import UpstreamError
-from app.streams.ports import Delta, Request, Usage
+from app.streams.ports import Delta, Usage
 from app.streams.waiting import within
 
 ERROR_BODY_TIMEOUT = 5.0  # s
@@ -23,46 +23,19 @@ LINGER = 3.0  # s that a connection may stay open and silent after the model has
 CLOSE_TIMEOUT = 0.5  # s for a refused request's connection, before another one is made
 
 
-class Retry(Protocol):
-    """What becomes of a request that may be asked in another way."""
-
-    async def refused(self, status: int, body: bytes) -> Call | None:
-        """Return the request to send in its place, `None` if there is none. May raise `UpstreamError` itself."""
-        ...
-
-    def accepted(self) -> None:
-        """The server took the request."""
-        ...
-
-
-class Call(NamedTuple):
-    """Where to send what."""
-
-    upstream: Upstream
-    path: str
-    body: bytes
-    retry: Retry | None = None
-
-
-async def encoded(request: Request, encode: Callable[[], bytes]) -> bytes:
-    """Return what `encode` makes of a request: beside the event loop where images make it megabytes long."""
-    if any(message.pictures for message in request.messages):
-        return await asyncio.to_thread(encode)
-    return encode()
-
-
 class HttpGeneration:
     """The `Generation` of every backend that speaks HTTP.
 
     `prepare` says where to send what. It may take its time (a child process that has to start first) and may
     raise `UpstreamError`. The opening runs in a task of its own, so that `abort` can cut it short while a
-    `read` waits for it.
+    `read` waits for it. A request that is refused may be sent in another form, also where the refusal comes after a
+    200: as long as nothing of an answer has come. Each response has a new decoder.
     """
 
     def __init__(
         self,
         prepare: Callable[[], Awaitable[Call]],
-        decoder: Decoder,
+        decoder: Callable[[], Decoder],
         voice: Voice,
         joint: Joint | None = None,
     ) -> None:
@@ -71,10 +44,14 @@ class HttpGeneration:
         self.heard = 0.0  # see `Generation`
         self._loop = asyncio.get_running_loop()
         self._prepare = prepare
-        self._decoder = decoder
+        self._new_decoder = decoder
+        self._decoder = decoder()
         self._voice = voice
         self._joint = joint
         self._upstream: Upstream | None = None
+        self._retry: Retry | None = None  # of the call that was sent last
+        self._answering = False  # whether anything of an answer has come
+        self._refusal: Refusal | None = None  # that came in the place of one
         self._opening: asyncio.Task[None] | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._protocol: ResponseHandler | None = None
@@ -99,7 +76,9 @@ class HttpGeneration:
                     data = self._broken_off(content, error)
                 if deltas := self._take_in(data):
                     return deltas
-                if b"\n" in data or b"\r" in data:  # bytes of one line that never ends are no sign of life
+                if self._refusal is not None:
+                    await self._ask_again(self._refusal)
+                elif b"\n" in data or b"\r" in data:  # bytes of one line that never ends are no sign of life
                     self.heard = self._loop.time()
         except UpstreamError as failure:  # of the opening
             self._failure = failure
@@ -149,14 +128,31 @@ class HttpGeneration:
 
     async def _connect(self) -> None:
         """Get a response with status 200. Raises `UpstreamError` for everything else."""
-        call: Call | None = await self._prepare()
+        await self._send_until_taken(await self._prepare())
+
+    async def _ask_again(self, refusal: Refusal) -> None:
+        """Send the request in another form. Raises `UpstreamError` if there is none."""
+        self._refusal = self._failure = None
+        self._opening = asyncio.create_task(self._reconnect(refusal), name="backend-open-again")
+        self._opening.add_done_callback(_retrieve)
+        await self._open()
+
+    async def _reconnect(self, refusal: Refusal) -> None:
+        again = await self._retry.refused(refusal) if self._retry is not None else None
+        if again is None:
+            raise refusal.error
+        await self._drop()
+        self._decoder = self._new_decoder()
+        await self._send_until_taken(again)
+
+    async def _send_until_taken(self, call: Call | None) -> None:
         on_connection.set(self._attach)  # this task's context only
         while call is not None:
             call = await self._send(call)
 
     async def _send(self, call: Call) -> Call | None:
         """Send a request; return the one to send in its place, if the server refused it and there is one."""
-        self._upstream = call.upstream
+        self._upstream, self._retry = call.upstream, call.retry
         self._upstream.enlist(self)
         try:
             self._response = response = await call.upstream.post(call.path, call.body)
@@ -164,13 +160,13 @@ class HttpGeneration:
             call.upstream.broke = True
             raise self._voice.before_answer(error) from error
         if response.status == 200:
-            if call.retry is not None:
-                call.retry.accepted()
             return None
         body = await _error_body(response)
-        again = await call.retry.refused(response.status, body) if call.retry is not None else None
+        rejected = self._voice.rejected(response.status, body, response.headers)
+        refusal = Refusal(response.status, body, rejected)
+        again = await call.retry.refused(refusal) if call.retry is not None else None
         if again is None:
-            raise self._voice.rejected(response.status, body, response.headers)
+            raise rejected
         await self._drop()
         return again
 
@@ -202,16 +198,29 @@ class HttpGeneration:
         except UpstreamError as failure:
             failure.__cause__ = failure.__cause__ or (broken and broken.__cause__)
             self._failure = failure  # raised by the next pass, after what came before it
+        deltas = decoder.take()
+        if not self._answering and (deltas or decoder.done):
+            self._answering = True
+            if self._retry is not None:
+                self._retry.accepted()
         if decoder.done:  # whatever went wrong after the end does not matter
             self._failure = None
             self.finish_reason, self.usage = decoder.finish_reason, decoder.usage
             self.abort()
         elif self._failure is not None:
-            self.abort()
+            self._refusal = self._refused(self._failure)
+            if self._refusal is None:
+                self.abort()
         elif decoder.finished:
             self._wait_for_the_mark()
-        deltas = decoder.take()
         return self._joint.join(deltas) if self._joint is not None else deltas
+
+    def _refused(self, failure: UpstreamError) -> Refusal | None:
+        """Return the refusal that a failure was, if the request may still be sent in another form."""
+        body = self._decoder.complaint
+        if body is None or self._answering or self._aborted or self._retry is None:
+            return None
+        return Refusal.after_200(body, failure)
 
     def _wait_for_the_mark(self) -> None:
         """The model has ended its answer. Its server has a moment more for the usage and the end mark."""

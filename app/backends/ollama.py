@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
 from yarl import URL
 
+from app.backends.calls import Call
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration, encoded
+from app.backends.generation import HttpGeneration
 from app.backends.joint import Begun
 from app.backends.ollama_answer import OllamaDecoder
+from app.backends.ollama_attempt import OllamaAttempt, OllamaServer
 from app.backends.ollama_details import Details
-from app.backends.ollama_models import Shown, Tag, read_shown, read_tags
+from app.backends.ollama_models import Shown, Tag, full_name, read_shown, read_tags
 from app.backends.upstream import Upstream, hidden, without_secrets
-from app.streams.ports import ChatMessage, Model, Options, Request
+from app.streams.ports import Logger, Model, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 MAX_CONTEXT = 8192  # tokens. Ollama reserves memory for all of `num_ctx`, and models claim up to a million
@@ -41,11 +44,13 @@ class OllamaBackend:
         api_key: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         max_context: int = MAX_CONTEXT,
+        logger: Logger | None = None,
     ) -> None:
         self.name = name
         url = _base(url)
         self._voice = Voice(f"Ollama at {without_secrets(URL(url))}", secrets=hidden(url, api_key, headers))
         self._upstream = Upstream(url, self._voice, api_key=api_key, headers=headers)
+        self._server = OllamaServer(name, self._upstream, self._voice, {}, logger)
         self._max_context = max_context
         self._details = Details(self._ask_about)
         self._tags: list[Tag] = []  # of the last list
@@ -84,12 +89,10 @@ class OllamaBackend:
 
         async def prepare() -> Call:
             context = self._context(await self._details.get(model))
-            body = await encoded(request, lambda: _body(model, begun, request.options, context))
-            return Call(self._upstream, "api/chat", body)
+            return await OllamaAttempt(self._server, request, begun, context).call()
 
-        return HttpGeneration(
-            prepare, OllamaDecoder(self._voice, begins=begun.joint is None), self._voice, begun.joint
-        )
+        decoder = partial(OllamaDecoder, self._voice, begins=begun.joint is None)
+        return HttpGeneration(prepare, decoder, self._voice, begun.joint)
 
     async def aclose(self) -> None:
         """See `Backend`."""
@@ -113,50 +116,6 @@ class OllamaBackend:
     async def _ask_about(self, model: str) -> Shown:
         """Raises `UpstreamError`."""
         return await self._upstream.ask("api/show", read_shown, msgspec.json.encode({"model": model}))
-
-
-def full_name(model: str) -> str:
-    """Return the name with its tag: Ollama reads `llama3.2` as `llama3.2:latest`."""
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
-
-
-class _Settings(msgspec.Struct, omit_defaults=True):
-    num_ctx: int | None = None
-    num_predict: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: list[str] | None = None
-
-
-class _Said(msgspec.Struct, omit_defaults=True):
-    role: str
-    content: str
-    images: list[bytes] | None = None  # base64 in JSON
-
-
-class _Body(msgspec.Struct):
-    model: str
-    messages: list[_Said]
-    options: _Settings
-    stream: bool = True
-    truncate: bool = False  # refuse a prompt that is too long rather than quietly drop its beginning
-
-
-def _body(model: str, begun: Begun, options: Options, context: int | None) -> bytes:
-    settings = _Settings(
-        num_ctx=context,
-        num_predict=options.max_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        seed=options.seed,
-        stop=options.stop,
-    )
-    return msgspec.json.encode(_Body(model, list(map(_said, begun.messages)), settings))
-
-
-def _said(message: ChatMessage) -> _Said:
-    return _Said(message.role, message.content, [picture.data for picture in message.pictures] or None)
 
 
 def _base(url: str) -> str:

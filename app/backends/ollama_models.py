@@ -65,3 +65,8 @@ def _trained(info: Any) -> int | None:
         return None
     lengths = (count_or_none(value) for key, value in info.items() if key.endswith(".context_length"))
     return next((length for length in lengths if length), None)
+
+
+def full_name(model: str) -> str:
+    """Return the name with its tag: Ollama reads `llama3.2` as `llama3.2:latest`."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
+from app.backends.calls import Call
 from app.backends.faults import Voice
-from app.backends.generation import Call, HttpGeneration
+from app.backends.generation import HttpGeneration
 from app.backends.joint import Begun
 from app.backends.openai_adapting import Memory
 from app.backends.openai_address import MODELS, Address
@@ -88,9 +90,8 @@ class OpenAIBackend:
             owner = await self._continuing(request.model) if begun.continues else None
             return await Attempt(self._server, request, begun, owner).call()
 
-        return HttpGeneration(
-            prepare, OpenAIDecoder(self._voice, begins=begun.joint is None), self._voice, begun.joint
-        )
+        decoder = partial(OpenAIDecoder, self._voice, begins=begun.joint is None)
+        return HttpGeneration(prepare, decoder, self._voice, begun.joint)
 
     async def _continuing(self, model: str) -> str:
         """Return whose server it is that goes on with an answer. Raises `UpstreamRejected` if it would begin anew."""

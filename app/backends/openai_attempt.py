@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from app.backends.calls import Call, Refusal, encoded
 from app.backends.faults import Voice
-from app.backends.generation import Call, encoded
 from app.backends.joint import Begun
-from app.backends.openai_adapting import Memory, refused_option
+from app.backends.openai_adapting import Memory
 from app.backends.openai_address import CHAT, Address
 from app.backends.openai_body import chat_body
+from app.backends.refusals import explained
 from app.backends.upstream import Upstream
-from app.streams.errors import ModelMissing, UpstreamError, UpstreamRejected
+from app.streams.errors import ModelMissing, UpstreamError
 from app.streams.ports import Logger, Request
 
 WRONG_ADDRESS = (404, 405, 501)  # statuses of an address where there is nothing
@@ -50,23 +51,21 @@ class Attempt:
         body = await encoded(request, encode)
         return Call(self._server.upstream, self._prefixes[0] + CHAT, body, self)
 
-    async def refused(self, status: int, body: bytes) -> Call | None:
+    async def refused(self, refusal: Refusal) -> Call | None:
         """Look for another address, then for another form of the request: each of them once."""
-        error = self._server.voice.rejected(status, body)
-        if status in WRONG_ADDRESS and not isinstance(error, ModelMissing):
+        error = refusal.error
+        if refusal.status in WRONG_ADDRESS and not isinstance(error, ModelMissing):
             self._missed = self._missed or error
             self._server.address.missed(self._prefixes.pop(0))
             if not self._prefixes:
                 raise self._missed
             return await self.call()
-        adapted = self._adaptation.after(status, body, self._begun.messages, self._request.options)
+        adapted = self._adaptation.after(refusal, self._begun.messages, self._request.options)
         if adapted is not None:
             self._adaptation = adapted
             return await self.call()
-        option = refused_option(body.decode("utf-8", "replace"), self._request.options)
-        if option is not None and type(error) is UpstreamRejected:
-            # What somebody has set is not dropped in silence.
-            raise UpstreamRejected(f"{error} The option {option} was set in this chat: clear or change it.")
+        if (explanation := explained(refusal, self._request.options)) is not None:
+            raise explanation
         return None
 
     def accepted(self) -> None:

@@ -7,7 +7,8 @@ import base64
 import msgspec
 
 from app.backends.joint import Begun
-from app.backends.openai_adapting import Adaptation, without_system
+from app.backends.openai_adapting import Adaptation
+from app.backends.refusals import without_system
 from app.streams.ports import ChatMessage, Request
 
 # Whose servers go on with a last message of the assistant, by `owned_by` in their lists of models. Others answer anew.

@@ -10,9 +10,11 @@ from collections.abc import Callable
 import pytest
 from yarl import URL
 
+from app.backends.calls import encoded
 from app.backends.faults import Voice
-from app.backends.generation import HttpGeneration, encoded
-from app.backends.ollama import OllamaBackend, full_name
+from app.backends.generation import HttpGeneration
+from app.backends.ollama import OllamaBackend
+from app.backends.ollama_models import full_name
 from app.backends.openai import OpenAIBackend
 from app.backends.upstream import is_loopback, proxy_for
 from app.streams.errors import UpstreamError, UpstreamUnauthorized
