@@ -12,6 +12,9 @@ PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
+# `tests/support/workers.py` says how many processes; one that is done early takes tests from another.
+PARALLEL = -n auto --dist worksteal
+
 .PHONY: help setup setup-test run test test-oldest test-all check format bench page-bench explore soak fuzz screenshots translations vendor lock \
 	clean
 
@@ -40,11 +43,11 @@ setup-test: $(VENV)/.test-installed
 run: setup
 	@exec $(BIN)/python -m app serve
 
-# Tests may be chosen with `make test ARGS="tests/streams -k supersede"`.
+# Tests may be chosen with `make test ARGS="tests/streams -k supersede"`, and run in one process with `ARGS="-n 0"`.
 test: setup-test
 	$(BIN)/python -m tests.machine
 	$(BIN)/python -m tests.page_bench.packages
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: setup-test
 	$(BIN)/ruff format --check .

@@ -10,7 +10,9 @@ import pytest
 from app.web import assets, rendering, translations
 from tests.support.blocking import watched
 from tests.support.client import Client
+from tests.support.findings import print_tables
 from tests.support.server import LiveServer, serve
+from tests.support.workers import workers
 
 
 @pytest.fixture(params=[True, False], ids=["cancelling", "not-cancelling"])
@@ -53,3 +55,13 @@ def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     with watched() as blocks:
         yield
     assert not blocks.found, "the event loop was blocked: " + "; ".join(blocks.found)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of this run found out beside pass and fail."""
+    print_tables(terminalreporter)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Tell how many processes `-n auto` starts."""
+    return workers()

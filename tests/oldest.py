@@ -24,6 +24,7 @@ STAMP = FOLDER / ".installed"
 OLDEST = (3, 11, 0)
 # What depends on how tasks are cancelled and waited for. The rest of the suite cannot tell two releases apart.
 HEART = ["tests/test_waits.py", "tests/schedules", "tests/streams", "tests/contract"]
+PARALLEL = ["-n", "auto", "--dist", "worksteal"]  # as `make test`
 ASK = "import sys; print(*sys.version_info[:3]); print(sys.version_info.releaselevel)"
 
 
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     version = ".".join(map(str, python.version))
     print(f"The heart on CPython {version} ({python.path}):", flush=True)
-    command = [str(environment(python)), "-m", "pytest", "-p", "no:cacheprovider", *(arguments or HEART)]
+    command = [str(environment(python)), "-m", "pytest", "-p", "no:cacheprovider", *PARALLEL]
+    command += arguments or HEART
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from tests.faults.acts import Act
 
-Cells = dict[tuple[str, str, Act], str]  # by backend, fault and act
+FINDING = "fault"
+Row: TypeAlias = tuple[str, str, str, str]  # backend, fault, act, and what was seen
+Record: TypeAlias = Callable[[str, Row], None]  # pytest's `record_property`
 
-TABLE: pytest.StashKey[Cells] = pytest.StashKey()
 
-
-def lines(cells: Cells) -> Iterator[str]:
+def lines(found: Iterable[Row]) -> Iterator[str]:
     """Yield the table as text: faults down, acts across, one part for each backend."""
-    faults = list(dict.fromkeys((backend, fault) for backend, fault, _ in cells))
+    cells = {(backend, fault, act): seen for backend, fault, act, seen in found}
+    faults = sorted({(backend, fault) for backend, fault, _ in cells})
     rows = [
         [f"{backend}: {fault}", *(cells.get((backend, fault, act), "-") for act in Act)]
         for backend, fault in faults

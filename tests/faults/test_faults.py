@@ -16,7 +16,7 @@ from tests.faults.cell import SUPERSEDE_TIMEOUT, Cell
 from tests.faults.expected import DOUBLES, EMBEDDED, SCRIPTED, Expected
 from tests.faults.footprint import Footprint, back_to
 from tests.faults.scenes import DoubleScene, Scene, ScriptedScene, scene
-from tests.faults.table import Cells
+from tests.faults.table import FINDING, Record
 from tests.support.client import Client
 from tests.support.server import LiveServer, serve
 from tests.support.waiting import until
@@ -35,7 +35,7 @@ def cancelling(backend: str, expected: Expected) -> bool:
 @pytest.mark.parametrize(
     ("backend", "expected"), CASES, ids=[f"{backend}-{expected.fault}" for backend, expected in CASES]
 )
-async def test_a_fault(backend: str, expected: Expected, tmp_path: Path, table: Cells) -> None:
+async def test_a_fault(backend: str, expected: Expected, tmp_path: Path, record_property: Record) -> None:
     """Whatever is done meanwhile, the answer ends as the table says, the next one comes, and nothing is left."""
     before = Footprint.now()
     async with scene(backend, expected) as stage, AsyncExitStack() as stack:
@@ -53,9 +53,9 @@ async def test_a_fault(backend: str, expected: Expected, tmp_path: Path, table: 
         async with Client(live.url) as client:
             await _warm_up(stage, client)
             for position in range(0, len(TOGETHER), stage.together):
-                await _play(stage, TOGETHER[position : position + stage.together], client, table)
+                await _play(stage, TOGETHER[position : position + stage.together], client, record_property)
             await _nothing_left_inside(stage, live)
-            await _shut_down(stage, client, stack, table)
+            await _shut_down(stage, client, stack, record_property)
     await back_to(before)
 
 
@@ -65,14 +65,14 @@ async def _warm_up(stage: Scene, client: Client) -> None:
     assert events[-1].data["outcome"] == "complete"
 
 
-async def _play(stage: Scene, acts: Sequence[Act], client: Client, table: Cells) -> None:
+async def _play(stage: Scene, acts: Sequence[Act], client: Client, record: Record) -> None:
     """Play some cells at once."""
     await stage.prepare()
     cells = [Cell(stage, act, client) for act in acts]
     results = await asyncio.gather(*(cell.play() for cell in cells), return_exceptions=True)
     errors = [result for result in results if isinstance(result, Exception)]
     for cell, result in zip(cells, results, strict=True):
-        _enter(table, cell, right=result is None)
+        _enter(record, cell, right=result is None)
     if errors:
         raise ExceptionGroup(stage.expected.fault, errors)
 
@@ -105,7 +105,7 @@ async def _idle(session: Session) -> None:
     await until(lambda: session.idle)
 
 
-async def _shut_down(stage: Scene, client: Client, stack: AsyncExitStack, table: Cells) -> None:
+async def _shut_down(stage: Scene, client: Client, stack: AsyncExitStack, record: Record) -> None:
     """The server ends in the middle of an answer: its viewers see the end, and their connections close."""
     await stage.prepare()
     cell = Cell(stage, Act.SHUTDOWN, client)
@@ -118,11 +118,11 @@ async def _shut_down(stage: Scene, client: Client, stack: AsyncExitStack, table:
         try:
             cell.right(watch.of(registered["stream_id"])[-1])
         except AssertionError:
-            _enter(table, cell, right=False)
+            _enter(record, cell, right=False)
             raise
-    _enter(table, cell, right=True)
+    _enter(record, cell, right=True)
 
 
-def _enter(table: Cells, cell: Cell, *, right: bool) -> None:
-    key = (cell.scene.backend, cell.scene.expected.fault, cell.act)
-    table[key] = f"{cell.seen} {'✓' if right else '✗'}".strip()
+def _enter(record: Record, cell: Cell, *, right: bool) -> None:
+    seen = f"{cell.seen} {'✓' if right else '✗'}".strip()
+    record(FINDING, (cell.scene.backend, cell.scene.expected.fault, cell.act.value, seen))

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -120,7 +121,14 @@ class Findings(NamedTuple):
         )
 
 
+FINDING = "crash"
 HEAD = "crash  prompts  ended  interrupted  tokens   lost  oldest ms"
+
+
+def lines(found: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the table as text: a crash is a row."""
+    yield HEAD
+    yield from (Findings(*row).row(number) for number, row in enumerate(found, start=1))
 
 
 async def compare(client: Client, crowd: Crowd, died: float) -> Findings:

@@ -8,12 +8,13 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.running import free_port
-from tests.history.crashing import Crowd, Findings, compare, repeat_keys
+from tests.history.crashing import FINDING, Crowd, Findings, compare, repeat_keys
 from tests.support.client import Client
 from tests.support.lag import LAGS, lag
 from tests.support.processes import ROOT, environment
@@ -48,14 +49,18 @@ async def ready(client: Client, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_a_server_that_is_killed_loses_no_prompt(tmp_path: Path, table: list[Findings]) -> None:
+async def test_a_server_that_is_killed_loses_no_prompt(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """After each crash every prompt that was accepted is there, every stream has ended once, every session works."""
     lives = [range(first, CRASHES, SERVERS) for first in range(SERVERS)]
     async with lag() as worst:
         found = await asyncio.gather(
             *(die_again_and_again(tmp_path / str(life[0]), life) for life in lives if life)
         )
-    table += [findings for each in found for findings in each]
+    table = [findings for each in found for findings in each]
+    for findings in table:
+        record_property(FINDING, tuple(findings))
     assert len(table) == CRASHES
     assert sum(findings.tokens for findings in table) > sum(findings.prompts for findings in table)
     assert max(findings.oldest for findings in table) < LOST_SECONDS + LAGS * worst[0]

@@ -1,44 +1,46 @@
-"""What the search has done in this test run, for the summary at its end."""
+"""What the search has done in a test run, for the table at its end."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, TypedDict
 
 from tests.schedules.explorer import Explored
 
-
-class Conviction(NamedTuple):
-    """A wrong one, and how it was found out."""
-
-    mistake: str
-    explored: Explored
+FINDING = "schedules"
 
 
-class Ledger:
-    """Counts schedules, and keeps the convictions."""
+class Entry(TypedDict, total=False):
+    """What one test adds."""
 
-    def __init__(self) -> None:
-        self.scenarios = 0
-        self.schedules = 0
-        self.walks = 0
-        self.convictions: list[Conviction] = []
-
-    def __repr__(self) -> str:
-        return f"<Ledger schedules={self.schedules} walks={self.walks} convictions={len(self.convictions)}>"
-
-    def lines(self) -> list[str]:
-        """Return the summary."""
-        lines = []
-        if self.schedules or self.walks:
-            lines.append(
-                f"{self.schedules:,} schedules of {self.scenarios} scenarios, {self.walks} long walks"
-            )
-        for mistake, (schedules, _, _, failure) in self.convictions:
-            if failure is not None:
-                number = failure.violation.invariant
-                lines.append(f"convicted: {mistake}: invariant {number}, after {schedules} schedules")
-                lines.append(f"           {' · '.join(failure.story)}   [{failure.token}]")
-        return lines
+    schedules: int
+    scenarios: int
+    walks: int
+    convicted: list[str]  # a wrong one, and how it was found out
 
 
-LEDGER = Ledger()
+Record: TypeAlias = Callable[[str, Entry], None]  # pytest's `record_property`
+
+
+def conviction(mistake: str, explored: Explored) -> list[str]:
+    """Return how a wrong one was convicted; nothing where it was not."""
+    failure = explored.failure
+    if failure is None:
+        return []
+    number = failure.violation.invariant
+    return [
+        f"convicted: {mistake}: invariant {number}, after {explored.schedules} schedules",
+        f"           {' · '.join(failure.story)}   [{failure.token}]",
+    ]
+
+
+def lines(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the summary as text."""
+    entries = list(entries)
+    schedules = sum(entry.get("schedules", 0) for entry in entries)
+    scenarios = sum(entry.get("scenarios", 0) for entry in entries)
+    walks = sum(entry.get("walks", 0) for entry in entries)
+    if schedules or walks:
+        yield f"{schedules:,} schedules of {scenarios} scenarios, {walks} long walks"
+    for entry in entries:
+        yield from entry.get("convicted", [])

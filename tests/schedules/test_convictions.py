@@ -7,7 +7,7 @@ import pytest
 from tests.schedules import library
 from tests.schedules.choices import read_token
 from tests.schedules.explorer import explore
-from tests.schedules.ledger import LEDGER, Conviction
+from tests.schedules.ledger import FINDING, Record, conviction
 from tests.schedules.plain import PlainRegistry
 from tests.schedules.scenario import Scenario
 from tests.schedules.shrinking import replay
@@ -18,10 +18,10 @@ SCHEDULES = 400
 
 
 @pytest.mark.parametrize("culprit", CULPRITS, ids=lambda culprit: culprit.mistake)
-def test_a_wrong_one_is_convicted(culprit: Culprit) -> None:
+def test_a_wrong_one_is_convicted(culprit: Culprit, record_property: Record) -> None:
     """The explorer names the invariant that the mistake breaks, and the token of its schedule breaks it again."""
     explored = explore(culprit.scenario, SCHEDULES, subject=culprit.subject)
-    LEDGER.convictions.append(Conviction(culprit.mistake, explored))
+    record_property(FINDING, {"convicted": conviction(culprit.mistake, explored)})
     assert explored.failure is not None, f"{culprit.mistake}: not convicted in {explored.schedules} schedules"
     assert explored.failure.violation.invariant in culprit.breaks, explored.failure
     name, script = read_token(explored.failure.token)
@@ -38,8 +38,10 @@ def test_the_ground_that_they_stand_on_is_acquitted(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("culprit", CULPRITS, ids=lambda culprit: culprit.mistake)
-def test_the_product_is_acquitted_where_they_were_convicted(culprit: Culprit) -> None:
+def test_the_product_is_acquitted_where_they_were_convicted(
+    culprit: Culprit, record_property: Record
+) -> None:
     """The same scenarios break nothing in the product."""
     explored = explore(culprit.scenario, SCHEDULES)
-    LEDGER.schedules += explored.schedules
+    record_property(FINDING, {"schedules": explored.schedules})
     assert explored.failure is None, f"\n{explored.failure}"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.schedules.choices import Walking
 from tests.schedules.explorer import explore
-from tests.schedules.ledger import LEDGER
+from tests.schedules.ledger import FINDING, Record
 from tests.schedules.scenario import Scenario
 from tests.schedules.scenarios import SCENARIOS
 from tests.schedules.shrinking import shrink
@@ -20,22 +20,23 @@ WALKS = 15  # in each of the tests of long walks
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_no_schedule_of_a_small_scenario_breaks_an_invariant(scenario: Scenario) -> None:
+def test_no_schedule_of_a_small_scenario_breaks_an_invariant(
+    scenario: Scenario, record_property: Record
+) -> None:
     """All schedules with one departure from the default, most with two, and many random ones keep all promises."""
     explored = explore(scenario, SCHEDULES)
-    LEDGER.schedules += explored.schedules
-    LEDGER.scenarios += 1
+    record_property(FINDING, {"schedules": explored.schedules, "scenarios": 1})
     assert explored.failure is None, f"\n{explored.failure}"
     assert explored.depth >= 1, "the budget is too small for the scenario"
 
 
 @pytest.mark.parametrize("first", range(0, 10 * WALKS, WALKS))
-def test_no_long_walk_breaks_an_invariant(first: int) -> None:
+def test_no_long_walk_breaks_an_invariant(first: int, record_property: Record) -> None:
     """Eight sessions and forty operations with every kind of trouble keep all promises."""
     for seed in range(first, first + WALKS):
         scenario, chooser = walk(seed), Walking(Random(seed))
         violation = play(scenario, chooser)
-        LEDGER.walks += 1
+        record_property(FINDING, {"walks": 1})
         assert violation is None, f"\n{shrink(scenario, chooser, violation, PRODUCT)}"
 
 
