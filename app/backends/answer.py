@@ -43,7 +43,8 @@ class AnswerReader(Gathering):
         self._attempts = 0
         self._stray: list[bytes] = []
 
-        self.plain = not begins  # whether pieces can be added as they are
+        # Whether text can be added as it is: never before the first piece, nor after the end.
+        self.plain = False
         self._thinking = Thinking() if begins else None
         self._mending = Mending()
         self._mended: Kind = "token"
@@ -99,6 +100,7 @@ class AnswerReader(Gathering):
         """The answer is complete."""
         self._release()
         self.done = True
+        self.plain = False
         reason = self.finish_reason or "stop"
         if reason == "stop" and self._refused:
             reason = "refusal"

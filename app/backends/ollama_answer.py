@@ -21,21 +21,37 @@ class OllamaDecoder(AnswerReader):
         # Whole lines, as Ollama sends them: one call decodes them all.
         if data.endswith(b"\n") and not self._lines.held and not self._size:
             try:
-                chunks = _decoder.decode_lines(data)
+                chunks = _decode_lines(data)
             except (ValueError, RecursionError):
                 pass
             else:
-                self._started = True
-                for number, chunk in enumerate(chunks):
-                    if not self._takes(chunk):
-                        self.line([line for line in data.splitlines() if line.strip()][number])
+                # Nearly all chunks are text and no more. Those cost no calls but the one that keeps the text.
+                for chunk in chunks:
+                    message = chunk.message
+                    content = message.content
+                    if content and self.plain and not message.thinking and not chunk.done:
+                        self.add("token", content)
+                    else:
+                        self._rest(chunks, chunk, data)
+                        return
                 return
         for line in self.split(data):
             self._line(line)
 
+    def _rest(self, chunks: list[_Chunk], first: _Chunk, data: bytes) -> None:
+        """Take in the chunks from `first` on, each with the bytes that it came in."""
+        self._started = True
+        begin = next(place for place, chunk in enumerate(chunks) if chunk is first)
+        values = _raw_lines(
+            data
+        )  # read in the same way, so that there are as many of them: not all end with a line
+        for chunk, value in zip(chunks[begin:], values[begin:], strict=True):
+            if not self._takes(chunk):
+                self.line(bytes(value))
+
     def _line(self, line: bytes) -> None:
         try:
-            chunk = None if self._size else _decoder.decode(line)
+            chunk = None if self._size else _decode(line)
         except (ValueError, RecursionError):
             chunk = None
         if chunk is None or not self._takes(chunk):
@@ -51,10 +67,7 @@ class OllamaDecoder(AnswerReader):
         if thinking:
             self.say("reasoning", thinking)
         if content:
-            if self.plain:
-                self.add("token", content)
-            else:
-                self.say("token", content)
+            self.say("token", content)
         self._values = 2
         return True
 
@@ -74,3 +87,5 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
+_raw_lines = msgspec.json.Decoder(msgspec.Raw).decode_lines
+_decode, _decode_lines = _decoder.decode, _decoder.decode_lines

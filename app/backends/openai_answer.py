@@ -37,19 +37,22 @@ class OpenAIDecoder(AnswerReader):
         delta = choice.delta
         reasoning = delta.reasoning_content or delta.reasoning  # some servers send both, with one text
         content = delta.content
-        if choice.finish_reason is not None or not (content or reasoning) or self.done:
+        if choice.finish_reason is not None or not (content or reasoning):
             self.line(line)
             return
+        if content and self.plain and not reasoning:
+            self.add("token", content)
+        elif not self.done:
+            self._say(reasoning, content)
+        if chunk.usage is not None and not self.done:
+            self.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+
+    def _say(self, reasoning: str | None, content: str | None) -> None:
+        self._values = 2
         if reasoning:
             self.say("reasoning", reasoning)
         if content:
-            if self.plain:
-                self.add("token", content)
-            else:
-                self.say("token", content)
-        self._values = 2
-        if chunk.usage is not None:
-            self.usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+            self.say("token", content)
 
 
 class _Delta(msgspec.Struct, gc=False):

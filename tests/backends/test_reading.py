@@ -304,3 +304,35 @@ def test_a_truncation_is_none_after_the_reason() -> None:
     assert read(openai(), [(event(chunk({"content": "Hi"}, "stop"))).encode()]) == ("Hi", "")
     with pytest.raises(UpstreamTruncated, match="broke off"):
         read(openai(), [event(chunk({"content": "Hi"})).encode()])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"message":{}}\n', b'{"message":{"thinking":"x"}}\n', b'{"message":{"content":1}}\n', b'{"done":0}\n'],
+)
+def test_many_lines_at_once_cost_linear_time(line: bytes) -> None:
+    """Lines that say nothing are read one by one, not all of them again for each."""
+
+    def seconds(lines: int) -> float:
+        reader = ollama()
+        begun = time.process_time()
+        reader.feed(line * lines)
+        return time.process_time() - begun
+
+    small = max(min(seconds(1_000) for _ in range(5)), 0.001)
+    assert min(seconds(16_000) for _ in range(2)) < 16 * 5 * small
+
+
+@pytest.mark.parametrize("space", ["", " ", "\r", "\n", "\n\n", " \r\n\t"])
+def test_white_space_within_values(space: str) -> None:
+    """JSON may have it anywhere between its marks, and a line end is white space, too."""
+    values = [
+        {"message": {"content": "So"}},
+        {"message": {"content": ""}},
+        {"message": {"thinking": "hm"}},
+        {"message": {"content": " be it"}},
+        {"message": {"content": ""}, "done": True},
+    ]
+    text = "".join(f"{json.dumps(value).replace(', ', f',{space}')}{space}\n" for value in values)
+    pretty = text.replace("{", "{" + space)
+    assert read(ollama(), [pretty.encode()]) == ("So be it", "hm")
