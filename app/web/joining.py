@@ -2,7 +2,8 @@
 
 Nothing is translated: each module becomes a function that is called once, in the order in which a browser would have
 evaluated the modules, and hands on what it exports. It takes the plain forms of `import` and `export` that stand in
-`static/`, and raises `JoiningError` at any other, and where modules import each other in a circle.
+`static/`, and raises `JoiningError` at any other, and where modules import each other in a circle. A style sheet gets
+its parts in the place of its `@import` rules, which keeps the order of the cascade.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _IMPORT = re.compile(r"""^import\s*(?:(\{[^}]*\}|\*\s*as\s+\w+)\s*from\s*)?"(\./
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 _EXPORT_LIST = re.compile(r"(?:^|(?<=\})|(?<=;))export\s*\{([^}]*)\};?\s*\Z")
 _LEFT = re.compile(r"^\s*(?:import\b(?!\s*[(.])|export\b).*", re.MULTILINE)
+_STYLE_IMPORT = re.compile(r"""^@import "(\./[^"]+)";\n""", re.MULTILINE)
 _AS = re.compile(r"(\w+|\$)\s+as\s+(\w+)")
 
 
@@ -82,6 +84,22 @@ class Joiner:
             return _binding(found[1], _variable(imported))
 
         return _checked(name, _IMPORT.sub(replace, self._read(name)))
+
+
+def style(read: Callable[[str], str], entry: str) -> str:
+    """Return the style sheet `entry` with its parts in it. Raises `JoiningError` if a part imports others."""
+
+    def replace(found: re.Match[str]) -> str:
+        part = _neighbour(entry, found[1])
+        text = read(part)
+        if "@import" in text:
+            raise JoiningError(f"{part}: only {entry} may import style sheets")
+        return text
+
+    joined = _STYLE_IMPORT.sub(replace, read(entry))
+    if "@import" in joined:
+        raise JoiningError(f'{entry}: each import has a line of its own, @import "./name.css";')
+    return joined
 
 
 def _neighbour(name: str, address: str) -> str:

@@ -1,7 +1,7 @@
 """The static files as they are served: read once, compressed, and under an address that a browser may keep for ever.
 
-A page finds them under `/static/` and a hash of them all. There its script is one file with all that it imports, and
-`import()` finds further ones beside it. Without the hash each module is by itself, as it is written.
+A page finds them under `/static/` and a hash of them all. There its script and its style sheet are one file each, with
+all that they import, and `import()` finds further scripts beside it. Without the hash each file is as it is written.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from aiohttp.web_response import Response
 from rjsmin import jsmin
 
 from app.web import accept, assets
-from app.web.joining import Joiner
+from app.web.joining import Joiner, style
 
 FOR_EVER = "public, max-age=31536000, immutable"
 PAGE = "main.js"  # the script that a page starts with
 WORKER = "worker.js"  # the one that its tabs share
 ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
-_COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
-_INDENT = re.compile(rb"\n\s+")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_INDENT = re.compile(r"\n\s+")
 TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
@@ -49,7 +49,7 @@ class StaticFiles:
         self._joined = self._plain | {
             **{name: _file(name, _lean(text)) for name, text in self._scripts()},
             **{
-                name: _file(name, _lean_style(self._plain[name].body))
+                name: _file(name, _lean_style(style(self._text, name)))
                 for name in names
                 if name.endswith(".css")
             },
@@ -61,9 +61,12 @@ class StaticFiles:
     def __repr__(self) -> str:
         return f"<StaticFiles {self._version} files={len(self._plain)}>"
 
+    def _text(self, name: str) -> str:
+        return self._plain[name].body.decode()
+
     def _scripts(self) -> Iterator[tuple[str, str]]:
         """Yield each script as a page gets it: the two that it starts with, and what may be loaded later."""
-        joiner = Joiner(lambda name: self._plain[name].body.decode())
+        joiner = Joiner(self._text)
         page = joiner.join(PAGE)
         yield PAGE, page.shared
         for name in self._plain:
@@ -98,9 +101,9 @@ def _lean(script: str) -> bytes:
     return str(jsmin(script, keep_bang_comments=True)).encode()
 
 
-def _lean_style(style: bytes) -> bytes:
+def _lean_style(sheet: str) -> bytes:
     """Return a style sheet without its comments and what indents its lines. No string in ours holds either."""
-    return _INDENT.sub(b"\n", _COMMENT.sub(b"", style)).lstrip()
+    return _INDENT.sub("\n", _COMMENT.sub("", sheet)).lstrip().encode()
 
 
 def _file(name: str, body: bytes) -> StaticFile:

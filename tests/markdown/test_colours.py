@@ -51,7 +51,7 @@ def test_every_language_has_a_name_in_lower_case() -> None:
 
 def test_every_class_is_in_the_style_sheet() -> None:
     """There is none that nothing paints, and no rule for one that nothing has."""
-    css = (folder("static") / "style.css").read_text()
+    css = (folder("static") / "css" / "code.css").read_text()
     found = {name for text in COLOURED.values() for name in re.findall(r"«(\w+):", text)}
     assert found == set(re.findall(r"^pre \.(\w+) \{", css, re.MULTILINE))
 

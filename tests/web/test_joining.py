@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.web.joining import Joiner, JoiningError
+from app.web.joining import Joiner, JoiningError, style
 
 
 def join(**modules: str) -> str:
@@ -90,3 +90,23 @@ def test_what_only_looks_like_an_import_is_left_alone() -> None:
     """Loading on demand, and the module's own address."""
     main = 'const later = import("./late.js");\nimport.meta.url;\n'
     assert join(main=main) == main
+
+
+def test_a_style_sheet_gets_its_parts_in_their_order() -> None:
+    """What stands last wins in a style sheet, so the order is that of the imports."""
+    sheets = {
+        "style.css": '/* all */\n@import "./css/b.css";\n@import "./css/a.css";\n',
+        "css/a.css": "a {}\n",
+        "css/b.css": "b {}\n",
+    }
+    assert style(sheets.__getitem__, "style.css") == "/* all */\nb {}\na {}\n"
+
+
+@pytest.mark.parametrize(
+    "imported", ['@import url("./a.css");\n', '@import "a.css" print;\n', '@import "./nested.css";\n']
+)
+def test_another_form_of_a_style_import_is_an_error(imported: str) -> None:
+    """It would be left in the middle of the sheet, where a browser ignores it."""
+    sheets = {"style.css": imported, "nested.css": '@import "./deeper.css";\n', "deeper.css": ""}
+    with pytest.raises(JoiningError, match=r"\.css"):
+        style(sheets.__getitem__, "style.css")

@@ -77,7 +77,19 @@ async def test_a_page_gets_a_module_with_its_imports(client: Client) -> None:
 def test_a_page_gets_a_style_sheet_without_comments() -> None:
     """They are for readers of its source; every rule is there."""
     served = static_files().joined("style.css").body.decode()
-    written = (folder("static") / "style.css").read_text()
     assert "/*" not in served
-    rules = re.sub(r"/\*.*?\*/", "", written, flags=re.DOTALL)
-    assert served.split() == rules.split()
+    assert served.split() == re.sub(r"/\*.*?\*/", "", "".join(_parts()), flags=re.DOTALL).split()
+
+
+def test_every_part_of_the_style_sheet_is_imported_once() -> None:
+    """A part that nobody imports would style nothing."""
+    parts = [path.read_text() for path in (folder("static") / "css").iterdir()]
+    assert sorted(_parts()) == sorted(parts)
+
+
+def _parts() -> list[str]:
+    """Return the parts of the style sheet in the order of their imports."""
+    sheet = (folder("static") / "style.css").read_text()
+    return [
+        (folder("static") / name).read_text() for name in re.findall(r'^@import "\./(.+)";$', sheet, re.M)
+    ]
