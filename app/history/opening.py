@@ -29,14 +29,19 @@ async def opened(
     if url == MEMORY:
         yield MemoryHistory()
         return
-    async with _database(url, data_dir, alone) as database, SqlHistory.on(database, logger) as history:
+    async with (
+        _database(url, data_dir, alone, logger) as database,
+        SqlHistory.on(database, logger) as history,
+    ):
         yield history
 
 
-def _database(url: str | None, data_dir: Path, alone: bool) -> AbstractAsyncContextManager[Database]:
+def _database(
+    url: str | None, data_dir: Path, alone: bool, logger: Logger
+) -> AbstractAsyncContextManager[Database]:
     if url is None:
         return SqliteDatabase.opened(data_dir / FILE)
     # Imported late: its libraries take a tenth of a second, and most servers have no use for them.
     from app.history.postgres import PostgresDatabase
 
-    return PostgresDatabase.opened(url, alone=alone)
+    return PostgresDatabase.opened(url, logger=logger, alone=alone)

@@ -35,7 +35,9 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if request.param == "sqlite":
         opened: Any = SqliteDatabase.opened(tmp_path / FILE)
     else:
-        opened = PostgresDatabase.opened(await request.getfixturevalue("server").database())
+        opened = PostgresDatabase.opened(
+            await request.getfixturevalue("server").database(), logger=Recorder()
+        )
     async with opened as database:
         yield database
 
@@ -97,7 +99,7 @@ async def test_servers_that_start_at_once_migrate_once(server: Postgres) -> None
 
     @asynccontextmanager
     async def start() -> AsyncIterator[Recorder]:
-        async with PostgresDatabase.opened(url) as database:
+        async with PostgresDatabase.opened(url, logger=Recorder()) as database:
             logger = Recorder()
             await database.prepare(logger)
             yield logger

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from app.history import postgres
+from app.history import sign
 from app.history.errors import DatabaseUnusable
 from app.history.opening import opened
-from app.history.postgres import PostgresDatabase
-from app.history.sql import SqlHistory
 from app.streams.states import Outcome
 from tests.history.postgres import Postgres
 from tests.history.recorder import Recorder
@@ -46,25 +46,128 @@ async def test_a_start_ends_the_streams_of_dead_servers(server: Postgres, tmp_pa
         assert (answer.content, answer.outcome, answer.tokens) == ("so far", Outcome.INTERRUPTED, 2)
 
 
+def signs(logger: Recorder) -> list[str]:
+    return [event for event in logger.events if event.startswith("history_sign")]
+
+
+async def drop_sign(url: str) -> None:
+    """End every connection that holds a lock of ours, as an operator or a proxy does."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND pid <> pg_backend_pid()"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+    finally:
+        await connection.close()
+
+
+async def locks(url: str) -> int:
+    """How many locks of ours are held in the database."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )
+    finally:
+        await connection.close()
+
+
+async def waiting(url: str) -> None:
+    """Return once somebody waits for a lock; bounded."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(30):
+            while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
+async def held(url: str, expected: int) -> None:
+    """Return once so many locks are held; bounded."""
+    async with asyncio.timeout(30):
+        while await locks(url) != expected:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_lost_sign_of_life_is_given_again(server: Postgres, tmp_path: Path) -> None:
-    """A server that lost that one connection is not taken for dead for long."""
+    """Without any write: an idle server is not taken for dead for long."""
     url = await server.database()
-    async with PostgresDatabase.opened(url) as database, SqlHistory.on(database, Recorder()) as writing:
+    logger = Recorder()
+    async with opened(url, tmp_path, logger=logger, alone=True) as writing:
         asked = exchange()
         await writing.admit(asked)
-        assert database._sign is not None
-        database._sign.terminate()
-        await database.tend()
-        logger = Recorder()
-        async with opened(url, tmp_path, logger=logger):
-            assert logger.events == []
+        for times in (1, 2):
+            await drop_sign(url)
+            async with asyncio.timeout(30):
+                while signs(logger) != ["history_sign_lost", "history_sign_given"] * times:
+                    await asyncio.sleep(0.02)
+            assert await locks(url) == 2
+        other = Recorder()
+        async with opened(url, tmp_path, logger=other):
+            assert other.events == []
+        assert (await writing.stream(OWNER, asked.stream.stream_id)).outcome is None
+    await held(url, 0)
+
+
+async def test_a_connection_that_died_in_silence_is_noticed(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks open, and nobody writes: PostgreSQL is asked from time to time."""
+    monkeypatch.setattr(sign, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(sign, "ASK_LOOKS", 2)
+    url = await server.database()
+    connections: list[asyncpg.Connection] = []
+
+    async def connect() -> asyncpg.Connection:
+        connections.append(await asyncpg.connect(url, command_timeout=0.5))
+        return connections[-1]
+
+    life = sign.SignOfLife(connect, 4711)
+    await life.give()
+    [first] = connections
+    first._transport.pause_reading()  # type: ignore[attr-defined]  # nothing comes through any more
+    async with life.kept(Recorder()), asyncio.timeout(30):
+        while len(connections) < 2 or not life.is_given:
+            await asyncio.sleep(0.01)
+        await held(url, 1)
+    assert first.is_closed()
+    await life.close()
+    await held(url, 0)
+
+
+async def test_who_comes_back_after_another_has_taken_over(server: Postgres, tmp_path: Path) -> None:
+    """Says so, once, and does not take the database back while the other has it."""
+    url = await server.database()
+    logger = Recorder()
+    async with opened(url, tmp_path, logger=logger, alone=True):
+        connection = await asyncpg.connect(url)
+        taking = asyncio.create_task(connection.execute("SELECT pg_advisory_lock($1)", sign.SERVER))
+        await waiting(url)
+        await drop_sign(url)
+        await taking
+        async with asyncio.timeout(30):
+            while "history_sign_not_given" not in logger.events:
+                await asyncio.sleep(0.02)
+        assert "taken over" in dict(logger.lines)["history_sign_not_given"]["error"]
+        await connection.close()
+        await held(url, 2)
+        async with asyncio.timeout(30):
+            while "history_sign_given" not in logger.events:
+                await asyncio.sleep(0.02)
+    assert signs(logger) == ["history_sign_lost", "history_sign_not_given", "history_sign_given"]
 
 
 async def test_a_second_server_is_refused(
     server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a sentence that says what to do, once it has waited; it may start as soon as the first is gone."""
-    monkeypatch.setattr(postgres, "TAKEOVER_SECONDS", 0.3)
+    monkeypatch.setattr(sign, "TAKEOVER_SECONDS", 0.3)
     url = await server.database()
     async with opened(url, tmp_path, logger=Recorder(), alone=True):
         with pytest.raises(DatabaseUnusable, match=r"another Tailrace server .* TAILRACE_DATABASE_URL"):

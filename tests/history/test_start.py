@@ -102,7 +102,7 @@ def test_a_postgresql_that_does_not_answer_is_refused(tmp_path: Path) -> None:
 async def test_an_address_that_is_none_is_refused() -> None:
     """What libpq would not understand either."""
     with pytest.raises(DatabaseUnusable):
-        async with PostgresDatabase.opened("postgresql://[nonsense"):
+        async with PostgresDatabase.opened("postgresql://[nonsense", logger=Recorder()):
             pass
 
 
