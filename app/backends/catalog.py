@@ -16,6 +16,9 @@ UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: 
 SETTLE = 0.5  # s that the backends have for their first answer before a list is shown without them
 FIRST_WAIT = 2.0  # s to wait for a first model while nothing at all is known
 OWN_WAIT = 2.0  # s that a prompt waits for the list, or the details, of its own backend
+CLOSE_TIMEOUT = (
+    10.0  # s that a caller who was cancelled still waits for the backends, whose own bounds are shorter
+)
 REFRESH_WAIT = 2.0  # s to wait for all backends where somebody asks for news
 
 
@@ -99,7 +102,15 @@ class Catalog:
         return known.backend, await _detailed(known, model)
 
     async def aclose(self) -> None:
-        """Close all backends. Bounded, idempotent."""
+        """Close all backends, also if the caller is cancelled meanwhile. Bounded, idempotent."""
+        closing = asyncio.create_task(self._close(), name="catalog close")
+        try:
+            await asyncio.wait({closing})
+        finally:
+            if not closing.done():
+                await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
+
+    async def _close(self) -> None:
         await asyncio.gather(*(known.aclose() for known in self._lists.values()))
         results = await asyncio.gather(
             *(known.backend.aclose() for known in self._lists.values()), return_exceptions=True

@@ -199,6 +199,10 @@ class _Server:
 
     async def aclose(self) -> None:
         """Abort what is open and end the child."""
-        await self.upstream.aclose()
-        await self.control.aclose()
-        await self.process.stop()
+        try:
+            await self.upstream.aclose()
+        finally:  # also of a caller that was cancelled
+            try:
+                await self.control.aclose()
+            finally:
+                await self.process.stop()

@@ -96,8 +96,10 @@ class OllamaBackend:
 
     async def aclose(self) -> None:
         """See `Backend`."""
-        await self._details.aclose()
-        await self._upstream.aclose()
+        try:
+            await self._details.aclose()
+        finally:  # also of a caller that was cancelled
+            await self._upstream.aclose()
 
     def _model(self, name: str, shown: Shown | None) -> Model:
         sees = shown.sees if shown is not None else None
