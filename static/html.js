@@ -1,7 +1,7 @@
 /** The one door for HTML and for scripts: the trusted-types policy `blocks`, and the browser's own sanitizer where it has one. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const WORKER = new URL("worker.js", import.meta.url).href;
+const WORKER = new URL("./worker.js", import.meta.url).href;
 
 const policy = globalThis.trustedTypes?.createPolicy("blocks", {
   createHTML: (html) => html, // the server has sanitized it

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from posixpath import basename, dirname, normpath, relpath
 from typing import NamedTuple
 
-_IMPORT = re.compile(r"""^import\s*(?:(\{[^}]*\}|\*\s*as\s+\w+)\s*from\s*)?"(\./[^"]+)";\n?""", re.MULTILINE)
+_IMPORT = re.compile(
+    r"""^import\s*(?:(\{[^}]*\}|\*\s*as\s+\w+)\s*from\s*)?"(\.{1,2}/[^"]+)";\n?""", re.MULTILINE
+)
+_LATE = re.compile(r"""(\bimport\(|\bnew URL\()"(\.{1,2}/[^"]+)\"""")
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 _EXPORT_LIST = re.compile(r"(?:^|(?<=\})|(?<=;))export\s*\{([^}]*)\};?\s*\Z")
 _LEFT = re.compile(r"^\s*(?:import\b(?!\s*[(.])|export\b).*", re.MULTILINE)
@@ -52,7 +55,10 @@ class Joiner:
     def join(self, entry: str) -> Joined:
         """Join the module `entry` with all that it imports."""
         parts: dict[str, str] = {}
-        return Joined(self._with_imports(entry, parts, (entry,)), parts)
+        joined = Joined(self._with_imports(entry, parts, (entry,)), parts)
+        if len({_variable(name) for name in parts}) < len(parts):
+            raise JoiningError(f"two of these modules have the same name: {', '.join(sorted(parts))}")
+        return joined
 
     def beside(self, name: str, entry: str, joined: Joined) -> str:
         """Return a module that a page loads later: what is in `joined` already it takes from there.
@@ -83,7 +89,8 @@ class Joiner:
                 parts[imported] = f"const {_variable(imported)} = (() => {{\n{_handing_on(inner)}}})();\n"
             return _binding(found[1], _variable(imported))
 
-        return _checked(name, _IMPORT.sub(replace, self._read(name)))
+        source = _readdressed(self._read(name), name, path[0])
+        return _checked(name, _IMPORT.sub(replace, source))
 
 
 def style(read: Callable[[str], str], entry: str) -> str:
@@ -104,7 +111,17 @@ def style(read: Callable[[str], str], entry: str) -> str:
 
 def _neighbour(name: str, address: str) -> str:
     """Return the name of what a module imports by a relative address."""
-    return str(PurePosixPath(name).parent / address)
+    return normpath(f"{dirname(name)}/{address}").removeprefix("/")
+
+
+def _readdressed(source: str, name: str, entry: str) -> str:
+    """Return a module's text with the addresses that it loads later relative to `entry`, where it will stand."""
+
+    def replace(found: re.Match[str]) -> str:
+        address = relpath(_neighbour(name, found[2]), dirname(entry) or ".")
+        return f'{found[1]}"{address if address.startswith("../") else f"./{address}"}"'
+
+    return _LATE.sub(replace, source)
 
 
 def _taking(name: str, imported: str, entry: str) -> str:
@@ -115,7 +132,7 @@ def _taking(name: str, imported: str, entry: str) -> str:
 
 def _variable(name: str) -> str:
     """Return what the exports of a module are called in the joined file. No module has such names itself."""
-    return "$" + re.sub(r"\W", "_", name.removesuffix(".js"))
+    return "$" + re.sub(r"\W", "_", basename(name).removesuffix(".js"))
 
 
 def _binding(names: str | None, variable: str) -> str:

@@ -47,8 +47,7 @@ def test_a_list_of_exports_and_a_namespace() -> None:
         vendor_lib="var $=1,a;export{$ as go,a};\n",
     )
     assert joined == (
-        "const $vendor_lib = (() => {\nvar $=1,a;\nreturn { go: $, a };\n})();\n"
-        "const lib = $vendor_lib;\nlib.go();\n"
+        "const $lib = (() => {\nvar $=1,a;\nreturn { go: $, a };\n})();\nconst lib = $lib;\nlib.go();\n"
     )
 
 
@@ -71,12 +70,36 @@ def test_what_comes_later_takes_what_is_there() -> None:
     )
 
 
+def test_folders_are_left_behind() -> None:
+    """A module stands where the page's script is: what it loads later has another relative address there."""
+    modules = {
+        "main": 'import "./one/a.js";\n',
+        "one_a": 'import { b } from "../two/b.js";\nimport("./late.js");\nimport("../two/other.js");\nb();\n',
+        "two_b": 'export const b = () => new URL("../worker.js", import.meta.url);\n',
+        "one_late": 'import { b } from "../two/b.js";\nb();\n',
+    }
+    both = joiner(modules)
+    page = both.join("main.js")
+    assert list(page.parts) == ["two/b.js", "one/a.js"]
+    for address in (
+        'import("./one/late.js")',
+        'import("./two/other.js")',
+        'new URL("./worker.js", import.meta.url)',
+    ):
+        assert address in page.text
+    assert (
+        both.beside("one/late.js", "main.js", page)
+        == 'import { $b } from "../main.js";\nconst { b } = $b;\nb();\n'
+    )
+
+
 @pytest.mark.parametrize(
     "modules",
     [
         {"main": 'import late from "./late.js";\n', "late": "export default 1;\n"},
         {"main": "export let changing = 1;\n"},
         {"main": 'import "./main.js";\n'},
+        {"main": 'import "./one/a.js";\nimport "./two/a.js";\n', "one_a": "", "two_a": ""},
         {"main": 'import "./a.js";\n', "a": 'import "./main.js";\n'},
     ],
 )
