@@ -53,8 +53,8 @@ export function snapshotURL(sessionId, query) {
 }
 
 /** A snapshot in the fields of the reducer. */
-export function sessionOf({ cursor = null, earlier, messages }) {
-  return { cursor, before: earlier ? messages[0].parent_id : null, messages: messages.map(fieldsOf) };
+export function sessionOf({ title, cursor = null, earlier, messages }) {
+  return { title, cursor, before: earlier ? messages[0].parent_id : null, messages: messages.map(fieldsOf) };
 }
 
 /** Whether an error only says that the page aborted the request. */

@@ -20,7 +20,7 @@ const POOL = 6; // connections that a browser keeps to a server
 const ASLEEP = 40_000; // ms without an answer to a ping
 const BACKOFF = { first: 500, most: 30_000 }; // ms
 const LOST_AFTER = 2_000; // ms without a connection before the page speaks of it
-const PING = 15_000; // ms
+const PING = 5_000; // ms; a tab tells by it that its worker lives: see `SILENCE` in link.js
 const MOST = 32; // sessions in one stream
 
 export class Hub {
@@ -87,7 +87,7 @@ export class Hub {
     this.#drop();
     if (this.#cursors.size === 0) return this.#rest();
     const watched = Array.from(this.#cursors).slice(-MOST);
-    const query = watched.map(([sessionId, cursor]) => `watch=${sessionId}:${cursor ?? ""}`).join("&");
+    const query = watched.map(([sessionId, cursor]) => `watch=${sessionId}:${cursor ?? "new"}`).join("&");
     const source = new EventSource(at(`/events?${query}`));
     this.#source = source;
     source.onopen = () => this.#up();

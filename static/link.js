@@ -3,8 +3,8 @@
 import { workerURL } from "./html.js";
 import { listChanged } from "./kept.js";
 
-const SILENCE = 40_000; // ms; the hub's ping comes every 15 s
-const LOOK = 5_000; // ms
+const SILENCE = 11_000; // ms; the hub's ping comes every 5 s
+const LOOK = 2_000; // ms
 const BACKOFF = { first: 500, most: 30_000 }; // ms, for the snapshot
 
 let isAlone = false; // whether this tab can share no worker with others
@@ -25,6 +25,9 @@ export class Link {
   #kept = null; // events that came while the snapshot is loaded
   #isReset = false; // whether the session has to be watched anew, from the snapshot on
   #heard = 0; // when something came, in the time of `performance.now()`
+  #looked = 0; // when that was looked at last
+  #silences = 0; // in a row
+  #isExcused = false; // a silence that this tab may have slept through
   #timers = { silence: 0, retry: 0 };
 
   constructor(sessionId, hooks) {
@@ -83,7 +86,7 @@ export class Link {
     port.onmessage = ({ data }) => this.#onMessages(port, data);
     this.#port = port;
     this.#watch();
-    this.#heard = performance.now();
+    this.#heard = this.#looked = performance.now();
     this.#timers.silence = setInterval(() => this.#look(), LOOK);
   }
 
@@ -115,6 +118,8 @@ export class Link {
   /** What came for a connection that one of its messages had us let go of will come again. */
   #onMessages(port, messages) {
     this.#heard = performance.now();
+    this.#silences = 0;
+    this.#isExcused = false;
     for (const message of messages) if (port === this.#port) this.#onMessage(message);
   }
 
@@ -152,9 +157,21 @@ export class Link {
     }
   }
 
-  /** A worker that has died says nothing: another one is started. (A timer for each message would cost more than this.) */
+  /**
+   * A worker that has died says nothing: another one is started. One that hangs is found again then; so the second time in a
+   * row this tab does without. A tab that was asleep itself listens first. (A timer for each message would cost more than this.)
+   */
   #look() {
-    if (performance.now() - this.#heard < SILENCE) return;
+    const now = performance.now();
+    const isLate = now - this.#looked > 2 * LOOK;
+    this.#looked = now;
+    if (now - this.#heard < SILENCE) return;
+    if (isLate && !this.#isExcused) {
+      this.#isExcused = true;
+      return;
+    }
+    this.#silences += 1;
+    if (this.#silences > 1) return this.#doWithout();
     this.close();
     this.#connect();
   }

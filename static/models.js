@@ -1,4 +1,7 @@
-/** What to do while no model answers: look again, ever less often, and say why there is none. */
+/**
+ * Which models there are: looked up again when somebody chooses one or comes back, and while no model answers ever less
+ * often, with the cause.
+ */
 
 import { isAbort } from "./api.js";
 import { groupOf, optionOf } from "./model_options.js";
@@ -6,6 +9,8 @@ import { loadModels } from "./sessions.js";
 import { t } from "./words.js";
 
 const MANY = 60; // models in a select; more are found by their names
+const PAUSE = 5_000; // ms between two looks that nobody asked for
+const AGAIN = 2_000; // ms: the server answers with what it knew, and asks the backends meanwhile
 const BACKOFF = { first: 2_000, most: 60_000 }; // ms
 
 export class Lookout {
@@ -14,6 +19,8 @@ export class Lookout {
   #signal;
   #timer = 0;
   #attempts = 0;
+  #refreshed = -Infinity; // in the time of `performance.now()`
+  #again = 0;
 
   /** `notice` says that there is no model; it has the cause and a button that looks again. */
   constructor(picker, notice, signal) {
@@ -25,7 +32,10 @@ export class Lookout {
       this.look();
     }, { signal });
     document.addEventListener("visibilitychange", () => this.#tend(), { signal });
-    signal.addEventListener("abort", () => clearTimeout(this.#timer));
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.#timer);
+      clearTimeout(this.#again);
+    });
     this.#tend();
   }
 
@@ -39,6 +49,26 @@ export class Lookout {
     this.#tend();
   }
 
+  /** Bring what is offered up to date, without a word if that fails. */
+  refresh() {
+    const now = performance.now();
+    if (this.#picker.isEmpty || now - this.#refreshed < PAUSE) return;
+    this.#refreshed = now;
+    this.#update();
+    this.#again = setTimeout(() => this.#update(), AGAIN);
+  }
+
+  async #update() {
+    try {
+      const found = await loadModels(this.#signal, { limit: MANY + 1 });
+      this.#picker.isLong = found.total > MANY; // then the others are found by their names, which asks the server anyway
+      if (found.total <= MANY) this.#show(found);
+    } catch {
+      // What was there stays; whoever sends a prompt hears what is wrong.
+    }
+    this.#tend();
+  }
+
   #tend() {
     clearTimeout(this.#timer);
     if (document.hidden || !this.#picker.isEmpty) return;
@@ -47,15 +77,26 @@ export class Lookout {
   }
 
   #show({ models, unreachable, default: preferred }) {
-    const offered = models.filter(({ id }, place) => place < MANY || id === preferred);
-    const backends = new Set(offered.map((model) => model.backend));
-    const groups = Array.from(backends, (backend) => groupOf(backend, offered.filter((each) => each.backend === backend).map(optionOf)));
-    const silent = unreachable.map(({ backend, message }) => groupOf(backend, [unavailable(message)]));
+    const { model: chosen } = this.#picker;
+    const offered = models.filter(({ id }, place) => place < MANY || id === preferred || id === chosen);
+    const groups = new Map();
+    const put = (backend, option) => groups.set(backend, [...(groups.get(backend) ?? []), option]);
+    for (const model of offered) put(model.backend, optionOf(model));
+    if (chosen && !offered.some(({ id }) => id === chosen)) put(chosen.split("/")[0], this.#keep(chosen));
+    for (const { backend, message } of unreachable) put(backend, unavailable(message));
     const none = models.length === 0 ? [new Option(t("No model"), "")] : [];
-    this.#picker.show([...groups, ...silent, ...none], preferred, models.length > MANY);
+    const children = [...Array.from(groups, ([backend, options]) => groupOf(backend, options)), ...none];
+    if (differ(this.#picker.options, [...groups.values()].flat().concat(none))) this.#picker.show(children, chosen || preferred);
+    this.#picker.isLong = models.length > MANY;
     this.#explain(unreachable[0]?.message ?? t("No models installed yet."));
     this.#notice.hidden = models.length > 0;
     if (models.length > 0) this.#attempts = 0;
+  }
+
+  /** What was chosen stays chosen, though it cannot be used now. */
+  #keep(chosen) {
+    const { text } = this.#picker.options.find(({ value }) => value === chosen);
+    return Object.assign(new Option(text, chosen), { disabled: true });
   }
 
   /** Say why there is no model: the first cause, which is that of what was configured on purpose. */
@@ -66,4 +107,10 @@ export class Lookout {
 
 function unavailable(reason) {
   return Object.assign(new Option(t("Unavailable: %(reason)s", { reason }), ""), { disabled: true });
+}
+
+/** Whether other options are offered than those that are shown. A menu that is open is not touched without need. */
+function differ(shown, offered) {
+  const said = (options) => JSON.stringify(options.map(({ value, text, disabled, dataset }) => [value, text, disabled, dataset.vision]));
+  return said(shown) !== said(offered);
 }

@@ -1,6 +1,6 @@
-/** Paints once a frame, and no more than a third of the time: a slow machine keeps the rest for what its reader does. */
+/** Paints once a frame, and no more than a quarter of the time: a slow machine keeps the rest for what its reader does. */
 
-const REST = 2; // times as long as the paint took
+const REST = 3; // times as long as the paint took
 const LONGEST = 100; // ms of rest, however long it took
 
 export class Pace {

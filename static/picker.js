@@ -4,16 +4,20 @@ export class Picker {
   #select;
   #panel; // where models are found by name, if there are too many for the select
   #finding = null;
-  #lookout = null; // only where there is no model
+  #notice;
+  #lookout = null;
   #signal;
 
   constructor(select, panel, notice, signal) {
     this.#select = select;
     this.#panel = panel;
+    this.#notice = notice;
     this.#signal = signal;
     panel.addEventListener("beforetoggle", () => this.#finder, { signal });
     panel.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.type === "search") event.preventDefault(); }, { signal });
-    if (this.isEmpty) this.#lookout = import("./models.js").then(({ Lookout }) => new Lookout(this, notice, signal));
+    for (const type of ["pointerdown", "focus"]) select.addEventListener(type, () => this.#refresh(), { signal });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#refresh(); }, { signal });
+    if (this.isEmpty) this.#look(() => {});
   }
 
   get model() {
@@ -36,18 +40,39 @@ export class Picker {
     else if (model && this.#opener && !this.#opener.hidden) this.#finder.then((finder) => finder.prefer(model));
   }
 
-  /** Offer other models: `groups` are the children of the select; there are more if `isLong`. */
-  show(groups, preferred, isLong) {
-    this.#select.replaceChildren(...groups);
+  /** The options that are offered. */
+  get options() {
+    return Array.from(this.#select.options);
+  }
+
+  /** Whether there are more models than the select has. */
+  set isLong(isLong) {
     this.#opener.hidden = !isLong;
-    if (this.isEmpty) this.#select.selectedIndex = this.#select.options.length - 1; // that there is none
+  }
+
+  /** Offer other models: `groups` are the children of the select. A preferred one is taken even if it cannot be used now. */
+  show(groups, preferred) {
+    this.#select.replaceChildren(...groups);
+    const option = this.options.find((each) => each.value && each.value === preferred);
+    if (option) option.selected = true;
+    else if (this.isEmpty) this.#select.selectedIndex = this.#select.options.length - 1; // that there is none
     else this.prefer(preferred);
   }
 
   /** Look for models, if there is none; resolves to whether there is still none. */
   async missing() {
-    if (this.isEmpty) await (await this.#lookout).look();
+    if (this.isEmpty) await this.#look((lookout) => lookout.look());
     return this.isEmpty;
+  }
+
+  /** Other models may be reachable by now. */
+  #refresh() {
+    this.#look((lookout) => lookout.refresh());
+  }
+
+  async #look(how) {
+    this.#lookout ??= import("./models.js").then(({ Lookout }) => new Lookout(this, this.#notice, this.#signal));
+    await how(await this.#lookout);
   }
 
   get #finder() {
@@ -60,6 +85,6 @@ export class Picker {
   }
 
   get #usable() {
-    return Array.from(this.#select.options).filter((each) => each.value && !each.disabled);
+    return this.options.filter((each) => each.value && !each.disabled);
   }
 }

@@ -159,8 +159,19 @@ class Session extends HTMLElement {
     this.#dispatch({ type: name, data, id, at: Date.now() });
     if (this.#state === before) return;
     if (this.#state.torn) this.#link.refresh();
-    if (name === "start") this.#announce(t("Generating"));
+    if (name === "start") this.#onStart(data);
     if (name === "end") this.#onEnd(data);
+  }
+
+  #onStart({ prompt }) {
+    if (!this.#exists) this.#take(prompt.text);
+    this.#announce(t("Generating"));
+  }
+
+  /** This session began, perhaps elsewhere: the draft of a new one is now a draft in this one. */
+  #take(title) {
+    this.#begin(title);
+    this.#composer.taken("", this.#id);
   }
 
   #onEnd({ outcome }) {
@@ -177,12 +188,14 @@ class Session extends HTMLElement {
       const session = await loadSession(this.#id, query, this.#listeners.signal);
       const awaited = running(this.#state);
       this.#dispatch({ type: "snapshot", ...session });
+      if (!this.#exists) this.#take(session.title);
       this.#reachBack();
       const answer = awaited && answerOf(this.#state, awaited.streamId);
       if (answer?.status === "ended") this.#onEnd(answer); // its end came this way, not as an event
       return "ready";
     } catch (error) {
       if (isAbort(error)) return "gone";
+      if (error.status === 404 && !this.#exists && !("gone" in this.dataset)) return "ready";
       if (error.status !== 404 && error.status !== 401) return "later";
       this.#dispatch({ type: "lost" });
       this.#part("link").hidden = true;
@@ -232,7 +245,8 @@ class Session extends HTMLElement {
 
   /** Be connected while somebody looks or something runs: a browser has six connections for all its tabs. */
   #tend() {
-    if (this.#exists && !this.#isAway && (!document.hidden || running(this.#state))) this.#link.open();
+    const isGone = "gone" in this.dataset;
+    if (!isGone && !this.#isAway && (!document.hidden || running(this.#state))) this.#link.open();
     else this.#link.close();
   }
 

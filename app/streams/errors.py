@@ -44,6 +44,12 @@ class TooManyStreams(Refused):
     code = "too_many_streams"
 
 
+class TooManyWaiting(Refused):
+    """One owner waits for as many sessions that do not exist yet as the server allows."""
+
+    code = "too_many_waiting"
+
+
 class Draining(Refused):
     """The server is shutting down and takes no new prompts."""
 

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from app.streams.archive import Archive, renamed
+from app.streams.arrivals import Arrivals
 from app.streams.asking import Ask
 from app.streams.asking import exchange as exchange_of
 from app.streams.bounds import Bounds
@@ -40,12 +41,16 @@ from app.streams.waiting import within
 
 
 class Registered(NamedTuple):
-    """The answer to a registration. `new` is false where an idempotency key named an earlier one."""
+    """The answer to a registration. `new` is false where an idempotency key named an earlier one.
+
+    `begins` says that the session has come into being with it.
+    """
 
     stream_id: str
     status: Status
     cursor: Cursor
     new: bool
+    begins: bool = False
 
 
 class Registry:
@@ -73,6 +78,7 @@ class Registry:
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
         self._trash = Trash()
+        self.arrivals = Arrivals()
 
     def __repr__(self) -> str:
         state = " draining" if self._draining else ""
@@ -165,7 +171,9 @@ class Registry:
         except Exception:
             await self.history.withdraw(stream.stream_id)
             raise
-        return Registered(stream.stream_id, Status.QUEUED if waits else Status.THINKING, cursor, new=True)
+        self.arrivals.tell(ask.owner, ask.session_id, cursor)
+        status = Status.QUEUED if waits else Status.THINKING
+        return Registered(stream.stream_id, status, cursor, new=True, begins=standing.newest is None)
 
     async def _known(self, ask: Ask, key: str) -> Registered | None:
         known = await self.history.known_key(ask.owner, ask.session_id, key)
@@ -327,6 +335,7 @@ class Registry:
             await self.history.restore(owner, archive)
         except SessionExists:
             return await self.adopt(owner, archive)
+        self.arrivals.tell(owner, archive.session_id)
         return archive.session_id
 
     # ---- the end of the server -------------------------------------------------------------------------------
@@ -353,6 +362,7 @@ class Registry:
                 stream.lapse()
         await self._all_ended(self.bounds.close_timeout)
         self._sessions.close()
+        self.arrivals.close()
 
     async def _all_ended(self, timeout: float) -> None:
         """Wait for all streams, and for prompts that are being admitted: what is turned down has to be withdrawn."""

@@ -51,11 +51,13 @@ def idempotency_key(request: web.Request) -> str | None:
 
 
 def asked_cursor(request: web.Request) -> Cursor | str | None:
-    """Return the cursor that a viewer comes with: the header `Last-Event-ID` wins over `?after=`.
+    """Return the cursor that a viewer comes with: the header `Last-Event-ID` wins over the query.
 
-    A text that is no cursor is returned as it is: it is answered in the stream, like one that is unknown.
+    There it is `?after=`, or `?cursor=`, which means the same. A text that is no cursor is returned as it is: it is
+    answered in the stream, like one that is unknown.
     """
-    text = request.headers.get("Last-Event-ID") or request.query.get("after")
+    query = request.query
+    text = request.headers.get("Last-Event-ID") or query.get("after") or query.get("cursor")
     return (Cursor.parse(text) or text) if text else None
 
 

@@ -12,6 +12,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_image_bytes: int = 8 * 1024 * 1024  # of all images of a prompt together
     continuing: bool = True  # whether answers that broke off may be gone on with
     max_import_bytes: int = 64 * 1024 * 1024
+    max_waiting: int = 256  # event streams of one owner for sessions that do not exist yet
     max_stop_wait: float = 5.0
     default_stop_wait: float = 2.0
     retry_after: int = 2

@@ -19,7 +19,7 @@ class Lists:
         return f"<Lists {self._changes.total()}>"
 
     def changed(self, owner: str) -> None:
-        """A session of `owner` was renamed, deleted, brought back or imported."""
+        """A session of `owner` was begun, renamed, deleted, brought back or imported."""
         self._changes[owner] += 1
 
     def count(self, owner: str) -> int:

@@ -67,6 +67,7 @@ def _paths() -> dict[str, Any]:
     session, stream = id_in_path("session_id"), id_in_path("stream_id")
     cursors = [
         parameter("after", "query", {"type": "string"}, "Cursor: resume after this event."),
+        parameter("cursor", "query", {"type": "string"}, "Same as `after`."),
         parameter("Last-Event-ID", "header", {"type": "string"}, "Cursor; takes precedence over `after`."),
     ]
     wait = parameter(
@@ -92,7 +93,11 @@ def _paths() -> dict[str, Any]:
         "/api/sessions/{session_id}/streams": {"post": _register(session)},
         "/api/sessions/{session_id}/events": {
             "get": operation(
-                "Stream the events of a session.", [session, *cursors], {200: content(SSE)}, 404, 422
+                "Stream the events of a session. Without a cursor it need not exist yet: "
+                "the stream stays open and begins with its first prompt.",
+                [session, *cursors],
+                {200: content(SSE)},
+                *(404, 422, 429),
             )
         },
         "/api/sessions/{session_id}/stream": {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
+from functools import partial
+
 import msgspec
 from aiohttp import web
 
-from app.streams.errors import SessionNotFound
+from app.streams.errors import TooManyWaiting
 from app.streams.frames import Cursor
 from app.web import bodies, parts
-from app.web.keys import BASE, FEEDS, LISTS, OWNER, PAGE_PULSE, REGISTRY, RENDERER
+from app.web.expecting import Expected, exists
+from app.web.keys import BASE, FEEDS, LIMITS, LISTS, OWNER, PAGE_PULSE, REGISTRY, RENDERER
 from app.web.page_events import GoneEvent, passing, reset
 from app.web.page_viewer import PageViewer
 from app.web.problems import ProblemError
@@ -17,6 +21,7 @@ from app.web.sessions import ShownMessage, Snapshot, take_snapshot
 from app.web.streams import place
 
 MOST_WATCHED = 32  # sessions, on one connection
+NEW = "new"  # in the place of a cursor
 
 
 class PageMessage(ShownMessage, kw_only=True):
@@ -65,29 +70,41 @@ async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
 
 
 async def get_page_events(request: web.Request) -> web.StreamResponse:
-    """GET /events?watch=<session_id>:<cursor>&watch=…: each from its cursor, else as a session's events begin."""
-    registry = request.app[REGISTRY]
-    lists, owner = request.app[LISTS], request[OWNER]
+    """GET /events?watch=<session_id>:<cursor>&watch=…: each from its cursor, else as a session's events begin.
+
+    In the place of a cursor, `new` says that the page is of a session that did not exist when it was made.
+    """
+    registry, lists, owner = request.app[REGISTRY], request.app[LISTS], request[OWNER]
     viewer = PageViewer(
         registry, request.app[FEEDS], request.app[PAGE_PULSE], request.app[BASE], lambda: lists.count(owner)
     )
-    known: list[tuple[str, Cursor | str | None]] = []
-    for session_id, cursor in _asked(request).items():
-        try:
-            await registry.history.session(request[OWNER], session_id)
-        except SessionNotFound:
-            viewer.say(passing("gone", GoneEvent(session_id)))
-        else:
-            known.append((session_id, cursor))
-    # From here on nothing is awaited until the response begins, and with it somebody takes care of the viewer.
-    for session_id, cursor in known:
+
+    def show(session_id: str, cursor: Cursor | str | None) -> None:
         session = registry.session(session_id)
         after = place(session, cursor)
         if isinstance(after, str):
             viewer.say(reset(request.app[BASE], session_id, after))
         else:
             viewer.watch(session, after)
-    return await viewer.serve(request)
+            viewer.look()
+
+    expected, most = Expected(show), request.app[LIMITS].max_waiting
+    with ExitStack() as waits:
+        for session_id, cursor in _asked(request).items():
+            if await exists(registry, owner, session_id):
+                expected.found(session_id, cursor)
+            elif cursor not in (None, NEW):
+                viewer.say(passing("gone", GoneEvent(session_id)))
+            else:
+                # Whoever has too many hears of this one when the page is loaded again.
+                with suppress(TooManyWaiting):
+                    tell = partial(expected.found, session_id)
+                    waits.enter_context(registry.arrivals.wait(owner, session_id, tell, most=most))
+                    if await exists(registry, owner, session_id):  # It began before anybody waited.
+                        expected.found(session_id, cursor)
+        # From here on nothing is awaited until the response begins, and with it somebody takes care of the viewer.
+        expected.begin()
+        return await viewer.serve(request)
 
 
 def _asked(request: web.Request) -> dict[str, Cursor | str | None]:

@@ -21,7 +21,8 @@ KINDS = {
     "image/gif": re.compile(rb"GIF8[79]a"),
     "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
 }
-IMMUTABLE = "private, max-age=31536000, immutable"  # another image has another id
+# A browser may keep it, and asks whether it may still show it: whoever has signed out may not.
+CACHING = {"Cache-Control": "private, no-cache"}
 
 
 def media_type(data: bytes) -> str | None:
@@ -65,9 +66,13 @@ def _checked(files: Iterable[bytes], limit: int) -> Sequence[Picture]:
 
 
 async def get_image(request: web.Request) -> web.StreamResponse:
-    """GET /api/images/{image_id}"""
+    """GET /api/images/{image_id}: 304 if the client has it already."""
     image_id = bodies.path_id(request, "image_id")
     picture = await request.app[REGISTRY].history.image(request[OWNER], image_id)
-    return web.Response(
-        body=picture.data, content_type=picture.media_type, headers={"Cache-Control": IMMUTABLE}
-    )
+    known = request.if_none_match or ()
+    if any(tag.value in (image_id, "*") for tag in known):
+        response = web.Response(status=304, headers=CACHING)
+    else:
+        response = web.Response(body=picture.data, content_type=picture.media_type, headers=CACHING)
+    response.etag = image_id  # another image has another id
+    return response

@@ -26,6 +26,7 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.SessionBusy: 409,
     errors.QueueFull: 429,
     errors.TooManyStreams: 429,
+    errors.TooManyWaiting: 429,
     errors.Draining: 503,
     errors.NoModels: 503,
     errors.HistoryUnavailable: 503,

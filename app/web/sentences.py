@@ -62,6 +62,7 @@ SENTENCES = {
     "token_timeout": marked("The model stopped responding before the answer was complete."),
     "too_many_guesses": marked("Too many wrong tokens. Wait a minute."),
     "too_many_images": marked("Too many images"),
+    "too_many_waiting": marked("Too many event streams are waiting for chats that don't exist yet."),
     "too_many_streams": marked("Too many answers are in progress. Try again in a moment."),
     "unknown_image": marked("Only PNG, JPEG, WebP and GIF images are supported."),
     "unknown_model": marked("This model doesn't exist. Choose another one."),

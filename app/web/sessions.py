@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from app.streams.branches import branch, siblings
+from app.streams.errors import SessionNotFound
 from app.streams.frames import Cursor
 from app.streams.ports import Options
 from app.streams.records import Message, SessionInfo
@@ -14,6 +15,7 @@ from app.streams.states import Status
 from app.web import bodies
 from app.web.answers import SessionList
 from app.web.event_stream import EventStream
+from app.web.expecting import events_to_come
 from app.web.keys import LIMITS, LISTS, OWNER, PULSE, REGISTRY
 from app.web.parts import WHOLE, Part, bounds
 from app.web.problems import ProblemError
@@ -133,12 +135,20 @@ async def delete_session(request: web.Request) -> web.StreamResponse:
 
 
 async def get_session_events(request: web.Request) -> web.StreamResponse:
-    """GET /api/sessions/{session_id}/events: from a cursor, else from the start of what runs now, else live."""
+    """GET /api/sessions/{session_id}/events: from a cursor, else from the start of what runs now, else live.
+
+    Without a cursor the session need not exist yet. With one it did exist, and was deleted.
+    """
     session_id = bodies.path_id(request, "session_id")
-    registry = request.app[REGISTRY]
-    await registry.history.session(request[OWNER], session_id)
+    registry, cursor = request.app[REGISTRY], bodies.asked_cursor(request)
+    try:
+        await registry.history.session(request[OWNER], session_id)
+    except SessionNotFound:
+        if cursor is not None:
+            raise
+        return await events_to_come(request, session_id)
     session = registry.session(session_id)
-    after = place(session, bodies.asked_cursor(request))
+    after = place(session, cursor)
     if isinstance(after, str):
         return await refuse(request, EventStream(), session_id, after)
     return await Viewer(session, request.app[PULSE], after=after).serve(request, EventStream())

@@ -17,7 +17,7 @@ from app.streams.session import Session
 from app.web import accept, answers, bodies
 from app.web.addresses import at
 from app.web.event_stream import EventStream, LineStream
-from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY
+from app.web.keys import CATALOG, LIMITS, LISTS, OWNER, PULSE, REGISTRY
 from app.web.new_stream import NewStream, new_stream, request_hash
 from app.web.pictures import pictures_of
 from app.web.problems import ProblemError
@@ -60,7 +60,10 @@ async def register(request: web.Request, session_id: str) -> Registered:
         key=key,
         request_hash=request_hash(body) if key is not None else "",
     )
-    return await registry.register(ask)
+    registered = await registry.register(ask)
+    if registered.begins:
+        request.app[LISTS].changed(request[OWNER])
+    return registered
 
 
 async def _model_of(request: web.Request, session_id: str, body: NewStream) -> str | None:

@@ -7,9 +7,10 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import BrowserContext, Route, expect
+from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
+from tests.browser.puppets import Led
 from tests.browser.test_writing import hide
 from tests.browser.wire import Wire, wire_to
 from tests.support.server import LiveServer
@@ -106,12 +107,17 @@ async def test_a_network_that_dies_in_silence_is_told(distant: Chat, wire: Wire,
 
 async def test_a_refused_event_stream_is_opened_anew_with_a_cursor(distant: Chat, wire: Wire) -> None:
     """After a proxy's 502, which ends an EventSource for good, there is a new one that goes on from the cursor."""
-    wire.refusals = 2
     await distant.ask(WORDS, "echo")
+    await distant.streams()
+    before = len(wire.asked)
+    wire.refusals = 2
+    wire.cut()
+    wire.mend()
     await distant.ends("complete")
     assert await distant.words() == WORDS
     assert wire.refusals == 0
-    assert all(re.search(r"[?]watch=[^:]+:\d+-\d+$", asked) for asked in wire.asked[1:])
+    assert len(wire.asked) > before + 1
+    assert all(re.search(r"[?]watch=[^:]+:\d+-\d+$", asked) for asked in wire.asked[before:])
 
 
 @pytest.mark.parametrize(
@@ -189,14 +195,15 @@ async def test_a_page_from_the_back_forward_cache_catches_up(chat: Chat) -> None
     assert await chat.words() == WORDS
 
 
-async def test_a_page_without_a_session_asks_for_no_events(distant: Chat, wire: Wire) -> None:
-    """A session that has no prompt yet does not exist on the server, so the page connects with its first prompt."""
+async def test_a_page_without_a_session_waits_for_it(distant: Chat, wire: Wire) -> None:
+    """Through the same connection, on which the first prompt comes then: it is not opened anew."""
     await distant.page.reload()
-    await expect(distant.box).to_be_focused()
-    assert wire.asked == []
+    await distant.alive()
+    await until(lambda: bool(wire.asked) and wire.asked[-1].endswith(":new"))
+    asked = len(wire.asked)
     await distant.ask("hello", "short")
     await distant.ends("complete")
-    assert wire.asked
+    assert len(wire.asked) == asked
 
 
 async def test_tabs_share_one_connection(distant: Chat, context: BrowserContext, wire: Wire) -> None:
@@ -274,3 +281,19 @@ async def leave(chat: Chat) -> None:
 async def come_back(chat: Chat) -> None:
     """Do to the page what coming back to it does."""
     await chat.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+
+
+async def test_a_dead_worker_is_noticed_as_soon_as_a_dead_connection(led: Led, browser: Browser) -> None:
+    """Only the shared worker dies: another one is started, and the answer goes on."""
+    generation = await led.ask("hello")
+    generation.say("One")
+    await expect(led.chat.text()).to_have_text("One")
+    devtools = await browser.new_browser_cdp_session()
+    targets = (await devtools.send("Target.getTargets", {"filter": [{"type": "shared_worker"}]}))[
+        "targetInfos"
+    ]
+    (worker,) = [target for target in targets if target["url"].startswith(led.chat.url)]
+    await devtools.send("Target.closeTarget", {"targetId": worker["targetId"]})
+    generation.say(" two")
+    # Within 13 s, as with a silent connection, and however slow the machine is sooner than the 45 s it took.
+    await expect(led.chat.text()).to_have_text("One two", timeout=30_000)

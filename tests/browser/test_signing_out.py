@@ -12,6 +12,7 @@ from tests.browser.chat import Chat
 from tests.support.server import LiveServer, serve
 
 TOKEN = "correct-horse"
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 @pytest.fixture
@@ -57,3 +58,56 @@ async def test_signing_out_without_javascript(browser: Browser, locked: LiveServ
     await page.goto(locked.url + "/")
     await expect(page.get_by_label("Access token")).to_be_visible()
     await context.close()
+
+
+async def test_back_after_signing_out_shows_no_chat(context: BrowserContext, locked: LiveServer) -> None:
+    """Neither from the cache nor from what the browser keeps of pages that were left."""
+    page = await context.new_page()
+    await sign_in(page, locked.url)
+    chat = Chat(page, locked.url)
+    await chat.ask("Of secret rivers", "echo")
+    await chat.ends("complete")
+    shown = page.url
+    await page.get_by_role("link", name="New chat").first.click()
+    await page.wait_for_url(locked.url + "/")
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url(locked.url + "/login")
+    for _ in range(2):
+        await page.go_back()
+        await expect(page.get_by_label("Access token")).to_be_visible()
+        assert "secret rivers" not in await page.content()
+    await page.goto(shown)
+    await expect(page.get_by_label("Access token")).to_be_visible()
+
+
+async def test_a_page_that_was_kept_is_asked_for_again(context: BrowserContext, locked: LiveServer) -> None:
+    """It is hidden for as long as it is away, and so when it comes back, until the server has said who may see it."""
+    page = await context.new_page()
+    await sign_in(page, locked.url)
+    await Chat(page, locked.url).alive()
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    await expect(page.locator("body")).to_be_hidden()
+    await context.clear_cookies()
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await expect(page.get_by_label("Access token")).to_be_visible()
+
+
+async def test_an_image_is_not_shown_from_the_cache(context: BrowserContext, locked: LiveServer) -> None:
+    """The browser has it, and asks whether it may show it."""
+    page = await context.new_page()
+    await sign_in(page, locked.url)
+    image_id = await page.evaluate(
+        """async ([prompt, image]) => {
+            const body = JSON.stringify({ prompt, model: "scripted/vision", images: [image] });
+            const headers = { "Content-Type": "application/json" };
+            await fetch("/api/sessions/s1/streams", { method: "POST", headers, body });
+            const session = await (await fetch("/api/sessions/s1")).json();
+            return session.messages[0].images[0].image_id;
+        }""",
+        ["look", {"media_type": "image/png", "data": PIXEL}],
+    )
+    look = "async (address) => (await fetch(address)).status"
+    address = f"{locked.url}/api/images/{image_id}"
+    assert [await page.evaluate(look, address) for _ in range(2)] == [200, 200]
+    await context.clear_cookies()
+    assert await page.evaluate(look, address) == 401

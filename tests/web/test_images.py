@@ -66,14 +66,16 @@ async def test_images_go_to_the_model_with_their_prompt(stage: Stage) -> None:
 
 
 async def test_an_image_is_shown_again(stage: Stage) -> None:
-    """To its owner, byte for byte, as what it is and nothing else, and it may be kept in the browser's own cache."""
+    """To its owner, byte for byte, as what it is and nothing else. A browser that has it asks before it shows it."""
     await stage.client.post("s1", "look", images=images(*KINDS))
     for image, (file, kind) in zip((await prompt_of(stage.client))["images"], KINDS.items(), strict=True):
         async with stage.http.get(f"/api/images/{image['image_id']}") as response:
             assert (response.status, response.content_type, await response.read()) == (200, kind, file)
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-            assert response.headers["Cache-Control"].startswith("private,")
-            assert "immutable" in response.headers["Cache-Control"]
+            assert response.headers["Cache-Control"] == "private, no-cache"
+            known = {"If-None-Match": response.headers["ETag"]}
+        async with stage.http.get(f"/api/images/{image['image_id']}", headers=known) as response:
+            assert (response.status, await response.read()) == (304, b"")
     async with stage.http.get("/api/images/unknown") as response:
         await problem(response, 404, "image_not_found")
 

@@ -177,6 +177,59 @@ async def test_a_session_that_is_not_there_is_gone(stage: Stage) -> None:
     assert [event.name for event in rest] == ["start", "status"]
 
 
+@pytest.mark.parametrize("cursor", ["", "new"])
+async def test_a_session_that_does_not_exist_yet_is_waited_for(stage: Stage, cursor: str) -> None:
+    """Beside others; its first prompt is shown once, with its blocks, and the list has changed."""
+    await stage.client.post("s1", "hello")
+    other = await stage.asked("hello")
+    async with stage.client.events(f"/events?watch=s2:{cursor}&watch=s1:") as events:
+        assert [event.name for event in await take(events, 2)] == ["start", "status"]
+        await stage.client.post("s2", "mine")
+        generation = await stage.asked("mine")
+        generation.say("# One\n\nTwo")
+        generation.finish()
+        seen = [event for event in await until_event(events, "end") if event.name != "list"]
+        assert [event.name for event in seen] == [
+            "start",
+            "status",
+            "status",
+            "block",
+            "token",
+            "block",
+            "end",
+        ]
+        assert next(event for event in seen if event.had_id).id.startswith("s2/")
+        other.say("still here")
+        assert (await until_event(events, "token"))[-1].data["text"] == "still here"
+        assert stage.registry.statistics().viewers == 2
+    await until(lambda: stage.registry.arrivals.waiting == 0)
+    await until(lambda: stage.registry.statistics().viewers == 0)
+
+
+async def test_a_page_hears_of_a_new_session(stage: Stage) -> None:
+    """Of any of its owner's: its list has changed. A second prompt changes no list."""
+    async with stage.client.events("/events?watch=nobody:new") as events:
+        await stage.client.post("s2", "elsewhere")
+        assert (await anext(events)).name == "list"
+
+
+async def test_a_page_that_is_older_than_its_session_needs_the_snapshot(stage: Stage) -> None:
+    """It was made for a new session, which has begun by now: what was before cannot be told from nothing."""
+    await stage.answer("s1", "first", "one")
+    async with stage.client.events("/events?watch=s1:new") as events:
+        reset = await anext(events)
+    assert (reset.name, reset.data["reason"]) == ("reset", "epoch")
+
+
+async def test_a_page_that_waits_ends_with_the_server(stage: Stage) -> None:
+    """Cleanly, and no session is called gone."""
+    async with stage.http.get("/events?watch=nobody:new") as response:
+        await until(lambda: stage.registry.arrivals.waiting == 1)
+        await stage.registry.close()
+        text = (await response.read()).decode()
+    assert "gone" not in text
+
+
 async def test_a_session_that_is_deleted_meanwhile_is_gone(stage: Stage) -> None:
     """After its last event, and the others go on; nobody is counted as its viewer any more."""
     await stage.client.post("s1", "hello")

@@ -1,0 +1,74 @@
+"""Those who wait for a session that does not exist yet, and hear of the prompt with which it begins."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.streams.errors import TooManyWaiting
+from app.streams.frames import Cursor
+from app.streams.reports import report
+
+
+class Arrivals:
+    """Waits for sessions, by owner and id: what another owner begins under the same id concerns nobody here."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[tuple[str, str], list[Callable[[Cursor | None], None]]] = defaultdict(list)
+        self._held: Counter[str] = Counter()  # waits, by owner
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Arrivals {self._held.total()}>"
+
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return self._held.total()
+
+    @contextmanager
+    def wait(
+        self, owner: str, session_id: str, tell: Callable[[Cursor | None], None], *, most: int
+    ) -> Iterator[None]:
+        """Have `tell` called for each prompt of `owner` in the session, with the cursor just before its first event.
+
+        It is called with `None` where there is no such cursor: the session came back as it was, or the server ends.
+        Raises `TooManyWaiting` if the owner has `most` waits already.
+        """
+        if self._held[owner] >= most:
+            raise TooManyWaiting(
+                f"{most} event streams are already waiting for chats that don't exist yet. Close some first."
+            )
+        self._held[owner] += 1
+        waiting = self._waiting[owner, session_id]
+        waiting.append(tell)
+        if self._closed:
+            tell(None)
+        try:
+            yield
+        finally:
+            self._forget(owner, session_id, tell)
+
+    def _forget(self, owner: str, session_id: str, tell: Callable[[Cursor | None], None]) -> None:
+        waiting = self._waiting[owner, session_id]
+        waiting.remove(tell)
+        if not waiting:
+            del self._waiting[owner, session_id]
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
+
+    def tell(self, owner: str, session_id: str, cursor: Cursor | None = None) -> None:
+        """The session exists. What fails for one that waits is reported; the others and the caller go on."""
+        for tell in tuple(self._waiting.get((owner, session_id), ())):
+            try:
+                tell(cursor)
+            except Exception as error:  # noqa: BLE001 - it is reported
+                report("who waited for a session could not be told", error)
+
+    def close(self) -> None:
+        """The server ends: nobody waits any longer."""
+        self._closed = True
+        for owner, session_id in tuple(self._waiting):
+            self.tell(owner, session_id)
