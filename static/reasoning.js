@@ -48,6 +48,7 @@ export class ReasoningView {
     this.#box.hidden = message.reasoning === "";
     if (this.#box.hidden) return;
     this.#pulse.hidden = !isOn;
+    this.#box.classList.toggle("thought", !isOn);
     const seconds = isOn && message.thoughtSince !== null ? elapsed(now - message.thoughtSince) : "";
     const line = isOn ? `${doing(message)} ${seconds}`.trimEnd() : thoughtFor(message.thoughtMs);
     if (this.#line.textContent !== line) this.#line.textContent = line;

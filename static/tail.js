@@ -12,6 +12,7 @@ const TAGS = (
 ).split(" ");
 const LISTINGS = new Set([smd.CODE_BLOCK, smd.CODE_FENCE]);
 const CODE = new Set([...LISTINGS, smd.CODE_INLINE]);
+const TOP = 3; // the level of an answer's first heading
 const RAW = new Set([...CODE, smd.EQUATION_BLOCK, smd.EQUATION_INLINE]);
 // States of the parser that it exports no names for. A line of code begins, or what comes after it; and an item's text does.
 const DOCUMENT = 1, LINE_START = 101, ITEM_START = 103;
@@ -283,12 +284,23 @@ export class Tail {
     const found = len === 1 && tokens[1] === smd.PARAGRAPH && this.#match(UNDERLINE);
     const { element } = this.#open.at(-1);
     if (!found || element.localName !== "p" || element.querySelector("br")) return;
-    const heading = document.createElement(found[1][0] === "=" ? "h3" : "h4");
+    const heading = this.#heading(found[1][0] === "=" ? TOP : TOP + 1);
     this.#leave();
     heading.append(...element.childNodes);
     element.replaceWith(heading);
     this.#at += found[0].length;
     this.#isAtStart = true;
+  }
+
+  /** A heading that would have this level: the first of an answer is lifted to the top, the others as much, and none skips one. */
+  #heading(level) {
+    const [{ element: box }] = this.#open;
+    const before = (box.parentElement ?? box).querySelectorAll("h3, h4, h5, h6");
+    const lift = before.length > 0 ? Number(before[0].className.replace("lift-", "")) : level - TOP;
+    const last = before.length > 0 ? Number(before[before.length - 1].localName[1]) : TOP - 1;
+    const heading = document.createElement(`h${Math.max(TOP, Math.min(level - lift, last + 1))}`);
+    if (before.length === 0 && lift > 0) heading.className = `lift-${lift}`;
+    return heading;
   }
 
   /** For the parser a listing begins and ends with backticks. */
@@ -367,7 +379,9 @@ export class Tail {
     if (this.#open.length > DEEPEST) throw new RangeError(); // the source is shown
     const token = begun === smd.PARAGRAPH || begun === smd.CODE_BLOCK ? this.#place(begun) : begun;
     const { pending } = this.#parser; // what it has not made anything of yet: where a token begins, its mark
-    const element = begin(this.#open.at(-1).element, token);
+    const parent = this.#open.at(-1).element;
+    const isHeading = token >= smd.HEADING_1 && token <= smd.HEADING_6;
+    const element = isHeading ? parent.appendChild(this.#heading(Number(TAGS[token][1]))) : begin(parent, token);
     const closing = token >= smd.EQUATION_BLOCK && openMaths(element, token, pending);
     this.#open.push({ element, token, closing });
   }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from app.markdown.bounds import ANSWER_SECONDS, SECONDS
 from app.markdown.grammar import Definitions
+from app.markdown.levels import Levels, leveled
 from app.markdown.plain import plain
 from app.markdown.rendering import render
 from app.markdown.splitting import Block, Splitter
@@ -45,6 +46,9 @@ def opened(text: str, render_one: BlockRenderer = render_block) -> Rendered:
 
 def _render_all(blocks: list[Block], splitter: Splitter, render_one: BlockRenderer) -> list[str]:
     end = time.thread_time() + ANSWER_SECONDS
-    return [
-        render_one(block, splitter.definitions, min(SECONDS, end - time.thread_time())) for block in blocks
-    ]
+    levels, rendered = Levels(), list[str]()
+    for block in blocks:
+        html = render_one(block, splitter.definitions, min(SECONDS, end - time.thread_time()))
+        html, levels = leveled(html, levels)
+        rendered.append(html)
+    return rendered

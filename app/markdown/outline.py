@@ -6,19 +6,20 @@ import re
 
 from app.markdown.fence_rules import NESTING, language
 from app.markdown.heading_rules import LOWER, LOWEST
+from app.markdown.levels import Levels
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 _HEADING = re.compile(r"\A( {0,3})(#{1,6})(?=[ \t\r\n]|$)")
 
 
 def as_part(text: str) -> str:
-    """Return `text` with its headings as many levels lower as the page shows them, and with its last listing closed.
+    """Return `text` with its headings at the levels that the page shows them at, and with its last listing closed.
 
     Headings in lists and quotes, and underlined ones, stay as they are.
     """
     lines = text.splitlines(keepends=True)
     open_marks: list[str] = []  # of a listing, and of those in it
-    nests = False
+    nests, levels = False, Levels()
     for number, line in enumerate(lines):
         fence = _FENCE.match(line)
         if fence and (not open_marks or fence[1].startswith(open_marks[0])):
@@ -29,10 +30,7 @@ def as_part(text: str) -> str:
                 open_marks.append(fence[1])
             elif not info:
                 open_marks.pop()
-        elif not open_marks:
-            lines[number] = _HEADING.sub(_lowered, line)
+        elif not open_marks and (heading := _HEADING.match(line)):
+            levels = levels.after(min(len(heading[2]) + LOWER, LOWEST))
+            lines[number] = f"{heading[1]}{'#' * levels.last}{line[heading.end() :]}"
     return "\n".join(["".join(lines).rstrip("\n"), *reversed(open_marks)])
-
-
-def _lowered(found: re.Match[str]) -> str:
-    return found[1] + "#" * min(len(found[2]) + LOWER, LOWEST)

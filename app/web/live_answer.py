@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from app.markdown.bounds import Deadline, TooMuchError
+from app.markdown.levels import Levels, leveled
 from app.markdown.plain import plain
 from app.markdown.splitting import Block, Splitter
 from app.streams.reports import report
@@ -29,6 +30,7 @@ class _Waiting(NamedTuple):
     number: int
     block: Block
     html: str | None = None  # what was told before, if this is the second time
+    levels: Levels | None = None  # of the headings before it, then
 
 
 class LiveAnswer:
@@ -44,6 +46,7 @@ class LiveAnswer:
         self._splitter = Splitter()
         self._new: list[str] = []  # pieces that came while a job was at work
         self._count = 0  # blocks that were cut
+        self._levels = Levels()  # of the headings in those that were told
         self._before: tuple[int, int, str] | None = (
             None  # what `open_again` was before the cut that is going on
         )
@@ -178,10 +181,14 @@ class LiveAnswer:
         return bool(self._waiting)
 
     def _ready(self, waiting: _Waiting, html: str) -> None:
+        before = waiting.levels or self._levels
+        html, after = leveled(html, before)
         if html == waiting.html:
             return
-        if waiting.html is None and "[" in waiting.block.source:
-            self._linked.append(waiting._replace(html=html))
+        if waiting.html is None:
+            self._levels = after
+            if "[" in waiting.block.source:
+                self._linked.append(waiting._replace(html=html, levels=before))
         self._tell(Closed(waiting.number, waiting.block.end, html))
 
     def _start_rendering(self) -> None:

@@ -136,3 +136,18 @@ async def test_reasoning_is_rendered_lightly(led: Led, browser: Browser, is_open
     assert await thoughts(plain).locator("strong").text_content() == "Plan"
     assert await thoughts(plain).locator("li").count() == 2
     await plain.context.close()
+
+
+async def test_the_caret_goes_on_in_the_answer(led: Led) -> None:
+    """There is one: behind the reasoning while that goes on, then behind the text."""
+    caret = """() => Array.from(document.querySelectorAll(".tail > p:last-child"),
+        (each) => getComputedStyle(each, "::after").content !== "none")"""
+    generation = await led.ask("think")
+    generation.say("Hm", kind="reasoning")
+    await line(led.chat.page).click()
+    await expect(thoughts(led.chat.page)).to_have_text("Hm")
+    assert await led.chat.page.evaluate(caret) == [True]
+    generation.say("Yes")
+    await expect(led.chat.text()).to_have_text("Yes")
+    await expect(line(led.chat.page).locator(".pulse")).to_be_hidden()
+    assert await led.chat.page.evaluate(caret) == [False, True]

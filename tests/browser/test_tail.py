@@ -30,7 +30,9 @@ def paint(modules: Modules, *pieces: str, is_over: bool = True) -> str:
     ("source", "html"),
     [
         ("one\ntwo\n\nthree", "<p>one<br>two</p><p>three</p>"),
-        ("## Title\ntext", "<h4>Title</h4><p>text</p>"),
+        ("# Title\n## Part\ntext", "<h3>Title</h3><h4>Part</h4><p>text</p>"),
+        ("## Title\ntext", '<h3 class="lift-1">Title</h3><p>text</p>'),
+        ("# One\n### Two\nThree\n---\n# Four", "<h3>One</h3><h4>Two</h4><p>Three</p><hr><h3>Four</h3>"),
         ("a *b* **c** ~~d~~ `e`", "<p>a <em>b</em> <strong>c</strong> <s>d</s> <code>e</code></p>"),
         ("- a\n- b", "<ul><li>a</li><li>b</li></ul>"),
         ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
@@ -411,3 +413,25 @@ def test_hostile_text_makes_no_element_but_those_of_text(modules: Modules, sourc
     )
     assert set(found[0]) <= ELEMENTS
     assert set(found[1]) <= {"class", "dir", "href", "open", "target", "rel", "start", "tabindex"}
+
+
+# A tail behind closed blocks, whose headings say at which level its own go on.
+BEHIND = """async ([url, html, text]) => {
+    const { Tail } = await import(`${url}/tail.js`);
+    const content = document.createElement("div");
+    content.innerHTML = `<div class="group"><div class="block">${html}</div></div><div class="tail"></div>`;
+    new Tail(content.lastElementChild).write(text);
+    return content.lastElementChild.firstElementChild.outerHTML;
+}"""
+
+
+@pytest.mark.parametrize("heading", [1, 2, 3, 6])
+@pytest.mark.parametrize(
+    "before", ["# a", "## a", "### a\n\n##### b", "no heading", "- # in a list\n\nb\n\n##### c"]
+)
+def test_a_heading_is_where_the_block_will_have_it(modules: Modules, before: str, heading: int) -> None:
+    """Whatever came before it."""
+    mark = "#" * heading
+    closed = document(f"{before}\n\n").blocks
+    painted = modules.page.evaluate(BEHIND, [modules.url, "".join(closed), f"{mark} Next\n"])
+    assert painted == document(f"{before}\n\n{mark} Next\n").blocks[-1]

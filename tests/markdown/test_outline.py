@@ -11,7 +11,8 @@ from tests.markdown.corpus import ANSWERS
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("# a\n## b\n##### c\n###### d", "### a\n#### b\n###### c\n###### d"),
+        ("# a\n## b\n##### c\n###### d", "### a\n#### b\n##### c\n###### d"),
+        ("### a\n# b\n### c\n##### d\n## e", "### a\n### b\n### c\n#### d\n### e"),
         ("   # a #\n#\n#b\n\\# c\n    # d", "   ### a #\n###\n#b\n\\# c\n    # d"),
         ("```sh\n# a\n```\n# b", "```sh\n# a\n```\n### b"),
         ("~~~\n# a\n```\n# b\n~~~\n# c", "~~~\n# a\n```\n# b\n~~~\n### c"),

@@ -198,7 +198,7 @@ async def test_a_session_that_does_not_exist_yet_is_waited_for(stage: Stage, cur
             "block",
             "end",
         ]
-        assert next(event for event in seen if event.had_id).id.startswith("s2/")
+        assert str(next(event for event in seen if event.had_id).id).startswith("s2/")
         other.say("still here")
         assert (await until_event(events, "token"))[-1].data["text"] == "still here"
         assert stage.registry.statistics().viewers == 2
