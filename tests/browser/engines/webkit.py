@@ -139,9 +139,12 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def webkit_window(address: str, browser: str) -> AsyncIterator[Window]:
-    """A window of a browser of its own."""
-    wanted = {"webkitgtk:browserOptions": {"binary": browser, "args": ["--automation"]}}
+async def webkit_window(address: str, browser: str, *, waits: bool = True) -> AsyncIterator[Window]:
+    """A window of a browser of its own. Without `waits`, a page that has not loaded yet can be looked at."""
+    wanted = {
+        "webkitgtk:browserOptions": {"binary": browser, "args": ["--automation"]},
+        "pageLoadStrategy": "normal" if waits else "none",
+    }
     timeout = aiohttp.ClientTimeout(total=BOUND)
     async with aiohttp.ClientSession(address, timeout=timeout) as http:
         await _listening(http)
