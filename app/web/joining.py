@@ -9,8 +9,8 @@ its parts in the place of its `@import` rules, which keeps the order of the casc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from posixpath import basename, dirname, normpath, relpath
+from collections.abc import Callable, Iterable
+from posixpath import dirname, normpath, relpath
 from typing import NamedTuple
 
 _IMPORT = re.compile(
@@ -42,7 +42,7 @@ class Joined(NamedTuple):
     @property
     def shared(self) -> str:
         """The one file, which lets modules that are loaded later take from it what it has."""
-        names = ", ".join(map(_variable, self.parts))
+        names = ", ".join(_variable(name, self.parts) for name in self.parts)
         return f"{self.text}export {{ {names} }};\n" if names else self.text
 
 
@@ -55,10 +55,7 @@ class Joiner:
     def join(self, entry: str) -> Joined:
         """Join the module `entry` with all that it imports."""
         parts: dict[str, str] = {}
-        joined = Joined(self._with_imports(entry, parts, (entry,)), parts)
-        if len({_variable(name) for name in parts}) < len(parts):
-            raise JoiningError(f"two of these modules have the same name: {', '.join(sorted(parts))}")
-        return joined
+        return Joined(self._with_imports(entry, parts, (entry,)), parts)
 
     def beside(self, name: str, entry: str, joined: Joined) -> str:
         """Return a module that a page loads later: what is in `joined` already it takes from there.
@@ -66,14 +63,16 @@ class Joiner:
         So each module is evaluated once, and what one of them remembers, all who import it know.
         """
         if name in joined.parts:
+            variable = _variable(name, joined.parts)
             names = ", ".join(each.partition(":")[0] for each in _exports(self._read(name)))
-            return f"{_taking(name, name, entry)}export const {{ {names} }} = {_variable(name)};\n"
+            return f"{_taking(variable, name, entry)}export const {{ {names} }} = {variable};\n"
 
         def replace(found: re.Match[str]) -> str:
             imported = _neighbour(name, found[2])
             if imported not in joined.parts:
                 return found[0]
-            return _taking(name, imported, entry) + _binding(found[1], _variable(imported))
+            variable = _variable(imported, joined.parts)
+            return _taking(variable, name, entry) + _binding(found[1], variable)
 
         return _IMPORT.sub(replace, self._read(name))
 
@@ -86,8 +85,11 @@ class Joiner:
                 raise JoiningError(f"modules import each other: {' → '.join((*path, imported))}")
             if imported not in parts:
                 inner = self._with_imports(imported, parts, (*path, imported))
-                parts[imported] = f"const {_variable(imported)} = (() => {{\n{_handing_on(inner)}}})();\n"
-            return _binding(found[1], _variable(imported))
+                parts[imported] = ""  # its number is the next one
+                parts[imported] = (
+                    f"const {_variable(imported, parts)} = (() => {{\n{_handing_on(inner)}}})();\n"
+                )
+            return _binding(found[1], _variable(imported, parts))
 
         source = _readdressed(self._read(name), name, path[0])
         return _checked(name, _IMPORT.sub(replace, source))
@@ -124,15 +126,15 @@ def _readdressed(source: str, name: str, entry: str) -> str:
     return _LATE.sub(replace, source)
 
 
-def _taking(name: str, imported: str, entry: str) -> str:
-    """Return the import by which `name` gets what the joined file calls `imported`."""
+def _taking(variable: str, name: str, entry: str) -> str:
+    """Return the import by which the module `name` gets a variable of the joined file."""
     way = "../" * name.count("/") or "./"
-    return f'import {{ {_variable(imported)} }} from "{way}{entry}";\n'
+    return f'import {{ {variable} }} from "{way}{entry}";\n'
 
 
-def _variable(name: str) -> str:
-    """Return what the exports of a module are called in the joined file. No module has such names itself."""
-    return "$" + re.sub(r"\W", "_", basename(name).removesuffix(".js"))
+def _variable(name: str, parts: Iterable[str]) -> str:
+    """Return what the exports of a module are called in the joined file: its number there, for every page loads it."""
+    return f"${list(parts).index(name)}"
 
 
 def _binding(names: str | None, variable: str) -> str:
