@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import NamedTuple
 
-from app.markdown.bounds import ANSWER_SECONDS, SECONDS
+from app.markdown.bounds import SECONDS
 from app.markdown.grammar import Definitions
-from app.markdown.levels import Levels, leveled
 from app.markdown.plain import plain
 from app.markdown.rendering import render
 from app.markdown.splitting import Block, Splitter
+from app.markdown.steps import BlockRenderer, Steps, cutting, finished, rendering
 
 
 class Rendered(NamedTuple):
@@ -22,9 +20,6 @@ class Rendered(NamedTuple):
     tail: str = ""  # the text after them, which may still change its meaning
 
 
-BlockRenderer = Callable[[Block, Definitions, float], str]  # the float: seconds that it may take
-
-
 def render_block(block: Block, definitions: Definitions, seconds: float = SECONDS) -> str:
     """Return the HTML of a block."""
     return plain(block.source) if block.is_plain else render(block.source, definitions, seconds=seconds)
@@ -32,23 +27,25 @@ def render_block(block: Block, definitions: Definitions, seconds: float = SECOND
 
 def document(text: str, render_one: BlockRenderer = render_block) -> Rendered:
     """Return an answer that has ended."""
-    splitter = Splitter()
-    blocks = [*splitter.feed(text), *splitter.finish()]
-    return Rendered(_render_all(blocks, splitter, render_one), splitter.end)
+    return finished(document_steps(text, render_one))
 
 
 def opened(text: str, render_one: BlockRenderer = render_block) -> Rendered:
     """Return an answer that still grows: links that are defined later are not links yet."""
+    return finished(opened_steps(text, render_one))
+
+
+def document_steps(text: str, render_one: BlockRenderer) -> Steps[Rendered]:
+    """See `document`."""
     splitter = Splitter()
-    blocks = splitter.feed(text)
-    return Rendered(_render_all(blocks, splitter, render_one), splitter.end, splitter.tail)
+    blocks = yield from cutting(splitter, text, is_over=True)
+    html = yield from rendering(blocks, splitter.definitions, render_one)
+    return Rendered(html, splitter.end)
 
 
-def _render_all(blocks: list[Block], splitter: Splitter, render_one: BlockRenderer) -> list[str]:
-    end = time.thread_time() + ANSWER_SECONDS
-    levels, rendered = Levels(), list[str]()
-    for block in blocks:
-        html = render_one(block, splitter.definitions, min(SECONDS, end - time.thread_time()))
-        html, levels = leveled(html, levels)
-        rendered.append(html)
-    return rendered
+def opened_steps(text: str, render_one: BlockRenderer) -> Steps[Rendered]:
+    """See `opened`."""
+    splitter = Splitter()
+    blocks = yield from cutting(splitter, text, is_over=False)
+    html = yield from rendering(blocks, splitter.definitions, render_one)
+    return Rendered(html, splitter.end, splitter.tail)

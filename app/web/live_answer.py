@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, NamedTuple
 
 from app.markdown.bounds import Deadline, TooMuchError
 from app.markdown.levels import Levels, leveled
 from app.markdown.plain import plain
 from app.markdown.splitting import Block, Splitter
+from app.markdown.steps import cutting
 from app.streams.reports import report
 from app.web.renderer import SMALL, SMALL_SECONDS, Renderer
 
@@ -133,7 +133,7 @@ class LiveAnswer:
         is_over, text = self._is_over, self._take_new()
         self._before = (self._count, self._splitter.end, self._splitter.tail + text)
         try:
-            blocks = await self._renderer.cut(partial(_cut, self._splitter, text, is_over))
+            blocks = await self._renderer.cut(cutting(self._splitter, text, is_over=is_over), self)
         except Exception as error:  # noqa: BLE001 - it is reported, and the text is there: a reload shows its blocks
             report("an answer could not be cut into blocks", error)
             self._closed = True
@@ -213,12 +213,7 @@ class LiveAnswer:
 
     async def _blocks(self, blocks: list[Block]) -> list[str]:
         try:
-            return await self._renderer.blocks(blocks, self._splitter.definitions)
+            return await self._renderer.blocks(blocks, self._splitter.definitions, self)
         except Exception as error:  # noqa: BLE001 - it is reported, and a text that cannot be rendered is still a text
             report("blocks could not be rendered", error)
             return [plain(block.source) for block in blocks]
-
-
-def _cut(splitter: Splitter, text: str, is_over: bool) -> list[Block]:
-    blocks = splitter.feed(text)
-    return blocks + splitter.finish() if is_over else blocks

@@ -44,20 +44,22 @@ async def rendered(renderer: Renderer, snapshot: Snapshot, *, thoughts: bool = F
 
     Reasoning is rendered as well if its `thoughts` are asked for.
     """
-    messages = [await _rendered(renderer, message, thoughts) for message in snapshot.messages]
+    messages = [
+        await _rendered(renderer, message, thoughts, snapshot.session_id) for message in snapshot.messages
+    ]
     return PageSnapshot(**{**msgspec.structs.asdict(snapshot), "messages": messages})
 
 
-async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool) -> PageMessage:
+async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool, owner: str) -> PageMessage:
     fields = msgspec.structs.asdict(message)
     if thoughts and message.reasoning and message.outcome is not None:
-        fields["thoughts"] = (await renderer.document(message.reasoning)).blocks
+        fields["thoughts"] = (await renderer.document(message.reasoning, owner)).blocks
     if message.role != "assistant" or not message.content:
         return PageMessage(**fields)
     if message.outcome is None:
-        found = await renderer.opened(message.content)
+        found = await renderer.opened(message.content, owner)
     else:
-        found = await renderer.document(message.content)
+        found = await renderer.document(message.content, owner)
     return PageMessage(**fields, blocks=found.blocks, end=found.end, tail=found.tail)
 
 

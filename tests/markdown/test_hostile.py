@@ -79,7 +79,7 @@ def test_the_time_is_bounded_and_the_text_stays() -> None:
 
 def test_the_time_of_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is used up, what follows is plain text."""
-    monkeypatch.setattr("app.markdown.document.ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("app.markdown.steps.ANSWER_SECONDS", 0.0)
     assert document("*a*\n\n*b*").blocks == [plain("*a*\n"), plain("\n*b*")]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from app.markdown.bounds import BLOCK_LENGTH, Deadline
-from app.markdown.document import Rendered, document, opened
+from app.markdown.document import Rendered, document, document_steps, opened
 from app.markdown.splitting import Block, Splitter
+from app.markdown.steps import Steps
 from app.web import renderer
 from app.web.cache import Cache
 from app.web.keys import RENDERER
@@ -78,7 +79,7 @@ async def test_what_has_ended_is_rendered_once(stage: Stage, monkeypatch: pytest
     def fail(*_: Any) -> None:
         raise AssertionError("it was rendered again")
 
-    monkeypatch.setattr(renderer, "document", fail)
+    monkeypatch.setattr(renderer, "document_steps", fail)
     assert (await snapshot(stage.client))["messages"][1]["blocks"] == first
 
 
@@ -86,11 +87,11 @@ async def test_what_many_ask_for_at_once_is_rendered_once(monkeypatch: pytest.Mo
     """Also if the first of them leaves meanwhile."""
     rendered: list[str] = []
 
-    def counted(text: str, *rest: Any) -> Rendered:
+    def counted(text: str, *rest: Any) -> Steps[Rendered]:
         rendered.append(text)
-        return document(text, *rest)
+        return document_steps(text, *rest)
 
-    monkeypatch.setattr(renderer, "document", counted)
+    monkeypatch.setattr(renderer, "document_steps", counted)
     rendering = Renderer()
     first, *others = [asyncio.create_task(rendering.document("# one")) for _ in range(100)]
     await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ class Broken(Renderer):
             return None
         raise LookupError("broken")
 
-    async def blocks(self, blocks: list[Block], definitions: Definitions) -> list[str]:
+    async def blocks(
+        self, blocks: list[Block], definitions: Definitions, owner: Hashable = None
+    ) -> list[str]:
         """Fail."""
         raise LookupError("broken")
 
