@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     with watched() as blocks:
         yield
     assert not blocks.found, "the event loop was blocked: " + "; ".join(blocks.found)
+
+
+def pytest_configure() -> None:
+    """Let the threads of the embedded model sleep while they wait for each other.
+
+    By default they spin. Beside another process of the tests, a core short, one then burns the time that the other
+    needs, and an answer of a second takes a minute.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
