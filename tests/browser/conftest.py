@@ -1,4 +1,8 @@
-"""Chromium, a browser context that collects everything that went wrong, and the page as a user meets it."""
+"""Chromium, a browser context that collects everything that went wrong, and the page as a user meets it.
+
+All tests of this folder share an event loop, because they share the connection to the browser, which belongs to one.
+An asynchronous fixture has to say so: `@pytest_asyncio.fixture(loop_scope="session")`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from tests.browser.chat import Chat
@@ -17,6 +22,15 @@ from tests.machine import need
 from tests.support.puppet import PuppetBackend
 from tests.support.server import LiveServer, serve
 
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put these tests into the loop of the session."""
+    for item in items:
+        if FOLDER in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -25,14 +39,21 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """A connection to Chromium."""
+    """A connection to Chromium. Its driver is a process of its own, which takes longer to start than most tests do."""
     async with async_playwright() as playwright:
         yield await playwright.chromium.connect_over_cdp(chromium)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(tmp_path: Path) -> AsyncIterator[LiveServer]:
+    """As elsewhere, in the loop of these tests."""
+    async with serve(tmp_path) as live:
+        yield live
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A browser profile. The test fails at its end if the browser complained about anything."""
     complaints = Complaints()
@@ -44,7 +65,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     assert complaints == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def chat(context: BrowserContext, server: LiveServer) -> Chat:
     """The page of a new session."""
     page = Chat(await context.new_page(), server.url)
@@ -52,7 +73,7 @@ async def chat(context: BrowserContext, server: LiveServer) -> Chat:
     return page
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def led(context: BrowserContext, tmp_path: Path) -> AsyncIterator[Led]:
     """The page of a new session whose model does as it is told."""
     backend = PuppetBackend()

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Request, expect
 
 from tests.browser.chat import Chat
@@ -25,7 +26,7 @@ STRIPPED = (
 )
 
 
-@pytest.fixture(params=[WHOLE, STRIPPED], ids=["whole", "stripped"])
+@pytest_asyncio.fixture(params=[WHOLE, STRIPPED], ids=["whole", "stripped"], loop_scope="session")
 async def below(
     request: pytest.FixtureRequest, context: BrowserContext, tmp_path: Path
 ) -> AsyncIterator[Chat]:

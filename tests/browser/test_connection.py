@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
@@ -20,14 +21,14 @@ SNAPSHOTS = "**/sessions/*/snapshot*"
 WORDS = " ".join(f"word{number}" for number in range(200))  # four seconds of an answer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def wire(server: LiveServer) -> AsyncIterator[Wire]:
     """The wire that `distant` hangs on."""
     async with wire_to(server.url) as wire:
         yield wire
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def distant(context: BrowserContext, wire: Wire) -> Chat:
     """The page of a new session, over a wire that can be cut."""
     page = Chat(await context.new_page(), wire.url)

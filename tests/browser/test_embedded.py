@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, expect
 
 from tests.browser.chat import Chat
 from tests.support.server import serve
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def real(context: BrowserContext, tmp_path: Path) -> AsyncIterator[Chat]:
     """The page of a new session, on a server with the embedded model alone."""
     async with serve(tmp_path, embedded=True, scripted=False) as server:

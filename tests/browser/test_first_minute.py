@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.browser.chat import Chat
@@ -25,7 +25,7 @@ class Demo(PuppetBackend):
     name = "embedded"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def demo(tmp_path: Path) -> AsyncIterator[LiveServer]:
     """A server with the demo model, the scripted ones, and an Ollama that is not there."""
     async with serve(tmp_path, extra=(Demo(),), default_model="embedded/puppet", openai_url=NOBODY) as server:

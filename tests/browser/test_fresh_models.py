@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, expect
 
 from app.backends import catalog
@@ -37,7 +38,7 @@ def shelf() -> Shelf:
     return Shelf()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveServer]:
     """A server that has no other models, and asks for them again at once."""
     monkeypatch.setattr(catalog, "FRESH_FOR", 0.0)
@@ -45,7 +46,7 @@ async def shop(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) ->
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(context: BrowserContext, shop: LiveServer) -> Chat:
     """The page of a new session there."""
     chat = Chat(await context.new_page(), shop.url)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
@@ -18,7 +19,7 @@ from tests.page_bench.states import STATES
 from tests.support.server import LiveServer, serve
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(browser: Browser, server: LiveServer, tmp_path: Path) -> AsyncIterator[Stage]:
     """A server and a browser. The test fails at its end if the browser complained about anything."""
     async with serve(tmp_path / "locked", access_token="a token of this test") as locked:

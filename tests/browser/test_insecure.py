@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
 from app.backends.scripts import SCRIPTS
@@ -19,7 +19,7 @@ NAME = "mill.test"
 SOURCE = SCRIPTS["markdown"].text or ""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def named(tmp_path: Path) -> AsyncIterator[Chat]:
     """The page of a new session under that name. The test fails at its end if the browser complained about anything."""
     complaints = Complaints()

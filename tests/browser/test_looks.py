@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, FloatRect, Locator, expect
 
 from tests.browser.chat import Chat
@@ -98,7 +99,7 @@ async def test_a_long_answer_can_be_stopped_without_scripts(browser: Browser, se
     await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def lying(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
     """A session with an answer, on a phone on its side."""
     await server.client.ask("s0", "Rivers", model="scripted/short")

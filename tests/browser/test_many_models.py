@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, expect
 
 from tests.browser.chat import Chat
@@ -22,19 +22,19 @@ class Many(OpenAIDouble):
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def gateway() -> AsyncIterator[Many]:
     async with Many() as double:
         yield double
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def many(tmp_path: Path, gateway: Many) -> AsyncIterator[LiveServer]:
     async with serve(tmp_path, openai_url=gateway.url, scripted=False) as server:
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext, many: LiveServer) -> Chat:
     chat = Chat(await context.new_page(), many.url)
     await chat.open("/")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
@@ -17,14 +18,14 @@ from tests.support.server import LiveServer, serve
 NOBODY = "http://127.0.0.1:9/v1"  # the port of the protocol that discards everything, which nobody serves
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def silent(tmp_path: Path) -> AsyncIterator[LiveServer]:
     """A server whose only backend does not answer."""
     async with serve(tmp_path, scripted=False, openai_url=NOBODY) as server:
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def alone(context: BrowserContext, silent: LiveServer) -> Chat:
     """The page of a new session there."""
     chat = Chat(await context.new_page(), silent.url)

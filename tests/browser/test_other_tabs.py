@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.browser.chat import Chat
@@ -10,7 +10,7 @@ from tests.browser.test_session_list import begin, entries, open_menu
 from tests.support.server import LiveServer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def other(context: BrowserContext, server: LiveServer) -> Chat:
     """A second tab, which shows `s0` of the sessions `Rivers` and `Wheels`."""
     await begin(server, "Rivers", "Wheels")

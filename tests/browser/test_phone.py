@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
@@ -24,7 +25,7 @@ HEIGHTS = """() => Object.fromEntries(Array.from(document.styleSheets[0].cssRule
     .map((rule) => [rule.selectorText, rule.style.height]))"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def phone(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
     """A new session on a phone."""
     context = await browser.new_context(

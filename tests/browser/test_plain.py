@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from app.web.plain_page import COOKIE
@@ -17,7 +17,7 @@ from tests.support.server import LiveServer, serve
 from tests.support.waiting import until
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def plain(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
     """The page of a new session, in a browser that runs no scripts."""
     context = await browser.new_context(java_script_enabled=False)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
@@ -52,7 +53,7 @@ async def test_the_theme_colours_the_page(chat: Chat) -> None:
     assert colours["dark", "light"] == colours["dark", "dark"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def german(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
     """The page of a new session, for an Austrian."""
     context = await browser.new_context(locale="de-AT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.chat import Chat
@@ -15,7 +15,7 @@ TOKEN = "correct-horse"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def locked(tmp_path: Path) -> AsyncIterator[LiveServer]:
     """A server with an access token."""
     async with serve(tmp_path, access_token=TOKEN) as server:

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.streams.ports import Backend
 from app.streams.registry import Registry
 from tests.support.client import Client
+from tests.support.fresh import lay_history
 
 
 class LiveServer:
@@ -63,6 +64,8 @@ async def serve(
         "data_dir": data_dir,
         **settings,
     }
+    if chosen.get("database_url") is None:
+        await lay_history(data_dir)
     running = wiring.running(Settings(**chosen), handler_cancellation=handler_cancellation, extra=extra)
     async with running as server, Client(server.url, headers) as client:
         yield LiveServer(server, client)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Error, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Error, Page, ViewportSize
 
 from tests.browser.complaints import Complaints
 from tests.browser.engines.window import BOUND, BrowserError, Window
@@ -72,15 +72,13 @@ class ChromiumWindow(Window):
 
 
 @asynccontextmanager
-async def chromium_window(address: str) -> AsyncIterator[Window]:
+async def chromium_window(browser: Browser) -> AsyncIterator[Window]:
     """A window with a profile of its own; what the browser complained about meanwhile fails the block."""
     complaints = Complaints()
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(address)
-        context = await browser.new_context(viewport=SIZE)
-        await complaints.watch(context)
-        try:
-            yield ChromiumWindow(await context.new_page())
-        finally:
-            await context.close()
+    context = await browser.new_context(viewport=SIZE)
+    await complaints.watch(context)
+    try:
+        yield ChromiumWindow(await context.new_page())
+    finally:
+        await context.close()
     assert complaints == []

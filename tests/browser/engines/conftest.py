@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import pytest
+import pytest_asyncio
 
 from tests.browser.engines.chromium import chromium_window
 from tests.browser.engines.display import display
@@ -46,20 +47,22 @@ def webkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["chromium", "firefox", "webkit"])
 def opener(request: pytest.FixtureRequest) -> Opener:
     """What opens a window of one engine, with a fresh profile."""
+    if request.param == "chromium":
+        return partial(chromium_window, request.getfixturevalue("browser"))
     address = request.getfixturevalue(request.param)
-    if request.param == "webkit":
-        return partial(webkit_window, address, need("webkit-browser"))
-    return partial({"chromium": chromium_window, "firefox": firefox_window}[request.param], address)
+    if request.param == "firefox":
+        return partial(firefox_window, address)
+    return partial(webkit_window, address, need("webkit-browser"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def window(opener: Opener) -> AsyncIterator[Window]:
     """A window of one engine."""
     async with opener() as window:
         yield window
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(window: Window, server: LiveServer) -> Visitor:
     """Somebody before the page of a new chat."""
     visitor = Visitor(window, server.url)
@@ -84,7 +87,7 @@ class Led(NamedTuple):
         return generation
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def led(window: Window, tmp_path: Path) -> AsyncIterator[Led]:
     """Somebody before the page of a new chat, with a model that does as it is told."""
     backend = PuppetBackend()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from app.web.static_files import StaticFiles
@@ -55,7 +56,7 @@ def opener(opener: Any) -> Opener:
     return waiting
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def plain(window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Plain]:
     """The page of a new chat."""
     get = StaticFiles.get
