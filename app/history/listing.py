@@ -8,6 +8,7 @@ from app.streams.records import SessionInfo
 
 TITLE_LENGTH = 80  # characters of the first prompt that name a session
 MOST_WORDS = 8  # of a search; each may cost a look at every message
+MOST_CHARACTERS = 2_000  # of a search; SQLite refuses patterns of more than 50,000 bytes
 
 
 def title_of(prompt: str) -> str:
@@ -20,7 +21,7 @@ def title_of(prompt: str) -> str:
 
 def words_of(query: str) -> list[str]:
     """Return what a session has to hold, each in its title or in any of its messages, to be found by `query`."""
-    return query.split(maxsplit=MOST_WORDS)[:MOST_WORDS]
+    return query[:MOST_CHARACTERS].split(maxsplit=MOST_WORDS)[:MOST_WORDS]
 
 
 def place_of(info: SessionInfo) -> str:

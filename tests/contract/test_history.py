@@ -534,7 +534,15 @@ async def test_a_search_is_for_the_very_characters(history: History, query: str)
     assert await titles(history, query) == ["100% a_b \\ / '"]
 
 
-@pytest.mark.parametrize("text", ["\0", "\ud800", "", " ", "'; --", "x" * 10_000])
+STRANGE = ["\0", "a\0b", "\ud800", "%\udfff", "", " ", "'; --", "\\%\\", "x" * 10_000]
+LONG = ["%" * 100_000, "_%" * 50_000, "\\" * 100_001, "x" * 1_000_000]  # patterns cost what a text costs
+
+
+@pytest.mark.parametrize(
+    "text",
+    STRANGE + LONG,
+    ids=[*(ascii(each)[:20] for each in STRANGE), "percent", "both", "backslash", "long"],
+)
 async def test_strange_questions_have_ordinary_answers(history: History, text: str) -> None:
     """No query and no cursor upsets the list."""
     await history.admit(exchange())
