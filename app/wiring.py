@@ -27,7 +27,7 @@ from app.secret import kept_secret
 from app.servers import ModelServer
 from app.settings import Settings
 from app.streams.bounds import Bounds
-from app.streams.ports import Backend, Logger, MemoryFlags
+from app.streams.ports import Backend, Logger
 from app.streams.records import History
 from app.streams.registry import Registry
 from app.streams.taking_up import TakingUp
@@ -178,7 +178,7 @@ async def running(
             named=named_models(settings),
             contexts={server.name: server.context for server in settings.servers if server.context},
         )
-        registry = Registry(history=history, flags=MemoryFlags(), bounds=bounds(settings), logger=logger)
+        registry = Registry(history=history, bounds=bounds(settings), logger=logger)
         health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
         figures = metrics.collectors(registry.statistics, health)
         own_host = (settings.host,) if hosts.canonical(settings.host) else ()

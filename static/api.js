@@ -79,6 +79,7 @@ function fieldsOf(message) {
     reasoning: message.reasoning ?? "",
     streamId: message.stream_id,
     status: ended ? "ended" : message.status ?? (message.content ? "streaming" : "thinking"),
+    note: message.note ?? "",
     outcome: message.outcome,
     finishReason: message.finish_reason ?? null,
     error: message.error ?? null,

@@ -47,7 +47,7 @@ export class MessageView {
   /** The message as the server rendered it, in the fields of the reducer. */
   read() {
     const {
-      messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings, thoughtMs,
+      messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings, thoughtMs, note,
     } = this.#article.dataset;
     const text = this.#content?.read() ?? { blocks: [], text: this.#plain };
     return {
@@ -58,6 +58,7 @@ export class MessageView {
       ...thought(status !== "ended" && !hasText(text), thoughtMs ? Number(thoughtMs) : null, Date.now()),
       streamId: streamId || null,
       status: status ?? "ended",
+      note: note ?? "",
       outcome: outcome || null,
       finishReason: finishReason || null,
       error: this.#readProblem(),

@@ -5,11 +5,11 @@ import { EMPTY } from "./answer.js";
 const BLANK = {
   ...EMPTY, id: null, role: "user", reasoning: "", streamId: null, status: "ended", stopping: false, outcome: null,
   finishReason: null, error: null, model: null, count: null, rate: null, durationMs: null, upstreamClosed: true, since: null,
-  thoughtSince: null, thoughtMs: null,
+  thoughtSince: null, thoughtMs: null, note: "",
   siblings: [], images: [], local: false, again: null, undo: [], next: { token: null, reasoning: null },
 };
 export const BEGUN = {
-  status: "thinking", stopping: false, outcome: null, finishReason: null, error: null, count: null, rate: null, durationMs: null,
+  status: "thinking", note: "", stopping: false, outcome: null, finishReason: null, error: null, count: null, rate: null, durationMs: null,
   upstreamClosed: true, thoughtSince: null, thoughtMs: null, next: { token: 0, reasoning: 0 },
 };
 

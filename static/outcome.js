@@ -13,16 +13,16 @@ export function isBroken(message) {
 
 /** What ended an answer, where it is not what everybody expects. The words are those of `app/web/labels.py`. */
 export function labelOf(message) {
-  const { status, stopping, outcome, finishReason, upstreamClosed } = message;
-  if (status !== "ended") return hasText(message) && (stopping || status === "thinking") ? doing(message) : "";
+  const { status, stopping, note, outcome, finishReason, upstreamClosed } = message;
+  if (status !== "ended") return hasText(message) && (stopping || note || status === "thinking") ? doing(message) : "";
   if (outcome === "stopped" && !upstreamClosed) return t("Stopped. The model server hasn't confirmed.");
   const reason = outcome === "complete" ? finishReason : outcome;
   return said(`is:${reason}`, said("is:other").replace("%(reason)s", reason));
 }
 
-/** What the model does while there is nothing new to read. */
-export function doing({ stopping }) {
-  return stopping ? t("Stopping…") : t("Thinking…");
+/** What the model does while there is nothing new to read: what it says itself, else that it thinks. */
+export function doing({ stopping, note }) {
+  return stopping ? t("Stopping…") : note ? t(note) : t("Thinking…");
 }
 
 /** How long something has taken, in whole seconds, from the third on. */

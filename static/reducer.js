@@ -4,7 +4,7 @@
  * A state is `{cursor, messages, before, torn}`; the messages are the newest of the branch that is shown, `before` is the id
  * of the one before them, `null` if they are all. A message is
  * `{key, id, role, reasoning, streamId, status, stopping, outcome, finishReason, error, model, count, rate, durationMs,
- *   thoughtSince, thoughtMs, upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of
+ *   thoughtSince, thoughtMs, note, upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of
  * `answer.js`: `key` stays the same for
  * as long as it is shown, `siblings` are the ids of the messages in its place, its own among them, `local` is true until
  * the session log has spoken of it, `again` is the answer's prompt where that was asked again, `undo` is what comes back
@@ -28,8 +28,8 @@ export function running(state) {
 export function reduce(state, action) {
   const own = OWN[action.type];
   if (own) return own(state, action);
-  const logged = LOGGED[action.type];
-  if (!logged || isPast(action.id, state.cursor)) return state;
+  if (isPast(action.id, state.cursor)) return state;
+  const logged = LOGGED[action.type] ?? ((unknown) => unknown); // of a newer server
   return { ...logged(state, action.data, action.at ?? null, action.id), cursor: action.id ?? state.cursor };
 }
 
@@ -112,8 +112,8 @@ const LOGGED = {
     return data.continues ? goOn(state, data, begun, at) : begin(state, data, begun, at, own);
   },
 
-  status(state, { stream_id: streamId, status }) {
-    return change(state, live(streamId), (each) => ({ ...each, status }));
+  status(state, { stream_id: streamId, status, note = "" }) {
+    return change(state, live(streamId), (each) => ({ ...each, status, note }));
   },
 
   reasoning: (state, data, at, id) => grow(state, data, id, "reasoning", "reasoning", (each) => (
@@ -138,7 +138,7 @@ const LOGGED = {
 
   end(state, data) {
     return change(state, live(data.stream_id), (each) => ({
-      ...each, status: "ended", stopping: false, outcome: data.outcome, finishReason: data.finish_reason ?? null,
+      ...each, status: "ended", note: "", stopping: false, outcome: data.outcome, finishReason: data.finish_reason ?? null,
       error: data.error ?? null, count: data.completion_tokens, rate: data.tokens_per_second, durationMs: data.duration_ms,
       thoughtMs: data.thought_ms ?? null, upstreamClosed: data.upstream_closed,
     }));
@@ -154,7 +154,7 @@ function grow(state, { stream_id: streamId, position, count, text }, id, kind, f
   const isTorn = answer.next[kind] === null ? isHalfPast(id, count, state.cursor) : position !== next;
   if (isTorn) return { ...state, torn: true };
   return change(state, (each) => each === answer, (each) => ({
-    ...each, ...clock(each), status: "streaming", [field]: each[field] + text,
+    ...each, ...clock(each), status: "streaming", note: "", [field]: each[field] + text,
     next: { ...each.next, [kind]: position + count },
   }));
 }

@@ -39,6 +39,7 @@ LAYERS = {
     "web": layer(
         "streams markdown hosts",
         "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin",
+        never="app.streams.stream app.streams.producer",  # whoever shows something reads the log
     ),
     "hosts": layer("", "idna"),
     "settings": layer("hosts servers setting_kinds setting_rows config_file", "platformdirs"),
@@ -122,9 +123,11 @@ def test_a_file_imports_only_what_lies_under_it(path: Path) -> None:
         ("backends", "xllamacpp", False),
         ("backends.llama_child", "xllamacpp.Server", True),
         ("web", "app.settings.Settings", False),
+        ("web", "app.streams.answer_view.AnswerView", True),
+        ("web", "app.streams.stream.Stream", False),
         ("web", "app.backends.ollama", False),
         ("web", "app.markdown.document.document", True),
-        ("markdown", "app.streams.events", False),
+        ("markdown", "app.streams.entries", False),
         ("settings", "app.streams.errors", False),
     ],
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.backends.decoding import Gathering
 from app.backends.ledger import Entry, Ledger, session_mark
 from app.backends.scripts import SCRIPTS, Script, Step, steps
 from app.streams.errors import ModelMissing, UpstreamError, UpstreamTruncated
-from app.streams.ports import Delta, Model, Request, Usage
+from app.streams.ports import Model, Note, Piece, Request, Usage
 
 CONTEXT = 8192  # tokens
 KEPT_REQUESTS = 1000
@@ -97,7 +97,7 @@ class ScriptedGeneration:
     def __repr__(self) -> str:
         return f"<ScriptedGeneration {self._request.model} tokens={self._tokens} aborted={self._aborted}>"
 
-    async def read(self) -> list[Delta]:
+    async def read(self) -> Sequence[Piece]:
         """See `Generation`."""
         try:
             while True:
@@ -154,7 +154,7 @@ class ScriptedGeneration:
         self._next = next(self._steps)
         self._due += self._next.after / self._hurry
 
-    def _arrived(self) -> list[Delta]:
+    def _arrived(self) -> Sequence[Piece]:
         """Return all that is due by now."""
         now = asyncio.get_running_loop().time()
         gathering = Gathering()
@@ -166,9 +166,11 @@ class ScriptedGeneration:
             if not step.text:
                 self._finish()
                 break
+            self._advance()
+            if step.kind == "note":
+                return [*gathering.take(), Note(step.text)]
             gathering.add(step.kind, step.text)
             self._tokens += 1
-            self._advance()
         return gathering.take()
 
     def _finish(self) -> None:

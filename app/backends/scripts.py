@@ -21,6 +21,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = ""  # the answer; `None` repeats the prompt, or tells what it sees
     sees: bool = False  # whether it takes images
     repeat: int = 1  # how often the text comes
+    note: str = ""  # what it does before everything else
     thought: str = ""  # reasoning that comes before it
     first: float = 0.05  # until the first token
     pace: float = 0.02  # between tokens
@@ -33,7 +34,7 @@ class Step(NamedTuple):
     """What comes next, `after` so many seconds: a piece, an error, or (with neither) the end."""
 
     after: float
-    kind: Kind = "token"
+    kind: Kind | Literal["note"] = "token"
     text: str = ""
     error: UpstreamError | None = None
 
@@ -131,6 +132,7 @@ SCRIPTS: dict[str, Script] = {
     "markdown": Script(text=_MARKDOWN),
     "essay": Script(text=_CHAPTER, repeat=52, pace=0.005),  # 100 KB of rich Markdown, 200 tokens a second
     "reasoning": Script(thought="The user asks. I think about it, then I answer.", text="It is forty-two."),
+    "notes": Script(note="Looking at the water…", text="It still runs downhill.", first=2.0),
     "vision": Script(text=None, sees=True),
     "slow-start": Script(text="Good things take time.", first=5.0),
     "hang": Script(ending="hang"),
@@ -149,6 +151,8 @@ def steps(script: Script, request: Request) -> Iterator[Step]:
     pieces = _pieces(script, request)
     limit = request.options.max_tokens
     after = script.first
+    if script.note:
+        yield Step(0.0, "note", script.note)
     for count, (kind, text) in enumerate(pieces):
         if limit is not None and count >= limit:
             break

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
-from app.streams.events import Image
+from app.streams.entries import Image
 from app.streams.records import KnownKey, Message, SessionInfo, StreamState
 from app.streams.states import Outcome, Status
 

@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, tuple_
 
 from app.history.tables import Name, images, keys, messages, sessions, storable, streams
+from app.streams.entries import Image, Problem
 from app.streams.errors import ImageNotFound, SessionNotFound, StreamNotFound
-from app.streams.events import Image, Problem
 from app.streams.figures import completion_tokens, tokens_per_second
 from app.streams.ports import Options, Picture, Usage
 from app.streams.records import KnownKey, Message, SessionInfo, Standing, StreamState

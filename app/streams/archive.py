@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from app.streams.events import Problem
+from app.streams.entries import Problem
 from app.streams.ports import Options, Usage
 from app.streams.sizes import utf8_size
 from app.streams.states import Outcome

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from app.streams.cursors import Cursor
 from app.streams.errors import TooManyWaiting
-from app.streams.frames import Cursor
 from app.streams.reports import report
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from app.streams.branches import path
+from app.streams.entries import Image
 from app.streams.errors import CannotContinue, MessageNotFound, ModelWithoutVision, NotAnAnswer, SessionBusy
-from app.streams.events import Image
 from app.streams.ports import Backend, Model, Options, Picture
 from app.streams.records import Exchange, Message, Standing, StreamState
 from app.streams.states import IfActive, Outcome, Status

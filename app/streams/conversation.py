@@ -40,8 +40,8 @@ def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> Chat
     if message.role == "assistant" and not message.content.strip():
         return ChatMessage(message.role, mark or EMPTY, shown)
     if mark is None:
-        unseen = UNSEEN if message.images and not shown and not message.content.strip() else ""
-        return ChatMessage(message.role, message.content or unseen, shown)
+        is_unseen = message.images and not shown and not message.content.strip()
+        return ChatMessage(message.role, UNSEEN if is_unseen else message.content, shown)
     return ChatMessage(message.role, f"{message.content}\n\n{mark}")
 
 

@@ -9,23 +9,25 @@ from itertools import accumulate
 from sys import getsizeof
 from typing import NamedTuple, Protocol
 
+from app.streams.answer_view import AnswerView
+from app.streams.cursors import Cursor
+from app.streams.entries import End, Entry, Event, ResetReason, Start
 from app.streams.errors import Fenced
-from app.streams.events import EVENT_NAMES, End, LoggedEvent, ResetReason, Start
-from app.streams.frames import Cursor, Frame, event_frame, text_frame, text_template
 from app.streams.ports import Kind
 from app.streams.reports import report
 
-Listener = Callable[[Frame], None]
+Listener = Callable[[Entry], None]
 
-READ_BYTES = 64 * 1024  # what one read returns at most, so that a replay yields to others
+READ_BYTES = 64 * 1024  # of text that one read returns, about, so that a replay yields to others
+EVENT_BYTES = 256  # that an event counts for, beside the texts in it
 RUN_TOKENS = 512  # tokens in one segment: the unit of joining and of retention
 LONG_TEXT = 512  # characters; a piece this long ends its segment, so that segments are bounded in bytes, too
 
 
 class Reading(NamedTuple):
-    """What one read found: the frames, and the sequence number up to which the log has now been read."""
+    """What one read found: the entries, and the sequence number up to which the log has now been read."""
 
-    frames: list[Frame]
+    entries: list[Entry]
     last: int
 
 
@@ -34,8 +36,19 @@ class SessionLog(Protocol):
 
     epoch: int
     head: int  # the sequence number of the newest event, 0 in an empty log
+    answer: AnswerView | None  # the answer that is being written: from its `start` to its `end`
 
-    async def append(self, fence: int, event: LoggedEvent) -> None:
+    @property
+    def floor(self) -> int:
+        """The sequence number of the newest event that fell out; cursors from here on can be served."""
+        ...
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners there are."""
+        ...
+
+    async def append(self, fence: int, event: Event) -> None:
         """Append one event. A `Start` raises the log's fence to its own, an `End` moves it past.
 
         Raises `Fenced` if `fence` is older than the log's: the turn of that stream is over.
@@ -49,7 +62,7 @@ class SessionLog(Protocol):
         ...
 
     def read(self, after: int, stream_id: str | None = None) -> Reading:
-        """Return the events after `after`, neighbours merged, about `READ_BYTES` of them; of one stream if given.
+        """Return the entries after `after`, pieces of text merged, about `READ_BYTES`; of one stream if given.
 
         Nothing is awaited. The caller has made sure that `refusal` has nothing against the cursor.
         """
@@ -64,7 +77,7 @@ class SessionLog(Protocol):
         ...
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with the frame of each append from now on, synchronously. It must not wait.
+        """Call `listener` with the entry of each append from now on, synchronously. It must not wait.
 
         What it raises goes to the loop's exception handler, never to whoever appends.
         """
@@ -74,26 +87,38 @@ class SessionLog(Protocol):
         """Stop calling `listener`. Idempotent."""
         ...
 
+    def promise(self, ahead: int) -> int:
+        """Return the sequence number `ahead` events from now, and accept it as a cursor from now on."""
+        ...
+
+    def expire(self, older_than: float) -> None:
+        """Drop what was appended before `older_than` (a time of the log's clock), except what still grows."""
+        ...
+
 
 class _Event:
     """A segment of one event that is not text."""
 
     __slots__ = ("event", "first", "last", "size", "stream_id", "time")
 
-    def __init__(self, seq: int, event: LoggedEvent, size: int, time: float) -> None:
+    def __init__(self, seq: int, event: Event, time: float) -> None:
         self.first = self.last = seq
         self.event = event
         self.stream_id = event.stream_id
-        self.size = size
+        self.size = _size(event)
         self.time = time
 
-    def frame(self, epoch: int, _after: int) -> Frame:
-        return Frame(
-            self.stream_id,
-            EVENT_NAMES[type(self.event)],
-            self.last,
-            event_frame(Cursor(epoch, self.last), self.event),
-        )
+    def entry(self, _after: int) -> Entry:
+        return Entry.of(self.last, self.event)
+
+
+def _size(event: Event) -> int:
+    """Return about how many bytes an event takes in memory."""
+    if not isinstance(event, Start):
+        return EVENT_BYTES
+    begun = event.continued
+    texts = [event.prompt.text, *((begun.content, begun.reasoning) if begun else ())]
+    return EVENT_BYTES * (1 + len(event.prompt.images)) + sum(map(getsizeof, texts))
 
 
 class _Run:
@@ -121,16 +146,14 @@ class _Run:
         self._texts = ["".join(self._texts)]
         self.size = getsizeof(self._texts[0]) + getsizeof(self._ends)
 
-    def frame(self, epoch: int, after: int) -> Frame:
+    def entry(self, after: int) -> Entry:
         skipped = max(0, after + 1 - self.first)
         if self._ends is None:
             text = "".join(self._texts[skipped:])
         else:
             text = self._texts[0][self._ends[skipped - 1] if skipped else 0 :]
-        template = text_template(epoch, self.kind, self.stream_id)
         count = self.last + 1 - self.first - skipped
-        sse = text_frame(template, self.last, self.position + skipped, count, text)
-        return Frame(self.stream_id, self.kind, self.last, sse)
+        return Entry.of_text(self.last, self.stream_id, self.kind, self.position + skipped, count, text)
 
 
 class MemoryLog:
@@ -139,13 +162,13 @@ class MemoryLog:
     def __init__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> None:
         self.epoch = epoch
         self.head = 0
+        self.answer: AnswerView | None = None
         self._fence = 0
         self._max_bytes = max_bytes
         self._clock = clock
         self._segments: list[_Event | _Run] = []
         self._size = 0
         self._run: _Run | None = None
-        self._template = (b"", "", "")  # of the last text: the frame's template, its kind and its stream
         self._promised = 0
         self._starts: dict[str, int] = {}
         self._listeners: list[Listener] = []
@@ -158,15 +181,15 @@ class MemoryLog:
 
     @property
     def floor(self) -> int:
-        """The sequence number of the newest event that fell out; cursors from here on can be served."""
+        """See `SessionLog`."""
         return self._segments[0].first - 1 if self._segments else self.head
 
     @property
     def listeners(self) -> int:
-        """How many listeners there are."""
+        """See `SessionLog`."""
         return len(self._listeners)
 
-    async def append(self, fence: int, event: LoggedEvent) -> None:
+    async def append(self, fence: int, event: Event) -> None:
         """See `SessionLog`."""
         if fence < self._fence:
             raise Fenced(f"fence {fence} is older than {self._fence}")
@@ -175,12 +198,15 @@ class MemoryLog:
         if isinstance(event, Start):
             self._fence = fence
             self._starts[event.stream_id] = self.head - 1
-        elif isinstance(event, End):
+            self.answer = AnswerView(event, self.head)
+        elif self.answer is not None:
+            self.answer.take_event(event)
+        self._add(_Event(self.head, event, self._clock()))
+        if isinstance(event, End):
             self._fence = fence + 1
-        sse = event_frame(Cursor(self.epoch, self.head), event)
-        self._add(_Event(self.head, event, len(sse), self._clock()))
+            self.answer = None
         if self._listeners:
-            self._tell(Frame(event.stream_id, EVENT_NAMES[type(event)], self.head, sse))
+            self._tell(Entry.of(self.head, event))
 
     async def append_text(
         self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
@@ -198,26 +224,25 @@ class MemoryLog:
             run = self._open_run(kind, stream_id, position)
         run.add(texts)
         self.head = last = run.last
+        count = len(texts)
+        if self.answer is not None:
+            self.answer.take_text(kind, texts, run.time, count)
         if self._listeners:
-            count = len(texts)
             text = texts[0] if count == 1 else "".join(texts)
-            sse = text_frame(self._template[0], last, position, count, text)
-            self._tell(Frame(stream_id, kind, last, sse))
+            self._tell(Entry.of_text(last, stream_id, kind, position, count, text))
         if len(texts[-1]) >= LONG_TEXT:
             self._close_run()
 
-    def _tell(self, frame: Frame) -> None:
+    def _tell(self, entry: Entry) -> None:
         # A listener may forget itself while it is told, so the list is replaced on change, never changed.
         for listener in self._listeners:
             try:
-                listener(frame)
+                listener(entry)
             except Exception as error:  # noqa: BLE001 - it is reported, and a viewer must not end a stream
                 report("a listener of a session log failed", error)
 
     def _open_run(self, kind: Kind, stream_id: str, position: int) -> _Run:
         self._close_run()
-        if self._template[1:] != (kind, stream_id):
-            self._template = (text_template(self.epoch, kind, stream_id), kind, stream_id)
         self._run = run = _Run(self.head + 1, kind, stream_id, position, self._clock())
         self._add(run)
         return run
@@ -244,7 +269,7 @@ class MemoryLog:
         del self._segments[:count]
 
     def expire(self, older_than: float) -> None:
-        """Drop what was appended before `older_than` (a time of the clock), except the segment still growing."""
+        """See `SessionLog`."""
         count = 0
         while count < len(self._segments) and self._segments[count].time < older_than:
             if self._segments[count] is self._run:
@@ -254,7 +279,7 @@ class MemoryLog:
         self._drop(count)
 
     def promise(self, ahead: int) -> int:
-        """Return the sequence number `ahead` events from now, and accept it as a cursor from now on."""
+        """See `SessionLog`."""
         self._promised = max(self._promised, self.head + ahead)
         return self.head + ahead
 
@@ -270,17 +295,17 @@ class MemoryLog:
 
     def read(self, after: int, stream_id: str | None = None) -> Reading:
         """See `SessionLog`."""
-        frames: list[Frame] = []
+        entries: list[Entry] = []
         size, last = 0, after
         for segment in self._after(after):
             last = segment.last
             if stream_id is None or segment.stream_id == stream_id:
-                frame = segment.frame(self.epoch, after)
-                frames.append(frame)
-                size += len(frame.sse)
+                entry = segment.entry(after)
+                entries.append(entry)
+                size += len(entry.text) + EVENT_BYTES
                 if size >= READ_BYTES:
                     break
-        return Reading(frames, last)
+        return Reading(entries, last)
 
     def _after(self, seq: int) -> Iterator[_Event | _Run]:
         index = bisect_right(self._segments, seq, key=lambda segment: segment.last)

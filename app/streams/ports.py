@@ -84,18 +84,27 @@ class Delta(msgspec.Struct, frozen=True, gc=False):
     texts: list[str]
 
 
+class Note(msgspec.Struct, frozen=True):
+    """What a model does before or between its texts, in one short line. It is shown in the place of "Thinking…"."""
+
+    text: str
+
+
+Piece = Delta | Note
+
+
 class Generation(Protocol):
     """One answer being generated over a connection of its own.
 
     It is created unopened and without I/O. The first `read` opens the connection.
     """
 
-    finish_reason: str | None  # known once `read` returned []; see `docs/models.md` for the words
+    finish_reason: str | None  # known once `read` returned nothing; see `docs/models.md` for the words
     heard: float  # loop time of the last sign of life that was no text: a comment, an empty delta
-    usage: Usage | None  # known once `read` returned [], where the server says
+    usage: Usage | None  # known once `read` returned nothing, where the server says
 
-    async def read(self) -> list[Delta]:
-        """Return all that has arrived, at least one delta, in order; `[]` once the answer is complete.
+    async def read(self) -> Sequence[Piece]:
+        """Return all that has arrived, at least one piece, in order; empty once the answer is complete.
 
         It has no timeout of its own: the stream watches over it. A cancelled `read` loses the generation.
         Raises `UpstreamError` (a subclass of it) for anything that goes wrong, a missing end mark included.
@@ -181,44 +190,6 @@ class Catalog(Protocol):
         A name whose backend does not answer right now is accepted. Raises `UnknownModel`, `NoModels`.
         """
         ...
-
-
-class CancelFlags(Protocol):
-    """The shared flag of a cancelled stream, which other nodes see. In memory it is a set."""
-
-    def raise_flag(self, stream_id: str) -> None:
-        """Mark the stream as cancelled, for every node."""
-        ...
-
-    def is_raised(self, stream_id: str) -> bool:
-        """Tell whether any node has cancelled the stream."""
-        ...
-
-    def lower_flag(self, stream_id: str) -> None:
-        """Forget the mark; the stream has ended."""
-        ...
-
-
-class MemoryFlags:
-    """`CancelFlags` of a single node."""
-
-    def __init__(self) -> None:
-        self._raised: set[str] = set()
-
-    def __repr__(self) -> str:
-        return f"<MemoryFlags raised={len(self._raised)}>"
-
-    def raise_flag(self, stream_id: str) -> None:
-        """See `CancelFlags`."""
-        self._raised.add(stream_id)
-
-    def is_raised(self, stream_id: str) -> bool:
-        """See `CancelFlags`."""
-        return stream_id in self._raised
-
-    def lower_flag(self, stream_id: str) -> None:
-        """See `CancelFlags`."""
-        self._raised.discard(stream_id)
 
 
 class Logger(Protocol):

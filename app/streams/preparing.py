@@ -23,7 +23,14 @@ async def request_for(stream: Stream, history: History, bounds: Bounds) -> Reque
     pictures: dict[str, Picture] = {}
     if stream.model.vision is not False:
         pictures = await _pictures(history, stream.owner, [*earlier, prompt], context // TOKENS_PER_IMAGE)
-    read = assemble(earlier, prompt, stream.options, context, begun=stream.base, pictures=pictures)
+    read = assemble(
+        earlier,
+        prompt,
+        stream.options,
+        context,
+        begun=stream.begun.content if stream.begun else "",
+        pictures=pictures,
+    )
     return Request(model=stream.model.name, messages=read, options=stream.options)
 
 

@@ -4,79 +4,117 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from app.streams.answer_view import AnswerView
 from app.streams.bounds import Bounds
+from app.streams.entries import Problem, StatusChange
 from app.streams.errors import Fenced, FirstTokenTimeout, HistoryUnavailable, TokenTimeout, UpstreamError
-from app.streams.events import Problem, StatusChange
 from app.streams.log import SessionLog
 from app.streams.patience import Patience
-from app.streams.ports import Delta, Generation, Logger, Request
+from app.streams.ports import Delta, Generation, Logger, Note, Request
+from app.streams.sizes import utf8_size
 from app.streams.states import Reason, Status
 from app.streams.stream import INTERNAL, Stream
 from app.streams.waiting import within
 
 EMPTY = "empty"  # the finish reason of an answer without a word
+NOTE_LENGTH = 200  # characters
 Prepare = Callable[[], Awaitable[Request]]
 
 
-async def produce(
-    stream: Stream, prepare: Prepare, log: SessionLog, *, bounds: Bounds, logger: Logger
-) -> None:
-    """Generate the answer of `stream` into `log`, until it is complete or the stream is signalled.
+class Producer:
+    """Generates the answer of one stream into a log. `view` is what the log says of the answer."""
 
-    Runs in a task that only `Stream.signal` cancels. What goes wrong is left in `stream.problem`; nothing is raised.
-    """
-    generation: Generation | None = None
-    patience = Patience(
-        bounds.first_token_timeout,
-        lambda seconds: _expire(stream, _silent_from_the_start(seconds)),
-        alive=lambda: generation.heard if generation is not None else 0.0,
-        longest=bounds.quiet_timeout,
-    )
-    log_tokens = _token_logger(logger) if bounds.log_tokens else _log_nothing
-    try:
-        request = await prepare()
-        stream.upstream_closed = False
-        stream.generation = generation = stream.backend.generate(request)
-        while deltas := await generation.read():
+    def __init__(
+        self, stream: Stream, view: AnswerView, log: SessionLog, *, bounds: Bounds, logger: Logger
+    ) -> None:
+        self._stream = stream
+        self._view = view
+        self._log = log
+        self._bounds = bounds
+        self._logger = logger
+        self._log_tokens = _token_logger(logger) if bounds.log_tokens else _log_nothing
+
+    async def run(self, prepare: Prepare) -> None:
+        """Generate until the answer is complete or the stream is signalled.
+
+        Runs in a task that only `Stream.signal` cancels. What it finds is left in `stream.produced`; nothing is raised.
+        """
+        stream, produced = self._stream, self._stream.produced
+        # Here, for a task that is cancelled before its first step would leave the timer behind.
+        self._patience = Patience(
+            self._bounds.first_token_timeout,
+            lambda seconds: self._expire(_silent_from_the_start(seconds)),
+            alive=lambda: stream.generation.heard if stream.generation is not None else 0.0,
+            longest=self._bounds.quiet_timeout,
+        )
+        try:
+            request = await prepare()
+            produced.closed = False
+            stream.generation = stream.backend.generate(request)
+            await self._read(stream.generation)
+        except Fenced:
+            # The session went on without this stream, and has written its end already.
+            self._logger.info("stream_fenced", trace=stream.stream_id, session=stream.session_id)
+        except (UpstreamError, HistoryUnavailable) as error:
+            produced.problem = Problem(error.code, str(error))
+        except Exception as error:
+            produced.problem = INTERNAL
+            self._logger.error(
+                "stream_crashed", trace=stream.stream_id, session=stream.session_id, exc_info=error
+            )
+        finally:
+            # From here on a signal comes too late to change the outcome, so none may cut the clean-up short.
+            produced.settling = True
+            stream.limit_cleanup()
+            self._patience.stop()
+            if stream.generation is not None:
+                # Synchronous: there is no await before it that a cancellation could hit.
+                stream.generation.abort()
+                await _see_closed(stream, stream.generation, self._bounds, self._logger)
+
+    async def _read(self, generation: Generation) -> None:
+        stream, produced = self._stream, self._stream.produced
+        while pieces := await generation.read():
             if stream.cancelled:
                 return
-            if stream.ttft is None:
-                patience.restart(bounds.token_timeout, lambda seconds: _expire(stream, _fell_silent(seconds)))
-                await _first_token(stream, log, logger)
-            patience.feed()
-            for delta in deltas:
-                # Append first and remember after: what the log refused was never part of the answer.
-                position = stream.tokens if delta.kind == "token" else len(stream.reasoning)
-                await log.append_text(stream.fence, delta.kind, stream.stream_id, position, delta.texts)
-                stream.remember(delta.kind, delta.texts)
-                log_tokens(stream, delta, position)
-            if stream.size > bounds.max_answer_bytes:
-                stream.finish_reason = "length"
+            for piece in pieces:
+                if isinstance(piece, Note):
+                    note = StatusChange(stream.stream_id, stream.status, _line(piece))
+                    await self._log.append(stream.fence, note)
+                else:
+                    await self._append(piece)
+            if produced.size > self._bounds.max_answer_bytes:
+                produced.finish_reason = "length"
                 return
-        stream.finish_reason = _reason(stream, generation.finish_reason or "stop")
-        stream.usage = generation.usage
-    except Fenced:
-        # The session went on without this stream, and has written its end already.
-        logger.info("stream_fenced", trace=stream.stream_id, session=stream.session_id)
-    except (UpstreamError, HistoryUnavailable) as error:
-        stream.problem = Problem(error.code, str(error))
-    except Exception as error:
-        stream.problem = INTERNAL
-        logger.error("stream_crashed", trace=stream.stream_id, session=stream.session_id, exc_info=error)
-    finally:
-        # From here on a signal comes too late to change the outcome, so none may cut the clean-up short.
-        stream.settling = True
-        stream.limit_cleanup()
-        patience.stop()
-        if generation is not None:
-            # Synchronous: there is no await before it that a cancellation could hit.
-            generation.abort()
-            await _see_closed(stream, generation, bounds, logger)
+        produced.finish_reason = _reason(self._view, generation.finish_reason or "stop")
+        produced.usage = generation.usage
+
+    async def _append(self, delta: Delta) -> None:
+        """Append text to the log. This is done for every token."""
+        stream, produced, view = self._stream, self._stream.produced, self._view
+        if produced.ttft is None:
+            silence = self._bounds.token_timeout
+            self._patience.restart(silence, lambda seconds: self._expire(_fell_silent(seconds)))
+            await _first_token(stream, self._log, self._logger)
+        self._patience.feed()
+        position = view.tokens if delta.kind == "token" else view.thought_tokens
+        await self._log.append_text(stream.fence, delta.kind, stream.stream_id, position, delta.texts)
+        for text in delta.texts:
+            produced.size += utf8_size(text)
+        self._log_tokens(stream, delta, position)
+
+    def _expire(self, error: UpstreamError) -> None:
+        self._stream.signal(Reason.TIMEOUT, Problem(error.code, str(error)))
 
 
-def _reason(stream: Stream, reason: str) -> str:
+def _reason(view: AnswerView, reason: str) -> str:
     """Return why the answer ended; one that says nothing, not even why, is `empty`."""
-    return EMPTY if reason == "stop" and not stream.content.strip() else reason
+    return EMPTY if reason == "stop" and not view.content.strip() else reason
+
+
+def _line(note: Note) -> str:
+    """Return a note in one short line."""
+    return " ".join(note.text.split())[:NOTE_LENGTH]
 
 
 async def _first_token(stream: Stream, log: SessionLog, logger: Logger) -> None:
@@ -107,16 +145,12 @@ async def _see_closed(stream: Stream, generation: Generation, bounds: Bounds, lo
     except TimeoutError:
         logger.warning("upstream_close_timeout", trace=stream.stream_id, session=stream.session_id)
     except Exception as error:
-        # The answer stands whatever the clean-up meets; `upstream_closed` stays false.
+        # The answer stands whatever the clean-up meets; `closed` stays false.
         logger.error(
             "upstream_close_failed", trace=stream.stream_id, session=stream.session_id, exc_info=error
         )
     else:
-        stream.upstream_closed = True
-
-
-def _expire(stream: Stream, error: UpstreamError) -> None:
-    stream.signal(Reason.TIMEOUT, Problem(error.code, str(error)))
+        stream.produced.closed = True
 
 
 def _silent_from_the_start(seconds: float) -> UpstreamError:

@@ -10,7 +10,7 @@ import msgspec
 
 from app.streams import figures
 from app.streams.archive import Archive
-from app.streams.events import Image, Problem
+from app.streams.entries import Image, Problem
 from app.streams.ports import Options, Picture, Role, Usage
 from app.streams.states import Outcome, Status
 

@@ -19,6 +19,7 @@ from app.streams.asking import Ask
 from app.streams.asking import exchange as exchange_of
 from app.streams.bounds import Bounds
 from app.streams.branches import without
+from app.streams.cursors import Cursor
 from app.streams.errors import (
     ArchiveTooLarge,
     Draining,
@@ -28,8 +29,7 @@ from app.streams.errors import (
     SessionExists,
     TooManyStreams,
 )
-from app.streams.frames import Cursor
-from app.streams.ports import CancelFlags, Logger, Options
+from app.streams.ports import Logger, Options
 from app.streams.records import Exchange, History, Message, SessionInfo, Standing, StreamState
 from app.streams.session import Session
 from app.streams.sessions import Sessions
@@ -60,7 +60,6 @@ class Registry:
         self,
         *,
         history: History,
-        flags: CancelFlags,
         bounds: Bounds,
         logger: Logger,
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
@@ -68,11 +67,10 @@ class Registry:
     ) -> None:
         self.history = history
         self.bounds = bounds
-        self._flags = flags
         self._logger = logger
         self._new_id = new_id
         self._now = now
-        self._sessions = Sessions(history=history, flags=flags, bounds=bounds, logger=logger, now=now)
+        self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now)
         self._draining = False
         self._registrations: set[asyncio.Task[Registered]] = set()
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
@@ -94,15 +92,18 @@ class Registry:
         """Return the live half of a session if there is one."""
         return self._sessions.find(session_id)
 
-    def live(self, session_id: str, stream_id: str) -> Stream | None:
-        """Return a stream that has not ended."""
+    def is_live(self, session_id: str, stream_id: str) -> bool:
+        """Tell whether a stream has not ended."""
+        return self._live(session_id, stream_id) is not None
+
+    def _live(self, session_id: str, stream_id: str) -> Stream | None:
         streams = self._sessions.streams(session_id)
         return next((stream for stream in streams if stream.stream_id == stream_id), None)
 
     async def stream_state(self, owner: str, stream_id: str) -> StreamState:
         """Return the state of a stream, live or ended. Raises `StreamNotFound`."""
         kept = await self.history.stream(owner, stream_id)
-        stream = self.live(kept.session_id, stream_id)
+        stream = self._live(kept.session_id, stream_id)
         return stream.state() if stream else kept
 
     @property
@@ -217,17 +218,11 @@ class Registry:
 
     def _stream(self, ask: Ask, exchange: Exchange, options: Options) -> Stream:
         return Stream(
-            stream_id=exchange.stream.stream_id,
-            session_id=ask.session_id,
-            owner=ask.owner,
-            prompt=exchange.prompt,
-            answer=exchange.answer,
+            exchange,
             model=ask.model,
             backend=ask.backend,
             options=options,
-            continues=exchange.stream.continues is not None,
             bounds=self.bounds,
-            flags=self._flags,
             logger=self._logger,
         )
 
@@ -239,7 +234,7 @@ class Registry:
         The state of one that has ended, or ends by itself meanwhile, is returned as it is. Raises `StreamNotFound`.
         """
         state = await self.history.stream(owner, stream_id)
-        stream = self.live(state.session_id, stream_id)
+        stream = self._live(state.session_id, stream_id)
         if stream is None:
             return await self.history.stream(owner, stream_id)
         stream.signal(Reason.USER_STOP)
@@ -300,10 +295,11 @@ class Registry:
     async def archive(self, owner: str, session_id: str) -> Archive:
         """Return everything of a session; of a running answer, the text so far. Raises `SessionNotFound`."""
         archive = await self.history.archive(owner, session_id)
-        live = {stream.answer.message_id: stream for stream in self._sessions.streams(session_id)}
+        session = self.find(session_id)
+        answer = session.log.answer if session else None
         messages = [
-            msgspec.structs.replace(message, content=stream.content, reasoning=stream.thoughts)
-            if (stream := live.get(message.message_id))
+            msgspec.structs.replace(message, content=answer.content, reasoning=answer.thoughts)
+            if answer is not None and message.message_id == answer.message_id
             else message
             for message in archive.messages
         ]

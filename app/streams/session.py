@@ -12,13 +12,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from app.streams.answer_view import AnswerView
 from app.streams.bounds import Bounds
+from app.streams.entries import StatusChange
 from app.streams.errors import QueueFull, SessionBusy
-from app.streams.events import StatusChange
-from app.streams.log import MemoryLog
-from app.streams.ports import CancelFlags, Logger
+from app.streams.log import SessionLog
+from app.streams.ports import Logger
 from app.streams.preparing import request_for
-from app.streams.producer import produce
+from app.streams.producer import Producer
 from app.streams.records import History
 from app.streams.states import IfActive, Outcome, Reason, Status
 from app.streams.stream import INTERNAL, Stream
@@ -35,9 +36,8 @@ class Session:
         self,
         session_id: str,
         *,
-        log: MemoryLog,
+        log: SessionLog,
         history: History,
-        flags: CancelFlags,
         bounds: Bounds,
         logger: Logger,
         tally: Tally,
@@ -46,7 +46,6 @@ class Session:
         self.log = log
         self._viewers: dict[object, Callable[[], None]] = {}
         self._history = history
-        self._flags = flags
         self._bounds = bounds
         self._logger = logger
         self._tally = tally
@@ -70,6 +69,11 @@ class Session:
     def running(self) -> Stream | None:
         """The stream that has the turn."""
         return self._line[0] if self._line else None
+
+    @property
+    def running_id(self) -> str | None:
+        """The id of the stream that has the turn."""
+        return self._line[0].stream_id if self._line else None
 
     @property
     def idle(self) -> bool:
@@ -200,35 +204,30 @@ class Session:
         stream.signal(Reason.SHUTDOWN, INTERNAL)
         if stream.producer is not None:
             await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
-        stream.problem = stream.problem or INTERNAL
+        stream.problem = (stream.ending and stream.ending.problem) or stream.produced.problem or INTERNAL
         stream.conclude(Outcome.FAILED)
         self._leave(stream)
 
     async def _turn(self, stream: Stream) -> None:
         """Bring one stream from its `start` to its `end`. Takes up where it was if the conductor had to begin anew."""
-        if not stream.started:
+        if stream.view is None:
             await self.log.append(stream.fence, stream.start_event())
-            stream.started = True
+            stream.view = self.log.answer
             self._tally.started += 1
             self._say(stream, "stream_start", model=stream.model.model_id)
-        if stream.producer is None and not stream.cancelled:
-            await self._begin(stream)
+        if stream.producer is None and stream.view is not None and not stream.cancelled:
+            await self._begin(stream, stream.view)
         if stream.producer is not None:
             await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
             if not stream.producer.done():
                 self._outlived(stream, stream.producer)
         await self._end(stream)
 
-    async def _begin(self, stream: Stream) -> None:
+    async def _begin(self, stream: Stream, view: AnswerView) -> None:
         stream.enter(Status.THINKING)
-        producing = produce(
-            stream,
-            lambda: request_for(stream, self._history, self._bounds),
-            self.log,
-            bounds=self._bounds,
-            logger=self._logger,
-        )
-        self._history.follow(stream.stream_id, stream.texts, stream.reasoning)
+        producer = Producer(stream, view, self.log, bounds=self._bounds, logger=self._logger)
+        producing = producer.run(lambda: request_for(stream, self._history, self._bounds))
+        self._history.follow(stream.stream_id, view.texts, view.reasoning)
         # The task before the event: whoever signals from now on finds it. It runs when this one next waits.
         stream.producer = self._loop.create_task(producing, name=f"producer {stream.stream_id}")
         await self.log.append(stream.fence, StatusChange(stream.stream_id, Status.THINKING))
@@ -252,7 +251,7 @@ class Session:
         self._logger.info("zombie_ended", session=self.session_id, error=error and repr(error))
 
     async def _end(self, stream: Stream) -> None:
-        """The clean-up, in this order: upstream closed, history, `end`, flag, line."""
+        """The clean-up, in this order: upstream closed, history, `end`, line."""
         outcome = stream.verdict()
         stream.conclude(outcome)
         self._say(stream, "stream_cleanup")
@@ -263,10 +262,12 @@ class Session:
     async def _remember(self, stream: Stream) -> None:
         try:
             # Also where the session is being deleted: for a moment that can be undone.
-            if stream.discarded and stream.continues:  # the answer stays, as it was before
+            if stream.view is None or (
+                stream.discarded and stream.begun
+            ):  # the answer stays, as it was before
                 content, reasoning = stream.answer.content, stream.answer.reasoning
             else:
-                content, reasoning = stream.content, stream.thoughts
+                content, reasoning = stream.view.content, stream.view.thoughts
             await self._history.finish(stream.state(), content, reasoning)
             if stream.discarded:
                 await self._history.discard(stream.stream_id)
@@ -276,7 +277,6 @@ class Session:
 
     def _leave(self, stream: Stream) -> None:
         """Free the slot: compare, then delete."""
-        self._flags.lower_flag(stream.stream_id)
         if self._line and self._line[0] is stream:
             self._line.popleft()
             self._tally.busy -= not self._line

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from app.streams.bounds import Bounds
 from app.streams.log import MemoryLog
-from app.streams.ports import CancelFlags, Logger
+from app.streams.ports import Logger
 from app.streams.records import History
 from app.streams.session import Session
 from app.streams.stream import Stream
@@ -23,14 +23,12 @@ class Sessions:
         self,
         *,
         history: History,
-        flags: CancelFlags,
         bounds: Bounds,
         logger: Logger,
         now: Callable[[], float],
     ) -> None:
         self.tally = Tally()
         self._history = history
-        self._flags = flags
         self._bounds = bounds
         self._logger = logger
         self._now = now
@@ -58,7 +56,6 @@ class Sessions:
             session_id,
             log=MemoryLog(self._epoch, max_bytes=self._bounds.log_bytes, clock=loop.time),
             history=self._history,
-            flags=self._flags,
             bounds=self._bounds,
             logger=self._logger,
             tally=self.tally,

@@ -1,4 +1,4 @@
-"""One stream: what is known of it, and the one signal that ends it early."""
+"""One stream: what was asked for, how far it is, and the one signal that ends it early."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.streams import figures
+from app.streams.answer_view import AnswerView
 from app.streams.bounds import Bounds
+from app.streams.entries import Begun, End, Problem, Prompt, Start
 from app.streams.errors import IllegalTransition
-from app.streams.events import End, Problem, Prompt, Start
-from app.streams.ports import Backend, CancelFlags, Generation, Kind, Logger, Model, Options, Usage
-from app.streams.records import Message, StreamState
+from app.streams.ports import Backend, Generation, Logger, Model, Options, Usage
+from app.streams.records import Exchange, StreamState
 from app.streams.sizes import utf8_size
 from app.streams.states import OUTCOMES, Outcome, Reason, Status, advance
 
@@ -26,28 +26,42 @@ class Ending(NamedTuple):
     problem: Problem | None = None
 
 
+class Produced:
+    """What a producer leaves behind: how its model ended, and whether the upstream is closed. Only it writes this.
+
+    It is no return value, for a producer that is cancelled returns none, and its upstream is closed all the same.
+    """
+
+    __slots__ = ("closed", "finish_reason", "problem", "settling", "size", "ttft", "usage")
+
+    def __init__(self, size: int) -> None:
+        self.size = size  # bytes of the answer and the reasoning so far, in UTF-8
+        self.ttft: float | None = None  # s from the registration to the first piece
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.problem: Problem | None = None
+        # Nothing was opened yet, so nothing is open. False from the first attempt to open, until seen closed.
+        self.closed = True
+        self.settling = False  # the producer is done with the model and only cleans up
+
+
 class Stream:
     """One generation of one answer. Made by a registration, driven by its session, signalled by anybody."""
 
     __slots__ = (
         "_bounds",
-        "_flags",
         "_lapse",
         "_logger",
         "_loop",
         "answer",
-        "answered_at",
         "backend",
-        "base",
-        "base_reasoning",
-        "continues",
+        "begun",
         "created",
         "discarded",
         "duration",
         "ended",
         "ending",
         "fence",
-        "finish_reason",
         "generation",
         "model",
         "options",
@@ -55,88 +69,61 @@ class Stream:
         "overdue",
         "owner",
         "problem",
+        "produced",
         "producer",
         "prompt",
-        "reasoned_at",
-        "reasoning",
         "session_id",
-        "settling",
         "signalled_at",
-        "size",
-        "started",
         "status",
         "stream_id",
-        "texts",
-        "tokens",
-        "ttft",
-        "upstream_closed",
-        "usage",
+        "view",
         "zombie",
     )
 
     def __init__(
         self,
+        exchange: Exchange,
         *,
-        stream_id: str,
-        session_id: str,
-        owner: str,
-        prompt: Message,
-        answer: Message,
         model: Model,
         backend: Backend,
         options: Options,
-        continues: bool = False,
         bounds: Bounds,
-        flags: CancelFlags,
         logger: Logger,
     ) -> None:
-        self.stream_id = stream_id
-        self.session_id = session_id
-        self.owner = owner
-        self.prompt = prompt
-        self.answer = answer
+        self.stream_id = exchange.stream.stream_id
+        self.session_id = exchange.session_id
+        self.owner = exchange.owner
+        self.prompt = exchange.prompt
+        self.answer = exchange.answer
+        self.begun: Begun | None = None  # what the answer has already, if this stream continues it
+        if exchange.stream.continues is not None:
+            content = exchange.answer.content
+            self.begun = Begun(content, exchange.answer.reasoning if content else "")
         self.model = model
         self.backend = backend
         self.options = options
-        self.continues = continues  # whether it goes on with an answer that broke off
-        self.base = answer.content if continues else ""  # what that answer has already
-        self.base_reasoning = answer.reasoning if self.base else ""
         self._bounds = bounds
-        self._flags = flags
         self._logger = logger
         self._loop = asyncio.get_running_loop()
 
         self.fence = 0  # given by the session's claim
         self.status = Status.QUEUED
-        self.outcome: Outcome | None = None
-        self.started = False  # whether its `start` is in the log
-        self.ending: Ending | None = None  # the first signal wins
-        self.settling = False  # whether its producer is done with the model and only cleans up
-        self.discarded = False  # a rollback drops the exchange from the conversation
-
-        self.zombie = False  # its producer outlived its bound
+        self.view: AnswerView | None = None  # what the log says of it, from its `start` on
         self.producer: asyncio.Task[None] | None = None
         self.generation: Generation | None = None
-        # Nothing was opened yet, so nothing is open. False from the first attempt to open, until seen closed.
-        self.upstream_closed = True
+        begun = self.begun or Begun()
+        self.produced = Produced(utf8_size(begun.content) + utf8_size(begun.reasoning))
+
+        self.ending: Ending | None = None  # the first signal wins
+        self.outcome: Outcome | None = None
+        self.problem: Problem | None = None
+        self.discarded = False  # a rollback drops the exchange from the conversation
+        self.zombie = False  # its producer outlived its bound
         self.overdue: asyncio.Future[None] = self._loop.create_future()  # done: the bound has passed
         self.ended: asyncio.Future[None] = self._loop.create_future()  # done: `end` is in the log
         self._lapse: asyncio.TimerHandle | None = None
-
-        self.texts: list[str] = []
-        self.reasoning: list[str] = []
-        self.tokens = 0
-        # Bytes of the answer and the reasoning so far, in UTF-8.
-        self.size = utf8_size(self.base) + utf8_size(self.base_reasoning)
-        self.finish_reason: str | None = None
-        self.usage: Usage | None = None
-        self.problem: Problem | None = None
-
         self.created = self._loop.time()
         self.signalled_at: float | None = None
-        self.ttft: float | None = None  # s from the registration to the first token
-        self.reasoned_at: float | None = None  # when the first thought came
-        self.answered_at: float | None = None  # when the first word of the answer did
         self.duration: float | None = None  # s from the registration to the end
 
     def __repr__(self) -> str:
@@ -152,12 +139,11 @@ class Stream:
         Tells whether this was it. The task is cancelled once only: a second cancel would break the clean-up that
         the first one began. The connection is closed here as well, so a stop does not wait for a task to wake.
         """
-        if self.ending is not None or self.outcome is not None or self.settling:
+        if self.ending is not None or self.outcome is not None or self.produced.settling:
             return False
         self.ending = Ending(reason, problem)
         self.signalled_at = self._loop.time()
         self.limit_cleanup()
-        self._flags.raise_flag(self.stream_id)
         if self.generation is not None:
             self.generation.abort()
         if self.producer is not None:
@@ -185,19 +171,19 @@ class Stream:
     @property
     def drops_messages(self) -> bool:
         """Whether its messages leave the conversation at its end. A continued answer does not: it was there before."""
-        return self.discarded and not self.continues
+        return self.discarded and self.begun is None
 
     @property
     def owes(self) -> int:
         """How many events a signalled stream has still to append: its `start`, its `end`."""
-        return 1 if self.started else 2
+        return 1 if self.view is not None else 2
 
     async def wait_ended(self, timeout: float) -> bool:
         """Wait until `end` is in the session log, `timeout` seconds at most; tell whether it is."""
         await asyncio.wait([self.ended], timeout=timeout)
         return self.ended.done()
 
-    # ---- what is known of it ---------------------------------------------------------------------------------
+    # ---- its steps -------------------------------------------------------------------------------------------
 
     def enter(self, status: Status) -> None:
         """Take a step of the table in `states`."""
@@ -206,21 +192,7 @@ class Stream:
     def first_token(self) -> None:
         """The model has begun to answer."""
         self.enter(Status.STREAMING)
-        self.ttft = self._loop.time() - self.created
-
-    def remember(self, kind: Kind, texts: list[str]) -> None:
-        """Take pieces that are in the log."""
-        if kind == "token":
-            if self.answered_at is None:
-                self.answered_at = self._loop.time()
-            self.tokens += len(texts)
-            self.texts += texts
-        else:
-            if self.reasoned_at is None:
-                self.reasoned_at = self._loop.time()
-            self.reasoning += texts
-        for text in texts:
-            self.size += utf8_size(text)
+        self.produced.ttft = self._loop.time() - self.created
 
     def conclude(self, outcome: Outcome) -> None:
         """Take the last step, and stop the clocks."""
@@ -236,40 +208,39 @@ class Stream:
         if self.ending is not None:
             self.problem = self.ending.problem
             return OUTCOMES[self.ending.reason]
+        self.problem = self.produced.problem
         if self.problem is not None:
             return Outcome.FAILED
         # Without a reason to have finished, somebody else cancelled the producer: the loop's teardown, say.
-        return Outcome.COMPLETE if self.finish_reason else Outcome.INTERRUPTED
+        return Outcome.COMPLETE if self.produced.finish_reason else Outcome.INTERRUPTED
+
+    # ---- what others see of it -------------------------------------------------------------------------------
 
     @property
-    def content(self) -> str:
-        """The answer so far, with what it had before this stream."""
-        return self.base + "".join(self.texts)
-
-    @property
-    def thoughts(self) -> str:
-        """The model's reasoning so far, with what there was before this stream."""
-        return self.base_reasoning + "".join(self.reasoning)
+    def tokens(self) -> int:
+        """How many pieces of the answer are in the log."""
+        return self.view.tokens if self.view else 0
 
     def state(self) -> StreamState:
         """Return the state as others may see it now."""
         duration = self.duration if self.duration is not None else self._loop.time() - self.created
+        produced, view = self.produced, self.view
         return StreamState(
             stream_id=self.stream_id,
             session_id=self.session_id,
             status=self.status,
             outcome=self.outcome,
-            finish_reason=self.finish_reason,
+            finish_reason=produced.finish_reason,
             model=self.model.model_id,
             message_id=self.answer.message_id,
-            continues=self.answer.stream_id if self.continues else None,
-            tokens=self.tokens,
+            continues=self.answer.stream_id if self.begun else None,
+            tokens=view.tokens if view else 0,
             duration_ms=_ms(duration),
-            ttft_ms=None if self.ttft is None else _ms(self.ttft),
-            reasoning_tokens=len(self.reasoning),
-            thought_ms=figures.thought_ms(self.reasoned_at, self.answered_at, self.created + duration),
-            upstream_closed=self.upstream_closed,
-            usage=self.usage,
+            ttft_ms=None if produced.ttft is None else _ms(produced.ttft),
+            reasoning_tokens=view.thought_tokens if view else 0,
+            thought_ms=view.thought_ms(self.created + duration) if view else None,
+            upstream_closed=produced.closed,
+            usage=produced.usage,
             error=self.problem or msgspec.UNSET,
         )
 
@@ -281,7 +252,7 @@ class Stream:
             model=self.model.model_id,
             prompt=Prompt(self.prompt.message_id, self.prompt.content, self.prompt.images),
             parent_id=self.prompt.parent_id,
-            continues=self.continues,
+            continued=self.begun,
         )
 
     def end_event(self) -> End:

@@ -33,7 +33,9 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
             return task.result()
         raise TimeoutError
     finally:
-        if not task.done():
+        if task.done():
+            _ended(task)  # the caller may have been cancelled in the same turn of the loop
+        else:
             _left.add(task)
             task.add_done_callback(_ended)
             task.cancel()

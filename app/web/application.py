@@ -9,6 +9,7 @@ from aiohttp import web
 from app.streams.ports import Catalog, Logger
 from app.streams.registry import Registry
 from app.web import (
+    accept,
     access,
     archives,
     bodies,
@@ -28,10 +29,23 @@ from app.web import (
     slashes,
     streams,
 )
-from app.web.feeds import Feeds
-from app.web.keys import BASE, CATALOG, FEEDS, LIMITS, LISTS, PAGE_PULSE, PULSE, REGISTRY, RENDERER, SIGNS_IN
+from app.web.channels import Channels, ndjson_channel, sse_channel
+from app.web.keys import (
+    BASE,
+    CATALOG,
+    CHANNELS,
+    LIMITS,
+    LISTS,
+    PAGE_CHANNELS,
+    PAGE_PULSE,
+    PULSE,
+    REGISTRY,
+    RENDERER,
+    SIGNS_IN,
+)
 from app.web.limits import Limits
 from app.web.lists import Lists
+from app.web.page_channel import PageChannel
 from app.web.pulse import PAGE_HEARTBEAT, Pulse
 from app.web.renderer import Renderer
 from app.web.static_files import static_files
@@ -77,7 +91,8 @@ def create_application(
     app[PULSE] = Pulse(heartbeat)
     app[PAGE_PULSE] = Pulse(min(heartbeat, PAGE_HEARTBEAT))
     app[RENDERER] = renderer = Renderer()
-    app[FEEDS] = Feeds(renderer, logger)
+    app[CHANNELS] = {accept.EVENTS: Channels(sse_channel), accept.LINES: Channels(ndjson_channel)}
+    app[PAGE_CHANNELS] = Channels(lambda session: PageChannel(session, renderer, logger))
     app[operations.METRICS] = metrics
     app.on_cleanup.append(_close_renderer)
     app.on_response_prepare.append(guard.add_headers)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from app.streams.frames import Cursor
+from app.streams.cursors import Cursor
 from app.streams.ports import Options
 from app.web.problems import ProblemError
 

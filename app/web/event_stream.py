@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
+import msgspec
 from aiohttp import HttpVersion11
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
-from app.streams.frames import PREAMBLE, Frame, retry_frame
+from app.web import accept, encoders
 
 # A proxy must neither store nor change nor hold back what it passes on.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
@@ -26,7 +27,8 @@ class EventStream(EventSourceResponse):
     timer beats for all, frames come encoded, and the headers are ours.
     """
 
-    preamble = PREAMBLE
+    media_type = accept.EVENTS
+    preamble = encoders.PREAMBLE
 
     def __init__(self, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status=status, headers=headers)
@@ -34,14 +36,14 @@ class EventStream(EventSourceResponse):
         del self.headers["Connection"]
 
     @staticmethod
-    def encode(frame: Frame) -> bytes:
-        """Return the frame as this response carries it."""
-        return frame.sse
+    def passing(name: str, data: msgspec.Struct) -> bytes:
+        """Return an event that carries no state, and moves no cursor."""
+        return encoders.passing(name, data)
 
     @staticmethod
     def farewell() -> bytes:
         """Return the last bytes of a server that ends: when to come back, another moment for each client."""
-        return retry_frame(EARLIEST_MS + secrets.randbelow(LATEST_MS - EARLIEST_MS))
+        return encoders.retry(EARLIEST_MS + secrets.randbelow(LATEST_MS - EARLIEST_MS))
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send the headers and the preamble; no ping task is started."""
@@ -55,14 +57,16 @@ class EventStream(EventSourceResponse):
 class LineStream(StreamResponse):
     """`application/x-ndjson`: the same events, one JSON object a line."""
 
+    media_type = accept.LINES
+
     def __init__(self, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status=status, headers={**(headers or {}), **HEADERS})
         self.content_type = "application/x-ndjson"
 
     @staticmethod
-    def encode(frame: Frame) -> bytes:
-        """Return the frame as this response carries it."""
-        return frame.ndjson
+    def passing(name: str, data: msgspec.Struct) -> bytes:
+        """Return an event that carries no state."""
+        return encoders.ndjson_line(name, msgspec.json.encode(data))
 
     @staticmethod
     def farewell() -> bytes:

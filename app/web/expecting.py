@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from app.streams.cursors import Cursor
 from app.streams.errors import SessionNotFound
-from app.streams.frames import Cursor, Frame, passing_frame
 from app.streams.registry import Registry
 from app.streams.session import Session
 from app.web.event_stream import EventStream
@@ -15,7 +15,7 @@ from app.web.keys import LIMITS, OWNER, PULSE, REGISTRY
 from app.web.outlet import Outlet
 from app.web.pulse import Pulse
 from app.web.streams import place
-from app.web.viewer import Viewer, heartbeat, refuse
+from app.web.viewer import heartbeat, refuse, view
 
 
 async def exists(registry: Registry, owner: str, session_id: str) -> bool:
@@ -55,7 +55,7 @@ class Waiter(Outlet):
             self._pulse.discard(self)
 
     def _heartbeat(self) -> bytes:
-        return EventStream.encode(Frame("", "heartbeat", 0, passing_frame(heartbeat())))
+        return EventStream.passing("heartbeat", heartbeat())
 
 
 async def events_to_come(request: web.Request, session_id: str) -> web.StreamResponse:
@@ -72,7 +72,7 @@ async def events_to_come(request: web.Request, session_id: str) -> web.StreamRes
     after = place(session, waiter.cursor)
     if isinstance(after, str):
         return await refuse(request, response, session_id, after)
-    return await Viewer(session, request.app[PULSE], after=after).serve(request, response)
+    return await view(request, response, session, after)
 
 
 class Expected:

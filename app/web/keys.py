@@ -6,9 +6,10 @@ from aiohttp import web
 
 from app.streams.ports import Catalog
 from app.streams.registry import Registry
-from app.web.feeds import Feeds
+from app.web.channels import Channel, Channels
 from app.web.limits import Limits
 from app.web.lists import Lists
+from app.web.page_channel import PageChannel
 from app.web.pulse import Pulse
 from app.web.renderer import Renderer
 
@@ -18,7 +19,8 @@ PULSE = web.AppKey("pulse", Pulse)
 PAGE_PULSE = web.AppKey("page_pulse", Pulse)  # of the event streams of pages, which beat more often
 LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
-FEEDS = web.AppKey("feeds", Feeds)
+CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by the type of their content
+PAGE_CHANNELS = web.AppKey[Channels[PageChannel]]("page_channels", Channels)
 LISTS = web.AppKey("lists", Lists)
 BASE = web.AppKey("base", str)  # the path that the server is found under, such as `/chat`; "" at the root
 

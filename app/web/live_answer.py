@@ -34,14 +34,14 @@ class _Waiting(NamedTuple):
 
 
 class LiveAnswer:
-    """Takes the text of an answer. `tell` is called with each block, synchronously, whenever one is ready.
+    """Takes the text of an answer, returns the blocks that it closes. `late` is called with each that takes longer.
 
     Little text is cut into blocks at once, and small blocks are rendered at once. What is large, or takes long, is done
-    in threads, one job after the other, and what comes meanwhile waits: blocks are told in their order.
+    in threads, one job after the other, and what comes meanwhile waits: blocks come in their order.
     """
 
-    def __init__(self, renderer: Renderer, tell: Callable[[Closed], None]) -> None:
-        self._tell = tell
+    def __init__(self, renderer: Renderer, late: Callable[[Closed], None]) -> None:
+        self._late = late
         self._renderer = renderer
         self._splitter = Splitter()
         self._new: list[str] = []  # pieces that came while a job was at work
@@ -71,18 +71,17 @@ class LiveAnswer:
         """Whether threads are at work on blocks."""
         return self._job is not None
 
-    def add(self, text: str) -> None:
-        """Take the next piece of the answer."""
+    def add(self, text: str) -> list[Closed]:
+        """Take the next piece of the answer; return the blocks that are closed now."""
         if self._job is not None or len(text) > SMALL:
             self._new.append(text)
-            self._advance()
-        elif self._splitter.take(text):
-            self._advance()
+            return self._advance()
+        return self._advance() if self._splitter.take(text) else []
 
-    def finish(self) -> None:
-        """The answer has ended. Blocks that links defined later have changed come again."""
+    def finish(self) -> list[Closed]:
+        """The answer has ended: return its last blocks. Those that links defined later have changed come again."""
         self._is_over = True
-        self._advance()
+        return self._advance()
 
     def close(self) -> None:
         """Nobody follows any more: nothing more is rendered or told. Idempotent."""
@@ -92,22 +91,33 @@ class LiveAnswer:
             job.cancel()
 
     async def settled(self) -> None:
-        """Return once everything that was cut has been told."""
+        """Return once everything that was cut has been rendered."""
         # A job that is done clears `_job` itself. Waiting for a done task would return at once, without end.
         while self._job is not None and not self._job.done():
             await asyncio.wait({self._job})
 
-    def _advance(self) -> None:
-        """Tell what can be cut and rendered at once, in order, and have the rest done in the threads."""
+    def _advance(self) -> list[Closed]:
+        """Return what can be cut and rendered at once, in order, and have the rest done in the threads."""
+        closed: list[Closed] = []
         room, deadline = SMALL, Deadline(SMALL_SECONDS)
         while not self._closed and self._job is None:
             if self._waiting:
-                room = self._tell_next(room, deadline)
+                room -= len(self._waiting[0].block.source)
+                html = self._at_once(self._waiting[0].block, deadline) if room >= 0 else None
+                if html is None:
+                    self._start_rendering()
+                else:
+                    closed += self._rendered(self._waiting.popleft(), html)
             elif self._is_to_cut:
                 if not self._cut_at_once(deadline):
                     self._start(self._cut_beside(), "cut blocks")
             elif not self._renew():
-                return
+                break
+        return closed
+
+    def _advance_late(self) -> None:
+        for closed in self._advance():
+            self._late(closed)
 
     # ---- cutting ---------------------------------------------------------------------------------------------
 
@@ -142,7 +152,7 @@ class LiveAnswer:
             self._job = self._before = None
         self._finished = is_over
         self._number(blocks)
-        self._advance()
+        self._advance_late()
 
     def _take_new(self) -> str:
         text = "".join(self._new)
@@ -156,16 +166,6 @@ class LiveAnswer:
 
     # ---- rendering -------------------------------------------------------------------------------------------
 
-    def _tell_next(self, room: int, deadline: Deadline) -> int:
-        """Tell the next block if there is room for it in this turn; return what is left of that. Or start a job."""
-        size = len(self._waiting[0].block.source)
-        html = self._at_once(self._waiting[0].block, deadline) if size <= room else None
-        if html is None:
-            self._start_rendering()
-        else:
-            self._ready(self._waiting.popleft(), html)
-        return room - size
-
     def _at_once(self, block: Block, deadline: Deadline) -> str | None:
         try:
             return self._renderer.block(block, self._splitter.definitions, deadline)
@@ -174,22 +174,23 @@ class LiveAnswer:
             return plain(block.source)
 
     def _renew(self) -> bool:
-        """Once, when all has been told: look again at the blocks that links may have changed."""
+        """Once, when all has been rendered: look again at the blocks that links may have changed."""
         if self._finished and self._linked:
             self._waiting.extend(self._linked)
             self._linked.clear()
         return bool(self._waiting)
 
-    def _ready(self, waiting: _Waiting, html: str) -> None:
+    def _rendered(self, waiting: _Waiting, html: str) -> list[Closed]:
+        """Return the block with its HTML; nothing if it is the second time, and nothing has changed."""
         before = waiting.levels or self._levels
         html, after = leveled(html, before)
         if html == waiting.html:
-            return
+            return []
         if waiting.html is None:
             self._levels = after
             if "[" in waiting.block.source:
                 self._linked.append(waiting._replace(html=html, levels=before))
-        self._tell(Closed(waiting.number, waiting.block.end, html))
+        return [Closed(waiting.number, waiting.block.end, html)]
 
     def _start_rendering(self) -> None:
         batch: list[_Waiting] = []
@@ -208,8 +209,9 @@ class LiveAnswer:
         finally:
             self._job = None
         for waiting, html in zip(batch, rendered, strict=True):
-            self._ready(waiting, html)
-        self._advance()
+            for closed in self._rendered(waiting, html):
+                self._late(closed)
+        self._advance_late()
 
     async def _blocks(self, blocks: list[Block]) -> list[str]:
         try:

@@ -8,12 +8,13 @@ from functools import partial
 import msgspec
 from aiohttp import web
 
+from app.streams.cursors import Cursor
 from app.streams.errors import TooManyWaiting
-from app.streams.frames import Cursor
 from app.web import bodies, parts
+from app.web.encoders import passing
 from app.web.expecting import Expected, exists
-from app.web.keys import BASE, FEEDS, LIMITS, LISTS, OWNER, PAGE_PULSE, REGISTRY, RENDERER
-from app.web.page_events import GoneEvent, passing, reset
+from app.web.keys import BASE, LIMITS, LISTS, OWNER, PAGE_CHANNELS, PAGE_PULSE, REGISTRY, RENDERER
+from app.web.page_events import GoneEvent, reset
 from app.web.page_viewer import PageViewer
 from app.web.problems import ProblemError
 from app.web.renderer import Renderer
@@ -78,7 +79,11 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
     """
     registry, lists, owner = request.app[REGISTRY], request.app[LISTS], request[OWNER]
     viewer = PageViewer(
-        registry, request.app[FEEDS], request.app[PAGE_PULSE], request.app[BASE], lambda: lists.count(owner)
+        registry,
+        request.app[PAGE_CHANNELS],
+        request.app[PAGE_PULSE],
+        request.app[BASE],
+        lambda: lists.count(owner),
     )
 
     def show(session_id: str, cursor: Cursor | str | None) -> None:

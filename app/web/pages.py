@@ -14,13 +14,13 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from app import __version__
+from app.streams.entries import Begun
 from app.streams.errors import TailraceError
 from app.streams.ports import Options
-from app.streams.stream import Stream
 from app.web import bodies, parts, plain_page, translations
 from app.web.addresses import at, here
 from app.web.keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
-from app.web.page_sessions import PageSnapshot, rendered
+from app.web.page_sessions import PageMessage, PageSnapshot, rendered
 from app.web.picker import is_blind, picker
 from app.web.rendering import render
 from app.web.sessions import take_snapshot
@@ -38,8 +38,8 @@ async def session_page(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}?branch=&from=&all="""
     session_id = bodies.path_id(request, "session_id")
     session = await session_of(request, session_id, request.query.get("branch"))
-    if plain_page.COOKIE in request.cookies and (stream := _growing(request, session)):
-        return await _flow(request, session, stream)
+    if plain_page.COOKIE in request.cookies and (answer := _growing(request, session)):
+        return await _flow(request, session, answer)
     return await show(request, session)
 
 
@@ -50,17 +50,22 @@ async def session_of(request: web.Request, session_id: str, through: str | None 
     return await rendered(request.app[RENDERER], snapshot, thoughts=True)
 
 
-def _growing(request: web.Request, session: PageSnapshot) -> Stream | None:
-    """Return the stream that writes the last message of the page, if one does."""
+def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
+    """Return the last message of the page, if a stream writes it."""
     last = session.messages[-1] if session.messages else None
     if last is None or last.outcome is not None or last.stream_id is None:
         return None
-    return request.app[REGISTRY].live(session.session_id, last.stream_id)
+    return last if request.app[REGISTRY].is_live(session.session_id, last.stream_id) else None
 
 
-async def _flow(request: web.Request, session: PageSnapshot, stream: Stream) -> web.StreamResponse:
+async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage) -> web.StreamResponse:
     """Send the page as the answer grows: for a browser that runs no script."""
-    place = plain_page.place_of(stream)
+    registry = request.app[REGISTRY]
+    live, stream_id = registry.session(session.session_id), answer.stream_id or ""
+    view = live.log.answer
+    is_begun = view is not None and view.stream_id == stream_id
+    begun = view.begun if view is not None and is_begun else Begun(answer.content, answer.reasoning)
+    place = plain_page.place_of(answer.message_id)
 
     async def pieces_of(seen: PageSnapshot) -> plain_page.Pieces:
         page = (await show(request, seen, growing=place)).text or ""
@@ -75,10 +80,12 @@ async def _flow(request: web.Request, session: PageSnapshot, stream: Stream) -> 
             )
 
     viewer = plain_page.PlainViewer(
-        request.app[REGISTRY].session(session.session_id),
-        stream,
+        live,
+        stream_id,
+        begun,
         request.app[PULSE],
         request.app[RENDERER],
+        is_live=lambda: registry.is_live(session.session_id, stream_id),
         pieces=await pieces_of(session),
         again=again,
     )

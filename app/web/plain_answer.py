@@ -40,7 +40,7 @@ class PlainAnswer:
 
     def __init__(self, around: Around, renderer: Renderer, wake: Callable[[], None]) -> None:
         self._around = around
-        self._live = LiveAnswer(renderer, self._on_block)
+        self._live = LiveAnswer(renderer, self._on_late)
         self._wake = wake
         self._has_reasoned = False
         self._is_open = False  # whether the answer's own text has begun
@@ -64,12 +64,12 @@ class PlainAnswer:
             return self._blocks()
         opening = self._open()
         self._text += text.encode("utf-16-le", "surrogatepass")
-        self._live.add(text)
+        self._ready += self._live.add(text)
         return opening + (self._blocks() or self._piece(text))
 
     async def finish(self) -> str:
         """Return the rest. What an earlier block would be with links defined later is seen after a reload."""
-        self._live.finish()
+        self._ready += self._live.finish()
         with suppress(TimeoutError):  # The text is there; what it looks like is seen after a reload.
             await within(LATE_SECONDS, self._live.settled())
         rest = self._open() + self._blocks()
@@ -86,7 +86,7 @@ class PlainAnswer:
         before = self._around.closing if self._has_reasoned else self._around.unreasoned
         return before + self._around.content + '<div class="group"><div class="tail">'
 
-    def _on_block(self, closed: Closed) -> None:
+    def _on_late(self, closed: Closed) -> None:
         self._ready.append(closed)
         self._wake()
 

@@ -6,16 +6,15 @@ as it grows, and at its end what comes after the marks in the page as it is by t
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from aiohttp import web
 
-from app.streams.frames import Frame
+from app.streams.answer_view import AnswerView
+from app.streams.entries import Begun, Entry
 from app.streams.session import Session
-from app.streams.stream import Stream
 from app.web.event_stream import HEADERS
 from app.web.outlet import Outlet
 from app.web.plain_answer import Around, PlainAnswer
@@ -32,9 +31,9 @@ class Place(NamedTuple):
     mark: str
 
 
-def place_of(stream: Stream) -> Place:
+def place_of(message_id: str) -> Place:
     """Return a place whose mark no text can hold by chance."""
-    return Place(stream.answer.message_id, f"<!--{secrets.token_hex(16)}-->")
+    return Place(message_id, f"<!--{secrets.token_hex(16)}-->")
 
 
 class Pieces(NamedTuple):
@@ -52,29 +51,39 @@ def cut(page: str, mark: str) -> Pieces:
 
 
 class PlainViewer(Outlet):
-    """Serves one page. `pieces` are of its first rendering; `again` renders it anew, `None` if the answer is gone."""
+    """Serves one page. `pieces` are of its first rendering; `again` renders it anew, `None` if the answer is gone.
+
+    `begun` is what the answer had before its stream; `is_live` tells whether that has not ended.
+    """
 
     def __init__(
         self,
         session: Session,
-        stream: Stream,
+        stream_id: str,
+        begun: Begun,
         pulse: Pulse,
         renderer: Renderer,
         *,
+        is_live: Callable[[], bool],
         pieces: Pieces,
         again: Callable[[], Awaitable[Pieces | None]],
     ) -> None:
         super().__init__(pulse)
         self._session = session
-        self._stream = stream
+        self._stream_id = stream_id
+        self._begun = begun
+        self._is_live = is_live
         self._answer = PlainAnswer(pieces.around, renderer, self._wake.set)
         self._pieces = pieces
         self._again = again
-        self._thought = 0  # of the stream's pieces of reasoning
-        self._taken = 0  # of its texts
+        self._view: AnswerView | None = None  # until its turn there is nothing to see
+        self._is_over = False
+        self._thought = 0  # pieces of reasoning that were shown
+        self._taken = 0  # pieces of the answer
+        self._look()
 
     def __repr__(self) -> str:
-        return f"<PlainViewer session={self._session.session_id} stream={self._stream.stream_id}>"
+        return f"<PlainViewer session={self._session.session_id} stream={self._stream_id}>"
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Send the page, until the answer ends or the client leaves."""
@@ -84,26 +93,31 @@ class PlainViewer(Outlet):
 
     def _came(self) -> None:
         self._session.viewer_came(self, self.close)
-        self._session.log.listen(self._on_frame)
-        self._stream.ended.add_done_callback(self._on_end)
+        self._session.log.listen(self._on_entry)
+        self._look()
+        self._is_over = not self._is_live()
 
     def _left(self) -> None:
-        self._stream.ended.remove_done_callback(self._on_end)
-        self._session.log.forget(self._on_frame)
+        self._session.log.forget(self._on_entry)
         self._session.viewer_left(self)
         self._answer.close()
 
-    def _on_frame(self, frame: Frame) -> None:
-        if frame.stream_id == self._stream.stream_id:
+    def _look(self) -> None:
+        """Take the view of the answer, once there is one. It goes on to the end of the answer."""
+        answer = self._session.log.answer
+        if self._view is None and answer is not None and answer.stream_id == self._stream_id:
+            self._view = answer
+
+    def _on_entry(self, entry: Entry) -> None:
+        if entry.stream_id == self._stream_id:
+            self._look()
+            self._is_over = self._is_over or entry.name == "end"
             self._wake.set()
 
-    def _on_end(self, _: asyncio.Future[None]) -> None:
-        self._wake.set()
-
     async def _show(self) -> None:
-        begun = self._answer.reason(self._stream.base_reasoning) + self._answer.add(self._stream.base)
+        begun = self._answer.reason(self._begun.reasoning) + self._answer.add(self._begun.content)
         await self._send_text(self._pieces.before + begun)
-        while not (self._gone or self._stream.ended.done() or self._closing):
+        while not (self._gone or self._is_over or self._closing):
             self._wake.clear()
             if html := self._news():
                 await self._send_text(html)
@@ -113,11 +127,13 @@ class PlainViewer(Outlet):
             return
         await self._send_text(self._news())
         rest = await self._answer.finish()
-        now = await self._again() if self._stream.ended.done() else None
+        now = await self._again() if self._is_over else None
         await self._send_text(rest + (now or self._pieces).after)
 
     def _news(self) -> str:
-        thoughts, texts = self._stream.reasoning, self._stream.texts
+        if self._view is None:
+            return self._answer.add("")
+        thoughts, texts = self._view.reasoning, self._view.texts
         thought, text = "".join(thoughts[self._thought :]), "".join(texts[self._taken :])
         self._thought, self._taken = len(thoughts), len(texts)
         return self._answer.reason(thought) + self._answer.add(text)

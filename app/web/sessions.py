@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from aiohttp import web
 
 from app.streams.branches import branch, siblings
+from app.streams.cursors import Cursor
 from app.streams.errors import SessionNotFound
-from app.streams.frames import Cursor
 from app.streams.ports import Options
 from app.streams.records import Message, SessionInfo
 from app.streams.registry import Registry
+from app.streams.session import Session
 from app.streams.states import Status
 from app.web import bodies
 from app.web.answers import SessionList
 from app.web.event_stream import EventStream
 from app.web.expecting import events_to_come
-from app.web.keys import LIMITS, LISTS, OWNER, PULSE, REGISTRY
+from app.web.keys import LIMITS, LISTS, OWNER, REGISTRY
 from app.web.parts import WHOLE, Part, bounds
 from app.web.problems import ProblemError
 from app.web.streams import place
-from app.web.viewer import Viewer, refuse
+from app.web.viewer import refuse, view
 
 PAGE_SIZE = 50
 TITLE_LENGTH = 200  # characters
@@ -31,6 +34,7 @@ class ShownMessage(Message, kw_only=True):
 
     siblings: list[str]  # all that follow the same message, oldest first, itself among them
     status: Status | None = None
+    note: str = ""  # what the model does, in the place of "Thinking…"
 
 
 class Snapshot(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -59,7 +63,6 @@ async def take_snapshot(
     info, messages = await registry.history.conversation(owner, session_id)
     # From here on nothing is awaited: what the log says up to the cursor is what the messages show.
     session = registry.session(session_id)
-    live = {stream.answer.message_id: stream for stream in session}
     families = siblings(messages)
     way = branch(messages, through)
     begin, end = bounds(way, part, through)
@@ -68,19 +71,28 @@ async def take_snapshot(
         for message in way[begin:end]
     ]
     for message in shown:
-        if (stream := live.get(message.message_id)) is not None:
-            message.content, message.reasoning = stream.content, stream.thoughts
-            message.status, message.tokens = stream.status, stream.tokens
-            message.thought_ms = stream.state().thought_ms
-    running = session.running
+        _show_live(registry, session, message)
     return Snapshot(
         **msgspec.structs.asdict(info),
         branch=way[-1].message_id if way else None,
         messages=shown,
         cursor=str(Cursor(session.log.epoch, session.log.head)),
-        running=running.stream_id if running else None,
+        running=session.running_id,
         earlier=begin,
     )
+
+
+def _show_live(registry: Registry, session: Session, message: ShownMessage) -> None:
+    """Have an answer as the log has it."""
+    answer = session.log.answer
+    if answer is not None and message.message_id == answer.message_id:
+        message.content, message.reasoning = answer.content, answer.thoughts
+        # It is kept a moment before its `end` is in the log.
+        message.status = answer.status if message.outcome is None else Status.ENDED
+        message.note, message.tokens = answer.note, answer.tokens
+        message.thought_ms = answer.thought_ms(asyncio.get_running_loop().time())
+    elif message.outcome is None and message.role == "assistant" and message.stream_id is not None:
+        message.status = Status.QUEUED if registry.is_live(session.session_id, message.stream_id) else None
 
 
 async def list_sessions(request: web.Request) -> web.StreamResponse:
@@ -151,4 +163,4 @@ async def get_session_events(request: web.Request) -> web.StreamResponse:
     after = place(session, cursor)
     if isinstance(after, str):
         return await refuse(request, EventStream(), session_id, after)
-    return await Viewer(session, request.app[PULSE], after=after).serve(request, EventStream())
+    return await view(request, EventStream(), session, after)

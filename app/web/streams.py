@@ -9,19 +9,19 @@ from aiohttp import web
 
 from app.streams.asking import Ask
 from app.streams.branches import path
+from app.streams.cursors import Cursor
+from app.streams.entries import ResetReason
 from app.streams.errors import Draining
-from app.streams.events import ResetReason
-from app.streams.frames import Cursor
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from app.web import accept, answers, bodies
 from app.web.addresses import at
 from app.web.event_stream import EventStream, LineStream
-from app.web.keys import CATALOG, LIMITS, LISTS, OWNER, PULSE, REGISTRY
+from app.web.keys import CATALOG, LIMITS, LISTS, OWNER, REGISTRY
 from app.web.new_stream import NewStream, new_stream, request_hash
 from app.web.pictures import pictures_of
 from app.web.problems import ProblemError
-from app.web.viewer import Viewer, refuse
+from app.web.viewer import refuse, view
 
 # A POST may carry events too; only EventSource is bound to GET.
 RESPONSES: dict[str, type[EventStream | LineStream]] = {accept.EVENTS: EventStream, accept.LINES: LineStream}
@@ -105,14 +105,13 @@ async def _show_new(
     after = stream_start(request.app[REGISTRY], session, registered.stream_id)
     if after is None:
         return await refuse(request, response, session_id, "expired")
-    viewer = Viewer(session, request.app[PULSE], after=after, stream_id=registered.stream_id)
-    return await viewer.serve(request, response)
+    return await view(request, response, session, after, registered.stream_id)
 
 
 def stream_start(registry: Registry, session: Session, stream_id: str) -> int | None:
     """Return the place to read a stream from its start; `None` if its events have expired."""
     before = session.log.before(stream_id)
-    if before is None and registry.live(session.session_id, stream_id) is not None:
+    if before is None and registry.is_live(session.session_id, stream_id):
         return session.log.head  # It waits for its turn: its start is still to come.
     return before
 
@@ -132,12 +131,10 @@ async def get_stream_events(request: web.Request) -> web.StreamResponse:
     after = _stream_cursor(request, registry, session, stream_id)
     if isinstance(after, str):
         return await refuse(request, EventStream(), state.session_id, after)
-    if registry.live(state.session_id, stream_id) is None and not session.log.read(after, stream_id).frames:
+    if not registry.is_live(state.session_id, stream_id) and not session.log.read(after, stream_id).entries:
         # 204 tells EventSource not to come back (WHATWG HTML, section 9.2.3).
         return web.Response(status=204)
-    return await Viewer(session, request.app[PULSE], after=after, stream_id=stream_id).serve(
-        request, EventStream()
-    )
+    return await view(request, EventStream(), session, after, stream_id)
 
 
 def _stream_cursor(
@@ -154,7 +151,7 @@ def place(session: Session, cursor: Cursor | str | None) -> int | ResetReason:
     """Return where to read a session on: after the cursor, else from the `start` of what runs now, else live."""
     if cursor is not None:
         return checked(session, cursor)
-    before = session.log.before(session.running.stream_id) if session.running else None
+    before = session.log.before(session.running_id) if session.running_id else None
     return session.log.head if before is None else before
 
 

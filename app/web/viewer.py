@@ -1,138 +1,88 @@
-"""A viewer: one open response that shows a session log, or one stream of it, from a cursor on.
-
-While it keeps up, it is a callback on the log that writes straight to the transport: no queue, no task switch, no
-timer per event. When the transport is full it falls behind: it forgets the log, waits until the transport has room,
-and reads on from its cursor, however far that is. So a slow viewer costs no memory and delays nobody.
-"""
+"""The event stream of the API: a session, or one stream of it, from a cursor on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
 
-from app.streams.events import Heartbeat, Reset, ResetReason
-from app.streams.frames import Cursor, Frame, passing_frame
+from app.streams.entries import Entry, ResetReason
 from app.streams.session import Session
-from app.web.event_stream import EventStream, LineStream, chunk, is_chunked
-from app.web.keys import BASE
-from app.web.outlet import BUFFER_BYTES, Outlet
+from app.web.channels import Channel, Piece
+from app.web.encoders import Heartbeat, Reset
+from app.web.event_stream import EventStream, LineStream
+from app.web.keys import BASE, CHANNELS, PULSE
+from app.web.live_viewer import LiveViewer, Watch
 from app.web.pulse import Pulse
 
+Response = EventStream | LineStream
 
-class Viewer(Outlet):
-    """Serves one response. `stream_id` narrows it to one stream, whose `end` ends it."""
 
-    def __init__(self, session: Session, pulse: Pulse, *, after: int, stream_id: str | None = None) -> None:
-        super().__init__(pulse)
-        self._session = session
-        self._log = session.log
-        self._seq = after
+class SessionWatch(Watch):
+    """Shows a session, or of it only the stream `stream_id`, up to its `end`."""
+
+    def __init__(
+        self, viewer: Viewer, session: Session, channel: Channel, after: int, stream_id: str | None
+    ) -> None:
+        super().__init__(viewer, session, channel, after)
+        self._viewer: Viewer = viewer
         self._stream_id = stream_id
-        self._live = False  # listening to the log
+
+    def _encoded(self, entries: Sequence[Entry]) -> bytes:
+        if entries and entries[-1].name == "end" and entries[-1].stream_id == self._stream_id:
+            self._viewer.finish()
+        return b"".join(map(self.channel.encode, entries))
+
+    def _take(self, piece: Piece) -> None:
+        if piece.last <= self._after:
+            return
+        if self._stream_id is not None and piece.stream_id != self._stream_id:
+            self._after = piece.last
+        elif self._viewer.write(piece):
+            self._after = piece.last
+            if piece.is_end and self._stream_id is not None:
+                self._viewer.finish()
+
+    def _reset(self, reason: ResetReason) -> bytes:
+        return self._viewer.reset(self.session.session_id, reason)
+
+
+class Viewer(LiveViewer):
+    """Serves one response with one session."""
+
+    def __init__(self, response: Response, pulse: Pulse, base: str) -> None:
+        super().__init__(pulse)
+        self._response = response
+        self._base = base
         self._over = False  # the end of the stream was shown
 
-    def __repr__(self) -> str:
-        what = f"stream={self._stream_id}" if self._stream_id else f"session={self._session.session_id}"
-        return f"<Viewer {what} at={self._log.epoch}-{self._seq} {'live' if self._live else 'behind'}>"
+    def watch(self, session: Session, channel: Channel, after: int, stream_id: str | None) -> None:
+        """Show a session from a place in its log on; of one stream if given."""
+        self._watch(SessionWatch(self, session, channel, after, stream_id))
 
-    async def serve(self, request: web.Request, response: EventStream | LineStream) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """Send the headers, then events until the stream's end, the client's leaving or the session's closing."""
-        self._base = request.app[BASE]
-        self._encode = response.encode
-        self._farewell = response.farewell
-        self._shares_wire = is_chunked(request) and isinstance(response, EventStream)
-        return await self._serve(request, response)
+        return await self._serve(request, self._response)
+
+    def finish(self) -> None:
+        """Everything was shown."""
+        self._over = True
+        self._unfollow()
+
+    def reset(self, session_id: str, reason: ResetReason) -> bytes:
+        """Return the event that asks for a snapshot."""
+        return self._response.passing("reset", reset(self._base, session_id, reason))
+
+    @property
+    def _is_over(self) -> bool:
+        return self._over or super()._is_over
 
     def _last_words(self) -> bytes:
-        return self._farewell()
-
-    def _came(self) -> None:
-        self._session.viewer_came(self, self.close)
-
-    def _left(self) -> None:
-        self._log.forget(self._feed)
-        self._session.viewer_left(self)
-
-    # ---- behind: read from the log, with flow control ---------------------------------------------------------
-
-    async def _show(self) -> None:
-        while not (self._gone or self._over):
-            if self._log.refusal(Cursor(self._log.epoch, self._seq)) is not None:
-                await self._send(self._frame_bytes(_reset(self._base, self._session.session_id, "lagging")))
-                return
-            reading = self._log.read(self._seq, self._stream_id)
-            self._seq = reading.last
-            if reading.frames:
-                self._over = self._is_last(reading.frames[-1])
-                await self._send(b"".join(map(self._encode, reading.frames)))
-            elif self._closing:
-                return
-            else:
-                await self._follow()
-
-    async def _follow(self) -> None:
-        """Listen until there is a reason not to. Between the empty read and this, nothing was awaited."""
-        self._wake.clear()
-        self._log.listen(self._feed)
-        self._live = True
-        try:
-            await self._wake.wait()
-        finally:
-            self._stop_following()
-        if not self._gone:
-            await self._room()
-
-    def _stop_following(self) -> None:
-        self._live = False
-        self._log.forget(self._feed)
-        self._wake.set()
-
-    # ---- live: called by the log, synchronously ---------------------------------------------------------------
-
-    def _feed(self, frame: Frame) -> None:
-        try:
-            self._take(frame)
-        except Exception as error:  # noqa: BLE001 - it is reported
-            self.fail(error)
-
-    def _take(self, frame: Frame) -> None:
-        if frame.last <= self._seq:
-            return
-        if self._stream_id is not None and frame.stream_id != self._stream_id:
-            self._seq = frame.last
-            return
-        transport = self._transport
-        if transport.get_write_buffer_size() > BUFFER_BYTES:
-            self._stop_following()
-            return
-        if transport.is_closing():
-            self._gone = True
-            self._stop_following()
-            return
-        transport.write(frame.wire if self._shares_wire and frame.wire is not None else self._wire(frame))
-        self._seq = frame.last
-        self._quiet = 0
-        if frame.name == "end" and self._is_last(frame):
-            self._over = True
-            self._stop_following()
-
-    def _wire(self, frame: Frame) -> bytes:
-        """Return the bytes for the transport; those of chunked SSE are made once for all viewers."""
-        if not self._shares_wire:
-            data = self._encode(frame)
-            return chunk(data) if self._chunked else data
-        frame.wire = chunk(frame.sse)
-        return frame.wire
-
-    def _is_last(self, frame: Frame) -> bool:
-        return frame.name == "end" and frame.stream_id == self._stream_id
+        return self._response.farewell()
 
     def _heartbeat(self) -> bytes:
-        return self._frame_bytes(heartbeat())
-
-    def _frame_bytes(self, event: Heartbeat | Reset) -> bytes:
-        return self._encode(Frame("", _NAMES[type(event)], 0, passing_frame(event)))
+        return self._response.passing("heartbeat", heartbeat())
 
 
 def heartbeat() -> Heartbeat:
@@ -140,22 +90,29 @@ def heartbeat() -> Heartbeat:
     return Heartbeat(datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 
-_NAMES = {Heartbeat: "heartbeat", Reset: "reset"}
-
-
-def _reset(base: str, session_id: str, reason: ResetReason) -> Reset:
+def reset(base: str, session_id: str, reason: ResetReason) -> Reset:
+    """Return what asks for the snapshot of a session; `base` is the path that the server is found under."""
     return Reset(reason, f"{base}/api/sessions/{session_id}")
 
 
+async def view(
+    request: web.Request, response: Response, session: Session, after: int, stream_id: str | None = None
+) -> web.StreamResponse:
+    """Answer with the events of a session after a place in its log; of one stream if given."""
+    viewer = Viewer(response, request.app[PULSE], request.app[BASE])
+    channels = request.app[CHANNELS][response.media_type]
+    viewer.watch(session, channels.join(session, viewer), after, stream_id)
+    try:
+        return await viewer.serve(request)
+    finally:
+        channels.leave(session, viewer)
+
+
 async def refuse(
-    request: web.Request, response: EventStream | LineStream, session_id: str, reason: ResetReason
+    request: web.Request, response: Response, session_id: str, reason: ResetReason
 ) -> web.StreamResponse:
     """Answer a cursor that cannot be served, in the stream: EventSource cannot read an error's body."""
     if await response.prepare(request) is not None:
-        await response.write(
-            response.encode(
-                Frame("", "reset", 0, passing_frame(_reset(request.app[BASE], session_id, reason)))
-            )
-        )
+        await response.write(response.passing("reset", reset(request.app[BASE], session_id, reason)))
         await response.write_eof()
     return response

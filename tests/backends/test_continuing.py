@@ -13,7 +13,7 @@ from app.backends.openai import OpenAIBackend
 from app.backends.scripted import ScriptedBackend
 from app.backends.scripts import SCRIPTS
 from app.streams.errors import UpstreamRejected
-from app.streams.ports import Backend, ChatMessage, Generation, Options, Request
+from app.streams.ports import Backend, ChatMessage, Delta, Generation, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 
@@ -26,7 +26,7 @@ async def tokens(generation: Generation) -> list[str]:
     """Return the tokens of an answer."""
     found: list[str] = []
     while deltas := await generation.read():
-        found += [text for delta in deltas for text in delta.texts]
+        found += [text for delta in deltas if isinstance(delta, Delta) for text in delta.texts]
     return found
 
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from app.backends.openai import OpenAIBackend
 from app.streams.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
-from app.streams.ports import ChatMessage, Generation, Options, Picture, Request
+from app.streams.ports import ChatMessage, Delta, Generation, Options, Picture, Request
 from tests.doubles.openai import OpenAIDouble
 
 ASKED = [ChatMessage("user", "Hi")]
@@ -70,7 +70,7 @@ class Server(OpenAIDouble):
 async def text(generation: Generation) -> str:
     pieces: list[str] = []
     while deltas := await generation.read():
-        pieces += [piece for delta in deltas for piece in delta.texts]
+        pieces += [piece for delta in deltas if isinstance(delta, Delta) for piece in delta.texts]
     return "".join(pieces)
 
 

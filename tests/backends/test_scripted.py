@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from app.backends.scripted import ScriptedBackend
 from app.backends.scripts import SCRIPTS
 from app.streams.errors import ModelMissing, UpstreamError, UpstreamRejected
-from app.streams.ports import Delta, Generation
+from app.streams.ports import Delta, Generation, Note, Piece, Usage
 from tests.backends.virtual import run
 from tests.contract.benches import ask
 
 
 async def read_on(generation: Generation, into: list[Delta]) -> None:
     while more := await generation.read():
-        into.extend(more)
+        into.extend(piece for piece in more if isinstance(piece, Delta))
 
 
 async def text_of(generation: Generation, kind: str = "token") -> str:
@@ -156,7 +157,7 @@ def test_timetable(script: str, first: float) -> None:
         generation = ScriptedBackend().generate(ask(script, ""))
         times = []
         while deltas := await generation.read():
-            assert [len(delta.texts) for delta in deltas] == [1]
+            assert [len(delta.texts) for delta in deltas if isinstance(delta, Delta)] == [1]
             times.append(loop.time())
         return times
 
@@ -167,7 +168,7 @@ def test_timetable(script: str, first: float) -> None:
 def test_late_reader() -> None:
     """Who reads late gets all that has come meanwhile, at once and in order."""
 
-    async def scene() -> tuple[list[Delta], int]:
+    async def scene() -> tuple[Sequence[Piece], int]:
         backend = ScriptedBackend()
         generation = backend.generate(ask("long", "", max_tokens=50))
         await generation.read()
@@ -175,6 +176,7 @@ def test_late_reader() -> None:
         return await generation.read(), backend.ledger.open
 
     (delta,), still_open = run(scene())
+    assert isinstance(delta, Delta)
     assert len(delta.texts) == 49
     assert delta.texts[:3] == [" river", " turns", " the"]
     assert still_open == 0
@@ -193,3 +195,22 @@ def test_hang_is_for_ever() -> None:
         assert isinstance(reading.exception(), UpstreamError)
 
     run(scene())
+
+
+def test_a_note_comes_first_and_is_no_token() -> None:
+    """It says what the model does; the answer comes in its own time."""
+
+    async def scene() -> tuple[list[Piece], Usage | None]:
+        generation = ScriptedBackend().generate(ask("notes", ""))
+        found: list[Piece] = []
+        while pieces := await generation.read():
+            found += pieces
+        return found, generation.usage
+
+    (note, *deltas), usage = run(scene())
+    assert note == Note("Looking at the water…")
+    assert "".join(text for delta in deltas if isinstance(delta, Delta) for text in delta.texts) == (
+        "It still runs downhill."
+    )
+    assert usage is not None
+    assert usage.completion_tokens == 4

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.modules import Modules
+from tests.streams.answer_cases import Case, cases
 
 REDUCE = """async ([url, state, actions]) => {
     const { initial, reduce } = await import(`${url}/reducer.js`);
@@ -388,3 +389,25 @@ def test_a_snapshot_says_what_comes_before_it(reduce: Reduce) -> None:
     snapshot = {"type": "snapshot", "cursor": "1-1", "messages": [{"id": "p2", "role": "user"}]}
     assert reduce([{**snapshot, "before": "a1"}])["before"] == "a1"
     assert reduce([snapshot], {"before": "a1"})["before"] is None
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_an_answer_is_what_the_server_takes_it_for(reduce: Reduce, case: Case) -> None:
+    """The cases of `AnswerView`, which every page without a script and every snapshot shows."""
+    base = {
+        "stream_id": "s",
+        "message_id": "m",
+        "model": "b/m",
+        "prompt": {"message_id": "p", "text": "hello"},
+    }
+    ends = {"completion_tokens": 1, "duration_ms": 5, "upstream_closed": True}
+    extra: dict[str, dict[str, Any]] = {"start": base, "end": ends}
+    actions = [
+        {"type": name, "id": f"1-{seq}", "at": 0, "data": {"stream_id": "s", **extra.get(name, {}), **data}}
+        for seq, (name, data) in enumerate(case.entries, 1)
+    ]
+    # Sequence numbers count pieces; these count entries, so nothing is taken for a repetition by its id.
+    state = reduce(actions)
+    answer = state["messages"][-1]
+    shown = {key: answer[key] for key in ("text", "reasoning", "status", "note", "outcome")}
+    assert {**shown, "torn": state["torn"]} == case.shown

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import psutil
 import pytest
 import pytest_asyncio
 
 from app.streams.errors import UpstreamError
-from app.streams.ports import Delta, Generation
+from app.streams.ports import Delta, Generation, Piece
 from tests.contract.benches import BENCHES, Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,11 +68,11 @@ async def read_all(generation: Generation) -> list[Delta]:
     deltas: list[Delta] = []
     async with asyncio.timeout(BOUND):
         while more := await generation.read():
-            deltas.extend(more)
+            deltas.extend(piece for piece in more if isinstance(piece, Delta))
     return deltas
 
 
-async def first_token(generation: Generation) -> list[Delta]:
+async def first_token(generation: Generation) -> Sequence[Piece]:
     async with asyncio.timeout(BOUND):
         return await generation.read()
 
@@ -82,7 +82,7 @@ async def closed(generation: Generation) -> None:
         await generation.wait_closed()
 
 
-async def opened(bench: Bench, reading: asyncio.Task[list[Delta]]) -> None:
+async def opened(bench: Bench, reading: asyncio.Task[Sequence[Piece]]) -> None:
     """Return once the server works on it and nothing has come yet."""
 
     async def works() -> bool:

@@ -55,7 +55,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[DoubleBench]:
 
 async def read_on(generation: Generation, into: list[Delta]) -> None:
     while more := await generation.read():
-        into.extend(more)
+        into.extend(piece for piece in more if isinstance(piece, Delta))
 
 
 def texts(deltas: list[Delta], kind: str) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.streams.entries import Image
 from app.streams.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
-from app.streams.events import Image
 from app.streams.ports import Options, Picture
 from app.streams.records import Exchange, History, KnownKey, Message, Standing
 from app.streams.states import Outcome

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,9 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.streams.cursors import Cursor
+from app.streams.entries import End, Entry, Event, Prompt, Start, StatusChange
 from app.streams.errors import Fenced
-from app.streams.events import End, LoggedEvent, Prompt, Start, StatusChange
-from app.streams.frames import Cursor, Frame
 from app.streams.log import MemoryLog, SessionLog
 from app.streams.ports import Kind
 from app.streams.states import Outcome, Status
@@ -29,23 +28,16 @@ from app.streams.states import Outcome, Status
 ROOMY = 10**7  # bytes
 
 
-class KeptLog(SessionLog, Protocol):
-    """A session log with the housekeeping that its owner does."""
-
-    def expire(self, older_than: float) -> None: ...
-    def promise(self, ahead: int) -> int: ...
-
-
 class LogMaker(Protocol):
     """Makes an empty log."""
 
-    def __call__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> KeptLog: ...
+    def __call__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> SessionLog: ...
 
 
 IMPLEMENTATIONS: dict[str, LogMaker] = {"memory": MemoryLog}
 
 
-class Event(NamedTuple):
+class Told(NamedTuple):
     """One event as the model has it. Of a token, `position` is its place in its kind."""
 
     name: str
@@ -68,30 +60,20 @@ class Hearing(NamedTuple):
     """A listener: what was in the log when it came, and what it has heard since."""
 
     since: int
-    frames: list[Frame]
-    listener: Callable[[Frame], None]
+    entries: list[Entry]
+    listener: Callable[[Entry], None]
 
 
-def data_of(frame: Frame) -> dict[str, Any]:
-    """Return the JSON of a frame, after checking the fields around it."""
-    fields = dict(line.split(": ", 1) for line in frame.sse.decode().removesuffix("\n\n").split("\n"))
-    assert fields["event"] == frame.name
-    data: dict[str, Any] = json.loads(fields["data"])
-    assert data["stream_id"] == frame.stream_id
-    return data
-
-
-def check_frames(frames: list[Frame], expected: list[tuple[int, Event]], epoch: int) -> None:
-    """Take merged frames apart: they are the expected events, each once, in order, under the right numbers."""
+def check_entries(entries: list[Entry], expected: list[tuple[int, Told]]) -> None:
+    """Take merged entries apart: they are the expected events, each once, in order, under the right numbers."""
     remaining = iter(expected)
-    for frame in frames:
-        data = data_of(frame)
-        parts = [next(remaining) for _ in range(data.get("count", 1))]
-        assert {(event.name, event.stream_id) for _, event in parts} == {(frame.name, frame.stream_id)}
-        assert frame.sse.startswith(f"id: {epoch}-{parts[-1][0]}\n".encode())
-        assert frame.last == parts[-1][0]
-        assert data.get("position") == parts[0][1].position
-        assert data.get("text", "") == "".join(event.text for _, event in parts)
+    for entry in entries:
+        parts = [next(remaining) for _ in range(entry.count)]
+        assert {(event.name, event.stream_id) for _, event in parts} == {(entry.name, entry.stream_id)}
+        assert entry.seq == parts[-1][0]
+        assert (entry.event is None) == (entry.name in ("token", "reasoning"))
+        assert entry.position == (parts[0][1].position or 0)
+        assert entry.text == "".join(event.text for _, event in parts)
     assert list(remaining) == []
 
 
@@ -120,7 +102,7 @@ class LogMachine(RuleBasedStateMachine):
         """The log was lost; another epoch begins."""
         self.epoch += 1
         self.log = type(self).make(self.epoch, max_bytes=self.max_bytes, clock=lambda: self.now)
-        self.events: list[Event] = []
+        self.events: list[Told] = []
         self.begun: list[float] = []  # when the run of each event began
         self.floor = 0
         self.promised = 0
@@ -130,11 +112,11 @@ class LogMachine(RuleBasedStateMachine):
 
     # ---- appending -------------------------------------------------------------------------------------------
 
-    def _append(self, stream: Stream, event: LoggedEvent, name: str) -> None:
+    def _append(self, stream: Stream, event: Event, name: str) -> None:
         self.runner.run(self.log.append(stream.fence, event))
-        self._remember(Event(name, stream.stream_id))
+        self._remember(Told(name, stream.stream_id))
 
-    def _remember(self, event: Event) -> None:
+    def _remember(self, event: Told) -> None:
         joins = bool(self.events) and event.position is not None and self.events[-1][:2] == event[:2]
         self.begun.append(self.begun[-1] if joins else self.now)
         self.events.append(event)
@@ -165,7 +147,7 @@ class LogMachine(RuleBasedStateMachine):
         stream, position = self.current, self.current.positions[kind]
         self.runner.run(self.log.append_text(stream.fence, kind, stream.stream_id, position, texts))
         for place, text in enumerate(texts, position):
-            self._remember(Event(kind, stream.stream_id, place, text))
+            self._remember(Told(kind, stream.stream_id, place, text))
         stream.positions[kind] += len(texts)
 
     @precondition(lambda self: self.current is not None)
@@ -226,20 +208,20 @@ class LogMachine(RuleBasedStateMachine):
         heads = range(len(self.events) + 1)
         return next(seq for seq in heads if self.log.refusal(Cursor(self.epoch, seq)) is None)
 
-    def _after(self, seq: int, stream_id: str | None = None) -> list[tuple[int, Event]]:
+    def _after(self, seq: int, stream_id: str | None = None) -> list[tuple[int, Told]]:
         return [
             (number, event)
             for number, event in enumerate(self.events, 1)
             if number > seq and stream_id in (None, event.stream_id)
         ]
 
-    def _read(self, seq: int, stream_id: str | None) -> list[Frame]:
-        frames: list[Frame] = []
+    def _read(self, seq: int, stream_id: str | None) -> list[Entry]:
+        entries: list[Entry] = []
         while (reading := self.log.read(seq, stream_id)).last > seq:
-            frames += reading.frames
+            entries += reading.entries
             seq = reading.last
         assert seq == len(self.events)
-        return frames
+        return entries
 
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
@@ -247,12 +229,12 @@ class LogMachine(RuleBasedStateMachine):
         self.floor = self._floor()
         seq = data.draw(st.integers(self.floor, len(self.events)))
         stream_id = data.draw(st.sampled_from([None, *{event.stream_id for event in self.events}]))
-        check_frames(self._read(seq, stream_id), self._after(seq, stream_id), self.epoch)
+        check_entries(self._read(seq, stream_id), self._after(seq, stream_id))
 
     @rule()
     def listen(self) -> None:
-        frames: list[Frame] = []
-        hearing = Hearing(len(self.events), frames, frames.append)
+        entries: list[Entry] = []
+        hearing = Hearing(len(self.events), entries, entries.append)
         self.hearings.append(hearing)
         self.log.listen(hearing.listener)
 
@@ -261,7 +243,7 @@ class LogMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> None:
         """A listener hears everything until it is forgotten, and nothing afterwards."""
         hearing = data.draw(st.sampled_from(self.hearings))
-        check_frames(hearing.frames, self._after(hearing.since), self.epoch)
+        check_entries(hearing.entries, self._after(hearing.since))
         self.log.forget(hearing.listener)
         self.hearings = [other for other in self.hearings if other is not hearing]
 
@@ -276,7 +258,7 @@ class LogMachine(RuleBasedStateMachine):
             if event.name == "start":
                 assert self.log.before(event.stream_id) == (number - 1 if number > self.floor else None)
         for hearing in self.hearings:
-            check_frames(hearing.frames, self._after(hearing.since), self.epoch)
+            check_entries(hearing.entries, self._after(hearing.since))
 
     def _check_old_end(self) -> None:
         """Retention by bytes drops from the old end; what is kept is within the bound, but for the newest part."""
@@ -285,8 +267,8 @@ class LogMachine(RuleBasedStateMachine):
         if self.max_bytes == ROOMY:
             assert floor == self.floor
         self.floor = floor
-        frames = self._read(floor, None)
-        assert sum(len(data_of(frame).get("text", "")) for frame in frames[:-1]) <= self.max_bytes
+        entries = self._read(floor, None)
+        assert sum(len(entry.text) for entry in entries[:-1]) <= self.max_bytes
 
     def _check_refusals(self) -> None:
         refusal, last = self.log.refusal, max(len(self.events), self.promised)

@@ -81,8 +81,7 @@ async def test_a_stream_whose_tasks_are_cancelled_while_they_clean_up(
             prompt = f"session={session_id} fault=steady"
             stream_id = (await live.client.post(session_id, prompt, model=MODEL_ID))["stream_id"]
             await open_in(double, session_id, 1)
-            stream = live.registry.live(session_id, stream_id)
-            assert stream is not None
+            (stream,) = live.registry.session(session_id)
             stream.signal(Reason.USER_STOP)
             await rounds(step)
             found = [named(f"{name} {stream_id if name == 'producer' else session_id}") for name in victims]

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
-from app.streams.events import Problem
+from app.streams.entries import Problem
 from app.streams.ports import Options, Usage
 from app.streams.states import Outcome
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.streams.events import Problem
+from app.streams.entries import Problem
 from app.streams.ports import Usage
 from app.streams.records import Exchange, Message, StreamState
 from app.streams.states import Outcome, Status

@@ -14,9 +14,9 @@ from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
 from app.streams.asking import Ask
 from app.streams.bounds import Bounds
+from app.streams.entries import End
 from app.streams.errors import HistoryUnavailable, StreamNotFound
-from app.streams.log import MemoryLog
-from app.streams.ports import MemoryFlags
+from app.streams.log import SessionLog
 from app.streams.registry import Registry
 from app.streams.session import Session
 from app.streams.states import IfActive, Outcome
@@ -48,24 +48,23 @@ class SlowDatabase(SqliteDatabase):
             await asyncio.sleep(0)
 
 
-def told(log: MemoryLog) -> dict[str, tuple[str, str | None]]:
+def told(log: SessionLog) -> dict[str, tuple[str, str | None]]:
     """What the log has of each stream by now: its text and its outcome."""
     streams: dict[str, tuple[str, str | None]] = {}
     after = 0
     while after < log.head:
-        frames, after = log.read(after)
-        for frame in frames:
-            text, outcome = streams.get(frame.stream_id, ("", None))
-            data = frame.sse.decode()
-            if frame.name == "token":
-                text += data.rpartition('"text":"')[2].partition('"')[0]
-            elif frame.name == "end":
-                outcome = data.partition('"outcome":"')[2].partition('"')[0]
-            streams[frame.stream_id] = (text, outcome)
+        entries, after = log.read(after)
+        for entry in entries:
+            text, outcome = streams.get(entry.stream_id, ("", None))
+            if entry.name == "token":
+                text += entry.text
+            elif isinstance(entry.event, End):
+                outcome = entry.event.outcome
+            streams[entry.stream_id] = (text, outcome)
     return streams
 
 
-def check(snapshot: Snapshot, log: MemoryLog, claimed: list[Stream]) -> None:
+def check(snapshot: Snapshot, log: SessionLog, claimed: list[Stream]) -> None:
     """Compare the snapshot with the log and the line at the very moment at which it was returned."""
     assert snapshot.cursor == f"{log.epoch}-{log.head}"
     known = told(log)
@@ -118,8 +117,8 @@ async def test_a_snapshot_is_of_one_moment(tmp_path: Path, seed: int, claimed: l
         SlowDatabase.opened(tmp_path / FILE) as database,
         SqlHistory.on(database, Recorder()) as history,
     ):
-        bounds = Bounds(viewer_grace=None)
-        registry = Registry(history=history, flags=MemoryFlags(), bounds=bounds, logger=Recorder())
+        bounds = Bounds(viewer_grace=None, queue_limit=100)
+        registry = Registry(history=history, bounds=bounds, logger=Recorder())
         conversing = asyncio.create_task(converse(registry, backend))
         while not conversing.done():
             if await history.check(OWNER, "s"):

@@ -1,4 +1,4 @@
-"""Frames of a session log, taken apart again."""
+"""Entries of a session log, and frames of a viewer, taken apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from app.streams.frames import Frame
+from app.streams.entries import Entry
 
 
 class Logged(NamedTuple):
@@ -33,10 +33,9 @@ def parse(sse: bytes) -> tuple[str, int, dict[str, Any]]:
     return fields[b"event"].decode(), seq, msgspec.json.decode(fields[b"data"])
 
 
-def expand(frame: Frame) -> list[Logged]:
-    """Return the events in a frame as the log appended it. Of several texts in one append, the first holds them all."""
-    name, seq, data = parse(frame.sse)
-    count = data.get("count", 1)
-    first = Logged(seq - count + 1, name, frame.stream_id, data)
-    rest = [Logged(first.seq + i, name, frame.stream_id, {**data, "text": ""}) for i in range(1, count)]
+def expand(entry: Entry) -> list[Logged]:
+    """Return the events in an entry. Of several texts in one append, the first holds them all."""
+    data = msgspec.to_builtins(entry.event) if entry.event else {"text": entry.text}
+    first = Logged(entry.seq - entry.count + 1, entry.name, entry.stream_id, data)
+    rest = [Logged(first.seq + i, entry.name, entry.stream_id, {"text": ""}) for i in range(1, entry.count)]
     return [first, *rest]

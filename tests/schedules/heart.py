@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from app.streams.asking import Ask
 from app.streams.bounds import Bounds
 from app.streams.log import SessionLog
-from app.streams.ports import CancelFlags, Logger
+from app.streams.ports import Logger
 from app.streams.records import History
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
@@ -42,8 +42,6 @@ class LiveSession(Protocol):
 class Heart(Protocol):
     """A registry of streams."""
 
-    flags: CancelFlags
-
     @property
     def remembers(self) -> bool: ...  # whether its streams go to the history
 
@@ -64,7 +62,6 @@ class HeartMaker(Protocol):
         self,
         *,
         history: History,
-        flags: CancelFlags,
         bounds: Bounds,
         logger: Logger,
         new_id: Callable[[], str],
@@ -76,9 +73,8 @@ class ProductHeart(Registry):
 
     remembers = True
 
-    def __init__(self, *, flags: CancelFlags, **parts: Any) -> None:
-        super().__init__(flags=flags, now=lambda: 0.0, **parts)
-        self.flags = flags
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(now=lambda: 0.0, **parts)
 
     def zombies(self) -> int:
         """How many producers outlived their bound, and live."""

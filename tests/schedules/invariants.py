@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.streams.bounds import Bounds
+from app.streams.entries import Entry
 from app.streams.errors import Refused
-from app.streams.frames import Frame
 from app.streams.states import Outcome
 from tests.schedules.events import Logged, expand
 from tests.schedules.heart import Heart, LiveSession
@@ -138,8 +138,8 @@ class Invariants:
     def _open_book(self, session: LiveSession) -> Book:
         book = self.books[id(session)] = Book(session)
 
-        def listen(frame: Frame) -> None:
-            for event in expand(frame):
+        def listen(entry: Entry) -> None:
+            for event in expand(entry):
                 self._appended(book, event)
 
         session.log.listen(listen)
@@ -302,15 +302,12 @@ class Invariants:
 
     # ---- rest and end ----------------------------------------------------------------------------------------
 
-    def at_rest(self, heart: Heart) -> None:
+    def at_rest(self) -> None:
         """Nothing can happen before the world or the clock moves: what has ended has left (invariant 8)."""
         in_line = {stream.stream_id for book in self.books.values() for stream in book.session}
         for stream_id, life in self.by_stream.items():
-            if life.end is not None:
-                if stream_id in in_line:
-                    self.violate(8, f"{life.label} has ended and still holds its slot")
-                if heart.flags.is_raised(stream_id):
-                    self.violate(8, f"{life.label} has ended and its flag is still raised")
+            if life.end is not None and stream_id in in_line:
+                self.violate(8, f"{life.label} has ended and still holds its slot")
 
     def remembered(self, heart: Heart) -> Iterator[Life]:
         """Yield the streams that the history has to know: all but those of sessions deleted since."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from app.streams.asking import Ask
 from app.streams.bounds import Bounds
+from app.streams.cursors import Cursor
+from app.streams.entries import End, Prompt, Start, StatusChange
 from app.streams.errors import Draining, Fenced, UpstreamError
-from app.streams.events import End, Prompt, Start, StatusChange
-from app.streams.frames import Cursor
 from app.streams.log import MemoryLog, SessionLog
-from app.streams.ports import CancelFlags, Generation, Logger
+from app.streams.ports import Delta, Generation, Logger
 from app.streams.records import History
 from app.streams.registry import Registered
 from app.streams.states import OUTCOMES, Outcome, Reason, Status
@@ -67,12 +67,10 @@ class PlainRegistry:
         self,
         *,
         history: History,
-        flags: CancelFlags,
         bounds: Bounds,
         logger: Logger,
         new_id: Callable[[], str],
     ) -> None:
-        self.flags = flags
         self.history = history
         self.bounds = bounds
         self.logger = logger
@@ -143,7 +141,6 @@ class PlainRegistry:
 
     def free(self, slot: Slot, entry: Entry) -> None:
         """Remove this stream, and no other."""
-        self.flags.lower_flag(entry.stream_id)
         if entry in slot.entries:
             slot.entries.remove(entry)
         entry.ended.set()
@@ -155,7 +152,6 @@ class PlainRegistry:
         if entry.signal is not None:
             return
         entry.signal = reason
-        self.flags.raise_flag(entry.stream_id)
         if entry.generation is not None:
             entry.generation.abort()
         if entry.generating and entry.task is not None:
@@ -214,8 +210,8 @@ class PlainRegistry:
         entry.closed = False
         entry.generation = entry.backend.generate(None)  # type: ignore[arg-type]  # the answer is scripted
         position = 0
-        while deltas := await entry.generation.read():
-            for delta in deltas:
+        while pieces := await entry.generation.read():
+            for delta in (piece for piece in pieces if isinstance(piece, Delta)):
                 await log.append_text(entry.fence, delta.kind, entry.stream_id, position, delta.texts)
                 position += len(delta.texts)
         entry.tokens = position

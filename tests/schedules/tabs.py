@@ -11,8 +11,9 @@ import msgspec
 from aiohttp import HttpVersion10
 
 from app.streams.session import Session
+from app.web.channels import Channel, Channels
 from app.web.event_stream import EventStream
-from app.web.keys import BASE, REGISTRY
+from app.web.keys import REGISTRY
 from app.web.outlet import BUFFER_BYTES
 from app.web.pulse import Beating, Pulse
 from app.web.viewer import Viewer
@@ -42,9 +43,9 @@ class Tab:
     """Is request, response, transport, protocol and writer at once, as far as a viewer uses them."""
 
     version = HttpVersion10  # not chunked: what is written is what the tab parses
-    encode = staticmethod(EventStream.encode)
+    passing = staticmethod(EventStream.passing)
     farewell = staticmethod(EventStream.farewell)
-    app = {REGISTRY: SimpleNamespace(draining=False), BASE: ""}  # noqa: RUF012 - nobody changes it
+    app = {REGISTRY: SimpleNamespace(draining=False)}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
         self.name = name
@@ -66,11 +67,17 @@ class Tab:
     def __repr__(self) -> str:
         return f"<Tab {self.name} at={self.seq}{' stalled' if self.writing_paused else ''}>"
 
-    async def watch(self, viewer: ViewerType, after: int, stream_id: str | None) -> None:
+    async def watch(
+        self, viewer: ViewerType, channels: Channels[Channel], after: int, stream_id: str | None
+    ) -> None:
         """Serve this tab from a cursor on."""
         self.seq, self.stream_id = after, stream_id
-        serving = viewer(self.session, cast("Pulse", self._pulse), after=after, stream_id=stream_id)
-        await serving.serve(cast("Any", self), cast("Any", self))
+        serving = viewer(cast("Any", self), cast("Pulse", self._pulse), "")
+        serving.watch(self.session, channels.join(self.session, self), after, stream_id)
+        try:
+            await serving.serve(cast("Any", self))
+        finally:
+            channels.leave(self.session, self)
 
     # ---- what the explorer does ------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from itertools import count
 from typing import Any, Literal, NamedTuple
 
 from app.streams.asking import Ask
-from app.streams.ports import MemoryFlags
 from app.streams.registry import Registered
 from app.streams.states import IfActive
+from app.web.channels import Channels, sse_channel
 from app.web.viewer import Viewer
 from tests.schedules import conversation
 from tests.schedules.choices import Chooser
@@ -57,11 +57,11 @@ class World:
         self._posts: dict[str, asyncio.Task[Any]] = {}  # not yet looked at
         self._others: list[asyncio.Task[Any]] = []
         self._tabs: dict[str, Tab] = {}
+        self._channels = Channels(sse_channel)
         ids = count(1)
         self._history = scenario.history()
         self._heart: Heart = subject.heart(
             history=self._history,
-            flags=MemoryFlags(),
             bounds=scenario.bounds,
             logger=self._recorder,
             new_id=lambda: f"id{next(ids)}",
@@ -96,7 +96,7 @@ class World:
         ready = self._loop.ready()
         steps = self._steps()
         if not ready:
-            self._watch.at_rest(self._heart)
+            self._watch.at_rest()
         timer = self._time_may_pass(bool(ready or steps))
         options = len(ready) + len(steps) + timer
         if not options:
@@ -169,7 +169,7 @@ class World:
             if gone and not (tab.over or tab.left):
                 self._watch.violate(8, f"{tab.name} is still served, and its session is gone")
         self._end_zombies()
-        self._watch.at_rest(self._heart)
+        self._watch.at_rest()
         self._ask_the_history()
         closing = self._handle(self._heart.close(), "close")
         self._drain()
@@ -372,7 +372,9 @@ class World:
             before = session.log.before(stream_id)
             after = session.log.head if before is None else before
         self._tabs[name] = tab
-        tab.task = self._loop.create_task(tab.watch(self._viewer, after, stream_id), name=f"viewer {name}")
+        tab.task = self._loop.create_task(
+            tab.watch(self._viewer, self._channels, after, stream_id), name=f"viewer {name}"
+        )
         tab.task.add_done_callback(_retrieve)
 
     def leave(self, name: str, noticed: Literal["cancelled", "ticked"]) -> None:

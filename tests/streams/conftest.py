@@ -12,7 +12,6 @@ import structlog
 from app.history.memory import MemoryHistory
 from app.streams.asking import Ask
 from app.streams.bounds import Bounds
-from app.streams.ports import MemoryFlags
 from app.streams.registry import Registered, Registry
 from app.streams.stream import Stream
 from tests.support.puppet import PuppetBackend, PuppetGeneration
@@ -25,10 +24,9 @@ class Heart:
 
     def __init__(self, bounds: Bounds, backend: PuppetBackend) -> None:
         self.backend = backend
-        self.flags = MemoryFlags()
         self.history = MemoryHistory()
         logger = structlog.get_logger()
-        self.registry = Registry(history=self.history, flags=self.flags, bounds=bounds, logger=logger)
+        self.registry = Registry(history=self.history, bounds=bounds, logger=logger)
 
     async def post(self, session_id: str = "s", prompt: str = "hello", **ask: Any) -> Registered:
         """Register a stream."""
@@ -37,9 +35,8 @@ class Heart:
 
     def stream(self, registered: Registered, session_id: str = "s") -> Stream:
         """Return a live stream."""
-        stream = self.registry.live(session_id, registered.stream_id)
-        assert stream is not None
-        return stream
+        streams = self.registry.session(session_id)
+        return next(stream for stream in streams if stream.stream_id == registered.stream_id)
 
     async def opened(self, prompt: str = "hello") -> PuppetGeneration:
         """Wait until the newest generation for this prompt is open, and return it."""
@@ -53,7 +50,17 @@ class Heart:
     def names(self, session_id: str = "s") -> list[tuple[str, str]]:
         """Return the log of a session as pairs of stream and event name."""
         log = self.registry.session(session_id).log
-        return [(frame.stream_id, frame.name) for frame in log.read(0).frames]
+        return [(entry.stream_id, entry.name) for entry in log.read(0).entries]
+
+
+def content(stream: Stream) -> str:
+    """Return what the log has of an answer."""
+    return stream.view.content if stream.view else ""
+
+
+def thoughts(stream: Stream) -> str:
+    """Return what the log has of a reasoning."""
+    return stream.view.thoughts if stream.view else ""
 
 
 @pytest.fixture

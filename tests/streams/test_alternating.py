@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.streams.alternating import BEGINNING
 from app.streams.conversation import EMPTY, MARKS, UNSEEN, assemble
-from app.streams.events import Image, Problem
+from app.streams.entries import Image, Problem
 from app.streams.ports import ChatMessage, Options, Picture, Role
 from app.streams.records import Message
 from app.streams.states import Outcome

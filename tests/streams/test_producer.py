@@ -9,8 +9,9 @@ import pytest
 from app.streams.bounds import Bounds
 from app.streams.errors import UpstreamTruncated
 from app.streams.ports import Usage
-from app.streams.states import Outcome
-from tests.streams.conftest import Heart
+from app.streams.states import Outcome, Status
+from tests.streams.conftest import Heart, content, thoughts
+from tests.support.waiting import until
 
 
 async def test_an_upstream_error_keeps_what_came(heart: Heart) -> None:
@@ -21,7 +22,7 @@ async def test_an_upstream_error_keeps_what_came(heart: Heart) -> None:
     generation.fail(UpstreamTruncated("The answer broke off."))
     assert await stream.wait_ended(5)
     assert stream.outcome is Outcome.FAILED
-    assert stream.content == "half an"
+    assert content(stream) == "half an"
     assert stream.problem is not None
     assert (stream.problem.code, stream.problem.message) == ("upstream_truncated", "The answer broke off.")
     assert generation.aborted.is_set()
@@ -50,8 +51,8 @@ async def test_reasoning_and_answer_are_told_apart(heart: Heart) -> None:
     generation.say("yes")
     generation.finish(usage=Usage(5, 3))
     assert await stream.wait_ended(5)
-    assert (stream.thoughts, stream.content, stream.tokens) == ("hm hm", "yes", 1)
-    assert stream.usage == Usage(5, 3)
+    assert (thoughts(stream), content(stream), stream.tokens) == ("hm hm", "yes", 1)
+    assert stream.produced.usage == Usage(5, 3)
 
 
 async def test_a_stop_while_the_upstream_is_closing_keeps_the_answer_complete(heart: Heart) -> None:
@@ -66,7 +67,7 @@ async def test_a_stop_while_the_upstream_is_closing_keeps_the_answer_complete(he
     assert not stream.cancelled
     closing.set()
     assert await stream.wait_ended(5)
-    assert (stream.outcome, stream.upstream_closed) == (Outcome.COMPLETE, True)
+    assert (stream.outcome, stream.produced.closed) == (Outcome.COMPLETE, True)
 
 
 class TestTimeouts:
@@ -92,7 +93,7 @@ class TestTimeouts:
         stream = heart.stream(await heart.post())
         (await heart.opened()).say("so far")
         assert await stream.wait_ended(5)
-        assert (stream.outcome, stream.content) == (Outcome.FAILED, "so far")
+        assert (stream.outcome, content(stream)) == (Outcome.FAILED, "so far")
         assert stream.problem is not None
         assert stream.problem.code == "token_timeout"
 
@@ -111,7 +112,7 @@ class TestLongAnswer:
         generation = await heart.opened()
         generation.say("x" * 101)
         assert await stream.wait_ended(5)
-        assert (stream.outcome, stream.finish_reason) == (Outcome.COMPLETE, "length")
+        assert (stream.outcome, stream.produced.finish_reason) == (Outcome.COMPLETE, "length")
         assert generation.aborted.is_set()
 
     async def test_its_limit_is_in_bytes(self, heart: Heart) -> None:
@@ -121,7 +122,7 @@ class TestLongAnswer:
         generation.say("語" * 33)
         generation.say("語")
         assert await stream.wait_ended(5)
-        assert (stream.finish_reason, stream.content) == ("length", "語" * 34)
+        assert (stream.produced.finish_reason, content(stream)) == ("length", "語" * 34)
 
 
 class TestCloseLook:
@@ -144,3 +145,34 @@ class TestCloseLook:
         assert len(lines) == 3
         assert "position=2" in lines[-1]
         assert "three" in lines[-1]
+
+
+async def test_a_note_is_told_as_a_status(heart: Heart) -> None:
+    """It stands until text comes, is one short line, and is neither a token nor the beginning of the answer."""
+    stream = heart.stream(await heart.post())
+    generation = await heart.opened()
+    generation.note("Looking\ninto  it " + "…" * 300)
+    await until(lambda: stream.view is not None and stream.view.note)
+    assert stream.view is not None
+    assert (stream.view.note[:16], len(stream.view.note), stream.view.status) == (
+        "Looking into it ",
+        200,
+        Status.THINKING,
+    )
+    assert (stream.produced.ttft, stream.tokens) == (None, 0)
+    generation.say("found")
+    await until(lambda: content(stream) == "found")
+    assert stream.view.note == ""
+    generation.note("Once more")
+    generation.finish()
+    assert await stream.wait_ended(5)
+    assert [name for _, name in heart.names()] == [
+        "start",
+        "status",
+        "status",
+        "status",
+        "token",
+        "status",
+        "end",
+    ]
+    assert stream.outcome is Outcome.COMPLETE

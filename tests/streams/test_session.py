@@ -9,7 +9,7 @@ import pytest
 from app.streams.bounds import Bounds
 from app.streams.errors import QueueFull, SessionBusy
 from app.streams.states import Outcome, Status
-from tests.streams.conftest import OWNER, Heart
+from tests.streams.conftest import OWNER, Heart, content
 from tests.support.puppet import PuppetBackend
 
 
@@ -23,7 +23,11 @@ async def test_one_stream_goes_from_start_to_end(heart: Heart) -> None:
     stream = heart.stream(posted)
     assert await stream.wait_ended(5)
     assert [name for _, name in heart.names()] == ["start", "status", "status", "token", "end"]
-    assert (stream.outcome, stream.content, stream.upstream_closed) == (Outcome.COMPLETE, "Hello world", True)
+    assert (stream.outcome, content(stream), stream.produced.closed) == (
+        Outcome.COMPLETE,
+        "Hello world",
+        True,
+    )
 
 
 async def test_a_newer_prompt_supersedes_the_one_that_runs(heart: Heart) -> None:
@@ -37,7 +41,7 @@ async def test_a_newer_prompt_supersedes_the_one_that_runs(heart: Heart) -> None
     assert second.status is Status.QUEUED
     new = heart.stream(second)
     assert await old.wait_ended(5)
-    assert (old.outcome, old.content) == (Outcome.SUPERSEDED, "partial")
+    assert (old.outcome, content(old)) == (Outcome.SUPERSEDED, "partial")
     (await heart.opened("newer")).finish()
     assert await new.wait_ended(5)
     streams = [stream for stream, _ in heart.names()]
@@ -167,7 +171,7 @@ class TestHangingModel:
         await heart.post(prompt="newer")
         await heart.opened("newer")
         assert loop.time() - asked < 5 * heart.registry.bounds.supersede_timeout
-        assert (old.outcome, old.upstream_closed) == (Outcome.SUPERSEDED, False)
+        assert (old.outcome, old.produced.closed) == (Outcome.SUPERSEDED, False)
         # What a deaf producer still brings is refused: its stream has ended.
         before = heart.names()
         generation.say("too late")
@@ -189,12 +193,12 @@ async def test_a_foreign_cancellation_of_the_conductor_loses_nothing(heart: Hear
     generation.say("still here")
     generation.finish()
     assert await posted.wait_ended(5)
-    assert (posted.outcome, posted.content) == (Outcome.COMPLETE, "still here")
+    assert (posted.outcome, content(posted)) == (Outcome.COMPLETE, "still here")
     assert [name for _, name in heart.names()].count("start") == 1
 
 
 async def test_nothing_is_left_after_the_end(heart: Heart) -> None:
-    """No task, no flag, no stream in line."""
+    """No task, no stream in line."""
     posted = heart.stream(await heart.post())
     (await heart.opened()).finish()
     assert await posted.wait_ended(5)
@@ -202,6 +206,5 @@ async def test_nothing_is_left_after_the_end(heart: Heart) -> None:
         await asyncio.sleep(0)
     names = {task.get_name().split()[0] for task in asyncio.all_tasks()}
     assert not names & {"conductor", "producer", "register"}
-    assert not heart.flags.is_raised(posted.stream_id)
     assert heart.registry.session("s").idle
     assert heart.registry.statistics().active == 0

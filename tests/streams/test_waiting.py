@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -107,3 +108,26 @@ async def test_an_error_after_the_bound_is_nobodys(caplog: pytest.LogCaptureFixt
     with pytest.raises(TimeoutError):
         await within(0.01, fails_late())
     assert caplog.records == []
+
+
+async def test_an_error_in_the_turn_of_a_cancellation_is_looked_at() -> None:
+    """The caller is cancelled while what it waits for fails: the loop has nothing to complain about."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    failed = asyncio.Event()
+
+    async def fail() -> None:
+        await failed.wait()
+        raise ConnectionError("Connection lost")
+
+    waiting = asyncio.create_task(within(5, fail()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    failed.set()
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    del waiting
+    gc.collect()
+    assert complaints == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
-from app.streams.ports import Delta, Kind, Model, Request, Usage
+from app.streams.ports import Delta, Kind, Model, Note, Piece, Request, Usage
 
 
 class PuppetGeneration:
@@ -19,7 +20,7 @@ class PuppetGeneration:
         self.aborted = asyncio.Event()
         self._stubborn = stubborn  # never closes
         self._deaf = deaf  # its read swallows cancellation
-        self._waiting: asyncio.Queue[list[Delta] | Exception] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Sequence[Piece] | Exception] = asyncio.Queue()
 
     def __repr__(self) -> str:
         return f"<PuppetGeneration opened={self.opened.is_set()} aborted={self.aborted.is_set()}>"
@@ -33,6 +34,10 @@ class PuppetGeneration:
         """Yield these texts."""
         self._waiting.put_nowait([Delta(kind, list(texts))])
 
+    def note(self, text: str) -> None:
+        """Say what it does."""
+        self._waiting.put_nowait([Note(text)])
+
     def finish(self, reason: str = "stop", usage: Usage | None = None) -> None:
         """End the answer."""
         self.finish_reason, self.usage = reason, usage
@@ -42,7 +47,7 @@ class PuppetGeneration:
         """Break off with an error."""
         self._waiting.put_nowait(error)
 
-    async def read(self) -> list[Delta]:
+    async def read(self) -> Sequence[Piece]:
         """See `Generation`."""
         self.opened.set()
         while True:

@@ -47,9 +47,9 @@ async def test_blocks_are_those_of_the_whole(text: str, piece: int, renderer: Re
     told: list[Closed] = []
     answer = LiveAnswer(renderer, told.append)
     for start in range(0, len(text), piece):
-        answer.add(text[start : start + piece])
+        told += answer.add(text[start : start + piece])
         await asyncio.sleep(0)  # each piece is a turn of its own, which the suite measures
-    answer.finish()
+    told += answer.finish()
     await answer.settled()
     first_times = list(dict.fromkeys(closed.number for closed in told))
     assert first_times == sorted(first_times)
@@ -104,10 +104,10 @@ async def test_pieces_of_any_length_end_in_the_same_blocks(renderer: Renderer) -
     random = Random(5)
     while position < len(text):
         length = random.choice((1, 40, 9_000, 20_000))
-        answer.add(text[position : position + length])
+        told += answer.add(text[position : position + length])
         position += length
         await asyncio.sleep(random.choice((0, 0.001)))
-    answer.finish()
+    told += answer.finish()
     await answer.settled()
     assert html(told) == (await asyncio.to_thread(document, text)).blocks
 

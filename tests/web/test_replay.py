@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from app.streams.frames import Frame
 from app.streams.log import READ_BYTES, MemoryLog, Reading
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
@@ -46,7 +45,7 @@ async def test_a_long_replay_does_not_hold_up_others(tmp_path: Path, steps: list
     async with on_stage(tmp_path, log_bytes=2**24, max_answer_bytes=2**24) as stage:
         long = await stage.answer("long", "hello", *[TEXT] * PIECES)
         await stage.client.post("live", "hello")
-        stage.registry.session("live").log.listen(lambda frame: note(steps, frame))
+        stage.registry.session("live").log.listen(lambda entry: steps.append(entry.name))
         speaking = asyncio.create_task(speak(stage))
         await until(lambda: "token" in steps)
         steps.clear()
@@ -58,8 +57,3 @@ async def test_a_long_replay_does_not_hold_up_others(tmp_path: Path, steps: list
     runs = "".join("r" if step == "read" else "." for step in steps).split(".")
     assert steps.count("read") >= len(TEXT) * PIECES / READ_BYTES / 2
     assert max(map(len, runs)) <= 2
-
-
-def note(steps: list[str], frame: Frame) -> None:
-    """A token has come."""
-    steps.append(frame.name)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from app.markdown.document import document
-from app.web.keys import FEEDS
+from app.web.keys import PAGE_CHANNELS
 from app.web.outlet import BUFFER_BYTES
 from tests.support.sse import Event
 from tests.support.waiting import until
@@ -35,13 +35,13 @@ def events(raw: bytes) -> list[Event]:
 
 async def flood(stage: Stage, quick: AsyncIterator[Event]) -> list[Event]:
     """Let the model say chunk after chunk, as fast as a quick page reads, until the slow one stays behind."""
-    (feed, _) = next(iter(stage.live.app[FEEDS]._feeds.values()))
+    (channel,) = stage.live.app[PAGE_CHANNELS]
     seen: list[Event] = []
     stuck = 0
     for _ in range(MOST):
         stage.puppet.generations[-1].say(CHUNK)
         seen += await until_event(quick, "token")
-        stuck = stuck + 1 if len(feed._followers) == 1 else 0
+        stuck = stuck + 1 if channel.followers == 1 else 0
         if stuck == STUCK:
             return seen
     raise AssertionError(f"the kernel took {MOST} chunks")
@@ -56,7 +56,7 @@ async def test_a_slow_page_falls_behind_and_catches_up(tmp_path: Path) -> None:
             await until(lambda: stage.registry.statistics().viewers == 2)
             seen = await flood(stage, quick)
             viewers = stage.registry.session("s1")._viewers
-            pages = {watch._page for watch in viewers}  # type: ignore[attr-defined]
+            pages = {watch._viewer for watch in viewers}  # type: ignore[attr-defined]
             assert max(page._transport.get_write_buffer_size() for page in pages) <= BUFFER_BYTES + 4 * len(
                 CHUNK
             )

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from app.web import accept
+from app.web.keys import CHANNELS
 from app.web.outlet import BUFFER_BYTES
 from tests.support.sse import Event, text_of
 from tests.support.waiting import until
@@ -39,7 +41,7 @@ async def lazy(stage: Stage, path: str) -> AsyncIterator[asyncio.StreamReader]:
 def buffered(stage: Stage) -> list[int]:
     """Bytes that wait in this process for each viewer of session s1."""
     viewers = stage.registry.session("s1")._viewers
-    return [viewer._transport.get_write_buffer_size() for viewer in viewers]  # type: ignore[attr-defined]
+    return [watch._viewer._transport.get_write_buffer_size() for watch in viewers]  # type: ignore[attr-defined]
 
 
 def frames(raw: bytes) -> list[tuple[str, str]]:
@@ -54,13 +56,13 @@ async def flood(stage: Stage, events: AsyncIterator[Event]) -> list[Event]:
 
     That is: until nothing more fits into the kernel's buffers, and it stays behind.
     """
-    log = stage.registry.session("s1").log
+    channels = stage.live.app[CHANNELS][accept.EVENTS]
     seen: list[Event] = []
     stuck = 0
     for _ in range(MOST):
         stage.puppet.generations[-1].say(CHUNK)
         seen += await until_event(events, "token")
-        stuck = stuck + 1 if log.listeners == 1 else 0
+        stuck = stuck + 1 if sum(channel.followers for channel in channels) == 1 else 0
         if stuck == STUCK:
             return seen
     raise AssertionError(f"the kernel took {MOST} chunks")

@@ -54,7 +54,7 @@ class StopNamesTheSession(PlainRegistry):
 
     async def stop(self, owner: str, stream_id: str, *, wait: float) -> None:
         for slot in self.slots.values():
-            frames = slot.log.read(0).frames
-            if any(frame.stream_id == stream_id for frame in frames):
-                for entry in slot.entries[-1:]:
-                    self.signal(entry, Reason.USER_STOP)
+            entries = slot.log.read(0).entries
+            if any(entry.stream_id == stream_id for entry in entries):
+                for running in slot.entries[-1:]:
+                    self.signal(running, Reason.USER_STOP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from app.streams.events import LoggedEvent
+from app.streams.entries import Event
 from app.streams.log import MemoryLog
 from app.streams.ports import Kind
 from app.web.viewer import Viewer
@@ -14,7 +14,7 @@ from tests.schedules.plain import PlainRegistry
 class UnfencedLog(MemoryLog):
     """Takes an append from anybody at any time."""
 
-    async def append(self, fence: int, event: LoggedEvent) -> None:
+    async def append(self, fence: int, event: Event) -> None:
         await super().append(max(fence, self._fence), event)
 
     async def append_text(

@@ -17,7 +17,6 @@ class CancelsWaiting(PlainRegistry):
     def signal(self, entry: Entry, reason: Reason) -> None:
         if entry.signal is None:
             entry.signal = reason
-            self.flags.raise_flag(entry.stream_id)
             if entry.task is not None:
                 entry.task.cancel()
 
