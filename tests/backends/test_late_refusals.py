@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from app.backends.ollama import OllamaBackend
 from app.backends.openai import OpenAIBackend
 from app.streams.errors import UpstreamBusy, UpstreamError, UpstreamRejected
-from app.streams.ports import ChatMessage, Generation, Options, Request
+from app.streams.ports import ChatMessage, Delta, Generation, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 
@@ -80,7 +80,7 @@ async def ollama(refuse: Refuse) -> AsyncIterator[tuple[OllamaServer, OllamaBack
 async def text(generation: Generation) -> str:
     pieces: list[str] = []
     while deltas := await generation.read():
-        pieces += [piece for delta in deltas for piece in delta.texts]
+        pieces += [piece for delta in deltas if isinstance(delta, Delta) for piece in delta.texts]
     return "".join(pieces)
 
 
