@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aiohttp import web
+
 from app.streams.cursors import Cursor
 from app.streams.entries import Entry, ResetReason
 from app.streams.session import Session
@@ -91,13 +93,21 @@ class Watch:
 class LiveViewer(Outlet):
     """Serves one response with its watches."""
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, response: web.StreamResponse, pulse: Pulse) -> None:
         super().__init__(pulse)
+        self._response = response
         self._watches: list[Watch] = []
         self._live = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._watches} {'live' if self._live else 'behind'}>"
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Send the headers, then events until there is nothing more to show or the client leaves."""
+        try:
+            return await self._serve(request, self._response)
+        finally:
+            self._left()  # also where the response never began
 
     def look(self) -> None:
         """Something is to be read."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from aiohttp import web
-
 from app.streams.entries import Entry, ResetReason
 from app.streams.registry import Registry
 from app.streams.session import Session
@@ -80,14 +78,13 @@ class PageViewer(LiveViewer):
         base: str,
         count: Callable[[], int],
     ) -> None:
-        super().__init__(pulse)
+        super().__init__(EventStream(), pulse)
         self._base = base
         self._count = count  # of changes of the list of sessions
         self._counted = count()
         self._registry = registry
         self._channels = channels
         self._first: list[bytes] = []  # what is said before anything else
-        self._response = EventStream()
 
     def say(self, frame: bytes) -> None:
         """Begin with this frame."""
@@ -96,13 +93,6 @@ class PageViewer(LiveViewer):
     def watch(self, session: Session, after: int) -> None:
         """Show a session from a place in its log on."""
         self._watch(PageWatch(self, session, self._channels.join(session, self), after))
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Send the headers, then events until the client leaves or the server ends."""
-        try:
-            return await self._serve(request, self._response)
-        finally:
-            self._left()  # also where the response never began
 
     def drop(self, watch: Watch) -> None:
         """See `LiveViewer`."""
@@ -140,7 +130,7 @@ class PageViewer(LiveViewer):
         self._transport.write(chunk(frame) if self._chunked else frame)
 
     def _last_words(self) -> bytes:
-        return self._response.farewell()
+        return EventStream.farewell()
 
     def _heartbeat(self) -> bytes:
         return passing("heartbeat", heartbeat())

@@ -49,21 +49,17 @@ class SessionWatch(Watch):
 
 
 class Viewer(LiveViewer):
-    """Serves one response with one session."""
+    """Serves one response with one session, until its end, the stream's end, or the client's leaving."""
 
     def __init__(self, response: Response, pulse: Pulse, base: str) -> None:
-        super().__init__(pulse)
-        self._response = response
+        super().__init__(response, pulse)
+        self._response: Response = response
         self._base = base
         self._over = False  # the end of the stream was shown
 
     def watch(self, session: Session, channel: Channel, after: int, stream_id: str | None) -> None:
         """Show a session from a place in its log on; of one stream if given."""
         self._watch(SessionWatch(self, session, channel, after, stream_id))
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Send the headers, then events until the stream's end, the client's leaving or the session's closing."""
-        return await self._serve(request, self._response)
 
     def finish(self) -> None:
         """Everything was shown."""
