@@ -20,11 +20,14 @@ from tests.support.puppet import PuppetBackend, PuppetGeneration
 from tests.support.server import serve
 from tests.support.waiting import until
 
+# The last article by its place in the list: for WebKit none is the last of its type before its parent has ended.
 LOADED = "(path) => location.pathname.startsWith(path) && document.querySelector('#prompt') !== null"
 CHOOSE = "(model) => { document.querySelector('#model').value = model; return true; }"
-SHOWN = "(text) => document.querySelector('article:last-of-type .answer')?.innerText.includes(text)"
-LABEL = "(text) => document.querySelector('article:last-of-type [data-part=label]')?.innerText === text"
-WORDS = "() => document.querySelector('article:last-of-type [data-part=content]').innerText"
+SHOWN = "(text) => Array.from(document.querySelectorAll('article .answer')).at(-1)?.innerText.includes(text)"
+LABEL = (
+    "(text) => Array.from(document.querySelectorAll('article [data-part=label]')).at(-1)?.innerText === text"
+)
+WORDS = "() => Array.from(document.querySelectorAll('article [data-part=content]')).at(-1).innerText.trim()"
 NO_SCRIPT = "() => customElements.get('tailrace-session') === undefined"
 
 
