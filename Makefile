@@ -46,7 +46,7 @@ run: setup
 # Tests may be chosen with `make test ARGS="tests/streams -k supersede"`, and run in one process with `ARGS="-n 0"`.
 test: setup-test
 	$(BIN)/python -m tests.machine
-	$(BIN)/python -m tests.page_bench.packages
+	$(BIN)/python -m tests.benchmarks.page.packages
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: setup-test
@@ -78,7 +78,7 @@ explore: setup-test
 	$(BIN)/python -m tests.schedules $(if $(REPLAY),--replay $(REPLAY)) $(ARGS)
 
 soak: setup-test
-	$(BIN)/python -m tests.soak $(or $(MINUTES),10)
+	$(BIN)/python -m tests.benchmarks.soak $(or $(MINUTES),10)
 
 fuzz: setup-test
 	$(BIN)/python -m tests.fuzz $(SECONDS)
@@ -91,12 +91,12 @@ translations: setup-test
 	$(BIN)/python -m tests.translating
 
 bench: setup-test
-	$(BIN)/python -m tests.bench $(ARGS)
+	$(BIN)/python -m tests.benchmarks.load $(ARGS)
 
 page-bench: setup-test
 	$(BIN)/python -m tests.machine
-	$(BIN)/python -m tests.page_bench.packages
-	$(BIN)/python -m tests.page_bench $(ARGS)
+	$(BIN)/python -m tests.benchmarks.page.packages
+	$(BIN)/python -m tests.benchmarks.page $(ARGS)
 
 # The version stands in THIRD-PARTY.md too, with the hash that a test compares.
 vendor:
@@ -112,7 +112,7 @@ lock: setup-test
 		--output-file requirements/test.txt
 
 clean:
-	rm -rf $(VENV) .venv-oldest tests/page_bench/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest tests/benchmarks/page/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that could not be finished is removed, so that the next try starts afresh.

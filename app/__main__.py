@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from app import __version__, config_file, settings, watchdog
+from app import __version__, watchdog
+from app.config import config_file, settings
 from app.telemetry import audit
 
 WRONG_USE = 2  # as argparse exits on a wrong argument: nothing was started

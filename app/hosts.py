@@ -90,12 +90,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Entry(str):
+class HostPattern(str):
     """An entry of a list of allowed hosts, as it was written. Raises `ValueError` if it is not one."""
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> Entry:
+    def __new__(cls, text: str) -> HostPattern:
         """See the class."""
         Allowed.parse(text)
         return super().__new__(cls, text)

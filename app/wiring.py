@@ -16,28 +16,28 @@ from aiohttp import web
 
 from app import hosts
 from app.backends.catalog import Catalog
-from app.backends.embedded import EmbeddedBackend
-from app.backends.ollama import MAX_CONTEXT, OllamaBackend
-from app.backends.openai import OpenAIBackend
-from app.backends.scripted import ScriptedBackend
-from app.ending import LastResort, drain
+from app.backends.embedded.backend import EmbeddedBackend
+from app.backends.ollama.backend import MAX_CONTEXT, OllamaBackend
+from app.backends.openai.backend import OpenAIBackend
+from app.backends.scripted.backend import ScriptedBackend
+from app.chat.ports import Backend, Logger
+from app.chat.records import History
+from app.config.servers import ModelServer
+from app.config.settings import Settings
 from app.history import opening
 from app.history.errors import DatabaseUnusable
 from app.secret import kept_secret
-from app.servers import ModelServer
-from app.settings import Settings
+from app.shutdown import ShutdownWatchdog, drain
+from app.streams.auto_continue import AutoContinue
 from app.streams.bounds import Bounds
-from app.streams.ports import Backend, Logger
-from app.streams.records import History
 from app.streams.registry import Registry
-from app.streams.taking_up import TakingUp
 from app.telemetry import metrics
 from app.telemetry.loop_health import LoopHealth
 from app.watchdog import Watchdog
-from app.web import unreadable
-from app.web.access import Access
 from app.web.application import create_application
 from app.web.limits import Limits
+from app.web.security import malformed_requests
+from app.web.security.access import Access
 
 SECRET_FILE = "secret.key"
 # aiohttp's own patience with open connections at the end; by then every stream of events has been closed.
@@ -197,10 +197,10 @@ async def running(
             metrics=lambda: metrics.render(figures),
             logger=logger,
         )
-        runner = unreadable.Runner(
+        runner = malformed_requests.Runner(
             app,
             access_log=None,
-            logger=unreadable.logger(),
+            logger=malformed_requests.logger(),
             handler_cancellation=handler_cancellation,
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
@@ -215,7 +215,7 @@ async def running(
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             await closing.enter_async_context(health)
             if settings.continue_ == "auto":
-                taking_up = TakingUp(registry=registry, catalog=catalog, logger=logger)
+                taking_up = AutoContinue(registry=registry, catalog=catalog, logger=logger)
                 await closing.enter_async_context(taking_up.running())
             yield Server(runner, registry, catalog, f"http://{host}:{port}")
 
@@ -236,7 +236,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
 
 def serve(settings: Settings, watchdog: Watchdog) -> int:
     """Run the server until SIGINT or SIGTERM; return the exit code. Raises `StartupError`."""
-    with LastResort() as last_resort, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with ShutdownWatchdog() as last_resort, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, last_resort, watchdog))
 
 
@@ -249,7 +249,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, last_resort: LastResort, watchdog: Watchdog) -> int:
+async def _serve(settings: Settings, last_resort: ShutdownWatchdog, watchdog: Watchdog) -> int:
     asked_to_stop, asked_twice = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:

@@ -1,8 +1,8 @@
 /** The preferences panel: what is chosen there takes effect at once, and what is wrong there is said there. */
 
-import { at } from "./addresses.js";
-import { request } from "./api.js";
-import { said, t } from "./words.js";
+import { at } from "./net/addresses.js";
+import { request } from "./net/api.js";
+import { said, t } from "./state/i18n.js";
 
 const UPLOAD = 300_000; // ms that a file may take
 

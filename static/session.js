@@ -1,13 +1,13 @@
 /** `<tailrace-session>`: one conversation. It owns the state, the event stream and what the user does with them. */
 
-import { at } from "./addresses.js";
-import { isAbort, loadSession, loadSource, stopStream } from "./api.js";
-import { Asking } from "./asking.js";
-import { Link } from "./link.js";
-import { answerOf } from "./messages.js";
-import { initial, reduce, running } from "./reducer.js";
-import { addSession } from "./sidebar.js";
-import { t } from "./words.js";
+import { at } from "./net/addresses.js";
+import { isAbort, loadSession, loadSource, stopStream } from "./net/api.js";
+import { Submissions } from "./state/submissions.js";
+import { Connection } from "./net/connection.js";
+import { answerOf } from "./state/messages.js";
+import { initial, reduce, running } from "./state/reducer.js";
+import { addSession } from "./sidebar/sidebar.js";
+import { t } from "./state/i18n.js";
 
 const ANNOUNCED = { complete: t("Answer complete"), stopped: t("Stopped"), interrupted: t("Interrupted") };
 const TITLE_LENGTH = 80; // characters
@@ -33,13 +33,13 @@ class Session extends HTMLElement {
     const { cursor, before } = this.dataset;
     this.#state = initial({ cursor: cursor || null, messages, before: before || null });
     this.#exists = this.#state.cursor !== null || messages.length > 0;
-    this.#link = new Link(this.#id, {
+    this.#link = new Connection(this.#id, {
       onEvent: (name, data, id) => this.#onEvent(name, data, id),
       onLink: (isUp) => this.#onLink(isUp),
       getCursor: () => this.#state.cursor,
       catchUp: () => this.#catchUp(),
     });
-    this.#asking = new Asking(this.#id, {
+    this.#asking = new Submissions(this.#id, {
       dispatch: (action) => this.#dispatch(action),
       isArrived: (key) => this.#state.messages.some((each) => each.key === key && !each.local),
       onAccepted: (key, wish, answer) => this.#onAccepted(key, wish, answer),
@@ -209,7 +209,7 @@ class Session extends HTMLElement {
   async #reachBack() {
     if (this.#earlier) return this.#earlier.update();
     if (this.#state.before === null) return;
-    const { Earlier } = await import("./earlier.js");
+    const { Earlier } = await import("./transcript/earlier.js");
     this.#earlier ??= new Earlier(this.#transcript, this.#id, {
       getState: () => this.#state,
       getBranch: branch,

@@ -1,6 +1,6 @@
 /** Keys that work everywhere on the page. The help panel lists them. */
 
-import { at } from "./addresses.js";
+import { at } from "./net/addresses.js";
 
 const SINGLE = {
   "?": () => toggle("help"),

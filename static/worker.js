@@ -1,6 +1,6 @@
 /** The shared worker: one event stream for all tabs of a browser, since HTTP/1.1 allows six connections in all. */
 
-import { Hub } from "./hub.js";
+import { Hub } from "./net/hub.js";
 
 const hub = new Hub();
 

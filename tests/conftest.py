@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.web import assets, rendering, translations
+from app.web.assets import folders
+from app.web.i18n import translations
+from app.web.page import templates
 from tests.support.blocking import watched
 from tests.support.client import Client
 from tests.support.findings import print_tables
@@ -38,10 +40,11 @@ def client(server: LiveServer) -> Client:
 @pytest.fixture(scope="session")
 def started() -> None:
     """Done once in a process, before it serves anybody: compiling the templates, reading the languages."""
-    rendering.environment()
-    translations.load(assets.folder("translations"))
+    templates.environment()
+    translations.load(folders.folder("translations"))
 
 
+TESTS = Path(__file__).parent
 # Where the whole server runs in the test's own loop.
 UNBLOCKED = {"web", "functional", "faults"}
 
@@ -49,7 +52,7 @@ UNBLOCKED = {"web", "functional", "faults"}
 @pytest.fixture(autouse=True)
 def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test in which a single callback kept the event loop's thread busy for too long."""
-    if request.path.parent.name not in UNBLOCKED:
+    if UNBLOCKED.isdisjoint(request.path.relative_to(TESTS).parts):
         yield
         return
     request.getfixturevalue("started")

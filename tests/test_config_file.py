@@ -7,10 +7,10 @@ from textwrap import dedent
 
 import pytest
 
-from app.config_file import ConfigFile, find, read
-from app.servers import ModelServer
-from app.settings import TABLE, Settings, SettingsError, exposes_secret, load
-from app.toml_lines import Lines
+from app.config.config_file import ConfigFile, find, read
+from app.config.servers import ModelServer
+from app.config.settings import TABLE, Settings, SettingsError, exposes_secret, load
+from app.config.toml_lines import Lines
 
 WHOLE = """
     # Where it listens

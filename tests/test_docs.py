@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import TABLE, Row
-from app.streams.states import Outcome, Reason
+from app.chat.states import Outcome, Reason
+from app.config.settings import TABLE, Row
 from app.telemetry.metrics import collectors
 from tests.telemetry.readings import Reading
 

@@ -22,12 +22,12 @@ LONGEST = (
 USES = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
 # Expressions that are made when they are needed, and who tries them.
 MADE = {
-    "app/markdown/scanning.py": "of the tables of languages: tests/markdown/test_colours.py tries all of them",
-    "app/backends/openai_adapting.py": "a word in the place of a name, in a message that is cut short before",
-    "app/servers.py": "for what the operator has written",
+    "app/markdown/code/scanning.py": "of the tables of languages: tests/markdown/test_colours.py tries all of them",
+    "app/backends/http/refusals.py": "a word in the place of a name, in a message that is cut short before",
+    "app/config/servers.py": "for what the operator has written",
 }
 # Those that see nothing but what the project itself has written.
-TRUSTED = {"app/web/joining.py"}
+TRUSTED = {"app/web/assets/joining.py"}
 
 
 class Expression(NamedTuple):

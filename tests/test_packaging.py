@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from app.web.static_files import StaticFiles
+from app.web.assets.static_files import StaticFiles
 from tests.deploy.running import free_port, running
 from tests.support import processes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.settings import TABLE, Row, Settings, SettingsError, is_loopback, load, unknown
+from app.config.settings import TABLE, Row, Settings, SettingsError, is_loopback, load, unknown
 
 
 def refusal(**environ: str) -> list[str]:

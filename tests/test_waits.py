@@ -2,7 +2,7 @@
 
 `asyncio.timeout`, `asyncio.wait_for` and `asyncio.TaskGroup` tell their own cancellation from others by counting, and
 CPython 3.11.0 to 3.11.2 (Debian 12 has 3.11.2) count wrong in a task that was cancelled before: a clean-up that is
-still going on then counts as done. `app.streams.waiting.within` is right on every release, so nothing else is used.
+still going on then counts as done. `app.tasks.timeouts.within` is right on every release, so nothing else is used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FORBIDDEN = {"timeout", "timeout_at", "wait_for", "Timeout", "TaskGroup"}
-WHY = "on CPython 3.11.2 it raises CancelledError at its bound; use app.streams.waiting.within"
+WHY = "on CPython 3.11.2 it raises CancelledError at its bound; use app.tasks.timeouts.within"
 FILES = sorted((ROOT / "app").rglob("*.py"))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from app.backends.model_list import ModelList
-from app.backends.nearest import nearest
-from app.streams.errors import NoModels, UnknownModel
-from app.streams.ports import Backend, Listing, Logger, Model
+from app.backends.similar_names import similar_names
+from app.chat.errors import NoModels, UnknownModel
+from app.chat.ports import Backend, Logger, Model, ModelListing
 
 FRESH_FOR = 10.0  # s that an answer is reused
 UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: it may just have been pulled
@@ -67,7 +67,7 @@ class Catalog:
         """Ask all backends for the first time, without waiting, so that the first page finds answers."""
         self._refresh(FRESH_FOR)
 
-    async def listing(self, *, refresh: bool = False) -> Listing:
+    async def listing(self, *, refresh: bool = False) -> ModelListing:
         """See the port `Catalog`. `refresh` asks again even if the last answers are fresh."""
         if refresh:
             self._refresh(0.0)
@@ -77,7 +77,7 @@ class Catalog:
         models = self._models()
         first = models[0].model_id if models else None
         silent = [known.unreachable for known in self._lists.values()]
-        return Listing(
+        return ModelListing(
             models,
             [one for one in silent if one is not None],
             default=self._default or first,
@@ -144,7 +144,7 @@ class Catalog:
 
     async def _unknown(self, wanted: str) -> UnknownModel:
         await self._something()
-        near = nearest(wanted, [model.model_id for model in self._models()])
+        near = similar_names(wanted, [model.model_id for model in self._models()])
         hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
         return UnknownModel(f"There is no model named {wanted[:200]!r}.{hint}", near)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from app.streams.errors import UpstreamError, UpstreamGarbled, UpstreamUnauthorized, UpstreamUnreachable
-from app.streams.ports import Backend, DetailedBackend, Logger, Model, Unreachable
+from app.chat.errors import UpstreamError, UpstreamGarbled, UpstreamUnauthorized, UpstreamUnreachable
+from app.chat.ports import Backend, DetailedBackend, Logger, Model, Unreachable
 
 ANSWER_TIMEOUT = 8.0  # s for one backend, above its own bounds
 CLOSE_TIMEOUT = 1.0  # s that a cancelled question may take to end

@@ -10,11 +10,11 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Connection
 from sqlalchemy import exc as sql
 
+from app.chat.errors import HistoryUnavailable, TailraceError
+from app.chat.ports import Logger
 from app.history.errors import DatabaseUnusable
-from app.history.migrating import NEWEST, UnknownRevision, migrate
-from app.history.recovery import end_streams, running_nodes
-from app.streams.errors import HistoryUnavailable, TailraceError
-from app.streams.ports import Logger
+from app.history.migration import NEWEST, UnknownRevision, migrate
+from app.history.statements.recover import end_streams, running_nodes
 
 PATIENCE = 2.0  # seconds that one statement waits for a lock, or a connection for its server
 

@@ -7,12 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from app.history.archives import archived, info_of, messages_of, states_of
-from app.history.listing import place_of, title_of, utc_now, words_of
-from app.history.remembered import Remembered
-from app.streams.archive import Archive, size
-from app.streams.branches import without
-from app.streams.errors import (
+from app.chat.archive import Archive, size
+from app.chat.branches import without
+from app.chat.errors import (
     AnswerMoved,
     ArchiveTooLarge,
     ImageNotFound,
@@ -20,25 +17,28 @@ from app.streams.errors import (
     SessionNotFound,
     StreamNotFound,
 )
-from app.streams.ports import Options, Picture
-from app.streams.records import (
+from app.chat.ports import ImageData, Options
+from app.chat.records import (
     Conversation,
     Exchange,
     Interrupted,
     KnownKey,
     Message,
     Page,
+    SessionHead,
     SessionInfo,
-    Standing,
     StreamState,
 )
+from app.history.archive_records import archived, info_of, messages_of, states_of
+from app.history.memory_session import MemorySession
+from app.history.session_list import place_of, title_of, utc_now, words_of
 
 
 class MemoryHistory:
     """`History` in memory. No method suspends, so each is one moment to everybody else."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Remembered] = {}
+        self._sessions: dict[str, MemorySession] = {}
         self._streams: dict[str, StreamState] = {}
         self._registered: dict[str, str | None] = {}  # when, by stream
         self._images: dict[str, bytes] = {}
@@ -47,7 +47,7 @@ class MemoryHistory:
     def __repr__(self) -> str:
         return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
 
-    def _owned(self, owner: str, session_id: str) -> Remembered:
+    def _owned(self, owner: str, session_id: str) -> MemorySession:
         session = self._sessions.get(session_id)
         if session is None or session.owner != owner:
             raise SessionNotFound()
@@ -63,13 +63,13 @@ class MemoryHistory:
             return None
         return self._owned(owner, session_id).keys.get(key)
 
-    async def standing(self, owner: str, session_id: str) -> Standing:
+    async def standing(self, owner: str, session_id: str) -> SessionHead:
         """See `History`."""
         if not await self.check(owner, session_id):
-            return Standing()
+            return SessionHead()
         session = self._owned(owner, session_id)
         newest = session.messages[-1].message_id if session.messages else None
-        return Standing(newest, session.info.options)
+        return SessionHead(newest, session.info.options)
 
     async def admit(self, exchange: Exchange) -> None:
         """See `History`."""
@@ -81,7 +81,7 @@ class MemoryHistory:
                 created_at=exchange.created_at,
                 updated_at=exchange.created_at,
             )
-            session = self._sessions[exchange.session_id] = Remembered(exchange.owner, info)
+            session = self._sessions[exchange.session_id] = MemorySession(exchange.owner, info)
         if session is None or session.owner != exchange.owner:
             raise SessionNotFound()
         if exchange.stream.continues is not None:
@@ -100,7 +100,7 @@ class MemoryHistory:
         if exchange.key is not None:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
 
-    def _take_over(self, session: Remembered, exchange: Exchange) -> None:
+    def _take_over(self, session: MemorySession, exchange: Exchange) -> None:
         """The answer belongs to another stream from now on."""
         answer = session.find(exchange.answer.message_id)
         if answer is None or answer.stream_id != exchange.stream.continues:
@@ -163,13 +163,13 @@ class MemoryHistory:
         del since, tries, limit
         return ()
 
-    async def image(self, owner: str, image_id: str) -> Picture:
+    async def image(self, owner: str, image_id: str) -> ImageData:
         """See `History`."""
         for session in self._sessions.values():
             for message in session.messages if session.owner == owner else ():
                 for image in message.images:
                     if image.image_id == image_id:
-                        return Picture(image.media_type, self._images[image_id])
+                        return ImageData(image.media_type, self._images[image_id])
         raise ImageNotFound()
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
@@ -237,7 +237,7 @@ class MemoryHistory:
         """See `History`."""
         if archive.session_id in self._sessions:
             raise SessionExists("A chat with this ID already exists.")
-        session = self._sessions[archive.session_id] = Remembered(owner, info_of(archive))
+        session = self._sessions[archive.session_id] = MemorySession(owner, info_of(archive))
         session.messages = messages_of(archive)
         session.keys = {key.key: KnownKey(key.stream_id, key.request_hash) for key in archive.keys}
         for state, stream in zip(states_of(archive), archive.streams, strict=True):
@@ -260,7 +260,7 @@ def _age(info: SessionInfo) -> tuple[str, str]:
     return info.updated_at, info.session_id
 
 
-def _holds(session: Remembered, words: Sequence[str]) -> bool:
+def _holds(session: MemorySession, words: Sequence[str]) -> bool:
     if not words:
         return True
     texts = [session.info.title.casefold(), *(message.content.casefold() for message in session.messages)]

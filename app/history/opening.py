@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from app.chat.ports import Logger
+from app.chat.records import History
 from app.history.database import Database
 from app.history.memory import MemoryHistory
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
-from app.streams.ports import Logger
-from app.streams.records import History
 
 FILE = "tailrace.db"
 MEMORY = "memory:"

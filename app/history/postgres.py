@@ -9,11 +9,11 @@ import asyncpg
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.chat.errors import HistoryUnavailable
+from app.chat.ports import Logger
 from app.history.database import PATIENCE, Database, T, Work, cause
 from app.history.errors import DatabaseUnusable
 from app.history.sign import SignOfLife
-from app.streams.errors import HistoryUnavailable
-from app.streams.ports import Logger
 
 STATEMENT_SECONDS = 5.0
 CONNECTIONS = 8

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from app.chat.errors import HistoryUnavailable
+from app.chat.ports import Logger
 from app.history.database import PATIENCE, cause
 from app.history.errors import DatabaseUnusable
-from app.streams.errors import HistoryUnavailable
-from app.streams.ports import Logger
 
 SERVER = 0x7461696C72616366  # the number of the lock of the one server that runs on a database: "tailracf"
 TRY_SECONDS = 0.25  # from one try to take that lock to the next

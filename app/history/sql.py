@@ -14,39 +14,49 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from app.history.changes import Admit, Configure, Delete, Discard, Finish, Mark, Rename, Restore, Withdraw
-from app.history.database import Database, T, Work
-from app.history.gathering import Reads
-from app.history.line import InDoubt
-from app.history.listing import place_of, utc_now, words_of
-from app.history.reading import (
-    read_image,
-    read_key,
-    read_messages,
-    read_owner,
-    read_session,
-    read_sessions,
-    read_standing,
-    read_stream,
-)
-from app.history.recovery import read_interrupted
-from app.history.unwritten import Unwritten
-from app.history.whole import read_whole
-from app.history.writer import Writer
-from app.streams.archive import Archive
-from app.streams.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
-from app.streams.ports import Logger, Options, Picture
-from app.streams.records import (
+from app.chat.archive import Archive
+from app.chat.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
+from app.chat.ports import ImageData, Logger, Options
+from app.chat.records import (
     Conversation,
     Exchange,
     Interrupted,
     KnownKey,
     Message,
     Page,
+    SessionHead,
     SessionInfo,
-    Standing,
     StreamState,
 )
+from app.history.database import Database, T, Work
+from app.history.session_list import place_of, utc_now, words_of
+from app.history.statements.read import (
+    read_head,
+    read_image,
+    read_key,
+    read_messages,
+    read_owner,
+    read_session,
+    read_sessions,
+    read_stream,
+)
+from app.history.statements.recover import read_interrupted
+from app.history.write_queue.archive_reader import read_settled
+from app.history.write_queue.changes import (
+    Admit,
+    Configure,
+    Delete,
+    Discard,
+    Finish,
+    Mark,
+    Rename,
+    Restore,
+    Withdraw,
+)
+from app.history.write_queue.pending import Pending
+from app.history.write_queue.queue import InDoubt
+from app.history.write_queue.read_batcher import ReadBatcher
+from app.history.write_queue.writer import Writer
 
 READ_AGAIN = 16  # times, if what is read changes meanwhile
 
@@ -54,7 +64,7 @@ READ_AGAIN = 16  # times, if what is read changes meanwhile
 class SqlHistory:
     """`History` on SQLite or PostgreSQL. Made by `opened`, or by `on` for a database that is open already."""
 
-    def __init__(self, database: Database, reads: Reads, unwritten: Unwritten, writer: Writer) -> None:
+    def __init__(self, database: Database, reads: ReadBatcher, unwritten: Pending, writer: Writer) -> None:
         self._database = database
         self._reads = reads
         self._unwritten = unwritten
@@ -71,10 +81,10 @@ class SqlHistory:
         Raises `DatabaseUnusable`.
         """
         await database.prepare(logger)
-        unwritten = Unwritten()
+        unwritten = Pending()
         async with (
             Writer.writing(database, unwritten, logger) as writer,
-            Reads.gathering(database) as reads,
+            ReadBatcher.gathering(database) as reads,
         ):
             yield cls(database, reads, unwritten, writer)
 
@@ -111,16 +121,16 @@ class SqlHistory:
         answer = self._unwritten.find(known.stream_id) if known else None
         return None if answer is not None and answer.hidden else known
 
-    async def standing(self, owner: str, session_id: str) -> Standing:
+    async def standing(self, owner: str, session_id: str) -> SessionHead:
         """See `History`."""
         standing, stream_id = await self._read(
-            session_id, ("standing", owner), lambda connection: read_standing(connection, owner, session_id)
+            session_id, ("standing", owner), lambda connection: read_head(connection, owner, session_id)
         )
         if not self._unwritten.is_off(stream_id):
             return standing
         # The newest message on disk is one that nobody may follow any more.
         info, messages = await self.conversation(owner, session_id)
-        return Standing(messages[-1].message_id if messages else None, info.options)
+        return SessionHead(messages[-1].message_id if messages else None, info.options)
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""
@@ -136,7 +146,7 @@ class SqlHistory:
         """See `History`."""
         return await self._database.read(lambda connection: read_interrupted(connection, since, tries, limit))
 
-    async def image(self, owner: str, image_id: str) -> Picture:
+    async def image(self, owner: str, image_id: str) -> ImageData:
         """See `History`."""
         return await self._database.read(lambda connection: read_image(connection, owner, image_id))
 
@@ -247,7 +257,7 @@ class SqlHistory:
 
     async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
         """See `History`."""
-        return await read_whole(self._database, self._unwritten, self._writer, owner, session_id, most)
+        return await read_settled(self._database, self._unwritten, self._writer, owner, session_id, most)
 
     async def restore(self, owner: str, archive: Archive) -> None:
         """See `History`."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from app.markdown.blocks.splitting import Block, Splitter
 from app.markdown.bounds import SECONDS
 from app.markdown.grammar import Definitions
+from app.markdown.html.rendering import render
 from app.markdown.plain import plain
-from app.markdown.rendering import render
-from app.markdown.splitting import Block, Splitter
 from app.markdown.steps import BlockRenderer, Steps, cutting, finished, rendering
 
 

@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 
-from app.markdown.address_rules import add_addresses
 from app.markdown.bounds import limit
-from app.markdown.details_rules import add_details
-from app.markdown.emphasis_rules import add_emphasis
-from app.markdown.fence_rules import add_fences
-from app.markdown.footnote_rules import add_footnotes
-from app.markdown.heading_rules import add_headings
-from app.markdown.list_rules import add_lists
-from app.markdown.maths_rules import add_maths
-from app.markdown.sanitizing import SCHEMES
-from app.markdown.tag_rules import add_tags
-from app.markdown.task_rules import add_tasks
+from app.markdown.html.sanitizing import SCHEMES
+from app.markdown.rules.addresses import add_addresses
+from app.markdown.rules.details import add_details
+from app.markdown.rules.emphasis import add_emphasis
+from app.markdown.rules.fences import add_fences
+from app.markdown.rules.footnotes import add_footnotes
+from app.markdown.rules.headings import add_headings
+from app.markdown.rules.lists import add_lists
+from app.markdown.rules.maths import add_maths
+from app.markdown.rules.tags import add_tags
+from app.markdown.rules.tasks import add_tasks
 
 Definitions = dict[str, dict[str, Any]]  # of links, by label, as markdown-it keeps them
 

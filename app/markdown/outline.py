@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from app.markdown.fence_rules import NESTING, language
-from app.markdown.heading_rules import LOWER, LOWEST
 from app.markdown.levels import Levels
+from app.markdown.rules.fences import NESTING, language
+from app.markdown.rules.headings import LOWER, LOWEST
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 _HEADING = re.compile(r"\A( {0,3})(#{1,6})(?=[ \t\r\n]|$)")

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from app.markdown.blocks.splitting import Block, Splitter
 from app.markdown.bounds import ANSWER_SECONDS, SECONDS, Deadline, TooMuchError
 from app.markdown.grammar import Definitions
 from app.markdown.levels import Levels, leveled
-from app.markdown.splitting import Block, Splitter
 
 CUT_SECONDS = 0.05  # of processor time, for one step of a cut; what needs more gets more in the next step
 

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from app.streams.cursors import Cursor
-from app.streams.errors import TooManyWaiting
-from app.streams.reports import report
+from app.chat.errors import TooManyWaiting
+from app.log.cursors import Cursor
+from app.tasks.reports import report
 
 
 class Arrivals:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from app.streams.answer_view import AnswerView
+from app.chat.contents import Problem
+from app.chat.errors import Fenced, FirstTokenTimeout, HistoryUnavailable, TokenTimeout, UpstreamError
+from app.chat.ports import Delta, Generation, Logger, Note, Request
+from app.chat.sizes import utf8_size
+from app.chat.states import Reason, Status
+from app.log.answer_view import AnswerView
+from app.log.entries import StatusChange
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
-from app.streams.entries import Problem, StatusChange
-from app.streams.errors import Fenced, FirstTokenTimeout, HistoryUnavailable, TokenTimeout, UpstreamError
-from app.streams.log import SessionLog
-from app.streams.patience import Patience
-from app.streams.ports import Delta, Generation, Logger, Note, Request
-from app.streams.sizes import utf8_size
-from app.streams.states import Reason, Status
 from app.streams.stream import INTERNAL, Stream
-from app.streams.waiting import within
+from app.tasks.idle_timer import IdleTimer
+from app.tasks.timeouts import within
 
 EMPTY = "empty"  # the finish reason of an answer without a word
 NOTE_LENGTH = 200  # characters
@@ -41,7 +42,7 @@ class Producer:
         """
         stream, produced = self._stream, self._stream.produced
         # Here, for a task that is cancelled before its first step would leave the timer behind.
-        self._patience = Patience(
+        self._patience = IdleTimer(
             self._bounds.first_token_timeout,
             lambda seconds: self._expire(_silent_from_the_start(seconds)),
             alive=lambda: stream.generation.heard if stream.generation is not None else 0.0,

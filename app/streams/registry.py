@@ -13,14 +13,9 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from app.streams.archive import Archive, renamed
-from app.streams.arrivals import Arrivals
-from app.streams.asking import Ask
-from app.streams.asking import exchange as exchange_of
-from app.streams.bounds import Bounds
-from app.streams.branches import without
-from app.streams.cursors import Cursor
-from app.streams.errors import (
+from app.chat.archive import Archive, renamed
+from app.chat.branches import without
+from app.chat.errors import (
     ArchiveTooLarge,
     Draining,
     KeyReused,
@@ -29,15 +24,20 @@ from app.streams.errors import (
     SessionExists,
     TooManyStreams,
 )
-from app.streams.ports import Logger, Options
-from app.streams.records import Exchange, History, Message, SessionInfo, Standing, StreamState
+from app.chat.ports import Logger, Options
+from app.chat.records import Exchange, History, Message, SessionHead, SessionInfo, StreamState
+from app.chat.states import Reason, Status
+from app.chat.submission import Submission
+from app.chat.submission import exchange as exchange_of
+from app.log.cursors import Cursor
+from app.streams.arrivals import Arrivals
+from app.streams.bounds import Bounds
+from app.streams.counters import Statistics
 from app.streams.session import Session
 from app.streams.sessions import Sessions
-from app.streams.states import Reason, Status
 from app.streams.stream import Stream
-from app.streams.tally import Statistics
-from app.streams.trash import MOST_BYTES, Trash
-from app.streams.waiting import within
+from app.streams.undo import MOST_BYTES, UndoBuffer
+from app.tasks.timeouts import within
 
 
 class Registered(NamedTuple):
@@ -75,7 +75,7 @@ class Registry:
         self._registrations: set[asyncio.Task[Registered]] = set()
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
-        self._trash = Trash()
+        self._trash = UndoBuffer()
         self.arrivals = Arrivals()
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class Registry:
 
     # ---- registering -----------------------------------------------------------------------------------------
 
-    async def register(self, ask: Ask) -> Registered:
+    async def register(self, ask: Submission) -> Registered:
         """Register a stream for a prompt; the stream runs whatever becomes of the caller.
 
         Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, what
@@ -142,7 +142,7 @@ class Registry:
         if self._by_key.get(place) is task:
             del self._by_key[place]
 
-    async def _register(self, ask: Ask, earlier: asyncio.Task[Registered] | None) -> Registered:
+    async def _register(self, ask: Submission, earlier: asyncio.Task[Registered] | None) -> Registered:
         if earlier is not None:
             # The same request, sent again while the first was still being answered: it has to find what that made.
             await asyncio.wait({earlier})
@@ -154,11 +154,11 @@ class Registry:
     def _gate(self, session_id: str) -> asyncio.Lock:
         return self._gates.setdefault(session_id, asyncio.Lock())
 
-    async def _admit(self, ask: Ask) -> Registered:
+    async def _admit(self, ask: Submission) -> Registered:
         standing = await self.history.standing(ask.owner, ask.session_id)
         if ask.key is not None and (known := await self._known(ask, ask.key)) is not None:
             return known
-        self._admit_or_refuse(ask)
+        self._check_capacity(ask)
         exchange = await self._exchange(ask, standing)
         # Before admitting, so that a delete of the session meanwhile is noticed: a deleted one takes no claim.
         session = self.session(ask.session_id)
@@ -166,7 +166,7 @@ class Registry:
         stream = self._stream(ask, exchange, ask.options_over(standing.options))
         try:
             # A second look, for admitting may have taken a while; from it to the claim nothing is awaited.
-            self._admit_or_refuse(ask)
+            self._check_capacity(ask)
             waits = session.running is not None
             cursor = Cursor(session.log.epoch, session.claim(stream, ask.if_active))
         except Exception:
@@ -176,7 +176,7 @@ class Registry:
         status = Status.QUEUED if waits else Status.THINKING
         return Registered(stream.stream_id, status, cursor, new=True, begins=standing.newest is None)
 
-    async def _known(self, ask: Ask, key: str) -> Registered | None:
+    async def _known(self, ask: Submission, key: str) -> Registered | None:
         known = await self.history.known_key(ask.owner, ask.session_id, key)
         if known is None:
             return None
@@ -189,7 +189,7 @@ class Registry:
             known.stream_id, state.status, Cursor(log.epoch, log.head if before is None else before), False
         )
 
-    def _admit_or_refuse(self, ask: Ask) -> None:
+    def _check_capacity(self, ask: Submission) -> None:
         if self._draining:
             raise Draining("The server is shutting down. Try again in a moment.")
         session = self._sessions.find(ask.session_id)
@@ -202,7 +202,7 @@ class Registry:
                 f"{self.bounds.max_streams} answers are already in progress. Try again in a moment."
             )
 
-    async def _exchange(self, ask: Ask, standing: Standing) -> Exchange:
+    async def _exchange(self, ask: Submission, standing: SessionHead) -> Exchange:
         looks_back = ask.looks_back and standing.newest is not None
         messages: Sequence[Message] = ()
         if looks_back:
@@ -216,7 +216,7 @@ class Registry:
         doomed = {stream.stream_id for stream in streams if stream.drops_messages}
         return without(messages, {message.message_id for message in messages if message.stream_id in doomed})
 
-    def _stream(self, ask: Ask, exchange: Exchange, options: Options) -> Stream:
+    def _stream(self, ask: Submission, exchange: Exchange, options: Options) -> Stream:
         return Stream(
             exchange,
             model=ask.model,

@@ -12,18 +12,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from app.streams.answer_view import AnswerView
+from app.chat.errors import QueueFull, SessionBusy
+from app.chat.ports import Logger
+from app.chat.records import History
+from app.chat.states import IfActive, Outcome, Reason, Status
+from app.log.answer_view import AnswerView
+from app.log.entries import StatusChange
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
-from app.streams.entries import StatusChange
-from app.streams.errors import QueueFull, SessionBusy
-from app.streams.log import SessionLog
-from app.streams.ports import Logger
-from app.streams.preparing import request_for
+from app.streams.counters import Counters
+from app.streams.model_request import request_for
 from app.streams.producer import Producer
-from app.streams.records import History
-from app.streams.states import IfActive, Outcome, Reason, Status
 from app.streams.stream import INTERNAL, Stream
-from app.streams.tally import Tally
 
 # Superseded streams leave the line within the bound; only a flood of prompts behind a hanging one gets this far.
 LINE_LIMIT = 256
@@ -40,7 +40,7 @@ class Session:
         history: History,
         bounds: Bounds,
         logger: Logger,
-        tally: Tally,
+        tally: Counters,
     ) -> None:
         self.session_id = session_id
         self.log = log

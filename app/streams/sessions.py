@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
+from app.chat.ports import Logger
+from app.chat.records import History
+from app.log.session_log import MemoryLog
 from app.streams.bounds import Bounds
-from app.streams.log import MemoryLog
-from app.streams.ports import Logger
-from app.streams.records import History
+from app.streams.counters import Counters, Statistics
 from app.streams.session import Session
 from app.streams.stream import Stream
-from app.streams.tally import Statistics, Tally
 
 SWEEP_SECONDS = 30.0  # between two looks for what has expired
 
@@ -27,7 +27,7 @@ class Sessions:
         logger: Logger,
         now: Callable[[], float],
     ) -> None:
-        self.tally = Tally()
+        self.tally = Counters()
         self._history = history
         self._bounds = bounds
         self._logger = logger

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.streams.answer_view import AnswerView
+from app.chat.contents import Problem
+from app.chat.errors import IllegalTransition
+from app.chat.ports import Backend, Generation, Logger, Model, Options, Usage
+from app.chat.records import Exchange, StreamState
+from app.chat.sizes import utf8_size
+from app.chat.states import OUTCOMES, Outcome, Reason, Status, advance
+from app.log.answer_view import AnswerView
+from app.log.entries import Begun, End, Prompt, Start
 from app.streams.bounds import Bounds
-from app.streams.entries import Begun, End, Problem, Prompt, Start
-from app.streams.errors import IllegalTransition
-from app.streams.ports import Backend, Generation, Logger, Model, Options, Usage
-from app.streams.records import Exchange, StreamState
-from app.streams.sizes import utf8_size
-from app.streams.states import OUTCOMES, Outcome, Reason, Status, advance
 
 INTERNAL = Problem("internal", "Something went wrong on the server. The log has the details.")
 

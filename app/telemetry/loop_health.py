@@ -8,7 +8,7 @@ import threading
 import traceback
 from types import TracebackType
 
-from app.streams.ports import Logger
+from app.chat.ports import Logger
 
 BEAT = 0.05  # s between two looks at the clock
 BLOCKED = 0.05  # s late, from which on the loop counts as blocked

@@ -6,31 +6,11 @@ from collections.abc import Callable, Collection
 
 from aiohttp import web
 
-from app.streams.ports import Catalog, Logger
+from app.chat.ports import Catalog, Logger
 from app.streams.registry import Registry
-from app.web import (
-    accept,
-    access,
-    archives,
-    bodies,
-    composer_forms,
-    form_problems,
-    guard,
-    models_page,
-    operations,
-    page_sessions,
-    pages,
-    pictures,
-    preferences,
-    problems,
-    rendering,
-    session_forms,
-    sessions,
-    slashes,
-    streams,
-)
-from app.web.channels import Channels, ndjson_channel, sse_channel
-from app.web.keys import (
+from app.web import operations, problems
+from app.web.api import archives, images, sessions, streams
+from app.web.app_keys import (
     BASE,
     CATALOG,
     CHANNELS,
@@ -43,12 +23,26 @@ from app.web.keys import (
     RENDERER,
     SIGNS_IN,
 )
+from app.web.assets.static_files import static_files
+from app.web.events.channels import Channels, ndjson_channel, sse_channel
+from app.web.events.heartbeat import PAGE_HEARTBEAT, HeartbeatTimer
+from app.web.events.list_changes import ListChanges
+from app.web.http import accept, trailing_slash
+from app.web.input import bodies
 from app.web.limits import Limits
-from app.web.lists import Lists
-from app.web.page_channel import PageChannel
-from app.web.pulse import PAGE_HEARTBEAT, Pulse
-from app.web.renderer import Renderer
-from app.web.static_files import static_files
+from app.web.page import (
+    composer_forms,
+    form_problems,
+    models_page,
+    preferences,
+    session_forms,
+    templates,
+    views,
+)
+from app.web.page.live import snapshots
+from app.web.page.live.channel import PageChannel
+from app.web.page.live.renderer import Renderer
+from app.web.security import access, host_and_origin
 
 HEALTH = frozenset(
     {operations.healthz, operations.readyz}
@@ -76,27 +70,27 @@ def create_application(
         client_max_size=limits.max_body_bytes,
         middlewares=[
             problems.middleware(logger),
-            guard.middleware(allowed_hosts, HEALTH),
+            host_and_origin.middleware(allowed_hosts, HEALTH),
             access.middleware(gate, {*HEALTH, login.show, login.submit, login.sign_out, static_files().get}),
-            slashes.middleware,
+            trailing_slash.middleware,
             form_problems.middleware,
         ],
     )
     app[BASE] = base
-    app[LISTS] = Lists()
+    app[LISTS] = ListChanges()
     app[SIGNS_IN] = gate.required
     app[REGISTRY] = registry
     app[CATALOG] = catalog
     app[LIMITS] = limits
-    app[PULSE] = Pulse(heartbeat)
-    app[PAGE_PULSE] = Pulse(min(heartbeat, PAGE_HEARTBEAT))
+    app[PULSE] = HeartbeatTimer(heartbeat)
+    app[PAGE_PULSE] = HeartbeatTimer(min(heartbeat, PAGE_HEARTBEAT))
     app[RENDERER] = renderer = Renderer()
     app[CHANNELS] = {accept.EVENTS: Channels(sse_channel), accept.LINES: Channels(ndjson_channel)}
     app[PAGE_CHANNELS] = Channels(lambda session: PageChannel(session, renderer, logger))
     app[operations.METRICS] = metrics
     app.on_cleanup.append(_close_renderer)
-    app.on_response_prepare.append(guard.add_headers)
-    app.on_startup.append(rendering.set_up)
+    app.on_response_prepare.append(host_and_origin.add_headers)
+    app.on_startup.append(templates.set_up)
     add_routes(app, login)
     return app
 
@@ -109,7 +103,7 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
     """Every address, under the base path and at the root: a proxy may take the base path away or leave it."""
     base = app[BASE]
     if base:
-        app.router.add_get(base, slashes.add)
+        app.router.add_get(base, trailing_slash.add)
     for start in dict.fromkeys((base, "")):
         app.add_routes(web.RouteDef(r.method, start + r.path, r.handler, r.kwargs) for r in _routes(login))
 
@@ -117,10 +111,10 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
 def _routes(login: access.LoginPage) -> list[web.RouteDef]:
     """Every address of the server, in one place."""
     return [
-        web.get("/", pages.new_session_page),
-        web.get("/sessions/{session_id}", pages.session_page),
-        web.get("/sessions/{session_id}/snapshot", page_sessions.get_page_snapshot),
-        web.get("/events", page_sessions.get_page_events, allow_head=False),
+        web.get("/", views.new_session_page),
+        web.get("/sessions/{session_id}", views.session_page),
+        web.get("/sessions/{session_id}/snapshot", snapshots.get_page_snapshot),
+        web.get("/events", snapshots.get_page_events, allow_head=False),
         web.post("/sessions/{session_id}/stop", composer_forms.post_stop),
         web.post("/sessions/{session_id}/refresh", composer_forms.post_refresh),
         web.get("/sessions/{session_id}/manage", session_forms.manage_page),
@@ -142,7 +136,7 @@ def _routes(login: access.LoginPage) -> list[web.RouteDef]:
         web.get("/api/sessions/{session_id}", sessions.get_session),
         web.patch("/api/sessions/{session_id}", sessions.patch_session),
         web.delete("/api/sessions/{session_id}", sessions.delete_session),
-        web.get("/api/images/{image_id}", pictures.get_image),
+        web.get("/api/images/{image_id}", images.get_image),
         web.get("/api/streams/{stream_id}", streams.get_stream),
         web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
         web.delete("/api/streams/{stream_id}", streams.delete_stream),

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from app.web import bodies, translations
-from app.web.answers import ModelEntry, ModelList, State
-from app.web.keys import BASE, CATALOG, REGISTRY
-from app.web.openapi import document
-from app.web.picker import MOST_MODELS, matching
+from app.web.api.openapi import document
+from app.web.api.schemas import ModelEntry, ModelList, State
+from app.web.app_keys import BASE, CATALOG, REGISTRY
+from app.web.i18n import translations
+from app.web.i18n.error_texts import said
+from app.web.input import bodies
+from app.web.page.model_menu import MOST_MODELS, matching
 from app.web.problems import ProblemError
-from app.web.sentences import said
 
 METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus

@@ -9,15 +9,15 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.streams import errors
-from app.streams.ports import Logger
-from app.web import translations
-from app.web.accept import PROBLEM, wants_html
-from app.web.addresses import came_from
-from app.web.answers import ProblemDetails
-from app.web.rendering import render
-from app.web.sentences import NEAREST, PHRASES, said
-from app.web.translations import Language
+from app.chat import errors
+from app.chat.ports import Logger
+from app.web.api.schemas import ProblemDetails
+from app.web.http.accept import PROBLEM, wants_html
+from app.web.http.addresses import came_from
+from app.web.i18n import translations
+from app.web.i18n.error_texts import NEAREST, PHRASES, said
+from app.web.i18n.translations import Language
+from app.web.page.templates import render
 
 RETRY_AFTER = "2"  # seconds
 

@@ -9,11 +9,11 @@ import pytest
 import structlog
 
 from app.backends.catalog import Catalog
-from app.backends.ollama import OllamaBackend
-from app.backends.openai import OpenAIBackend
-from app.backends.scripted import ScriptedBackend, ScriptedGeneration
-from app.streams.errors import NoModels, UnknownModel, UpstreamUnauthorized, UpstreamUnreachable
-from app.streams.ports import Backend, Listing, Model, Request, Unreachable
+from app.backends.ollama.backend import OllamaBackend
+from app.backends.openai.backend import OpenAIBackend
+from app.backends.scripted.backend import ScriptedBackend, ScriptedGeneration
+from app.chat.errors import NoModels, UnknownModel, UpstreamUnauthorized, UpstreamUnreachable
+from app.chat.ports import Backend, Model, ModelListing, Request, Unreachable
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 
@@ -195,7 +195,7 @@ async def test_aclose() -> None:
     await asyncio.sleep(0)
     await shared.aclose()
     silent = Unreachable("openai", "upstream_unreachable", "openai has not answered yet.")
-    assert await asking == Listing([], [silent], default=None, backends=("openai", "ollama"))
+    assert await asking == ModelListing([], [silent], default=None, backends=("openai", "ollama"))
     assert [backend.closed for backend in backends] == [1, 1]
     assert asyncio.all_tasks() == before
 

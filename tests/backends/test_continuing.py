@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import structlog
 
-from app.backends.embedded import MODEL, EmbeddedBackend
-from app.backends.ollama import OllamaBackend
-from app.backends.openai import OpenAIBackend
-from app.backends.scripted import ScriptedBackend
-from app.backends.scripts import SCRIPTS
-from app.streams.errors import UpstreamRejected
-from app.streams.ports import Backend, ChatMessage, Delta, Generation, Options, Request
+from app.backends.embedded.backend import MODEL, EmbeddedBackend
+from app.backends.ollama.backend import OllamaBackend
+from app.backends.openai.backend import OpenAIBackend
+from app.backends.scripted.backend import ScriptedBackend
+from app.backends.scripted.scripts import SCRIPTS
+from app.chat.errors import UpstreamRejected
+from app.chat.ports import Backend, ChatMessage, Delta, Generation, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 

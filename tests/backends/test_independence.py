@@ -12,12 +12,12 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from app.backends.catalog import Catalog
-from app.backends.ollama import OllamaBackend
-from app.backends.ollama_details import AT_ONCE
-from app.backends.openai import OpenAIBackend
-from app.backends.scripted import ScriptedGeneration
-from app.streams.errors import UnknownModel, UpstreamGarbled, UpstreamUnreachable
-from app.streams.ports import Backend, Model, Request
+from app.backends.ollama.backend import OllamaBackend
+from app.backends.ollama.model_details import AT_ONCE
+from app.backends.openai.backend import OpenAIBackend
+from app.backends.scripted.backend import ScriptedGeneration
+from app.chat.errors import UnknownModel, UpstreamGarbled, UpstreamUnreachable
+from app.chat.ports import Backend, Model, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 from tests.support.waiting import until
@@ -326,7 +326,7 @@ async def test_details_that_do_not_come_hold_nothing_up(
 ) -> None:
     """The prompt goes on with what is known, and the pass over all models is given up."""
     monkeypatch.setattr("app.backends.catalog.OWN_WAIT", 0.05)
-    monkeypatch.setattr("app.backends.upstream.QUESTION_TIMEOUT", 0.3)
+    monkeypatch.setattr("app.backends.http.client.QUESTION_TIMEOUT", 0.3)
     async with catalog(OllamaBackend(many.url)) as known:
         await known.listing()
         _, model = await known.resolve("ollama/model-7")

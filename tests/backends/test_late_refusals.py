@@ -12,10 +12,10 @@ import structlog
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from app.backends.ollama import OllamaBackend
-from app.backends.openai import OpenAIBackend
-from app.streams.errors import UpstreamBusy, UpstreamError, UpstreamRejected
-from app.streams.ports import ChatMessage, Delta, Generation, Options, Request
+from app.backends.ollama.backend import OllamaBackend
+from app.backends.openai.backend import OpenAIBackend
+from app.chat.errors import UpstreamBusy, UpstreamError, UpstreamRejected
+from app.chat.ports import ChatMessage, Delta, Generation, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.backends.ollama_models import read_shown, read_tags
-from app.backends.openai_models import read_models
-from app.backends.values import listing
+from app.backends.json_values import listing
+from app.backends.ollama.models import read_shown, read_tags
+from app.backends.openai.models import read_models
 
 # The machine may be busy.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

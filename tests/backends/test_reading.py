@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.backends.decoding import Decoder
-from app.backends.faults import Voice
-from app.backends.ollama_answer import OllamaDecoder
-from app.backends.openai_answer import OpenAIDecoder
-from app.streams.errors import UpstreamError, UpstreamGarbled, UpstreamTruncated
+from app.backends.decoding.decoder import Decoder
+from app.backends.errors.mapper import ErrorMapper
+from app.backends.ollama.decoder import OllamaDecoder
+from app.backends.openai.decoder import OpenAIDecoder
+from app.chat.errors import UpstreamError, UpstreamGarbled, UpstreamTruncated
 from tests.doubles.raw import cut
 
 PATIENT = settings(
@@ -35,11 +35,11 @@ TEXTS = st.lists(
 
 
 def openai() -> OpenAIDecoder:
-    return OpenAIDecoder(Voice("It"))
+    return OpenAIDecoder(ErrorMapper("It"))
 
 
 def ollama() -> OllamaDecoder:
-    return OllamaDecoder(Voice("It"))
+    return OllamaDecoder(ErrorMapper("It"))
 
 
 def read(decoder: Decoder, pieces: list[bytes]) -> tuple[str, str]:
@@ -254,7 +254,7 @@ def test_thoughts_do_not_depend_on_the_cuts(
 
 def test_a_continued_answer_has_no_tags() -> None:
     """What an answer goes on with is none of its beginning."""
-    decoder = OpenAIDecoder(Voice("It"), begins=False)
+    decoder = OpenAIDecoder(ErrorMapper("It"), begins=False)
     stream = event(chunk({"content": " <think>a</think>"})) + "data: [DONE]\n\n"
     assert read(decoder, [stream.encode()]) == (" <think>a</think>", "")
 

@@ -10,15 +10,15 @@ from collections.abc import Callable
 import pytest
 from yarl import URL
 
-from app.backends.calls import encoded
-from app.backends.faults import Voice
-from app.backends.generation import HttpGeneration
-from app.backends.ollama import OllamaBackend
-from app.backends.ollama_models import full_name
-from app.backends.openai import OpenAIBackend
-from app.backends.upstream import is_loopback, proxy_for
-from app.streams.errors import UpstreamError, UpstreamUnauthorized
-from app.streams.ports import ChatMessage, Generation, Options, Picture, Request
+from app.backends.errors.mapper import ErrorMapper
+from app.backends.http.calls import encoded
+from app.backends.http.client import is_loopback, proxy_for
+from app.backends.http.generation import HttpGeneration
+from app.backends.ollama.backend import OllamaBackend
+from app.backends.ollama.models import full_name
+from app.backends.openai.backend import OpenAIBackend
+from app.chat.errors import UpstreamError, UpstreamUnauthorized
+from app.chat.ports import ChatMessage, Generation, ImageData, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 
@@ -119,7 +119,7 @@ def test_full_name(name: str, full: str) -> None:
     assert full_name(name) == full
 
 
-PICTURE = Picture("image/png", b"\x89PNG")
+PICTURE = ImageData("image/png", b"\x89PNG")
 SHOWN = [ChatMessage("user", "Look.", (PICTURE, PICTURE))]
 
 
@@ -200,7 +200,7 @@ async def test_wrong_key() -> None:
 
 def test_key_is_never_repeated() -> None:
     """A server that repeats the key in its error does not make us repeat it."""
-    voice = Voice("It", secrets=["very-secret"])
+    voice = ErrorMapper("It", secrets=["very-secret"])
     assert "secret" not in str(voice.rejected(500, b'{"error": "no luck with very-secret"}'))
     assert "secret" not in str(voice.in_band({"message": "no luck with very-secret"}))
 
@@ -274,6 +274,6 @@ async def test_only_images_leave_the_loop() -> None:
         return threading.current_thread().name.encode()
 
     here = where()
-    seen = ChatMessage("user", "Look.", (Picture("image/png", b"png"),))
+    seen = ChatMessage("user", "Look.", (ImageData("image/png", b"png"),))
     assert await encoded(Request("double", MESSAGES), where) == here
     assert await encoded(Request("double", [seen, *MESSAGES]), where) != here

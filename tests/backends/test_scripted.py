@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.backends.scripted import ScriptedBackend
-from app.backends.scripts import SCRIPTS
-from app.streams.errors import ModelMissing, UpstreamError, UpstreamRejected
-from app.streams.ports import Delta, Generation, Note, Piece, Usage
+from app.backends.scripted.backend import ScriptedBackend
+from app.backends.scripted.scripts import SCRIPTS
+from app.chat.errors import ModelMissing, UpstreamError, UpstreamRejected
+from app.chat.ports import Delta, Generation, Note, Piece, Usage
 from tests.backends.virtual import run
 from tests.contract.benches import ask
 

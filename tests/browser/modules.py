@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from playwright.sync_api import Page, Route, sync_playwright
 
-from app.web.assets import folder
+from app.web.assets.folders import folder
 from tests.browser.chromium import ARGUMENTS
 from tests.machine import need
 

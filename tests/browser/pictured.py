@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.backends.scripted import ScriptedBackend, ScriptedGeneration
-from app.backends.scripts import Script
-from app.streams.ports import Model, Request
+from app.backends.scripted.backend import ScriptedBackend, ScriptedGeneration
+from app.backends.scripted.scripts import Script
+from app.chat.ports import Model, Request
 
 SYSTEM = "You are a patient engineer. Explain with one small example, and compare in a table."
 QUESTION = "How do I retry a flaky HTTP request in Python without making things worse?"

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.async_api import BrowserContext, Locator, Route, expect
 
-from app.backends.scripts import SCRIPTS
+from app.backends.scripted.scripts import SCRIPTS
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS
 from tests.support.server import LiveServer

@@ -10,8 +10,8 @@ from tests.browser.modules import Modules
 
 # A text as the server renders it, here in one group of two blocks, and the `Content` that takes it over.
 SET_UP = """async ([url]) => {
-    const { Content } = await import(`${url}/content.js`);
-    await (await import(`${url}/painter.js`)).loadPainter();
+    const { Content } = await import(`${url}/markdown/content.js`);
+    await (await import(`${url}/markdown/painter.js`)).loadPainter();
     const main = document.querySelector("main");
     getSelection().removeAllRanges();
     main.innerHTML = '<div class="text markdown" data-end="10"><div class="group"><div class="block" data-index="0">'

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.web.sentences import words
+from app.web.i18n.error_texts import words
 from tests.browser.modules import ORIGIN, Modules
-from tests.web.test_figures import FIGURES, LANGUAGES, THOUGHTS
+from tests.web.page.test_figures import FIGURES, LANGUAGES, THOUGHTS
 
 SAID = """async ([url, lang, words, name, given]) => {
     document.documentElement.lang = lang;
@@ -17,7 +17,7 @@ SAID = """async ([url, lang, words, name, given]) => {
     data.id = "words";
     data.textContent = JSON.stringify(words);
     document.head.append(data);
-    const outcome = await import(`${url}/outcome.js`);
+    const outcome = await import(`${url}/state/outcome.js`);
     return outcome[name](given);
 }"""
 

@@ -10,8 +10,8 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, expect
 
 from app.backends import catalog
-from app.streams.errors import UpstreamUnreachable
-from app.streams.ports import Model
+from app.chat.errors import UpstreamUnreachable
+from app.chat.ports import Model
 from tests.browser.chat import Chat
 from tests.browser.test_writing import hide
 from tests.support.puppet import PuppetBackend

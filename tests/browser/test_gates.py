@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
+from tests.benchmarks.page import axe, lighthouse, reload, tabs, weight
+from tests.benchmarks.page.packages import lack
+from tests.benchmarks.page.stage import Stage
+from tests.benchmarks.page.states import STATES
 from tests.browser.chat import Chat
 from tests.browser.complaints import Complaints
-from tests.page_bench import axe, lighthouse, reload, tabs, weight
-from tests.page_bench.packages import lack
-from tests.page_bench.stage import Stage
-from tests.page_bench.states import STATES
 from tests.support.server import LiveServer, serve
 
 

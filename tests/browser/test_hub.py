@@ -11,7 +11,7 @@ from tests.browser.modules import Modules
 
 # A hub with tabs as ports, and an EventSource that a test speaks through. Time stands still unless a test moves it.
 SET_UP = """async (url) => {
-    const { Hub } = await import(`${url}/hub.js`);
+    const { Hub } = await import(`${url}/net/hub.js`);
     class Fake extends EventTarget {
         static CLOSED = 2; static OPEN = 1;
         static all = [];

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
-from app.backends.scripts import SCRIPTS
+from app.backends.scripted.scripts import SCRIPTS
 from tests.browser.chat import Chat
 from tests.browser.chromium import running_chromium
 from tests.browser.complaints import Complaints

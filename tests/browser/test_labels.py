@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
-from app.streams.errors import UpstreamBusy
-from app.web.translations import COOKIE
+from app.chat.errors import UpstreamBusy
+from app.web.i18n.translations import COOKIE
 from tests.browser.puppets import Led
 from tests.support.waiting import until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from app.web.parts import MESSAGES
+from app.web.api.message_range import MESSAGES
 from tests.browser.chat import Chat
 from tests.support.long_chat import import_long
 from tests.support.server import LiveServer

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, FloatRect, Locator, expect
 
+from tests.benchmarks.page.stage import seen
 from tests.browser.chat import Chat
-from tests.page_bench.stage import seen
 from tests.support.server import LiveServer
 
 LISTING = "```py\n" + "number = 1\n" * 80 + "```"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser
 
+from tests.benchmarks.page.stage import seen
 from tests.browser.chat import Chat
 from tests.browser.printed import archive, png
-from tests.page_bench.stage import seen
 from tests.support.server import LiveServer
 
 SIZES = [(1600, 400), (400, 1600), (1200, 900), (40, 30), (2000, 200)]

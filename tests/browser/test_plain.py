@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from app.web.plain_page import COOKIE
+from app.web.page.noscript.growing_page import COOKIE
 from tests.browser.chat import Chat
 from tests.browser.test_composer import PIXEL, file
 from tests.support.puppet import PuppetBackend

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.browser.modules import Modules
 
 LATE = """async ([url, source]) => {
-    const { Content } = await import(`${url}/content.js`);
-    const { loadPainter } = await import(`${url}/painter.js`);
+    const { Content } = await import(`${url}/markdown/content.js`);
+    const { loadPainter } = await import(`${url}/markdown/painter.js`);
     const box = Object.assign(document.createElement("div"), { innerHTML: '<div class="tail"></div>' });
     const content = new Content(box);
     const answer = { blocks: [], closed: 0, from: 0, text: source };

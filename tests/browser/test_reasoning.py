@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from app.streams.ports import Usage
+from app.chat.ports import Usage
 from tests.browser.chat import Chat
 from tests.browser.puppets import Led
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.browser.modules import Modules
-from tests.streams.answer_cases import Case, cases
+from tests.log.answer_cases import Case, cases
 
 REDUCE = """async ([url, state, actions]) => {
-    const { initial, reduce } = await import(`${url}/reducer.js`);
+    const { initial, reduce } = await import(`${url}/state/reducer.js`);
     return actions.reduce(reduce, initial(state));
 }"""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext, expect
 
-from app.backends.scripts import SCRIPTS
+from app.backends.scripted.scripts import SCRIPTS
 from tests.browser.chat import Chat
 from tests.functional.processes import serving
 

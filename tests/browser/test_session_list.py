@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, FilePayload, Locator, expect
 
-from app.web.sidebar import PART
+from app.web.page.sidebar import PART
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
 

@@ -11,7 +11,7 @@ from app.markdown.document import document
 from tests.browser.modules import Modules
 
 PAINT = """async ([url, pieces, isOver]) => {
-    const { Tail } = await import(`${url}/tail.js`);
+    const { Tail } = await import(`${url}/markdown/tail.js`);
     const box = document.createElement("div");
     const tail = new Tail(box);
     for (const piece of pieces) tail.write(piece);
@@ -62,7 +62,7 @@ def test_a_piece_may_end_anywhere(modules: Modules) -> None:
 # The elements of a tail to which `pieces` were appended, and those of a block. The first paragraph of an item, colours,
 # and how text is wrapped in the source make no difference to what is seen.
 BOTH = """async ([url, pieces, html]) => {
-    const { Tail } = await import(`${url}/tail.js`);
+    const { Tail } = await import(`${url}/markdown/tail.js`);
     const shown = (box) => {
         for (const formula of box.querySelectorAll("math, code.maths")) {
             const parent = formula.parentElement;
@@ -197,7 +197,7 @@ def test_what_is_painted_of_a_list_stays(modules: Modules) -> None:
     """When a second paragraph makes a list a loose one, nothing in it is taken away or put elsewhere."""
     removed = modules.page.evaluate(
         """async ([url, source]) => {
-            const { Tail } = await import(`${url}/tail.js`);
+            const { Tail } = await import(`${url}/markdown/tail.js`);
             const box = document.createElement("div");
             const tail = new Tail(box);
             const observer = new MutationObserver(() => {});
@@ -399,7 +399,7 @@ def test_hostile_text_makes_no_element_but_those_of_text(modules: Modules, sourc
     """No script, no handler, no image, whatever the text; and the parser never hangs."""
     found = modules.page.evaluate(
         """async ([url, source]) => {
-            const { Tail } = await import(`${url}/tail.js`);
+            const { Tail } = await import(`${url}/markdown/tail.js`);
             const box = document.querySelector("main");
             const tail = new Tail(box);
             for (let at = 0; at < source.length; at += 4096) tail.write(source.slice(at, at + 4096));
@@ -417,7 +417,7 @@ def test_hostile_text_makes_no_element_but_those_of_text(modules: Modules, sourc
 
 # A tail behind closed blocks, whose headings say at which level its own go on.
 BEHIND = """async ([url, html, text]) => {
-    const { Tail } = await import(`${url}/tail.js`);
+    const { Tail } = await import(`${url}/markdown/tail.js`);
     const content = document.createElement("div");
     content.innerHTML = `<div class="group"><div class="block">${html}</div></div><div class="tail"></div>`;
     new Tail(content.lastElementChild).write(text);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import BrowserContext, Route, expect
 
-from app.backends.scripts import SCRIPTS
+from app.backends.scripted.scripts import SCRIPTS
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS
 from tests.browser.wire import wire_to

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 
-from app.backends.embedded import MODEL, EmbeddedBackend
-from app.backends.ollama import OllamaBackend
-from app.backends.openai import OpenAIBackend
-from app.backends.scripted import ScriptedBackend
-from app.backends.scripts import SCRIPTS, Script
-from app.streams.ports import Backend, ChatMessage, Generation, Options, Request
+from app.backends.embedded.backend import MODEL, EmbeddedBackend
+from app.backends.ollama.backend import OllamaBackend
+from app.backends.openai.backend import OpenAIBackend
+from app.backends.scripted.backend import ScriptedBackend
+from app.backends.scripted.scripts import SCRIPTS, Script
+from app.chat.ports import Backend, ChatMessage, Generation, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 from tests.doubles.server import ModelDouble

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from app.chat.records import History
 from app.history.opening import MEMORY, opened
-from app.streams.records import History
 from tests.history import postgres
 
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from app.streams.archive import Archive, flaw, renamed
-from app.streams.errors import ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
-from app.streams.records import History, KnownKey
-from app.streams.states import Outcome, Status
+from app.chat.archive import Archive, flaw, renamed
+from app.chat.errors import ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
+from app.chat.records import History, KnownKey
+from app.chat.states import Outcome, Status
 from tests.history.archives import archive, archives
 from tests.history.samples import OWNER, ended, exchange, failed
 

@@ -10,8 +10,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from app.streams.errors import UpstreamError
-from app.streams.ports import Delta, Generation, Piece
+from app.chat.errors import UpstreamError
+from app.chat.ports import Delta, Generation, Piece
 from tests.contract.benches import BENCHES, Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.backends.faults import MAX_MESSAGE
-from app.streams.errors import (
+from app.backends.errors.mapper import MAX_MESSAGE
+from app.chat.errors import (
     ContextExceeded,
     ModelMissing,
     UpstreamError,
@@ -18,7 +18,7 @@ from app.streams.errors import (
     UpstreamUnauthorized,
     UpstreamUnreachable,
 )
-from app.streams.ports import Delta, Generation
+from app.chat.ports import Delta, Generation
 from tests.contract.benches import DoubleBench, ollama, openai
 from tests.doubles.faults import FAULTS
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.streams.entries import Image
-from app.streams.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
-from app.streams.ports import Options, Picture
-from app.streams.records import Exchange, History, KnownKey, Message, Standing
-from app.streams.states import Outcome
+from app.chat.contents import Image
+from app.chat.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
+from app.chat.ports import ImageData, Options
+from app.chat.records import Exchange, History, KnownKey, Message, SessionHead
+from app.chat.states import Outcome
 from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
 
 OTHER = "somebody else"
@@ -156,7 +156,7 @@ async def test_what_would_follow_a_lost_message_follows_the_newest(history: Hist
 
 async def test_the_newest_message_is_the_last_one_admitted(history: History) -> None:
     """There is none in a session that does not exist, and none for anybody else."""
-    assert await history.standing(OWNER, "s") == Standing()
+    assert await history.standing(OWNER, "s") == SessionHead()
     first, second = exchange(), exchange()
     for each in (first, second):
         await history.admit(each)
@@ -282,7 +282,7 @@ async def test_a_stream_that_lost_its_answer_does_not_write_it(history: History)
 # ---- images --------------------------------------------------------------------------------------------------
 
 
-def with_images(*pictures: Picture, **more: Any) -> Exchange:
+def with_images(*pictures: ImageData, **more: Any) -> Exchange:
     """A prompt with images."""
     asked = exchange(pictures=pictures, **more)
     asked.prompt.images = [
@@ -294,7 +294,7 @@ def with_images(*pictures: Picture, **more: Any) -> Exchange:
 
 async def test_images_are_kept_with_their_prompt(history: History) -> None:
     """In their order, byte for byte, for its owner alone."""
-    pictures = [Picture("image/png", bytes(range(256)) * 400), Picture("image/gif", b"GIF")]
+    pictures = [ImageData("image/png", bytes(range(256)) * 400), ImageData("image/gif", b"GIF")]
     asked = with_images(*pictures)
     await history.admit(asked)
     prompt, answer = await history.messages(OWNER, "s")
@@ -307,7 +307,7 @@ async def test_images_are_kept_with_their_prompt(history: History) -> None:
 
 async def test_images_go_with_their_prompt(history: History) -> None:
     """Discarded, withdrawn or deleted: no byte stays. Another answer to the prompt does not say them again."""
-    kept, discarded, withdrawn = (with_images(Picture("image/gif", b"GIF")) for _ in range(3))
+    kept, discarded, withdrawn = (with_images(ImageData("image/gif", b"GIF")) for _ in range(3))
     for each in (kept, discarded, withdrawn):
         await history.admit(each)
     await history.admit(regenerated(kept))

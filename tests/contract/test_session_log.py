@@ -18,12 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.streams.cursors import Cursor
-from app.streams.entries import End, Entry, Event, Prompt, Start, StatusChange
-from app.streams.errors import Fenced
-from app.streams.log import MemoryLog, SessionLog
-from app.streams.ports import Kind
-from app.streams.states import Outcome, Status
+from app.chat.errors import Fenced
+from app.chat.ports import Kind
+from app.chat.states import Outcome, Status
+from app.log.cursors import Cursor
+from app.log.entries import End, Entry, Event, Prompt, Start, StatusChange
+from app.log.session_log import MemoryLog, SessionLog
 
 ROOMY = 10**7  # bytes
 

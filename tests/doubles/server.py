@@ -15,8 +15,8 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
-from app.backends.ledger import Entry, Ledger, session_mark
-from app.streams.ports import ChatMessage
+from app.backends.scripted.generation_ledger import GenerationLedger, LedgerEntry, session_mark
+from app.chat.ports import ChatMessage
 from tests.doubles.faults import FAULTS, Fault
 
 WORDS = ("The", " river", " turns", " the", " wheel", " and", " flows", " on.")
@@ -42,7 +42,7 @@ class ModelDouble(ABC):
     def __init__(self, fault: str = "none", *, api_key: str | None = None) -> None:
         self.fault = fault
         self.api_key = api_key
-        self.ledger = Ledger()
+        self.ledger = GenerationLedger()
         self.requests: deque[dict[str, Any]] = deque(maxlen=10_000)  # bodies of the generations asked for
         self.questions: deque[str] = deque(maxlen=10_000)  # paths of all other requests
         self._port = 0
@@ -129,7 +129,7 @@ class ModelDouble(ABC):
         return self.api_key is None or request.headers.get("Authorization") == f"Bearer {self.api_key}"
 
     @property
-    def last(self) -> Entry:
+    def last(self) -> LedgerEntry:
         """The generation opened last."""
         return self.ledger.entries[-1]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
-from app.backends.embedded import MODEL, EmbeddedBackend
-from app.backends.scripted import ScriptedBackend
-from app.backends.scripts import Script
-from app.streams.ports import Backend, ChatMessage, Options, Request
+from app.backends.embedded.backend import MODEL, EmbeddedBackend
+from app.backends.scripted.backend import ScriptedBackend
+from app.backends.scripted.scripts import Script
+from app.chat.ports import Backend, ChatMessage, Options, Request
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 from tests.doubles.server import ModelDouble

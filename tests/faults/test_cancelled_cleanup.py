@@ -15,11 +15,11 @@ import pytest
 import structlog
 
 from app import wiring
-from app.backends.embedded import MODEL, EmbeddedBackend
-from app.backends.ollama import OllamaBackend
-from app.settings import Settings
-from app.streams.ports import ChatMessage, Options, Request
-from app.streams.states import Reason
+from app.backends.embedded.backend import MODEL, EmbeddedBackend
+from app.backends.ollama.backend import OllamaBackend
+from app.chat.ports import ChatMessage, Options, Request
+from app.chat.states import Reason
+from app.config.settings import Settings
 from tests.doubles.ollama import OllamaDouble
 from tests.faults.footprint import Footprint, back_to
 from tests.faults.watch import check

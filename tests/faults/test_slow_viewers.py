@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.web import outlet
+from app.web.events import push
 from tests.doubles.ollama import OllamaDouble
 from tests.faults.footprint import Footprint, back_to
 from tests.faults.raw import RawViewer
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 KIB = 1024
 # What one stalled viewer may hold in this process: its transport's limit, one replay, and aiohttp's own state.
-STALLED_BYTES = outlet.BUFFER_BYTES + 64 * KIB + 32 * KIB
+STALLED_BYTES = push.BUFFER_BYTES + 64 * KIB + 32 * KIB
 LOGGED_BYTES = 100  # what a token may take in the log and in the history, at most
 FRAME_BYTES = 100  # of a frame with one token, at least
 
@@ -122,7 +122,7 @@ async def test_a_viewer_that_stalls_for_too_long_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """Its connection is closed, and so nothing is held for it any more: during an answer, and long after one."""
-    monkeypatch.setattr(outlet, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(push, "STALL_SECONDS", 0.3)
     async with flooding(tmp_path) as live:
         stream_id = await ask(live.client, "s1", 60_000)
         if when == "replay":

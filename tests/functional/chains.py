@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from app.backends.embedded import EmbeddedBackend
+from app.backends.embedded.backend import EmbeddedBackend
 from tests.doubles.ollama import OllamaDouble
 from tests.support.client import Client
 from tests.support.server import LiveServer, serve

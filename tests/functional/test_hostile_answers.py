@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.markdown.languages import LANGUAGES
+from app.markdown.code.languages import LANGUAGES
 from tests.functional.processes import Process, serving
 from tests.markdown.corpus.hostile import HEAVY
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.streams.conversation import EMPTY
+from app.chat.context import EMPTY
 from tests.doubles.raw import RawDouble, response
 from tests.support.server import serve
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from app.history.database import T, Work
-from app.history.gathering import LANES, TOGETHER, Reads
 from app.history.sqlite import SqliteDatabase
+from app.history.write_queue.read_batcher import LANES, TOGETHER, ReadBatcher
 from tests.functional.processes import Process, serving
 from tests.support.client import Client
 from tests.support.server import serve
@@ -117,9 +117,9 @@ class Counted:
         self.asked = self.transactions = 0
         self.free = asyncio.Event()
         self.free.set()
-        ask, read = Reads.read, SqliteDatabase._read
+        ask, read = ReadBatcher.read, SqliteDatabase._read
 
-        async def counted_ask(reads: Reads, key: Any, work: Work[T]) -> T:
+        async def counted_ask(reads: ReadBatcher, key: Any, work: Work[T]) -> T:
             self.asked += 1
             return await ask(reads, key, work)
 
@@ -128,7 +128,7 @@ class Counted:
             await self.free.wait()
             return await read(database, work)
 
-        monkeypatch.setattr(Reads, "read", counted_ask)
+        monkeypatch.setattr(ReadBatcher, "read", counted_ask)
         monkeypatch.setattr(SqliteDatabase, "_read", counted_read)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from app.markdown.blocks.splitting import Splitter
 from app.markdown.bounds import COLOURED_LENGTH, SECONDS, Deadline, TooMuchError
-from app.markdown.languages import LANGUAGES
-from app.markdown.rendering import attempt
-from app.markdown.scanning import scan
-from app.markdown.splitting import Splitter
+from app.markdown.code.languages import LANGUAGES
+from app.markdown.code.scanning import scan
+from app.markdown.html.rendering import attempt
 
 ONE_NAME = list({id(language): name for name, language in LANGUAGES.items()}.values())
 LISTING_SECONDS = 0.4  # of processor time for 20 KB; a quiet machine takes 0.05

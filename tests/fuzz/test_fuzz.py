@@ -72,6 +72,6 @@ def test_markdown_takes_a_bounded_time(before: str, piece: str, after: str) -> N
 
 def test_a_failure_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that trips up a rule is shown as it is; here it is a mistake."""
-    monkeypatch.setattr("app.markdown.rendering.sanitize", lambda _: 1 / 0)
+    monkeypatch.setattr("app.markdown.html.rendering.sanitize", lambda _: 1 / 0)
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         target.markdown("a")

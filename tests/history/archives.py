@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.streams.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
-from app.streams.entries import Problem
-from app.streams.ports import Options, Usage
-from app.streams.states import Outcome
+from app.chat.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
+from app.chat.contents import Problem
+from app.chat.ports import Options, Usage
+from app.chat.states import Outcome
 
 TIMES = [f"2026-01-01T00:00:{second:02}.000+00:00" for second in range(60)]
 # What no database can hold is replaced, and what JSON cannot hold is no text.

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from app.streams.entries import Problem
-from app.streams.ports import Usage
-from app.streams.records import Exchange, Message, StreamState
-from app.streams.states import Outcome, Status
+from app.chat.contents import Problem
+from app.chat.ports import Usage
+from app.chat.records import Exchange, Message, StreamState
+from app.chat.states import Outcome, Status
 
 OWNER = "somebody"
 _numbers = itertools.count(1)

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.history import line, sqlite, writer
+from app.chat.errors import HistoryUnavailable, StreamNotFound
+from app.chat.records import Exchange, History
+from app.chat.states import Outcome
+from app.history import sqlite
 from app.history.database import T, Work
 from app.history.opening import FILE, opened
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
-from app.streams.errors import HistoryUnavailable, StreamNotFound
-from app.streams.records import Exchange, History
-from app.streams.states import Outcome
+from app.history.write_queue import queue, writer
 from tests.history.files import rows
 from tests.history.postgres import Postgres
 from tests.history.recorder import Recorder
@@ -156,7 +157,7 @@ async def test_a_key_is_kept_once(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("impatient")
 async def test_the_backlog_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that is away for long does not take all the memory: past the bound an answer is refused."""
-    monkeypatch.setattr(line, "BACKLOG_BYTES", 10_000)
+    monkeypatch.setattr(queue, "BACKLOG_BYTES", 10_000)
     async with opened(None, tmp_path, logger=Recorder()) as history:
         asked = [exchange(f"s{number}") for number in range(20)]
         await asyncio.gather(*map(history.admit, asked))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from app.chat.records import Exchange
+from app.chat.states import Outcome, Status
 from app.history.opening import FILE, opened
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
-from app.history.writer import TICK
-from app.streams.records import Exchange
-from app.streams.states import Outcome, Status
+from app.history.write_queue.writer import TICK
 from tests.history.files import crash_image, rows
 from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, continued, ended, exchange

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.chat.records import History, Interrupted
+from app.chat.states import Outcome
 from app.history.opening import opened
-from app.streams.records import History, Interrupted
-from app.streams.states import Outcome
 from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, continued, ended, exchange
 

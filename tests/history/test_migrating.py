@@ -18,12 +18,12 @@ from sqlalchemy import Connection, inspect, text
 
 from app.history.database import Database
 from app.history.errors import DatabaseUnusable
-from app.history.migrating import NEWEST, SCRIPTS, migrate, revision
+from app.history.migration import NEWEST, SCRIPTS, migrate, revision
 from app.history.opening import FILE
 from app.history.postgres import PostgresDatabase
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
-from app.history.tables import metadata
+from app.history.statements.tables import metadata
 from tests.history.postgres import Postgres
 from tests.history.recorder import Recorder
 from tests.history.samples import OWNER

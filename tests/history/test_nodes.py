@@ -8,10 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from app.chat.states import Outcome
 from app.history import sign
 from app.history.errors import DatabaseUnusable
 from app.history.opening import opened
-from app.streams.states import Outcome
 from tests.history.postgres import Postgres
 from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, ended, exchange

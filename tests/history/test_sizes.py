@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app.history.changes import Finish
-from app.history.line import Entry, Line
-from app.streams.archive import Archive, ArchivedMessage, size
-from app.streams.errors import HistoryUnavailable
-from app.streams.sizes import utf8_size
+from app.chat.archive import Archive, ArchivedMessage, size
+from app.chat.errors import HistoryUnavailable
+from app.chat.sizes import utf8_size
+from app.history.write_queue.changes import Finish
+from app.history.write_queue.queue import QueuedChange, WriteQueue
 from tests.history.samples import ended, exchange
 
 
@@ -22,12 +22,12 @@ def test_a_text_is_as_large_as_in_utf8(text: str, bytes_: int) -> None:
 
 def test_the_backlog_counts_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a text that is over the limit in bytes, and under it in characters, nothing waits any more."""
-    monkeypatch.setattr("app.history.line.BACKLOG_BYTES", 3000)
+    monkeypatch.setattr("app.history.write_queue.queue.BACKLOG_BYTES", 3000)
     state = ended(exchange())
-    line = Line()
-    line.append(Entry(Finish(state, "語" * 1000, "", "2026-01-01T00:00:00Z"), None, None))
+    line = WriteQueue()
+    line.append(QueuedChange(Finish(state, "語" * 1000, "", "2026-01-01T00:00:00Z"), None, None))
     with pytest.raises(HistoryUnavailable):
-        line.append(Entry(Finish(state, "", "", "2026-01-01T00:00:00Z"), None, None))
+        line.append(QueuedChange(Finish(state, "", "", "2026-01-01T00:00:00Z"), None, None))
 
 
 def test_an_archive_counts_bytes() -> None:

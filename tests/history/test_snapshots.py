@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from app.chat.errors import HistoryUnavailable, StreamNotFound
+from app.chat.states import IfActive, Outcome
+from app.chat.submission import Submission
 from app.history.database import T, Work
 from app.history.opening import FILE
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
-from app.streams.asking import Ask
+from app.log.entries import End
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
-from app.streams.entries import End
-from app.streams.errors import HistoryUnavailable, StreamNotFound
-from app.streams.log import SessionLog
 from app.streams.registry import Registry
 from app.streams.session import Session
-from app.streams.states import IfActive, Outcome
 from app.streams.stream import Stream
-from app.web.sessions import Snapshot, take_snapshot
+from app.web.api.sessions import Snapshot, take_snapshot
 from tests.history.files import rows
 from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, ended, exchange
@@ -95,7 +95,7 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> list[Stream]:
 async def converse(registry: Registry, backend: PuppetBackend) -> None:
     """Prompts that supersede, follow and roll back each other, while answers grow and end."""
     for number in range(12):
-        ask = Ask(
+        ask = Submission(
             owner=OWNER,
             session_id="s",
             prompt=str(number),

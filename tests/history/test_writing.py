@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import event
 
 from app.history.sql import SqlHistory
-from app.history.writer import TICK
+from app.history.write_queue.writer import TICK
 from tests.history.files import rows
 from tests.support.server import LiveServer
 from tests.support.waiting import until

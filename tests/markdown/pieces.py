@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from app.markdown.blocks.splitting import Block, Splitter
 from app.markdown.bounds import Deadline
-from app.markdown.rendering import _PARSER, render
-from app.markdown.sanitizing import sanitize
-from app.markdown.splitting import Block, Splitter
+from app.markdown.html.rendering import _PARSER, render
+from app.markdown.html.sanitizing import sanitize
 
 PATIENT = 60.0  # seconds: what is compared here must not depend on the machine
 

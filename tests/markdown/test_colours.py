@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.markdown.bounds import COLOURED_LENGTH
-from app.markdown.highlighting import code
-from app.markdown.languages import LANGUAGES
-from app.markdown.scanning import scan
-from app.web.assets import folder
+from app.markdown.code.highlighting import code
+from app.markdown.code.languages import LANGUAGES
+from app.markdown.code.scanning import scan
+from app.web.assets.folders import folder
 from tests.markdown.corpus import COLOURED
 from tests.markdown.corpus.hostile import BLANKS, OPENERS
 from tests.markdown.shown import Shown

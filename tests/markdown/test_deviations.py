@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from app.markdown.bounds import Deadline
 from app.markdown.grammar import is_allowed
-from app.markdown.rendering import _PARSER, _RENDERER
+from app.markdown.html.rendering import _PARSER, _RENDERER
 from tests.markdown.corpus import EXAMPLES
 from tests.markdown.pieces import PATIENT
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.markdown.blocks.splitting import Splitter
 from app.markdown.bounds import BLOCK_LENGTH, BLOCK_LINES, BLOCKS, SECONDS
 from app.markdown.document import document, opened
+from app.markdown.html.rendering import render
 from app.markdown.plain import plain
-from app.markdown.rendering import render
-from app.markdown.splitting import Splitter
 from tests.markdown.corpus import ANSWERS, EXAMPLES
 from tests.markdown.corpus.hostile import HEAVY, HOSTILE
 from tests.markdown.shown import Shown

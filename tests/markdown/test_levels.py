@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.markdown.document import document, opened
-from app.web.live_answer import Closed, LiveAnswer
-from app.web.renderer import Renderer
+from app.web.page.live.answer_blocks import AnswerBlocks, Closed
+from app.web.page.live.renderer import Renderer
 
 LEVEL = re.compile(r"<h(\d)")
 
@@ -44,10 +44,10 @@ async def told(text: str, size: int) -> list[str]:
     blocks: dict[int, Closed] = {}
     renderer = Renderer()
     try:
-        live = LiveAnswer(renderer, lambda closed: blocks.update({closed.number: closed}))
+        live = AnswerBlocks(renderer, lambda closed: blocks.update({closed.number: closed}))
         for start in range(0, len(text), size):
-            live.add(text[start : start + size])
-        live.finish()
+            blocks.update({closed.number: closed for closed in live.add(text[start : start + size])})
+        blocks.update({closed.number: closed for closed in live.finish()})
         await live.settled()
     finally:
         renderer.close()

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from app.markdown.splitting import Splitter
+from app.markdown.blocks.splitting import Splitter
 from tests.markdown.corpus import ANSWERS
 from tests.markdown.corpus.hostile import HEAVY
 

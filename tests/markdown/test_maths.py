@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.markdown.document import document
-from app.markdown.maths import maths
+from app.markdown.html.mathml import maths
 from tests.markdown.shown import Shown
 
 

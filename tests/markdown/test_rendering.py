@@ -7,9 +7,9 @@ from html import unescape
 
 import pytest
 
+from app.markdown.code.highlighting import BOX_LINES
 from app.markdown.document import document, opened
-from app.markdown.highlighting import BOX_LINES
-from app.markdown.rendering import render
+from app.markdown.html.rendering import render
 from tests.markdown.shown import Shown
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.markdown import splitting
+from app.markdown.blocks import splitting
+from app.markdown.blocks.splitting import Splitter, units
 from app.markdown.bounds import BLOCK_LENGTH
-from app.markdown.splitting import Splitter, units
 from tests.markdown.corpus import ANSWERS, EXAMPLES
 from tests.markdown.pieces import arriving, at_once, joined, whole
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.streams.branches import branch
-from app.streams.records import Message
+from app.chat.branches import branch
+from app.chat.records import Message
 from tests.schedules.invariants import Life
 from tests.schedules.recorder import SlowHistory
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from app.streams.entries import Entry
+from app.log.entries import Entry
 
 
 class Logged(NamedTuple):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from app.streams.asking import Ask
+from app.chat.ports import Logger
+from app.chat.records import History
+from app.chat.submission import Submission
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
-from app.streams.log import SessionLog
-from app.streams.ports import Logger
-from app.streams.records import History
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from tests.schedules.upstream import Upstream
@@ -47,7 +47,7 @@ class Heart(Protocol):
 
     def session(self, session_id: str) -> LiveSession: ...
     def find(self, session_id: str) -> LiveSession | None: ...
-    async def register(self, ask: Ask) -> Registered: ...
+    async def register(self, ask: Submission) -> Registered: ...
     async def stop(self, owner: str, stream_id: str, *, wait: float) -> Any: ...
     async def stop_session(self, owner: str, session_id: str, *, wait: float) -> Any: ...
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None: ...

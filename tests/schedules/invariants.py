@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.chat.errors import Refused
+from app.chat.states import Outcome
+from app.log.entries import Entry
 from app.streams.bounds import Bounds
-from app.streams.entries import Entry
-from app.streams.errors import Refused
-from app.streams.states import Outcome
 from tests.schedules.events import Logged, expand
 from tests.schedules.heart import Heart, LiveSession
 from tests.schedules.loop import VirtualLoop

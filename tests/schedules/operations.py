@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from app.streams.states import IfActive
+from app.chat.states import IfActive
 from tests.schedules.upstream import Behaviour
 
 How = Literal["regenerate", "continue"]

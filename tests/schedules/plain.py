@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from app.streams.asking import Ask
+from app.chat.errors import Draining, Fenced, UpstreamError
+from app.chat.ports import Delta, Generation, Logger
+from app.chat.records import History
+from app.chat.states import OUTCOMES, Outcome, Reason, Status
+from app.chat.submission import Submission
+from app.log.cursors import Cursor
+from app.log.entries import End, Prompt, Start, StatusChange
+from app.log.session_log import MemoryLog, SessionLog
 from app.streams.bounds import Bounds
-from app.streams.cursors import Cursor
-from app.streams.entries import End, Prompt, Start, StatusChange
-from app.streams.errors import Draining, Fenced, UpstreamError
-from app.streams.log import MemoryLog, SessionLog
-from app.streams.ports import Delta, Generation, Logger
-from app.streams.records import History
 from app.streams.registry import Registered
-from app.streams.states import OUTCOMES, Outcome, Reason, Status
-from app.streams.waiting import within
+from app.tasks.timeouts import within
 
 NO_PROMISE = -1
 
@@ -29,7 +29,7 @@ NO_PROMISE = -1
 class Entry:
     """A stream, from its claim to its end."""
 
-    def __init__(self, stream_id: str, ask: Ask, fence: int) -> None:
+    def __init__(self, stream_id: str, ask: Submission, fence: int) -> None:
         self.stream_id = stream_id
         self.backend = ask.backend
         self.fence = fence
@@ -98,13 +98,13 @@ class PlainRegistry:
 
     # ---- a POST ----------------------------------------------------------------------------------------------
 
-    async def register(self, ask: Ask) -> Registered:
+    async def register(self, ask: Submission) -> Registered:
         """Register a stream, and let it run in a task of its own."""
         entry, before = self.claim(ask)
         self.start(ask, entry, before)
         return self.answer(ask, entry)
 
-    def claim(self, ask: Ask) -> tuple[Entry, list[Entry]]:
+    def claim(self, ask: Submission) -> tuple[Entry, list[Entry]]:
         """Put a stream in its slot; nothing is awaited between the look and the claim."""
         if self.closing:
             raise Draining("closing")
@@ -114,7 +114,7 @@ class PlainRegistry:
             self.signal(older, Reason.NEW_STREAM)
         return self.put(ask), before
 
-    def put(self, ask: Ask) -> Entry:
+    def put(self, ask: Submission) -> Entry:
         """Put a stream in its slot."""
         slot = self.session(ask.session_id)
         slot.fence += 1
@@ -122,13 +122,13 @@ class PlainRegistry:
         slot.entries.append(entry)
         return entry
 
-    def start(self, ask: Ask, entry: Entry, before: list[Entry]) -> None:
+    def start(self, ask: Submission, entry: Entry, before: list[Entry]) -> None:
         """Start the stream's task."""
         run = self.run(ask, entry, before)
         entry.task = asyncio.get_running_loop().create_task(run, name=f"producer {entry.stream_id}")
         entry.task.add_done_callback(partial(self.done, self.session(ask.session_id), entry))
 
-    def answer(self, ask: Ask, entry: Entry) -> Registered:
+    def answer(self, ask: Submission, entry: Entry) -> Registered:
         """Answer the POST. It promises no cursor."""
         return Registered(entry.stream_id, Status.QUEUED, Cursor(1, NO_PROMISE), new=True)
 
@@ -159,7 +159,7 @@ class PlainRegistry:
 
     # ---- the life of a stream --------------------------------------------------------------------------------
 
-    async def run(self, ask: Ask, entry: Entry, before: list[Entry]) -> None:
+    async def run(self, ask: Submission, entry: Entry, before: list[Entry]) -> None:
         """Wait for those before, generate, and end."""
         log = self.session(ask.session_id).log
         await self.wait_for(log, before)

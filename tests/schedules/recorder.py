@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from app.chat.records import Exchange, KnownKey, Message, SessionInfo, StreamState
 from app.history.memory import MemoryHistory
-from app.streams.records import Exchange, KnownKey, Message, SessionInfo, StreamState
 
 
 class SlowHistory(MemoryHistory):

@@ -11,12 +11,12 @@ import msgspec
 from aiohttp import HttpVersion10
 
 from app.streams.session import Session
-from app.web.channels import Channel, Channels
-from app.web.event_stream import EventStream
-from app.web.keys import REGISTRY
-from app.web.outlet import BUFFER_BYTES
-from app.web.pulse import Beating, Pulse
-from app.web.viewer import Viewer
+from app.web.app_keys import REGISTRY
+from app.web.events.channels import Channel, Channels
+from app.web.events.heartbeat import HasHeartbeat, HeartbeatTimer
+from app.web.events.push import BUFFER_BYTES
+from app.web.events.response import EventStream
+from app.web.events.viewer import Viewer
 from tests.schedules.events import Logged, parse
 
 ViewerType = type[Viewer]
@@ -24,17 +24,17 @@ Complain = Callable[[int, str], None]
 
 
 class StillPulse:
-    """A `Pulse` that beats when told, not every second: its timer would be most of what there is to explore."""
+    """A `HeartbeatTimer` that beats when told, not every second: its timer would be most of what is explored."""
 
     def __init__(self) -> None:
-        self.beating: list[Beating] = []
+        self.beating: list[HasHeartbeat] = []
 
-    def add(self, beating: Beating) -> None:
-        """See `Pulse`."""
+    def add(self, beating: HasHeartbeat) -> None:
+        """See `HeartbeatTimer`."""
         self.beating.append(beating)
 
-    def discard(self, beating: Beating) -> None:
-        """See `Pulse`."""
+    def discard(self, beating: HasHeartbeat) -> None:
+        """See `HeartbeatTimer`."""
         if beating in self.beating:
             self.beating.remove(beating)
 
@@ -72,7 +72,7 @@ class Tab:
     ) -> None:
         """Serve this tab from a cursor on."""
         self.seq, self.stream_id = after, stream_id
-        serving = viewer(cast("Any", self), cast("Pulse", self._pulse), "")
+        serving = viewer(cast("Any", self), cast("HeartbeatTimer", self._pulse), "")
         serving.watch(self.session, channels.join(self.session, self), after, stream_id)
         try:
             await serving.serve(cast("Any", self))

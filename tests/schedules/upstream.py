@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, Protocol
 
-from app.streams.errors import UpstreamError, UpstreamTruncated
-from app.streams.ports import Delta, Model, Request, Usage
+from app.chat.errors import UpstreamError, UpstreamTruncated
+from app.chat.ports import Delta, Model, Request, Usage
 
 MODEL = Model("model", "explored", 4096, continues=True)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from app.chat.states import IfActive
 from app.streams.bounds import Bounds
-from app.streams.states import IfActive
 from tests.schedules.operations import (
     Again,
     Come,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
-from app.streams.asking import Ask
+from app.chat.states import IfActive
+from app.chat.submission import Submission
 from app.streams.registry import Registered
-from app.streams.states import IfActive
-from app.web.channels import Channels, sse_channel
-from app.web.viewer import Viewer
+from app.web.events.channels import Channels, sse_channel
+from app.web.events.viewer import Viewer
 from tests.schedules import conversation
 from tests.schedules.choices import Chooser
 from tests.schedules.heart import Heart, HeartMaker, LiveSession, ProductHeart, viewable
@@ -276,7 +276,7 @@ class World:
             self._watch.lives[label] = Life(label, behaviour, if_active, key)
         upstream = Upstream(label, behaviour, self._watch)
         self._upstreams.append(upstream)
-        ask = Ask(
+        ask = Submission(
             owner=OWNER,
             session_id=label[0],
             prompt=label,
@@ -292,7 +292,7 @@ class World:
         upstream = Upstream(label, behaviour, self._watch)
         self._upstreams.append(upstream)
         answer = self._history.message_of(self._watch.lives[of].stream_id) or "unknown"
-        ask = Ask(
+        ask = Submission(
             owner=OWNER,
             session_id=label[0],
             regenerate=answer if how == "regenerate" else None,
@@ -302,10 +302,10 @@ class World:
         )
         self._begin(label, ask)
 
-    def _begin(self, label: str, ask: Ask) -> None:
+    def _begin(self, label: str, ask: Submission) -> None:
         self._posts[label] = self._handlers[label] = self._handle(self._register(label, ask), f"post {label}")
 
-    async def _register(self, label: str, ask: Ask) -> Registered:
+    async def _register(self, label: str, ask: Submission) -> Registered:
         self._watch.lives[label].begun = True
         return await self._heart.register(ask)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
+from app.chat.submission import Submission
 from app.history.memory import MemoryHistory
-from app.streams.asking import Ask
 from app.streams.bounds import Bounds
 from app.streams.registry import Registered, Registry
 from app.streams.stream import Stream
@@ -31,7 +31,7 @@ class Heart:
     async def post(self, session_id: str = "s", prompt: str = "hello", **ask: Any) -> Registered:
         """Register a stream."""
         chosen = {"owner": OWNER, "model": self.backend.model, "backend": self.backend, **ask}
-        return await self.registry.register(Ask(session_id=session_id, prompt=prompt, **chosen))
+        return await self.registry.register(Submission(session_id=session_id, prompt=prompt, **chosen))
 
     def stream(self, registered: Registered, session_id: str = "s") -> Stream:
         """Return a live stream."""

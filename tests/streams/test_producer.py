@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from app.chat.errors import UpstreamTruncated
+from app.chat.ports import Usage
+from app.chat.states import Outcome, Status
 from app.streams.bounds import Bounds
-from app.streams.errors import UpstreamTruncated
-from app.streams.ports import Usage
-from app.streams.states import Outcome, Status
 from tests.streams.conftest import Heart, content, thoughts
 from tests.support.waiting import until
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from app.chat.errors import Draining, KeyReused, SessionNotFound, StreamNotFound, TooManyStreams
+from app.chat.states import Outcome
 from app.streams.bounds import Bounds
-from app.streams.errors import Draining, KeyReused, SessionNotFound, StreamNotFound, TooManyStreams
-from app.streams.states import Outcome
 from tests.streams.conftest import OWNER, Heart
 from tests.support.puppet import PuppetBackend
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from app.chat.errors import QueueFull, SessionBusy
+from app.chat.states import Outcome, Status
 from app.streams.bounds import Bounds
-from app.streams.errors import QueueFull, SessionBusy
-from app.streams.states import Outcome, Status
 from tests.streams.conftest import OWNER, Heart, content
 from tests.support.puppet import PuppetBackend
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from app.streams.ports import Delta, Kind, Model, Note, Piece, Request, Usage
+from app.chat.ports import Delta, Kind, Model, Note, Piece, Request, Usage
 
 
 class PuppetGeneration:

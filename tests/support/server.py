@@ -10,9 +10,9 @@ from typing import Any, cast
 from aiohttp import web
 
 from app import wiring
-from app.backends.scripted import ScriptedBackend
-from app.settings import Settings
-from app.streams.ports import Backend
+from app.backends.scripted.backend import ScriptedBackend
+from app.chat.ports import Backend
+from app.config.settings import Settings
 from app.streams.registry import Registry
 from tests.support.client import Client
 from tests.support.fresh import lay_history

@@ -9,7 +9,7 @@ from tests.support import processes
 from tests.support.processes import orphan, serving
 from tests.support.waiting import gone
 
-MODEL = ["tests.soak.model", "0"]
+MODEL = ["tests.benchmarks.soak.model", "0"]
 PARENT = f"""
 import asyncio
 from tests.support.processes import serving

@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from app.web.keys import PULSE
-from app.web.pulse import Pulse
+from app.web.app_keys import PULSE
+from app.web.events.heartbeat import HeartbeatTimer
 from tests.support.client import Client
 from tests.support.puppet import PuppetBackend, PuppetGeneration
 from tests.support.server import LiveServer, serve
@@ -41,7 +41,7 @@ class Stage:
         return self.live.client.http
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> HeartbeatTimer:
         """What beats for the viewers of the server."""
         return self.live.app[PULSE]
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.markdown.steps import Steps
-from app.web import turns
-from app.web.renderer import Renderer
-from app.web.turns import THREADS, Turns
+from app.web.page.live import render_turns
+from app.web.page.live.render_turns import THREADS, Turns
+from app.web.page.live.renderer import Renderer
 
 SLOW = "*a **b `c` [d](e) ~~f~~ " * 300 + "\n\n"
 
@@ -36,7 +36,7 @@ def job(name: str, steps: int, log: list[str], *, seconds: float = 0.0) -> Steps
 
 async def test_owners_take_turns(shared: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short job of another waits for one slice of each, not for all that somebody has asked for."""
-    monkeypatch.setattr(turns, "SLICE", 0.0)
+    monkeypatch.setattr(render_turns, "SLICE", 0.0)
     log: list[str] = []
     hostile = [
         asyncio.create_task(shared.run(f"hostile {number % THREADS}", job("hostile", 50, log, seconds=0.001)))
@@ -53,7 +53,7 @@ async def test_owners_take_turns(shared: Turns, monkeypatch: pytest.MonkeyPatch)
 
 async def test_jobs_of_one_owner_run_in_their_order(shared: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, and each has its result."""
-    monkeypatch.setattr(turns, "SLICE", 0.0)
+    monkeypatch.setattr(render_turns, "SLICE", 0.0)
     log: list[str] = []
     results = await asyncio.gather(*(shared.run("one", job(name, 3, log)) for name in "abc"))
     assert results == ["a", "b", "c"]

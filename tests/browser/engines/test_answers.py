@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.streams.errors import UpstreamTruncated
+from app.chat.errors import UpstreamTruncated
 from tests.browser.engines.conftest import Led
 from tests.browser.engines.visitor import Visitor
 from tests.support.server import LiveServer

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from app.web.static_files import StaticFiles
+from app.web.assets.static_files import StaticFiles
 from tests.browser.engines.conftest import Opener
 from tests.browser.engines.visitor import Visitor
 from tests.browser.engines.webkit import webkit_window

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from app.streams.asking import Ask
-from app.streams.log import SessionLog
-from app.streams.states import Reason
+from app.chat.states import Reason
+from app.chat.submission import Submission
+from app.log.session_log import SessionLog
 from tests.schedules.plain import Entry, PlainRegistry, Slot
 from tests.schedules.wrong.waiting import CancelsWaiting
 
@@ -14,7 +14,7 @@ from tests.schedules.wrong.waiting import CancelsWaiting
 class PopsWithoutCompare(PlainRegistry):
     """The slot holds the newest stream; an older one that ends empties it, whoever is in it."""
 
-    def put(self, ask: Ask) -> Entry:
+    def put(self, ask: Submission) -> Entry:
         entry = super().put(ask)
         self.session(ask.session_id).entries[:] = [entry]
         return entry
@@ -27,11 +27,11 @@ class PopsWithoutCompare(PlainRegistry):
 class CleansUpInFinally(CancelsWaiting):
     """Its clean-up is the `finally` of its task: a task cancelled before its first step never gets there."""
 
-    def start(self, ask: Ask, entry: Entry, before: list[Entry]) -> None:
+    def start(self, ask: Submission, entry: Entry, before: list[Entry]) -> None:
         run = self.run(ask, entry, before)
         entry.task = asyncio.get_running_loop().create_task(run, name=f"producer {entry.stream_id}")
 
-    async def run(self, ask: Ask, entry: Entry, before: list[Entry]) -> None:
+    async def run(self, ask: Submission, entry: Entry, before: list[Entry]) -> None:
         try:
             await super().run(ask, entry, before)
         finally:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from app.streams.entries import Event
-from app.streams.log import MemoryLog
-from app.streams.ports import Kind
-from app.web.viewer import Viewer
+from app.chat.ports import Kind
+from app.log.entries import Event
+from app.log.session_log import MemoryLog
+from app.web.events.viewer import Viewer
 from tests.schedules.plain import PlainRegistry
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from app.streams.asking import Ask
-from app.streams.log import SessionLog
+from app.chat.states import Reason
+from app.chat.submission import Submission
+from app.log.session_log import SessionLog
 from app.streams.registry import Registered
-from app.streams.states import Reason
 from tests.schedules.plain import Entry, PlainRegistry
 
 
@@ -24,7 +24,7 @@ class CancelsWaiting(PlainRegistry):
 class Report(CancelsWaiting):
     """`register` as the report writes it: `wait_for` raises what the cancelled predecessor raises."""
 
-    async def register(self, ask: Ask) -> Registered:
+    async def register(self, ask: Submission) -> Registered:
         async with self.lock:
             previous = next(reversed(self.session(ask.session_id).entries), None)
         if previous is not None and previous.task is not None:
@@ -38,7 +38,7 @@ class Report(CancelsWaiting):
         self.start(ask, entry, [])
         return self.answer(ask, entry)
 
-    async def run(self, ask: Ask, entry: Entry, before: list[Entry]) -> None:
+    async def run(self, ask: Submission, entry: Entry, before: list[Entry]) -> None:
         await super().run(ask, entry, before)
         if entry.signal is not None:
             raise asyncio.CancelledError  # as a generator does that was cancelled
@@ -47,7 +47,7 @@ class Report(CancelsWaiting):
 class WaitsThenRegisters(PlainRegistry):
     """Waits well, but outside the lock, and registers afterwards: two that waited together both register."""
 
-    async def register(self, ask: Ask) -> Registered:
+    async def register(self, ask: Submission) -> Registered:
         before = list(self.session(ask.session_id).entries)
         for older in before:
             self.signal(older, Reason.NEW_STREAM)
@@ -61,7 +61,7 @@ class WaitsThenRegisters(PlainRegistry):
 class WaitsForTheLastOnly(CancelsWaiting):
     """Waits for its immediate predecessor, which may be cancelled in the queue, before *its* predecessor has ended."""
 
-    def claim(self, ask: Ask) -> tuple[Entry, list[Entry]]:
+    def claim(self, ask: Submission) -> tuple[Entry, list[Entry]]:
         entry, before = super().claim(ask)
         return entry, before[-1:]
 
@@ -104,7 +104,7 @@ class WaitForIsTheBound(PlainRegistry):
 class ClaimsAfterAnAwait(PlainRegistry):
     """Looks who is before it, awaits (a lock, a database), and claims with what it saw."""
 
-    async def register(self, ask: Ask) -> Registered:
+    async def register(self, ask: Submission) -> Registered:
         before = list(self.session(ask.session_id).entries)
         await asyncio.sleep(0)
         for older in before:

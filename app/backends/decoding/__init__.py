@@ -1,0 +1,1 @@
+"""Answers of model servers, read tolerantly into deltas."""

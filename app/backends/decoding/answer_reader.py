@@ -1,0 +1,287 @@
+"""Reads an answer tolerantly: server-sent events, lines of JSON, or one JSON value, in the shapes that servers use."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from app.backends.decoding.chunks import Found, find
+from app.backends.decoding.decoder import DeltaBuffer
+from app.backends.decoding.line_splitter import MAX_LINE, LineSplitter
+from app.backends.decoding.split_characters import CharacterJoiner
+from app.backends.decoding.think_tags import ThinkTags
+from app.backends.errors.bodies import title_of
+from app.backends.errors.mapper import ErrorMapper
+from app.backends.json_values import decode
+from app.chat.errors import UpstreamError
+from app.chat.ports import Kind
+
+END_MARKS = (b"[DONE]", b'"[DONE]"')
+BOM = b"\xef\xbb\xbf"
+MAX_PAGE = 8 * 1024  # bytes of a web page that are looked at
+MAX_STRAY = 1024  # bytes of what is none of the protocol; it may say what went wrong
+MAX_ATTEMPTS = 16  # to read several lines as one value
+
+
+class AnswerReader(DeltaBuffer):
+    """What the decoders of both wire formats have in common. See `Decoder`.
+
+    A decoder reads the usual line by itself, quickly, and hands every other line to `line`. Where a line is a whole
+    JSON value it counts at once: many servers end an event with one newline, where WHATWG's `text/event-stream` wants a
+    blank line, and no JSON value goes on in another line.
+    """
+
+    def __init__(self, voice: ErrorMapper, *, begins: bool = True) -> None:
+        super().__init__()
+        self._voice = voice
+        self._lines = LineSplitter()
+        self._started = False  # whether any line has come
+        self._event: list[bytes] = []  # data lines of an event that is not complete
+        self._name = b""  # of the event
+        self._raw: list[bytes] = []  # lines of a JSON value that is no event
+        self._page: list[bytes] = []  # lines of a web page
+        self._size = 0  # bytes in these lists; none means that the next line begins something new
+        self._attempts = 0
+        self._stray: list[bytes] = []
+
+        # Whether text can be added as it is: never before the first piece, nor after the end.
+        self.plain = False
+        self._thinking = ThinkTags() if begins else None
+        self._mending = CharacterJoiner()
+        self._mended: Kind = "token"
+        self._values = 0  # how many parts of an answer have come; 2 stands for several
+        self._whole = False  # whether the last of them was all of an answer
+        self._refused = False
+        self._tools = False
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` completes. Raises `UpstreamGarbled` for one that is too long."""
+        lines = self._lines.feed(data)
+        if lines and not self._started:
+            self._started = True
+            lines[0] = lines[0].removeprefix(BOM)
+        return lines
+
+    def line(self, line: bytes) -> None:
+        """Take in any line. Raises `UpstreamError`."""
+        if self.done:
+            return
+        if self._page:
+            self._page_line(line)
+        elif self._raw:
+            self._raw_line(line)
+        elif not (line := line.lstrip()):
+            self._dispatch()
+        else:
+            self._field(line)
+
+    def say(self, kind: Kind, text: str) -> None:
+        """Add a piece, mended, and told apart from reasoning within the answer."""
+        if self._mending.held and self._mended != kind:
+            self._sort(self._mended, self._mending.flush())
+        self._mended = kind
+        self._sort(kind, self._mending.mend(text))
+        self.plain = self._thinking is None and not self._mending.held
+
+    def flush(self, *, broken: bool = False) -> None:
+        """See `Decoder`."""
+        for line in self._lines.flush():
+            self.line(line if self._started else line.removeprefix(BOM))
+        if self._raw and not self.done:
+            self._raw_end(broken)
+        self._dispatch()
+        if self.done:
+            return
+        if self.finish_reason is not None or (self._whole and self._values == 1):
+            self.finish()
+            return
+        self._fail(self._why_incomplete(broken))
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        self._release()
+        self.done = True
+        self.plain = False
+        reason = self.finish_reason or "stop"
+        if reason == "stop" and self._refused:
+            reason = "refusal"
+        elif reason == "stop" and self._tools and self._thinking is not None:  # it did not say anything
+            reason = "tool_calls"
+        self.finish_reason = reason
+
+    # ---- framing -------------------------------------------------------------------------------------------------
+
+    def _field(self, line: bytes) -> None:
+        """Take in one field of an event (WHATWG HTML, section 9.2.6), or what is none."""
+        name, colon, value = line.partition(b":")
+        if name == b"data":
+            self._data(value[1:] if value.startswith(b" ") else value)
+        elif name == b"event":
+            self._name = value.strip()
+        elif name not in (b"id", b"retry") and not (colon and not name):
+            self._unframed(line)
+
+    def _data(self, data: bytes) -> None:
+        if self._event and data[:1] in (b"{", b"["):
+            self._complete()  # the event before it ended with one newline
+        value = data.strip()
+        if value in END_MARKS:
+            self.finish()
+        elif self._event or not self._read(value):
+            self._hold(self._event, data)
+
+    def _complete(self) -> None:
+        """Take in the lines held so far if they are a value."""
+        if self._attempts < MAX_ATTEMPTS:
+            self._attempts += 1
+            if self._read(b"\n".join(self._event)):
+                self._drop(self._event)
+
+    def _dispatch(self) -> None:
+        """The event is complete."""
+        if self._event and not self.done:
+            data = b"\n".join(self._event)
+            self._drop(self._event)
+            if not self._read(data):
+                self._unreadable(data)
+        self._name = b""
+
+    def _unreadable(self, data: bytes) -> None:
+        """Take in an event that is no JSON: an error in plain text, a sign of life, or nonsense."""
+        if self._name == b"error":
+            self._complain(data, self._voice.in_band(data.decode("utf-8", "replace")))
+        if self._name not in (b"", b"message"):
+            return  # `event: ping`, say
+        if data.lstrip()[:1] in (b"{", b"["):
+            self._fail(self._voice.garbled())
+        self._keep(data)
+
+    def _unframed(self, line: bytes) -> None:
+        if line.strip() in END_MARKS:
+            self.finish()
+        elif line.startswith(b"<") and not self._values:
+            self._page_line(line)
+        elif line[:1] not in (b"{", b"["):
+            self._keep(line)
+        elif not self._read(line):
+            self._hold(self._raw, line)
+
+    def _raw_line(self, line: bytes) -> None:
+        self._hold(self._raw, line)
+        # Printed prettily, a value ends with its bracket at the beginning of a line.
+        if line.rstrip() in (b"}", b"]") and self._attempts < MAX_ATTEMPTS:
+            self._attempts += 1
+            if self._read(b"\n".join(self._raw)):
+                self._drop(self._raw)
+
+    def _raw_end(self, broken: bool) -> None:
+        data = b"\n".join(self._raw)
+        self._drop(self._raw)
+        if not self._read(data):
+            self._fail(self._voice.truncated() if broken else self._voice.garbled())
+
+    def _page_line(self, line: bytes) -> None:
+        self._hold(self._page, line)
+        if self._size > MAX_PAGE:
+            self._fail(self._why_incomplete(broken=False))
+
+    def _keep(self, line: bytes) -> None:
+        if sum(map(len, self._stray)) < MAX_STRAY:
+            self._stray.append(line[:MAX_STRAY])
+
+    def _hold(self, held: list[bytes], line: bytes) -> None:
+        self._size += len(line)
+        if self._size > MAX_LINE:
+            self._fail(self._voice.too_long(MAX_LINE))
+        held.append(line)
+
+    def _drop(self, held: list[bytes]) -> None:
+        held.clear()
+        self._size = self._attempts = 0
+
+    # ---- values --------------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> bool:
+        """Take in a JSON value, and tell whether it was one."""
+        if not data:
+            return True
+        try:
+            value = decode(data)
+        except ValueError:
+            return False
+        if not isinstance(value, dict | list):
+            return False
+        if self._name == b"error":
+            self._complain(data, self._voice.in_band(value))
+        self._name = b""
+        for item in value if isinstance(value, list) else (value,):
+            self._value(item, data)
+        return True
+
+    def _value(self, value: Any, data: bytes) -> None:
+        if self.done:
+            return
+        found = find(value)
+        self._say_all(found)
+        self._refused = self._refused or found.refused
+        self._tools = self._tools or found.tools
+        if found.known:
+            self._values += 1
+            self._whole = found.whole
+        if found.usage is not None:
+            self.usage = found.usage
+        if found.reason is not None:
+            self.finish_reason, self.finished = found.reason, True
+        if found.complaint is not None:
+            self._complain(data, self._voice.complained(found.complaint))
+        if found.done:
+            self.finish()
+
+    def _say_all(self, found: Found) -> None:
+        pieces = found.pieces
+        if not pieces and self._thinking is not None:  # no delta has said anything
+            pieces = [(kind, text) for kind, text in found.spare if kind == "token"]
+        for kind, text in pieces:
+            self.say(kind, text)
+
+    def _sort(self, kind: Kind, text: str) -> None:
+        if not text:
+            return
+        if kind == "reasoning" or self._thinking is None:
+            self.add(kind, text)
+            return
+        for piece in self._thinking.take(text):
+            self.add(*piece)
+        if self._thinking.over:
+            self._thinking = None
+
+    def _release(self) -> None:
+        """Add what was held back."""
+        self._sort(self._mended, self._mending.flush())
+        if self._thinking is not None:
+            for piece in self._thinking.flush():
+                self.add(*piece)
+            if self._thinking.over:
+                self._thinking = None
+
+    # ---- what went wrong -------------------------------------------------------------------------------------------
+
+    def _complain(self, data: bytes, error: UpstreamError) -> NoReturn:
+        self.complaint = data
+        self._fail(error)
+
+    def _fail(self, error: UpstreamError) -> NoReturn:
+        self._release()
+        raise error
+
+    def _why_incomplete(self, broken: bool) -> UpstreamError:
+        if self._page:
+            return self._voice.page(title_of(b"\n".join(self._page).decode("utf-8", "replace")))
+        stray = b"\n".join(self._stray).decode("utf-8", "replace")
+        if stray.strip():
+            if self._values:
+                return self._voice.truncated(stray)
+            self.complaint = stray.encode()
+            return self._voice.in_band(stray)
+        if broken or self._values or not self._started:
+            return self._voice.truncated()
+        return self._voice.garbled()

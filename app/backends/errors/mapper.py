@@ -1,0 +1,158 @@
+"""Turns what goes wrong between us and a model server into errors whose message a user understands."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from app.backends.errors.bodies import CONTEXT_CODES, ErrorDetails, describe, read_error_body
+from app.backends.errors.redaction import Redaction
+from app.backends.errors.retry_after import retry_after, wait_from_headers
+from app.chat.errors import (
+    ContextExceeded,
+    ModelMissing,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamGarbled,
+    UpstreamRejected,
+    UpstreamTruncated,
+    UpstreamUnauthorized,
+    UpstreamUnreachable,
+)
+
+MAX_MESSAGE = 300  # characters of a model server's own words that we pass on
+MAX_REDACTED = 16 * 1024  # characters of them that are searched for secrets; the rest is dropped
+_REFUSALS = {401: ("rejected the API key", " Check the key."), 403: ("denied access", "")}
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_CONTEXT_WORDS = ("context length", "context size", "context window", "prompt is too long", "too many tokens")
+_BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: Anthropic is overloaded
+_UNAUTHORIZED = ("401", "403", "invalid_api_key", "authentication_error", "permission_error")
+# What servers say of an address that they do not serve. Whatever else a 404 says is about the request.
+_NO_ADDRESS = (
+    "not found",
+    "page",
+    "endpoint or method",
+    "unknown endpoint",
+    "url",
+    "route",
+    "cannot post",
+    "no static",
+)
+
+
+class ErrorMapper:
+    """Words the errors of one model server: how it is called, and which secrets must never be repeated."""
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        secrets: Iterable[str] = (),
+        remedy: str = "Is it running?",
+    ) -> None:
+        self.label = label
+        self._remedy = remedy
+        self._redaction = Redaction(secrets)
+
+    def __repr__(self) -> str:
+        return f"<Voice {self.label!r}>"
+
+    def unreachable(self) -> UpstreamUnreachable:
+        """No connection, or none that lived until an answer began."""
+        return UpstreamUnreachable(f"{self.label} isn't responding. {self._remedy}")
+
+    def truncated(self, words: str = "") -> UpstreamTruncated:
+        """The connection ended in the middle of an answer. `words` are the server's last, if it said any."""
+        sentence = self._sentence("broke off before the answer was complete", words)
+        return UpstreamTruncated(f"{sentence} Try again.")
+
+    def garbled(self) -> UpstreamGarbled:
+        """What arrived is not the protocol that we asked for."""
+        return UpstreamGarbled(f"{self.label} sent an unreadable reply. Check its URL.")
+
+    def page(self, title: str) -> UpstreamGarbled:
+        """What arrived is a web page, of a proxy or of something else at that address."""
+        sentence = self._sentence("sent a web page instead of an answer", title)
+        return UpstreamGarbled(f"{sentence} Check its URL.")
+
+    def too_long(self, limit: int) -> UpstreamGarbled:
+        """A line or an event is longer than `limit` bytes."""
+        return UpstreamGarbled(f"{self.label} sent a line of more than {limit:,} bytes. Check its URL.")
+
+    def before_answer(self, error: Exception) -> UpstreamError:
+        """Translate what aiohttp raises until the response's headers are there."""
+        if isinstance(error, aiohttp.ClientResponseError | aiohttp.http.HttpProcessingError):
+            return self.garbled()
+        return self.unreachable()
+
+    def rejected(self, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> UpstreamError:
+        """Translate an answer other than 200. `body` is at most its first few kilobytes."""
+        if 300 <= status < 400 and (target := headers.get("Location", "")):
+            return UpstreamRejected(self._redirect(status, target))
+        message, code = read_error_body(body)
+        seconds = retry_after(headers)
+        again = f" Try again in {wait_from_headers(seconds)}." if seconds is not None else ""
+        kind = _kind_of(message, code, str(status))
+        what, hint = _REFUSALS.get(status, ("returned an error", ""))
+        if status == 404 and kind is UpstreamRejected and _no_address(message):
+            what, hint = "has nothing at that address", " Check its URL."
+        elif 300 <= status < 400:
+            hint = " Check its URL."
+        return kind(self._sentence(f"{what} ({status})", message) + (again or hint))
+
+    def in_band(self, error: Any) -> UpstreamError:
+        """Translate an error that came in the place of an answer, or in the middle of one, after a 200."""
+        return self.complained(describe(error))
+
+    def complained(self, complaint: ErrorDetails) -> UpstreamError:
+        """Translate what a server complained of after a 200."""
+        message, code = complaint
+        return _kind_of(message, code)(self._sentence("returned an error", message))
+
+    def quote(self, words: str) -> str:
+        """Return a server's words as they may be shown: one line of plain text, bounded, without secrets."""
+        return plain(self._redaction.apply(words[:MAX_REDACTED]))
+
+    def _redirect(self, status: int, target: str) -> str:
+        try:
+            url = URL(target)
+            target = str(url.with_user(None).with_query(None).with_fragment(None) if url.host else url.path)
+        except ValueError:
+            pass  # it is quoted as it is
+        return f"{self.label} redirects to {self.quote(target)} ({status}). Check its URL."
+
+    def _sentence(self, what: str, words: str) -> str:
+        quoted = self.quote(words)
+        if not quoted:
+            return f"{self.label} {what}."
+        end = "" if quoted.endswith((".", "!", "?", "…")) else "."
+        return f"{self.label} {what}: {quoted}{end}"
+
+
+def _kind_of(message: str, code: str, status: str = "") -> type[UpstreamRejected]:
+    words = message.lower()
+    if code in CONTEXT_CODES or any(phrase in words for phrase in _CONTEXT_WORDS):
+        return ContextExceeded
+    said = (status, code) if status in ("", "200") else (status,)
+    if any(each in _UNAUTHORIZED for each in said):
+        return UpstreamUnauthorized
+    if any(each in _BUSY for each in said):
+        return UpstreamBusy
+    return ModelMissing if "404" in said and "model" in words else UpstreamRejected
+
+
+def _no_address(message: str) -> bool:
+    words = message.lower()
+    return len(words) < 2 * MAX_MESSAGE and (not words or any(phrase in words for phrase in _NO_ADDRESS))
+
+
+def plain(text: str) -> str:
+    """Return `text` in one line without control characters, at most `MAX_MESSAGE` characters long."""
+    clean = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text[: 4 * MAX_MESSAGE])
+    line = " ".join(clean.split())
+    return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 1]}…"

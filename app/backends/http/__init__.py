@@ -1,0 +1,1 @@
+"""One request to a model server over HTTP: client, generation, continued answers."""

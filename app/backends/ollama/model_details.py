@@ -1,0 +1,112 @@
+"""What `/api/show` tells of each model: asked a few at a time, kept by digest, and at once for a prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from app.backends.ollama.models import Shown, Tag
+from app.chat.errors import UpstreamUnreachable
+
+AT_ONCE = 4  # questions about models that nobody waits for
+PASS_TIMEOUT = 30.0  # s for all of them together; what is left is asked after the next list
+CLOSE_TIMEOUT = 1.0  # s that cancelled questions may take to end
+
+
+class Details:
+    """Asks once for each model and digest; everybody who needs the same answer waits for one question."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Shown]]) -> None:
+        self._ask = ask
+        self._shown: dict[Tag, Shown] = {}
+        self._tags: dict[str, Tag] = {}  # by name, of the last list
+        self._questions: dict[Tag, asyncio.Task[Shown]] = {}
+        self._pass: asyncio.Task[None] | None = None
+        self._end: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Details known={len(self._shown)} asking={len(self._questions)}>"
+
+    def known(self, name: str) -> Shown | None:
+        """Return what was told of a model, `None` if nothing was."""
+        return self._shown.get(self._tag(name))
+
+    async def look(self, tags: Sequence[Tag], seconds: float) -> None:
+        """Ask about those of a list that are not known; return once all are, or after so many seconds.
+
+        The questions go on then.
+        """
+        self._tags = {tag.name: tag for tag in tags}
+        self._shown = {tag: shown for tag, shown in self._shown.items() if self._tags.get(tag.name) == tag}
+        missing = [tag for tag in tags if tag not in self._shown]
+        if missing and self._pass is None and not self._closed:
+            self._pass = asyncio.create_task(self._ask_all(missing), name="ollama-details")
+            self._end = asyncio.get_running_loop().call_later(PASS_TIMEOUT, self._pass.cancel)
+            self._pass.add_done_callback(self._passed)
+        if self._pass is not None:
+            await asyncio.wait({self._pass}, timeout=seconds)
+
+    async def get(self, name: str, seconds: float | None = None) -> Shown | None:
+        """Return what Ollama tells of a model, `None` if it does not, or not within so many seconds."""
+        tag = self._tag(name)
+        if tag in self._shown or self._closed:
+            return self._shown.get(tag)
+        question = self._question(tag)
+        await asyncio.wait({question}, timeout=seconds)  # who is cancelled here leaves it to the others
+        return self._shown.get(tag)
+
+    async def aclose(self) -> None:
+        """Give up all questions. Bounded, idempotent."""
+        self._closed = True
+        tasks: set[asyncio.Task[None] | asyncio.Task[Shown]] = set(self._questions.values())
+        if self._pass is not None:
+            tasks.add(self._pass)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT)
+
+    def _tag(self, name: str) -> Tag:
+        return self._tags.get(name, Tag(name, ""))
+
+    def _question(self, tag: Tag) -> asyncio.Task[Shown]:
+        if tag not in self._questions:
+
+            async def ask() -> Shown:
+                return await self._ask(tag.name)
+
+            def asked(question: asyncio.Task[Shown]) -> None:
+                del self._questions[tag]
+                # The details are a help, not a need: the chat itself will say what is wrong.
+                if not question.cancelled() and question.exception() is None:
+                    self._shown[tag] = question.result()
+
+            self._questions[tag] = asyncio.create_task(ask(), name="ollama-show")
+            self._questions[tag].add_done_callback(asked)
+        return self._questions[tag]
+
+    async def _ask_all(self, tags: Sequence[Tag]) -> None:
+        left = iter(tags)
+        workers = [asyncio.create_task(self._work(left), name="ollama-details") for _ in range(AT_ONCE)]
+        try:
+            await asyncio.wait(workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers, timeout=CLOSE_TIMEOUT)
+
+    async def _work(self, left: Iterator[Tag]) -> None:
+        for tag in left:
+            question = self._question(tag)
+            await asyncio.wait({question})
+            if question.cancelled() or self._closed:
+                return
+            if isinstance(question.exception(), UpstreamUnreachable):
+                for _ in left:  # it hangs or is gone: the rest is asked after the next list
+                    pass
+
+    def _passed(self, _: asyncio.Task[None]) -> None:
+        self._pass = None
+        if self._end is not None:
+            self._end.cancel()

@@ -1,0 +1,69 @@
+"""What is sent to `/api/chat`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.backends.http.continuation import Begun
+from app.backends.http.refusals import without_system
+from app.chat.ports import ChatMessage, Options
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How a request differs from what Ollama itself takes. `True` is what was refused."""
+
+    truncate: bool = False  # left out
+    system: bool = False  # put in front of the first message of the user
+
+    @property
+    def changes(self) -> list[str]:
+        """What is different, for the log."""
+        said = {
+            "truncate": "truncate left out",
+            "system": "system prompt put in front of the first user message",
+        }
+        return [sentence for field, sentence in said.items() if getattr(self, field)]
+
+
+class _Settings(msgspec.Struct, omit_defaults=True):
+    num_ctx: int | None = None
+    num_predict: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+
+
+class _Said(msgspec.Struct, omit_defaults=True):
+    role: str
+    content: str
+    images: list[bytes] | None = None  # base64 in JSON
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    model: str
+    messages: list[_Said]
+    options: _Settings
+    stream: bool
+    truncate: bool | None = None  # `False` refuses a prompt that is too long rather than drop its beginning
+
+
+def chat_body(model: str, begun: Begun, options: Options, context: int | None, form: Form) -> bytes:
+    """Return the JSON body of a chat. `context` is in tokens; `form` is what the server has refused before."""
+    messages = without_system(begun.messages) if form.system else begun.messages
+    settings = _Settings(
+        num_ctx=context,
+        num_predict=options.max_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+        stop=options.stop,
+    )
+    truncate = None if form.truncate else False
+    return msgspec.json.encode(
+        _Body(model, list(map(_said, messages)), settings, stream=True, truncate=truncate)
+    )
+
+
+def _said(message: ChatMessage) -> _Said:
+    return _Said(message.role, message.content, [picture.data for picture in message.pictures] or None)

@@ -1,0 +1,106 @@
+"""What is sent to `/v1/chat/completions`."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+
+from app.backends.http.continuation import Begun
+from app.backends.http.refusals import without_system
+from app.backends.openai.adaptation import Adaptation
+from app.chat.ports import ChatMessage, Request
+
+# Whose servers go on with a last message of the assistant, by `owned_by` in their lists of models. Others answer anew.
+LLAMA_CPP, VLLM = "llamacpp", "vllm"
+PLAIN = Adaptation()
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = True
+
+
+class _Template(msgspec.Struct):
+    """llama.cpp refuses to go on with the answer of a model that could think first."""
+
+    enable_thinking: bool = False
+
+
+class _TextPart(msgspec.Struct, tag_field="type", tag="text"):
+    text: str
+
+
+class _Url(msgspec.Struct):
+    url: str
+
+
+class _ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
+    image_url: _Url
+
+
+class _Said(msgspec.Struct):
+    role: str
+    content: str | list[_TextPart | _ImagePart]
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    model: str
+    messages: list[_Said]
+    stream: bool
+    stream_options: _StreamOptions | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None  # of newer servers, which refuse `max_tokens`
+    seed: int | None = None
+    stop: list[str] | None = None
+    return_progress: bool = False  # llama.cpp's own
+    chat_template_kwargs: _Template | None = None
+    continue_final_message: bool = False  # vLLM's own, both of them
+    add_generation_prompt: bool | None = None
+
+
+def chat_body(
+    request: Request,
+    begun: Begun,
+    *,
+    owner: str | None = None,
+    progress: bool = False,
+    adaptation: Adaptation = PLAIN,
+) -> bytes:
+    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp alone.
+
+    `owner` says whose server it is where the answer is `begun`. `adaptation` is what the server has refused before.
+    """
+    options = request.options
+    messages = without_system(begun.messages) if adaptation.system else begun.messages
+    on_vllm = owner == VLLM
+    return msgspec.json.encode(
+        _Body(
+            request.model,
+            list(map(_said, messages)),
+            stream=True,
+            stream_options=None if adaptation.stream_options else _StreamOptions(),
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_tokens=None if adaptation.max_tokens else options.max_tokens,
+            max_completion_tokens=options.max_tokens if adaptation.max_tokens else None,
+            seed=options.seed,
+            stop=options.stop,
+            return_progress=progress,
+            chat_template_kwargs=_Template() if owner == LLAMA_CPP else None,
+            continue_final_message=on_vllm,
+            add_generation_prompt=False if on_vllm else None,
+        )
+    )
+
+
+def _said(message: ChatMessage) -> _Said:
+    """Return a message as OpenAI has it: one with images is made of parts."""
+    if not message.pictures:
+        return _Said(message.role, message.content)
+    parts: list[_TextPart | _ImagePart] = [_TextPart(message.content)] if message.content else []
+    for picture in message.pictures:
+        data = base64.b64encode(picture.data).decode()
+        parts.append(_ImagePart(_Url(f"data:{picture.media_type};base64,{data}")))
+    return _Said(message.role, parts)

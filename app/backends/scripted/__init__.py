@@ -1,0 +1,1 @@
+"""Models that do on request what a real one does rarely."""

@@ -1,0 +1,216 @@
+"""The scripted backend: models that do what a real one shows rarely, the same way every time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from app.backends.decoding.decoder import DeltaBuffer
+from app.backends.scripted.generation_ledger import GenerationLedger, LedgerEntry, session_mark
+from app.backends.scripted.scripts import SCRIPTS, Script, Step, steps
+from app.chat.errors import ModelMissing, UpstreamError, UpstreamTruncated
+from app.chat.ports import Model, Note, Piece, Request, Usage
+
+CONTEXT = 8192  # tokens
+KEPT_REQUESTS = 1000
+
+
+class ScriptedBackend:
+    """The `Backend` of the scripts. It needs nothing but the loop's timers, so it also runs in virtual time.
+
+    `hurry` divides all times. `ledger` counts the generations, and `requests` keeps the last ones, for tests.
+    """
+
+    name = "scripted"
+
+    def __init__(self, scripts: Mapping[str, Script] = SCRIPTS, *, hurry: float = 1.0) -> None:
+        self.ledger = GenerationLedger()
+        self.requests: deque[Request] = deque(maxlen=KEPT_REQUESTS)
+        self._scripts = dict(scripts)
+        self._hurry = hurry
+        self._open: set[ScriptedGeneration] = set()
+
+    def __repr__(self) -> str:
+        return f"<ScriptedBackend {self.ledger!r}>"
+
+    async def models(self) -> list[Model]:
+        """See `Backend`."""
+        return [
+            Model(name, self.name, CONTEXT, continues=True, vision=script.sees)
+            for name, script in self._scripts.items()
+        ]
+
+    def generate(self, request: Request) -> ScriptedGeneration:
+        """See `Backend`."""
+        return ScriptedGeneration(self._scripts.get(request.model), request, self, self._hurry)
+
+    def release(self) -> None:
+        """Let those that do not close, close."""
+        for generation in list(self._open):
+            generation.close()
+
+    async def aclose(self) -> None:
+        """See `Backend`."""
+        self.release()
+
+    def enlist(self, generation: ScriptedGeneration, request: Request) -> LedgerEntry:
+        """Count a generation that opens."""
+        self.requests.append(request)
+        self._open.add(generation)
+        return self.ledger.start(session_mark(request.messages))
+
+    def dismiss(self, generation: ScriptedGeneration, entry: LedgerEntry, *, finished: bool) -> None:
+        """Count a generation that closes."""
+        self._open.discard(generation)
+        if finished:
+            self.ledger.finish(entry)
+        else:
+            self.ledger.abort(entry)
+
+
+class ScriptedGeneration:
+    """The `Generation` of a script: a timetable, and how much of it has been read."""
+
+    def __init__(
+        self, script: Script | None, request: Request, backend: ScriptedBackend, hurry: float
+    ) -> None:
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self._script = script
+        self._request = request
+        self._backend = backend
+        self._hurry = hurry
+        self._steps = steps(script, request) if script is not None else iter(())
+        self._next: Step | None = None
+        self._due = 0.0  # loop time of `_next`
+        self._tokens = 0
+        self._failure: UpstreamError | None = None
+        self.heard = 0.0
+        self._aborted = False
+        self._opened_at = 0.0
+        self._entry: LedgerEntry | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._obeys: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<ScriptedGeneration {self._request.model} tokens={self._tokens} aborted={self._aborted}>"
+
+    async def read(self) -> Sequence[Piece]:
+        """See `Generation`."""
+        try:
+            while True:
+                self._check()
+                if self.finish_reason is not None:
+                    return []
+                deltas = self._arrived()
+                if deltas:
+                    return deltas
+                if not self._is_over():
+                    await self._until(self._due)
+        except BaseException:  # also a cancelled read loses the generation
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """See `Generation`."""
+        if self._aborted or self._turns_a_deaf_ear():
+            return
+        self._aborted = True
+        _wake(self._waiter)
+        if self._script is None or self._script.closes or self.finish_reason is not None:
+            self.close()
+
+    async def wait_closed(self) -> None:
+        """See `Generation`."""
+        if self._entry is not None:
+            await self._entry.closed.wait()
+
+    def close(self) -> None:
+        """Close what stands for the connection."""
+        self._aborted = True
+        _wake(self._waiter)
+        if self._obeys is not None:
+            self._obeys.cancel()
+        if self._entry is not None:
+            self._backend.dismiss(self, self._entry, finished=self._is_over())
+
+    def _check(self) -> None:
+        """Open at the first call; raise what is to be raised."""
+        if self._failure is not None:
+            raise self._failure
+        if self._aborted and self.finish_reason is None:
+            raise UpstreamTruncated("The scripted model was cut off.")
+        if self._entry is not None:
+            return
+        if self._script is None:
+            raise ModelMissing(f"There is no script named {self._request.model!r}.")
+        self._entry = self._backend.enlist(self, self._request)
+        self._opened_at = self._due = asyncio.get_running_loop().time()
+        self._advance()
+
+    def _advance(self) -> None:
+        self._next = next(self._steps)
+        self._due += self._next.after / self._hurry
+
+    def _arrived(self) -> Sequence[Piece]:
+        """Return all that is due by now."""
+        now = asyncio.get_running_loop().time()
+        gathering = DeltaBuffer()
+        while self._next is not None and self._due <= now:
+            step = self._next
+            if step.error is not None:
+                self._failure = step.error
+                break
+            if not step.text:
+                self._finish()
+                break
+            self._advance()
+            if step.kind == "note":
+                return [*gathering.take(), Note(step.text)]
+            gathering.add(step.kind, step.text)
+            self._tokens += 1
+        return gathering.take()
+
+    def _finish(self) -> None:
+        limit = self._request.options.max_tokens
+        self.finish_reason = "length" if limit is not None and self._tokens >= limit else "stop"
+        prompt = sum(len(message.content.split()) for message in self._request.messages)
+        self.usage = Usage(prompt, self._tokens)
+        self.close()
+
+    def _is_over(self) -> bool:
+        return self.finish_reason is not None or self._failure is not None
+
+    def _turns_a_deaf_ear(self) -> bool:
+        """Tell whether the script ignores a stop just now. It will obey once its deafness has passed."""
+        if self._entry is None or self._script is None or self._entry.closed.is_set():
+            return False
+        loop = asyncio.get_running_loop()
+        hears_from = self._opened_at + self._script.deaf / self._hurry
+        if loop.time() >= hears_from:
+            return False
+        if self._obeys is None:
+            self._obeys = loop.call_at(hears_from, self.abort)
+        return True
+
+    async def _until(self, when: float) -> None:
+        """Wait for a moment of the loop's time, or for `abort`. A deaf one swallows its cancellation."""
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_at(when, _wake, waiter) if when < math.inf else None
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not self._turns_a_deaf_ear():
+                raise
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

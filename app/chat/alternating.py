@@ -1,0 +1,58 @@
+"""Turns of user and assistant, whatever a chat holds: chat templates refuse empty messages and doubled roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from app.chat.errors import ContextExceeded, UpstreamRejected
+from app.chat.ports import ChatMessage
+from app.chat.records import Message
+
+BEGINNING = "[The chat begins with an answer.]"
+# The model server refused the prompt itself, an image perhaps: sent again, it would have every later prompt refused.
+_REFUSED = (UpstreamRejected.code, ContextExceeded.code)
+
+
+def worth_reading(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages without those that say nothing, and without prompts that the model server refused.
+
+    An empty answer of any other kind is kept: a mark in its place says what became of it.
+    """
+    kept: list[Message] = []
+    for message in messages:
+        if message.role != "assistant":
+            says = bool(message.content.strip() or message.images)
+        else:
+            says = bool(message.content.strip()) or not _was_refused(message)
+        if says:
+            kept.append(message)
+        elif message.role == "assistant" and kept and kept[-1].role == "user":
+            kept.pop()
+    return kept
+
+
+def _was_refused(answer: Message) -> bool:
+    return answer.error is not None and answer.error.code in _REFUSED
+
+
+def alternating(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
+    """Return the messages with neighbours of one role joined, beginning with the user.
+
+    Two prompts stand beside each other in imported chats, for example. Both are kept, with their images, because the
+    later one may refer to the earlier; one that only repeats it counts once.
+    """
+    joined: list[ChatMessage] = []
+    for message in messages:
+        if joined and joined[-1].role == message.role:
+            joined[-1] = _joined(joined[-1], message)
+        else:
+            joined.append(message)
+    if joined and joined[0].role == "assistant":
+        joined.insert(0, ChatMessage("user", BEGINNING))
+    return joined
+
+
+def _joined(one: ChatMessage, other: ChatMessage) -> ChatMessage:
+    pictures = (*one.pictures, *(picture for picture in other.pictures if picture not in one.pictures))
+    texts = [one.content, other.content] if one.content.strip() != other.content.strip() else [other.content]
+    return ChatMessage(one.role, "\n\n".join(text for text in texts if text.strip()), pictures)

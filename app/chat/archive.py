@@ -1,0 +1,158 @@
+"""A session as a whole: what an export carries, what an import brings back, what a delete keeps for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.chat.contents import Problem
+from app.chat.ports import Options, Usage
+from app.chat.sizes import utf8_size
+from app.chat.states import Outcome
+
+OVERHEAD = 256  # bytes of a message or a stream beside its text, about
+
+Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$", max_length=40)]
+Title = Annotated[str, Meta(max_length=200)]
+Word = Annotated[str, Meta(max_length=1000)]  # of a machine: a model's name, a code
+MOST_TOKENS = 2**53  # and milliseconds
+Count = Annotated[int, Meta(ge=0, lt=MOST_TOKENS)]
+
+
+class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that came with a prompt. In JSON its bytes are base64."""
+
+    image_id: Id
+    media_type: Annotated[str, Meta(pattern="^image/(png|jpeg|gif|webp)$")]
+    data: bytes
+
+
+class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message. Details of an answer other than its text are in its stream."""
+
+    message_id: Id
+    parent_id: Id | None
+    role: Literal["user", "assistant"]
+    content: str
+    reasoning: str = ""
+    stream_id: Id | None
+    created_at: Time
+    images: list[ArchivedImage] = []
+
+
+class ArchivedStream(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream: its outcome and statistics. `outcome` is null if it was still running."""
+
+    stream_id: Id
+    message_id: Id
+    continues: Id | None = None
+    created_at: Time | None = None
+    model: Word
+    outcome: Outcome | None
+    finish_reason: Word | None
+    tokens: Count
+    duration_ms: Count
+    ttft_ms: Count | None
+    reasoning_tokens: Count = 0
+    thought_ms: Count | None = None
+    upstream_closed: bool
+    usage: Usage | None = None
+    error: Problem | None = None
+
+
+class ArchivedKey(msgspec.Struct, frozen=True):
+    """An idempotency key. Only archives of deleted sessions contain keys; they mean nothing elsewhere."""
+
+    key: str
+    stream_id: str
+    request_hash: str
+
+
+class Archive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A complete session. Messages (of all branches) and streams are ordered oldest first."""
+
+    kind: Literal["tailrace-session"]
+    version: Literal[1]
+    session_id: Id
+    title: Title
+    created_at: Time
+    updated_at: Time
+    options: Options = Options()
+    messages: list[ArchivedMessage]
+    streams: list[ArchivedStream]
+    keys: list[ArchivedKey] = []
+
+
+def size(archive: Archive) -> int:
+    """Return about how many bytes an archive takes, its texts in UTF-8."""
+    texts = sum(utf8_size(message.content) + utf8_size(message.reasoning) for message in archive.messages)
+    pictures = sum(len(picture.data) for message in archive.messages for picture in message.images)
+    return texts + pictures + OVERHEAD * (len(archive.messages) + len(archive.streams))
+
+
+def flaw(archive: Archive) -> str | None:
+    """Return in a sentence what does not fit together, `None` if it is whole.
+
+    Names are used once, each message stands behind the one that it follows, and whatever names a stream means one
+    that is there.
+    """
+    streams = {stream.stream_id for stream in archive.streams}
+    if len(streams) != len(archive.streams):
+        return "Two streams have the same ID."
+    pictures = [picture.image_id for message in archive.messages for picture in message.images]
+    if len(set(pictures)) != len(pictures):
+        return "Two images have the same ID."
+    known: set[str] = set()
+    for message in archive.messages:
+        if message.message_id in known:
+            return f"Two messages have the ID {message.message_id}."
+        if message.parent_id is not None and message.parent_id not in known:
+            return f"Message {message.message_id} follows {message.parent_id}, which doesn't come before it."
+        if message.stream_id is not None and message.stream_id not in streams:
+            return f"Message {message.message_id} belongs to stream {message.stream_id}, which is missing."
+        known.add(message.message_id)
+    for stream in archive.streams:
+        counted = stream.usage or Usage(0, 0)
+        if not (0 <= counted.prompt_tokens < MOST_TOKENS and 0 <= counted.completion_tokens < MOST_TOKENS):
+            return f"Stream {stream.stream_id} has an impossible token usage."
+        if stream.continues is not None and stream.continues not in streams:
+            return f"Stream {stream.stream_id} continues {stream.continues}, which is missing."
+    return None
+
+
+def renamed(archive: Archive, new_id: Callable[[], str]) -> Archive:
+    """Return the same session under new ids throughout, without its keys. What was running was interrupted."""
+    names: dict[str, str] = {}
+
+    def new(name: str) -> str:
+        return names.setdefault(name, new_id())
+
+    def maybe(name: str | None) -> str | None:
+        return None if name is None else new(name)
+
+    replace = msgspec.structs.replace
+    messages = [
+        replace(
+            message,
+            message_id=new(f"m {message.message_id}"),
+            parent_id=maybe(message.parent_id and f"m {message.parent_id}"),
+            stream_id=maybe(message.stream_id and f"s {message.stream_id}"),
+            images=[replace(picture, image_id=new_id()) for picture in message.images],
+        )
+        for message in archive.messages
+    ]
+    streams = [
+        replace(
+            stream,
+            stream_id=new(f"s {stream.stream_id}"),
+            message_id=new(f"m {stream.message_id}"),
+            continues=maybe(stream.continues and f"s {stream.continues}"),
+            outcome=stream.outcome or Outcome.INTERRUPTED,
+        )
+        for stream in archive.streams
+    ]
+    return replace(archive, session_id=new_id(), messages=messages, streams=streams, keys=[])

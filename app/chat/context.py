@@ -1,0 +1,99 @@
+"""What the model gets to read: the session's earlier messages, marked where an answer broke off, and trimmed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import dropwhile
+
+from app.chat.alternating import alternating, worth_reading
+from app.chat.ports import ChatMessage, ImageData, Options
+from app.chat.records import Message
+from app.chat.states import Outcome
+
+# A token is at least about three bytes of text in the languages that models are good at, and a message costs a few
+# tokens of its own. An estimate on the safe side: the exact count would take each model's own tokenizer.
+BYTES_PER_TOKEN = 3
+TOKENS_PER_MESSAGE = 8
+TOKENS_PER_IMAGE = 1024  # about; models differ by a factor of four
+ANSWER_SHARE = 4  # a quarter of the context is kept free for the answer, where no `max_tokens` says more
+
+MARKS: dict[Outcome, str] = {
+    Outcome.STOPPED: "[The user stopped this answer here.]",
+    Outcome.SUPERSEDED: "[The user sent the next message before this answer was finished.]",
+    Outcome.ABANDONED: "[This answer was not finished.]",
+    Outcome.FAILED: "[This answer broke off with an error.]",
+    Outcome.INTERRUPTED: "[This answer was interrupted.]",
+}
+
+
+EMPTY = "[This answer was empty.]"
+UNSEEN = "[An image that this model can't see.]"
+
+Pictures = Mapping[str, ImageData]  # by the ids of the images; an image that is not among them is not shown
+NO_PICTURES: Pictures = {}
+
+
+def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> ChatMessage:
+    """Return the message as the model gets it. An answer that broke off says so, so the model can go on from it."""
+    shown = tuple(pictures[image.image_id] for image in message.images if image.image_id in pictures)
+    mark = MARKS.get(message.outcome) if message.outcome else None
+    if message.role == "assistant" and not message.content.strip():
+        return ChatMessage(message.role, mark or EMPTY, shown)
+    if mark is None:
+        is_unseen = message.images and not shown and not message.content.strip()
+        return ChatMessage(message.role, UNSEEN if is_unseen else message.content, shown)
+    return ChatMessage(message.role, f"{message.content}\n\n{mark}")
+
+
+def assemble(
+    earlier: Sequence[Message],
+    prompt: Message,
+    options: Options,
+    context: int,
+    *,
+    begun: str = "",
+    pictures: Pictures = NO_PICTURES,
+) -> list[ChatMessage]:
+    """Return the messages for the model: the system prompt, as many of the latest exchanges as fit, the prompt.
+
+    `begun` is what the answer has already; it goes last, as a message of the model's own. `context` is in tokens. The
+    prompt always goes, whatever its length: whether it fits is the model's to say. Whatever the chat holds, no message
+    is empty, and behind the system prompt user and assistant take turns: chat templates refuse anything else.
+    """
+    asked = as_read_by_model(prompt, pictures)
+    goes_last = [ChatMessage("assistant", begun)] if begun else []
+    room = context - min(options.max_tokens or context // ANSWER_SHARE, context // 2)
+    room -= sum(map(estimate, [*_system([options.system or ""]), asked, *goes_last]))
+    read = [as_read_by_model(message, pictures) for message in worth_reading(earlier)]
+    kept = _latest(read, room)
+    rules = [options.system or "", *(message.content for message in kept if message.role == "system")]
+    talk = [message for message in kept if message.role != "system"]
+    if len(kept) < len(read):
+        talk = list(
+            dropwhile(lambda message: message.role == "assistant", talk)
+        )  # an answer without its question
+    return [*_system(rules), *alternating([*talk, asked]), *goes_last]
+
+
+def _system(rules: Sequence[str]) -> list[ChatMessage]:
+    """Return the system prompt. Those from further on in an imported chat are part of it: it has to come first."""
+    said = "\n\n".join(rule for rule in rules if rule.strip())
+    return [ChatMessage("system", said)] if said else []
+
+
+def _latest(messages: Sequence[ChatMessage], room: int) -> list[ChatMessage]:
+    """Return as many of the last messages as there is room for, in tokens."""
+    kept: list[ChatMessage] = []
+    for message in reversed(messages):
+        room -= estimate(message)
+        if room < 0:
+            break
+        kept.append(message)
+    kept.reverse()
+    return kept
+
+
+def estimate(message: ChatMessage) -> int:
+    """Return about how many tokens a message takes, rather too many than too few."""
+    text = len(message.content.encode()) // BYTES_PER_TOKEN
+    return text + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.pictures)

@@ -1,0 +1,66 @@
+"""States and outcomes of a stream, and the one table that says which state may follow which."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from app.chat.errors import IllegalTransition
+
+
+class Status(StrEnum):
+    """The state of a stream that has not ended, or `ended`."""
+
+    QUEUED = "queued"  # registered; a predecessor is still being cleaned up
+    THINKING = "thinking"  # the upstream request is open, no token yet
+    STREAMING = "streaming"  # from the first token on
+    ENDED = "ended"  # with exactly one outcome
+
+
+class Outcome(StrEnum):
+    """How a stream ended. Never merged: a stop is not an interruption."""
+
+    COMPLETE = "complete"  # the model finished
+    STOPPED = "stopped"  # the user stopped it, or deleted its session
+    SUPERSEDED = "superseded"  # a newer prompt in the same session
+    ABANDONED = "abandoned"  # no viewer for the grace time
+    FAILED = "failed"  # an error, with a code
+    INTERRUPTED = "interrupted"  # the server stopped or died
+
+
+class Reason(StrEnum):
+    """Why a stream was cancelled, in the words of the log line ``stream_cancelled``."""
+
+    NEW_STREAM = "registry_new_stream"
+    USER_STOP = "user_stop"
+    ABANDONED = "abandoned"
+    SHUTDOWN = "shutdown"
+    SESSION_DELETED = "session_deleted"
+    TIMEOUT = "timeout"
+
+
+# What a newer prompt does to the streams of its session that have not ended.
+IfActive = Literal["supersede", "reject", "enqueue", "rollback"]
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.THINKING, Status.ENDED}),
+    Status.THINKING: frozenset({Status.STREAMING, Status.ENDED}),
+    Status.STREAMING: frozenset({Status.ENDED}),
+    Status.ENDED: frozenset(),
+}
+
+OUTCOMES: dict[Reason, Outcome] = {
+    Reason.NEW_STREAM: Outcome.SUPERSEDED,
+    Reason.USER_STOP: Outcome.STOPPED,
+    Reason.ABANDONED: Outcome.ABANDONED,
+    Reason.SHUTDOWN: Outcome.INTERRUPTED,
+    Reason.SESSION_DELETED: Outcome.STOPPED,
+    Reason.TIMEOUT: Outcome.FAILED,
+}
+
+
+def advance(current: Status, target: Status) -> Status:
+    """Return `target` if the table allows it after `current`, else raise `IllegalTransition`."""
+    if target not in TRANSITIONS[current]:
+        raise IllegalTransition(f"a stream cannot go from {current} to {target}")
+    return target

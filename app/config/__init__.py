@@ -1,0 +1,1 @@
+"""Settings: environment, configuration file, model servers."""

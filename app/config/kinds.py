@@ -1,0 +1,49 @@
+"""The kinds of values that settings have: what is expected, in which unit, and within which limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from app.config.servers import ADDRESS
+from app.hosts import HostPattern
+
+_DAY = 86_400  # s
+
+
+def kind(expects: str, *, unit: str = "", none: str = "", secret: bool = False, **limits: Any) -> Meta:
+    """Describe a kind of value: what is expected, its unit, the word for `None` if any, and its limits."""
+    return Meta(extra={"expects": expects, "unit": unit, "none": none, "secret": secret}, **limits)
+
+
+Host = Annotated[str, kind("an IP address or host name, without a port", pattern=r"^[A-Za-z0-9.:-]+$")]
+OtherHosts = Annotated[
+    tuple[HostPattern, ...],
+    kind("host names such as chat.example.org, *.example.org or chat.local:8080, separated by commas"),
+]
+Port = Annotated[int, kind("a port number, 0 to 65535", ge=0, le=65_535)]
+BasePath = Annotated[
+    str,
+    kind("a path such as /chat", pattern=r"^(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?$"),
+]
+Token = Annotated[str, kind("at least 8 visible ASCII characters", secret=True, pattern=r"^[!-~]{8,}$")]
+Key = Annotated[str, kind("visible ASCII characters without spaces", secret=True, pattern=r"^[!-~]+$")]
+Database = Annotated[
+    str, kind("postgresql://… or memory:", secret=True, pattern=r"^(postgresql://\S+|memory:)$")
+]
+Url = Annotated[str, kind("an http:// or https:// URL", pattern=ADDRESS)]
+UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", pattern=ADDRESS)]
+ModelName = Annotated[str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$")]
+Flag = Annotated[bool, kind("1 or 0")]
+Folder = Annotated[Path, kind("a folder path")]
+FileOrOff = Annotated[Path, kind("the path of a file, or off", none="off")]
+Seconds = Annotated[float, kind("seconds above 0, up to 86400", unit="s", gt=0, le=_DAY)]
+Grace = Annotated[float, kind("seconds from 0 to 86400, or never", unit="s", none="never", ge=0, le=_DAY)]
+Bytes = Annotated[int, kind("a whole number of bytes, at least 1024", unit="bytes", ge=1024, le=2**40)]
+Tokens = Annotated[int, kind("a whole number of tokens, at least 256", unit="tokens", ge=256, le=2**30)]
+Count = Annotated[int, kind("a whole number, at least 1", ge=1, le=1_000_000)]
+Format = Literal["logfmt", "json", "console"]
+Continuing = Literal["ask", "auto", "off"]
+Level = Literal["debug", "info", "warning", "error"]

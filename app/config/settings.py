@@ -1,0 +1,252 @@
+"""The one table of settings: environment names, defaults, units and limits, checked once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from platformdirs import user_data_path
+
+from app.config import servers
+from app.config.config_file import ConfigFile
+from app.config.kinds import (
+    BasePath,
+    Bytes,
+    Continuing,
+    Count,
+    Database,
+    FileOrOff,
+    Flag,
+    Folder,
+    Format,
+    Grace,
+    Host,
+    Key,
+    Level,
+    ModelName,
+    OtherHosts,
+    Port,
+    Seconds,
+    Token,
+    Tokens,
+    Url,
+    UrlOrOff,
+)
+from app.config.rows import PREFIX as PREFIX
+from app.config.rows import Row as Row
+from app.config.rows import rows
+
+FILE_ITSELF = ("config",)  # settings that the configuration file cannot have
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong. The message names all of them, one a line, and never shows a secret."""
+
+
+def data_dir(environ: Mapping[str, str]) -> Path:
+    """Return the data folder that the environment names, else the platform's."""
+    named = environ.get(f"{PREFIX}DATA_DIR", "").strip()
+    return Path(named).expanduser() if named else _data_dir()
+
+
+def _data_dir() -> Path:
+    return user_data_path("tailrace", appauthor=False)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting. The environment has its name in capitals behind `TAILRACE_`; times are in seconds."""
+
+    host: Annotated[Host, "address to listen on; anything other than loopback requires an access token"] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, "port to listen on; `0` picks a free one"] = 8080
+    access_token: Annotated[
+        Token | None, "if set, every request needs it, as a bearer token or by signing in"
+    ] = None
+    allowed_hosts: Annotated[
+        OtherHosts,
+        "more host names to accept, separated by commas; `*.example.org` means every name below it",
+    ] = ()
+    base_path: Annotated[BasePath, "path to serve under, behind a proxy, such as `/chat`"] = "/"
+    data_dir: Annotated[Folder, "folder for everything that outlives a restart"] = msgspec.field(
+        default_factory=_data_dir
+    )
+    database_url: Annotated[
+        Database | None,
+        "`postgresql://…`, or `memory:` to keep nothing; by default a file in the data folder",
+    ] = None
+
+    config: Annotated[
+        FileOrOff | None,
+        "TOML file with settings and model servers; default: `tailrace.toml` here or in the data folder; `off`: none",
+    ] = None
+    ollama_url: Annotated[UrlOrOff | None, "Ollama server, used if it responds; `off` disables it"] = (
+        "http://127.0.0.1:11434"
+    )
+    openai_url: Annotated[Url | None, "any OpenAI-compatible server: vLLM, llama.cpp or a hosted service"] = (
+        None
+    )
+    openai_api_key: Annotated[Key | None, "API key for that server"] = None
+    embedded: Annotated[Flag, "the embedded model; `0` turns it off"] = True
+    scripted: Annotated[Flag, "scripted models for tests and demos; `1` turns them on"] = False
+    default_model: Annotated[
+        ModelName | None, "model for prompts that name none; by default the first available"
+    ] = None
+    context_tokens: Annotated[Tokens, "context size assumed when the model server doesn't report one"] = 8192
+
+    supersede_timeout: Annotated[Seconds, "longest time a new prompt waits for previous answers to stop"] = (
+        2.0
+    )
+    viewer_grace: Annotated[
+        Grace | None, "how long an answer runs with no viewers; `never` sets no limit"
+    ] = 300.0
+    first_token_timeout: Annotated[Seconds, "longest wait for a model's first token"] = 300.0
+    token_timeout: Annotated[Seconds, "longest wait between two tokens"] = 60.0
+    quiet_timeout: Annotated[
+        Seconds, "longest wait for text while a model server only sends signs of life"
+    ] = 3600.0
+    drain_timeout: Annotated[Seconds, "how long running answers may continue at shutdown"] = 20.0
+    continue_: Annotated[
+        Continuing,
+        "incomplete answers: `ask` offers to continue, `auto` also continues after a restart, or `off`",
+    ] = "ask"
+    heartbeat: Annotated[Seconds, "idle time before a viewer is sent a heartbeat"] = 15.0
+
+    max_prompt_bytes: Annotated[Bytes, "a longer prompt is rejected with `413`"] = 262_144
+    max_image_bytes: Annotated[Bytes, "all images of one prompt together; more is rejected with `413`"] = (
+        8_388_608
+    )
+    max_answer_bytes: Annotated[Bytes, "an answer is cut off beyond this size"] = 4_194_304
+    max_streams: Annotated[Count, "concurrent answers; further prompts are rejected with `429`"] = 1000
+    queue_limit: Annotated[Count, "prompts that may wait in one session with `if_active: enqueue`"] = 8
+    log_bytes: Annotated[Bytes, "size of a session's event log; readers of older events get `reset`"] = (
+        4_194_304
+    )
+    log_seconds: Annotated[Seconds, "age of the events in it; readers of older events get `reset`"] = 3600.0
+
+    log_format: Annotated[Format, "`logfmt`, `json` or `console`"] = "logfmt"
+    log_level: Annotated[Level, "`debug` (with the text of each token), `info`, `warning` or `error`"] = (
+        "info"
+    )
+
+    servers: tuple[servers.ModelServer, ...] = ()  # from the configuration file alone
+
+    def __repr__(self) -> str:
+        """Show what differs from the defaults; secrets stay hidden."""
+        plain = Settings()
+        changed = [row for row in TABLE if getattr(self, row.field) != getattr(plain, row.field)]
+        shown = [f"{row.field}={row.shown(getattr(self, row.field))}" for row in changed]
+        shown += [f"servers={self.servers!r}"] if self.servers else []
+        return f"Settings({', '.join(shown)})"
+
+
+TABLE: tuple[Row, ...] = rows(Settings())
+
+
+def load(environ: Mapping[str, str], file: ConfigFile | None = None) -> Settings:
+    """Read the settings from `environ`, and what it does not set from the configuration file.
+
+    An empty value counts as unset, as compose files pass them. Raises `SettingsError`, which tells all that is wrong
+    at once.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = [file.problem] if file is not None and file.problem else []
+    token: str | None = None
+    for row in TABLE:
+        given = _given(row, environ, file)
+        if given is None:
+            continue
+        if row.field == "access_token":
+            token = given.raw
+        try:
+            values[row.field] = row.parse(given.raw)
+        except msgspec.ValidationError:
+            problems.append(given.problem)
+    if file is not None:
+        values["servers"] = tuple(_servers(file, environ, values, problems))
+    problems += _exposure(values.get("host"), token or "")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**values)
+
+
+class _Given(NamedTuple):
+    """A value as the environment has it, or would have it, and what to say if it is wrong."""
+
+    raw: str | None  # `None` where the file has a value of another type
+    problem: str
+
+
+def _given(row: Row, environ: Mapping[str, str], file: ConfigFile | None) -> _Given | None:
+    if raw := environ.get(row.env, "").strip():
+        return _Given(raw, row.problem(raw))
+    if file is None or row.key not in file.values or row.field in FILE_ITSELF:
+        return None
+    value = file.values[row.key]
+    written = row.written(value)
+    shown = repr(value) if written is None else written
+    return (
+        None if written == "" else _Given(written, f"{file.where((row.key,))}: {row.problem(shown, row.key)}")
+    )
+
+
+def _servers(
+    file: ConfigFile, environ: Mapping[str, str], values: Mapping[str, Any], problems: list[str]
+) -> list[servers.ModelServer]:
+    """Return the model servers of the file, and add what is wrong with them, and with its other keys."""
+    known = [*(row.key for row in TABLE if row.field not in FILE_ITSELF), "servers"]
+    mistakes = [
+        servers.Mistake((key,), f"{key}: {servers.unknown(key, known)}")
+        for key in file.values
+        if key not in known
+    ]
+    taken = ["openai"] if values.get("openai_url") else []
+    found, wrong = servers.read(file.values.get("servers", {}), environ, taken)
+    problems += [f"{file.where(mistake.path)}: {mistake.sentence}" for mistake in [*mistakes, *wrong]]
+    return found
+
+
+def exposes_secret(file: ConfigFile) -> bool:
+    """Tell whether everybody on the machine can read a key that stands in the configuration file."""
+    if not file.world_readable:
+        return False
+    own = [(row, file.values.get(row.key)) for row in TABLE]
+    return servers.holds_secret(file.values.get("servers", {})) or any(
+        isinstance(value, str) and ("@" in value or row.field.endswith(("_token", "_key")))
+        for row, value in own
+    )
+
+
+def _exposure(host: str | None, token: str) -> list[str]:
+    """Refuse an address that other machines reach while nothing asks them for a token."""
+    if host is None or token or is_loopback(host):
+        return []
+    return [
+        f"TAILRACE_HOST={host!r}: this would expose the server to other machines without a token. "
+        "Set TAILRACE_ACCESS_TOKEN, or use 127.0.0.1"
+    ]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: it may resolve to anything
+        return False
+
+
+def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the names that look like settings and are none, each with the one that may be meant."""
+    known = [row.env.removeprefix(PREFIX) for row in TABLE]
+    strays = (name for name in sorted(environ) if name.startswith(PREFIX))
+    return {
+        PREFIX + name: next((PREFIX + match for match in get_close_matches(name, known, n=1)), None)
+        for name in (stray.removeprefix(PREFIX) for stray in strays)
+        if name not in known
+    }

@@ -1,0 +1,97 @@
+"""Between an archive and the records of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from app.chat.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
+from app.chat.contents import Image
+from app.chat.records import KnownKey, Message, SessionInfo, StreamState
+from app.chat.states import Outcome, Status
+
+
+def archived(
+    info: SessionInfo,
+    messages: Iterable[Message],
+    states: Iterable[tuple[str | None, StreamState]],
+    keys: Mapping[str, KnownKey],
+    images: Mapping[str, bytes],
+) -> Archive:
+    """Return a session as an archive. A state comes with the time at which its stream was registered."""
+    oldest_first = sorted(states, key=lambda known: (known[0] or "", known[1].stream_id))
+    return Archive(
+        kind="tailrace-session",
+        version=1,
+        session_id=info.session_id,
+        title=info.title,
+        created_at=info.created_at,
+        updated_at=info.updated_at,
+        options=info.options,
+        messages=[_archived_message(message, images) for message in messages],
+        streams=[_archived_stream(created_at, state) for created_at, state in oldest_first],
+        keys=[ArchivedKey(key, known.stream_id, known.request_hash) for key, known in sorted(keys.items())],
+    )
+
+
+def _archived_message(message: Message, images: Mapping[str, bytes]) -> ArchivedMessage:
+    own = {name: getattr(message, name) for name in ArchivedMessage.__struct_fields__ if name != "images"}
+    pictures = [
+        ArchivedImage(image_id=image.image_id, media_type=image.media_type, data=images[image.image_id])
+        for image in message.images
+    ]
+    return ArchivedMessage(**own, images=pictures)
+
+
+def _archived_stream(created_at: str | None, state: StreamState) -> ArchivedStream:
+    known: dict[str, Any] = {name: getattr(state, name, None) for name in ArchivedStream.__struct_fields__}
+    return ArchivedStream(**{**known, "created_at": created_at, "error": state.error or None})
+
+
+def info_of(archive: Archive) -> SessionInfo:
+    """Return the session without its messages."""
+    return SessionInfo(
+        session_id=archive.session_id,
+        title=archive.title,
+        created_at=archive.created_at,
+        updated_at=archive.updated_at,
+        options=archive.options,
+    )
+
+
+def states_of(archive: Archive) -> list[StreamState]:
+    """Return the streams. Those that were running were interrupted."""
+    return [_state(archive.session_id, stream) for stream in archive.streams]
+
+
+def _state(session_id: str, stream: ArchivedStream) -> StreamState:
+    known = msgspec.structs.asdict(stream)
+    del known["created_at"]
+    ended = {"status": Status.ENDED, "outcome": stream.outcome or Outcome.INTERRUPTED}
+    return StreamState(**{**known, **ended, "session_id": session_id, "error": stream.error or msgspec.UNSET})
+
+
+def messages_of(archive: Archive) -> list[Message]:
+    """Return the messages. An answer has the outcome and the figures of the stream that it names."""
+    states = {state.stream_id: state for state in states_of(archive)}
+    return [_message(message, states.get(message.stream_id or "")) for message in archive.messages]
+
+
+def _message(message: ArchivedMessage, state: StreamState | None) -> Message:
+    own = msgspec.structs.asdict(message)
+    own["images"] = [
+        Image(picture.image_id, picture.media_type, len(picture.data)) for picture in message.images
+    ]
+    if state is None or state.message_id != message.message_id:
+        return Message(**own)
+    shown = Message(
+        **own,
+        outcome=state.outcome,
+        finish_reason=state.finish_reason,
+        model=state.model,
+        error=state.error or None,
+    )
+    shown.show_figures(state)
+    return shown

@@ -1,0 +1,204 @@
+"""The statements that keep a prompt and the place of its answer, or take over an answer that broke off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.chat.errors import AnswerMoved, Refused, SessionNotFound
+from app.chat.records import Exchange, Message, StreamState
+from app.history.session_list import title_of
+from app.history.statements.tables import Name, images, keys, messages, options_json, sessions, streams
+from app.history.write_queue.changes import Admit
+
+Results = list[Refused | None]
+
+
+def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
+    """Keep these exchanges; return for each why it was refused, `None` if it was not."""
+    exchanges = [change.exchange for change in group]
+    _age(connection, exchanges)
+    owners = _owners(connection, exchanges)
+    results: Results = []
+    kept: list[Exchange] = []
+    for exchange in exchanges:
+        refusal: Refused | None = None
+        if owners.get(exchange.session_id) != exchange.owner:
+            refusal = SessionNotFound()
+        elif exchange.stream.continues is not None and not _take_over(connection, exchange):
+            refusal = AnswerMoved("This answer is already being continued.")
+        else:
+            kept.append(exchange)
+        results.append(refusal)
+    if kept:
+        _keep(connection, node, kept)
+    return results
+
+
+# ---- the session ---------------------------------------------------------------------------------------------
+
+
+def _touch(insert: Any) -> Any:
+    """A session comes into being with its first prompt; a later one only makes it younger."""
+    statement = insert(sessions)
+    return statement.on_conflict_do_update(
+        index_elements=["session_id"],
+        set_={"updated_at": statement.excluded.updated_at},
+        where=sessions.c.owner == statement.excluded.owner,
+    )
+
+
+_TOUCH = {"sqlite": _touch(sqlite.insert), "postgresql": _touch(postgresql.insert)}
+_OF_SESSION = bindparam("of_session", type_=Name)
+_OF_OWNER = bindparam("of_owner", type_=Name)
+_OWN = update(sessions).where(sessions.c.session_id == _OF_SESSION, sessions.c.owner == _OF_OWNER)
+
+
+def _age(connection: Connection, exchanges: Sequence[Exchange]) -> None:
+    if asked := [_session_row(exchange) for exchange in exchanges if exchange.asks]:
+        connection.execute(_TOUCH[connection.dialect.name], asked)
+    if others := [
+        {**_session_key(exchange), "updated_at": exchange.created_at}
+        for exchange in exchanges
+        if not exchange.asks
+    ]:
+        connection.execute(_OWN, others)
+
+
+def _owners(connection: Connection, exchanges: Sequence[Exchange]) -> dict[str, str]:
+    wanted = {exchange.session_id for exchange in exchanges}
+    found = select(sessions.c.session_id, sessions.c.owner).where(sessions.c.session_id.in_(wanted))
+    return {row.session_id: row.owner for row in connection.execute(found)}
+
+
+def _session_key(exchange: Exchange) -> dict[str, str]:
+    return {"of_session": exchange.session_id, "of_owner": exchange.owner}
+
+
+def _session_row(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "session_id": exchange.session_id,
+        "owner": exchange.owner,
+        "title": title_of(exchange.prompt.content),
+        "created_at": exchange.created_at,
+        "updated_at": exchange.created_at,
+    }
+
+
+# ---- messages and streams ------------------------------------------------------------------------------------
+
+_SAID = messages.alias("said")
+_OF_PARENT = bindparam("of_parent", type_=Name)
+_IN_SESSION = select(_SAID.c.message_id).where(_SAID.c.session_id == _OF_SESSION)
+_PARENT = _IN_SESSION.where(_SAID.c.message_id == _OF_PARENT).scalar_subquery()
+_NEWEST = _IN_SESSION.order_by(_SAID.c.place.desc()).limit(1).scalar_subquery()
+# Rows are inserted one by one, so an answer finds its prompt.
+_SAY = messages.insert().values(
+    parent_id=case((_OF_PARENT.is_(None), None), else_=func.coalesce(_PARENT, _NEWEST))
+)
+
+
+def _keep(connection: Connection, node: int, exchanges: Sequence[Exchange]) -> None:
+    for exchange in exchanges:
+        if exchange.remember is not None:
+            connection.execute(_OWN, {**_session_key(exchange), "options": options_json(exchange.remember)})
+    if said := [
+        _message_row(exchange.session_id, message) for exchange in exchanges for message in _new(exchange)
+    ]:
+        connection.execute(_SAY, said)
+    if shown := [row for exchange in exchanges for row in _image_rows(exchange)]:
+        connection.execute(images.insert(), shown)
+    connection.execute(streams.insert(), [_begun(exchange, node) for exchange in exchanges])
+    if keyed := [_key_row(exchange) for exchange in exchanges if exchange.key is not None]:
+        connection.execute(keys.insert(), keyed)
+
+
+def _new(exchange: Exchange) -> Sequence[Message]:
+    """Return the messages that are not there yet."""
+    if exchange.stream.continues is not None:
+        return ()
+    return (exchange.prompt, exchange.answer) if exchange.asks else (exchange.answer,)
+
+
+def _take_over(connection: Connection, exchange: Exchange) -> bool:
+    """Let the answer belong to the new stream, if it still belongs to the one before."""
+    done = connection.execute(
+        update(messages)
+        .where(
+            messages.c.session_id == exchange.session_id,
+            messages.c.message_id == exchange.answer.message_id,
+            messages.c.stream_id == exchange.stream.continues,
+        )
+        .values(stream_id=exchange.stream.stream_id)
+    )
+    return bool(done.rowcount)
+
+
+def _message_row(session_id: str, message: Message) -> dict[str, Any]:
+    return {
+        "message_id": message.message_id,
+        "session_id": session_id,
+        "of_session": session_id,
+        "of_parent": message.parent_id,
+        "stream_id": message.stream_id,
+        "role": message.role,
+        "content": message.content,
+        "reasoning": message.reasoning,
+        "created_at": message.created_at,
+    }
+
+
+def _image_rows(exchange: Exchange) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": image.image_id,
+            "session_id": exchange.session_id,
+            "message_id": exchange.prompt.message_id,
+            "number": number,
+            "media_type": image.media_type,
+            "size": image.size,
+            "data": picture.data,
+        }
+        for number, (image, picture) in enumerate(
+            zip(exchange.prompt.images, exchange.pictures, strict=True) if exchange.asks else ()
+        )
+    ]
+
+
+def _begun(exchange: Exchange, node: int) -> dict[str, Any]:
+    own = {"session_id": exchange.session_id, "created_at": exchange.created_at, "node": node}
+    return {**stream_row(exchange.stream), **own, "continues": exchange.stream.continues}
+
+
+def _key_row(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "session_id": exchange.session_id,
+        "key": exchange.key,
+        "stream_id": exchange.stream.stream_id,
+        "request_hash": exchange.request_hash,
+    }
+
+
+def stream_row(state: StreamState) -> dict[str, Any]:
+    """Return a stream as its row, but for what never changes after its registration."""
+    return {
+        "stream_id": state.stream_id,
+        "message_id": state.message_id,
+        "model": state.model,
+        "status": str(state.status),
+        "outcome": str(state.outcome) if state.outcome else None,
+        "finish_reason": state.finish_reason,
+        "tokens": state.tokens,
+        "duration_ms": state.duration_ms,
+        "ttft_ms": state.ttft_ms,
+        "reasoning_tokens": state.reasoning_tokens,
+        "thought_ms": state.thought_ms,
+        "upstream_closed": state.upstream_closed,
+        "prompt_tokens": state.usage.prompt_tokens if state.usage else None,
+        "completion_tokens": state.usage.completion_tokens if state.usage else None,
+        "error_code": state.error.code if state.error else None,
+        "error_message": state.error.message if state.error else None,
+    }

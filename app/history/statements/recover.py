@@ -1,0 +1,97 @@
+"""After a crash: what dead servers were writing is ended, with the text that it had, and found again to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+
+from app.chat.records import Interrupted
+from app.chat.states import Outcome, Status
+from app.history.statements.tables import messages, pieces, sessions, streams
+
+_RUNNING = streams.c.outcome.is_(None)
+
+
+def running_nodes(connection: Connection) -> list[int]:
+    """Return the servers that have streams which have not ended."""
+    return list((connection.execute(select(streams.c.node).where(_RUNNING).distinct())).scalars())
+
+
+def end_streams(connection: Connection, dead: Collection[int]) -> int:
+    """End what these servers were running as `interrupted`; return how many streams that were."""
+    interrupted = connection.execute(
+        select(streams.c.stream_id, streams.c.message_id).where(_RUNNING, streams.c.node.in_(dead))
+    )
+    count = 0
+    for stream_id, message_id in interrupted.all():
+        _end(connection, stream_id, message_id)
+        count += 1
+    return count
+
+
+_OTHERS = streams.alias("others")
+_LATER = messages.alias("later")
+_NEWEST = select(func.max(_LATER.c.place)).where(_LATER.c.session_id == messages.c.session_id)
+_CONTINUED = select(func.count()).where(
+    _OTHERS.c.message_id == messages.c.message_id, _OTHERS.c.continues.is_not(None)
+)
+_INTERRUPTED = (
+    select(
+        sessions.c.owner,
+        messages.c.session_id,
+        messages.c.message_id,
+        streams.c.model,
+        streams.c.created_at,
+        streams.c.duration_ms,
+    )
+    .select_from(
+        streams.join(messages, streams.c.stream_id == messages.c.stream_id).join(
+            sessions, sessions.c.session_id == messages.c.session_id
+        )
+    )
+    .where(
+        streams.c.outcome == str(Outcome.INTERRUPTED),
+        streams.c.message_id == messages.c.message_id,
+        streams.c.created_at.is_not(None),
+        messages.c.place == _NEWEST.scalar_subquery(),
+        _CONTINUED.scalar_subquery() < bindparam("tries"),
+    )
+    .order_by(streams.c.created_at.desc())
+)
+
+
+def read_interrupted(connection: Connection, since: datetime, tries: int, limit: int) -> list[Interrupted]:
+    """Return what can be gone on with; see `History.interrupted`."""
+    found = []
+    for *answer, created_at, duration_ms in connection.execute(_INTERRUPTED, {"tries": tries}):
+        if datetime.fromisoformat(created_at) + timedelta(milliseconds=duration_ms) >= since:
+            found.append(Interrupted(*answer))
+    return found[:limit]
+
+
+def _end(connection: Connection, stream_id: str, message_id: str) -> None:
+    own = pieces.c.message_id == message_id
+    rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
+    texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
+    # A continued answer has a text already, and its pieces go on from there. Without one it was begun anew.
+    thought = case((messages.c.content == "", ""), else_=messages.c.reasoning)
+    connection.execute(
+        update(messages)
+        .where(messages.c.message_id == message_id)
+        .values(content=messages.c.content + texts["token"], reasoning=thought + texts["reasoning"])
+    )
+    connection.execute(
+        update(streams)
+        .where(streams.c.stream_id == stream_id)
+        .values(
+            status=str(Status.ENDED),
+            outcome=str(Outcome.INTERRUPTED),
+            tokens=sum(row.tokens for row in rows if row.kind == "token"),
+            reasoning_tokens=sum(row.tokens for row in rows if row.kind == "reasoning"),
+            duration_ms=max((row.elapsed_ms for row in rows), default=0),
+            upstream_closed=True,  # the connections of a dead process are closed by its system
+        )
+    )
+    connection.execute(delete(pieces).where(own))

@@ -1,0 +1,1 @@
+"""Changes on their way to the database, and reads that include them."""

@@ -1,0 +1,247 @@
+"""What the disk does not have yet: answers from their admission until their end is written. Reads look here as well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+
+from app.chat.branches import without
+from app.chat.ports import Kind
+from app.chat.records import Exchange, Message, StreamState
+from app.history.write_queue.changes import Finish, Piece
+
+
+class Growth:
+    """One of the two texts of an answer, and how much of it the disk has."""
+
+    __slots__ = ("kind", "message_id", "since", "texts", "written")
+
+    def __init__(self, kind: Kind, texts: list[str], message_id: str, since: float) -> None:
+        self.kind = kind
+        self.texts = texts
+        self.message_id = message_id
+        self.since = since
+        self.written = 0
+
+    @property
+    def grown(self) -> bool:
+        """Whether there is something that the disk does not have."""
+        return self.written != len(self.texts)
+
+    def piece(self, now: float) -> Piece:
+        """Return what the disk does not have."""
+        new = self.texts[self.written :]
+        return Piece(
+            message_id=self.message_id,
+            kind=self.kind,
+            start=self.written,
+            tokens=len(new),
+            text="".join(new),
+            elapsed_ms=round((now - self.since) * 1000),
+        )
+
+
+class PendingAnswer:
+    """One exchange that is not wholly on disk."""
+
+    __slots__ = ("dropped", "ending", "exchange", "hidden", "pending", "since")
+
+    def __init__(self, exchange: Exchange, since: float) -> None:
+        self.exchange = exchange
+        self.since = since
+        self.hidden = True  # not admitted yet, or withdrawn: for everybody it does not exist
+        self.dropped = False  # from the conversation
+        self.ending: Finish | None = None
+        self.pending = 0  # changes of it that stand in the writer's line
+
+    @property
+    def off(self) -> bool:
+        """Whether its messages are not part of the conversation."""
+        return self.hidden or self.dropped
+
+    @property
+    def state(self) -> StreamState:
+        """The state of its stream, as last known here."""
+        return self.ending.state if self.ending else self.exchange.stream
+
+
+class Cut(NamedTuple):
+    """A piece, and the growth that it was cut from."""
+
+    growth: Growth
+    piece: Piece
+
+
+class PendingView:
+    """A read under way. It is `stale` if what it reads has changed meanwhile."""
+
+    __slots__ = ("stale",)
+
+    def __init__(self) -> None:
+        self.stale = False
+
+
+class Pending:
+    """All answers that are not wholly on disk, and the reads that have to know of them. Nothing here awaits."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, PendingAnswer] = {}  # by stream
+        self._growing: dict[
+            str, tuple[Growth, Growth]
+        ] = {}  # tokens and reasoning of those that may have grown
+        self._readings: dict[str, set[PendingView]] = {}  # by session, or by stream
+
+    def __repr__(self) -> str:
+        return f"<Unwritten answers={len(self._answers)} growing={len(self._growing)}>"
+
+    @property
+    def behind(self) -> bool:
+        """Whether anything that has happened is not on disk."""
+        return any(answer.pending for answer in self._answers.values())
+
+    # ---- the life of an answer -------------------------------------------------------------------------------
+
+    def arrive(self, exchange: Exchange) -> PendingAnswer:
+        """An exchange is on its way to the disk. It is hidden until it is `admit`ted."""
+        exchange = msgspec.structs.replace(
+            exchange, pictures=()
+        )  # they need not be here for as long as it is
+        answer = PendingAnswer(exchange, asyncio.get_running_loop().time())
+        self._answers[exchange.stream.stream_id] = answer
+        return answer
+
+    def admit(self, answer: PendingAnswer) -> None:
+        """It is on disk: everybody sees it from now on."""
+        answer.hidden = False
+        self.changed(answer)
+
+    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
+        """Its text grows in these lists from now on."""
+        answer = self._answers.get(stream_id)
+        if answer is not None and answer.ending is None:
+            of = (answer.exchange.answer.message_id, answer.since)
+            self._growing[stream_id] = Growth("token", texts, *of), Growth("reasoning", reasoning, *of)
+
+    def end(self, finish: Finish) -> None:
+        """Its text is complete."""
+        answer = self._answers.get(finish.state.stream_id)
+        if answer is not None:
+            self._growing.pop(finish.state.stream_id, None)
+            answer.ending = finish
+
+    def drop(self, stream_id: str, *, hide: bool = False) -> PendingAnswer | None:
+        """It is not part of the conversation any more; hidden, it never was. `None` if it is not known here."""
+        answer = self._answers.get(stream_id)
+        if answer is not None:
+            self._growing.pop(stream_id, None)
+            answer.dropped = True
+            answer.hidden = answer.hidden or hide
+            self.changed(answer)
+        return answer
+
+    def written(self, answer: PendingAnswer) -> None:
+        """One of its changes is on disk. With the last one it is of no more interest here."""
+        answer.pending -= 1
+        if not answer.pending and (answer.ending or answer.dropped):
+            self.forget(answer)
+
+    def forget(self, answer: PendingAnswer) -> None:
+        """The disk knows all that there is to know."""
+        stream_id = answer.exchange.stream.stream_id
+        if self._answers.get(stream_id) is answer:
+            del self._answers[stream_id]
+            self._growing.pop(stream_id, None)
+        self.changed(answer)
+
+    def forget_session(self, session_id: str) -> None:
+        """The session was deleted."""
+        for answer in [a for a in self._answers.values() if a.exchange.session_id == session_id]:
+            self.forget(answer)
+        self._spoil(session_id)
+
+    # ---- growth ----------------------------------------------------------------------------------------------
+
+    @property
+    def growing(self) -> int:
+        """How many answers may have grown."""
+        return len(self._growing)
+
+    def cut(self) -> list[Cut]:
+        """Return what has grown since it was last written, one piece for each text."""
+        # Written out, for it looks at each of thousands of streams that may all be silent.
+        grown = [
+            (tokens, thoughts)
+            for tokens, thoughts in self._growing.values()
+            if tokens.written != len(tokens.texts) or thoughts.written != len(thoughts.texts)
+        ]
+        now = asyncio.get_running_loop().time()
+        return [Cut(growth, growth.piece(now)) for both in grown for growth in both if growth.grown]
+
+    # ---- reads -----------------------------------------------------------------------------------------------
+
+    def find(self, stream_id: str) -> PendingAnswer | None:
+        """Return an answer that is not wholly on disk."""
+        return self._answers.get(stream_id)
+
+    def complete(self, messages: Iterable[Message]) -> list[Message]:
+        """Return messages as they are at this moment, given what was read from the disk."""
+        found = [self._as_it_is(message) for message in messages]
+        gone = {message.message_id for message in found if self.is_off(message.stream_id)}
+        return without(found, gone) if gone else found
+
+    def is_off(self, stream_id: str | None) -> bool:
+        """Tell whether what came with a stream is not part of the conversation, although the disk may have it."""
+        answer = self._answers.get(stream_id) if stream_id else None
+        return answer is not None and answer.off
+
+    def is_open(self, session_id: str) -> bool:
+        """Tell whether the disk does not have all there is of a session, or has more than that."""
+        return any(
+            answer.exchange.session_id == session_id and (answer.pending or answer.off)
+            for answer in self._answers.values()
+        )
+
+    def _as_it_is(self, message: Message) -> Message:
+        answer = self._answers.get(message.stream_id) if message.stream_id else None
+        if answer is None or message.message_id != answer.state.message_id:
+            return message
+        if answer.off and answer.state.continues is not None:
+            return msgspec.structs.replace(answer.exchange.answer, parent_id=message.parent_id)  # as before
+        if answer.ending is not None:
+            state, message.content, message.reasoning, _ = answer.ending
+            message.outcome, message.finish_reason = state.outcome, state.finish_reason
+            message.show_figures(state)
+            message.error = state.error or None
+        return message
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[PendingView]:
+        """Watch a session, or a stream, while it is read from the disk."""
+        reading = PendingView()
+        readings = self._readings.setdefault(key, set())
+        readings.add(reading)
+        try:
+            yield reading
+        finally:
+            readings.discard(reading)
+            if not readings and self._readings.get(key) is readings:
+                del self._readings[key]
+
+    def changed(self, answer: PendingAnswer) -> None:
+        """What is read of this exchange right now has to be read again."""
+        self._spoil(answer.exchange.session_id)
+        self._spoil(answer.exchange.stream.stream_id)
+
+    def _spoil(self, key: str) -> None:
+        for reading in self._readings.get(key, ()):
+            reading.stale = True
+
+
+def mark_written(cut: Collection[Cut]) -> None:
+    """The disk has these pieces."""
+    for growth, piece in cut:
+        growth.written = piece.start + piece.tokens

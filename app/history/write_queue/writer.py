@@ -1,0 +1,218 @@
+"""The one writer: it takes all changes that have gathered to the disk in one transaction, in their order.
+
+A change that somebody waits for goes at once, and whatever stands before it goes along. The others, and what answers
+have grown by, go every quarter of a second. So a transaction is never for one token, and never for one stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from sqlalchemy import Connection
+
+from app.chat.errors import HistoryUnavailable
+from app.chat.ports import Logger
+from app.history.database import Database
+from app.history.statements.admit import Results
+from app.history.statements.apply import apply, grow
+from app.history.write_queue.changes import Change
+from app.history.write_queue.pending import Cut, Pending, PendingAnswer, mark_written
+from app.history.write_queue.queue import InDoubt, QueuedChange, WriteQueue
+
+TICK = 0.25  # seconds from one batch that nobody waits for to the next
+TEND = 1.0  # seconds from one `Database.tend` to the next, while there are changes
+WAIT = 5.0  # seconds that somebody waits for a change at most
+LAST = 1.0  # seconds for what is left at the end
+SLOWEST = 4.0  # seconds at most from one attempt to the next, on a database that does not answer
+
+
+class Writer:
+    """Runs in a task of its own, which the context manager `writing` owns."""
+
+    def __init__(self, database: Database, unwritten: Pending, logger: Logger) -> None:
+        self._database = database
+        self._unwritten = unwritten
+        self._logger = logger
+        self._loop = asyncio.get_running_loop()
+        self._line = WriteQueue()
+        self._wake = asyncio.Event()
+        self._next = 0.0  # when what nobody waits for may go
+        self._tended = 0.0
+        self._untended = False  # whether anything was written since
+        self._failures = 0  # in a row
+        self._committing = False  # whether a failure would leave open what is on disk
+        self._closing = False
+
+    def __repr__(self) -> str:
+        return f"<Writer {self._line!r} failures={self._failures}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def writing(cls, database: Database, unwritten: Pending, logger: Logger) -> AsyncIterator[Writer]:
+        """Write for as long as the block lasts; then write what is left, for `LAST` seconds at most."""
+        writer = cls(database, unwritten, logger)
+        task = writer._loop.create_task(writer._run(), name="history writer")
+        try:
+            yield writer
+        finally:
+            writer._closing = True
+            writer._wake.set()
+            try:
+                await asyncio.wait({task}, timeout=LAST)
+            finally:  # also if a cancellation cuts the wait short: it must not write to a closed database
+                task.cancel()
+                await asyncio.wait({task})
+                if writer._line:
+                    logger.error("history_left_behind", changes=len(writer._line))
+
+    # ---- for others ------------------------------------------------------------------------------------------
+
+    def later(self, change: Change, answer: PendingAnswer | None = None) -> None:
+        """Take a change to the disk soon. Raises `HistoryUnavailable` if too much waits already."""
+        self._line.append(QueuedChange(change, None, answer))
+        if answer is not None:
+            answer.pending += 1
+        self._wake.set()
+
+    async def now(self, change: Change) -> None:
+        """Take a change to the disk, and return once it is there. Waits `WAIT` seconds at most.
+
+        Raises what refuses the change, or `HistoryUnavailable`: it was not kept. Only of `InDoubt`, and if the caller
+        is cancelled, that is not known.
+        """
+        waiter = self._loop.create_future()
+        entry = QueuedChange(change, waiter, None)
+        self._line.append(entry)
+        self._wake.set()
+        try:
+            await asyncio.wait({waiter}, timeout=WAIT)
+            if waiter.done():
+                waiter.result()
+                return
+        finally:
+            waiter.cancel()  # nobody looks at it any more; one that is done stays as it is
+        late = HistoryUnavailable if self._line.remove(entry) else InDoubt
+        raise late("Chat history can't keep up right now. Try again in a moment.")
+
+    def stir(self) -> None:
+        """Something grows: look at it from time to time."""
+        self._wake.set()
+
+    # ---- when ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._closing:
+            await self._until_due()
+            await self._write()
+        while True:
+            self._next = 0.0
+            await self._write()
+            if not self._line:
+                return
+            await asyncio.sleep(TICK)
+
+    async def _until_due(self) -> None:
+        """Return when somebody waits, when it is time, or when the server ends."""
+        while not (self._line.awaited or self._closing):
+            self._wake.clear()
+            due = self._due()
+            if due is not None and due <= self._loop.time():
+                return
+            alarm = None if due is None else self._loop.call_at(due, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
+
+    def _due(self) -> float | None:
+        if self._line or self._unwritten.growing:
+            return self._next
+        return self._tended + TEND if self._untended else None
+
+    # ---- what ------------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        """Write what has gathered. Whoever waits is told; what nobody waits for stays in line until it is written."""
+        entries = self._line.take()
+        cut: list[Cut] = []
+        if self._next <= self._loop.time():
+            self._next = self._loop.time() + TICK
+            cut = self._unwritten.cut()
+        try:
+            if entries or cut:
+                await self._commit(entries, cut)
+            await self._tend()
+        except HistoryUnavailable as error:
+            self._postpone(entries, InDoubt(str(error)) if self._committing else error)
+        except Exception as error:
+            self._logger.error("history_batch_refused", changes=len(entries), exc_info=error)
+            await self._one_by_one(entries, cut)
+
+    async def _commit(self, entries: Sequence[QueuedChange], cut: Sequence[Cut]) -> None:
+        pieces = [piece for _, piece in cut]
+        changes = [entry.change for entry in entries]
+
+        def work(connection: Connection) -> Results:
+            if pieces:
+                grow(connection, pieces)
+            results = apply(connection, self._database.node, changes)
+            self._committing = True
+            return results
+
+        self._committing = False
+        results = await self._database.write(work)
+        self._committing = False
+        self._untended = True
+        self._committed(entries, cut, results)
+
+    def _committed(self, entries: Sequence[QueuedChange], cut: Sequence[Cut], results: Results) -> None:
+        mark_written(cut)
+        for entry, refusal in zip(entries, results, strict=True):
+            if refusal is None:
+                entry.succeed()
+            else:
+                entry.fail(refusal)
+            if entry.answer is not None:
+                self._unwritten.written(entry.answer)
+        if self._failures:
+            self._failures = 0
+            self._logger.info("history_available", changes=len(self._line))
+
+    def _postpone(self, entries: Sequence[QueuedChange], error: HistoryUnavailable) -> None:
+        for entry in entries:
+            entry.fail(error)
+        self._line.put_back([entry for entry in entries if entry.waiter is None])
+        self._failures += 1
+        self._next = self._loop.time() + min(TICK * 2**self._failures, SLOWEST)
+        if self._failures == 1:
+            self._logger.error("history_unavailable", error=str(error), changes=len(self._line))
+
+    async def _one_by_one(self, entries: Sequence[QueuedChange], cut: Sequence[Cut]) -> None:
+        """The database refuses something in a batch: find out what, for it must not hold up the rest."""
+        for index, entry in enumerate(entries):
+            try:
+                await self._commit([entry], [])
+            except HistoryUnavailable as error:
+                self._postpone(entries[index:], error)
+                return
+            except Exception as error:  # noqa: BLE001 - it is logged, and whoever waits is told
+                self._give_up(entry, error)
+        mark_written(cut)  # a piece that the database refuses may come with the answer as a whole
+
+    def _give_up(self, entry: QueuedChange, error: Exception) -> None:
+        self._logger.error("history_change_lost", change=type(entry.change).__name__, exc_info=error)
+        entry.fail(HistoryUnavailable("Chat history couldn't save this. The log has the details."))
+        if entry.answer is not None:
+            self._unwritten.written(entry.answer)
+
+    async def _tend(self) -> None:
+        if self._untended and self._tended + TEND <= self._loop.time():
+            self._tended, self._untended = self._loop.time(), False
+            try:
+                await self._database.tend()
+            except HistoryUnavailable as error:
+                self._untended = True
+                self._logger.warning("history_tend_failed", error=str(error))

@@ -1,0 +1,1 @@
+"""The session log: what happened, in order. Whoever shows something reads it."""

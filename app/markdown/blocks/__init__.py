@@ -1,0 +1,1 @@
+"""Splits a growing answer into blocks."""

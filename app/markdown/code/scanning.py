@@ -1,0 +1,248 @@
+"""Finds what is coloured in code, in linear time: one pass that takes each character once and never goes back.
+
+The grammars of highlighters are backtracking expressions. A text can make those quadratic or exponential, and a match
+holds the interpreter until it is done: no thread, signal or deadline gets through. Here a language is a table (what
+its comments and strings begin and end with, and its words), and expressions only find where something begins.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from app.markdown.code.languages.rules import Heredoc, Language, Pattern, Rule, Span, Tag
+
+Coloured = tuple[str, str]  # the class of a piece of code, empty for what has no colour, and the piece
+REGEX_LENGTH = 256  # characters of an expression between slashes
+_NUMBER = r"0[xX][\da-fA-F_]++\w*+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d++)?\w*+"
+_REGEX_MARKS = re.compile(r"[/\\\[\]\n]")
+_BEFORE_REGEX = frozenset("(,=:[!&|?{};~+-*%<>^")  # after anything else a slash divides
+
+
+class _Compiled(NamedTuple):
+    """A language, ready to be used."""
+
+    find: re.Pattern[str]  # where something begins; the group's name tells by which rule
+    rules: dict[str, Rule]
+    kinds: dict[str, str]  # the class of each word that has one
+    defining: frozenset[str]
+    types: frozenset[str]
+    followed: tuple[tuple[str, re.Pattern[str]], ...]
+
+
+def scan(text: str, language: Language) -> list[Coloured]:
+    """Return the pieces of a code in their order; together they are `text`."""
+    scanner = _Scanner(text)
+    scanner.run(language, 0, len(text))
+    scanner.put("", len(text), len(text))
+    return [(kind, text[start:end]) for kind, start, end in scanner.pieces]
+
+
+@cache
+def _compiled(language: Language) -> _Compiled:
+    rules = {f"rule{number}": rule for number, rule in enumerate(language.rules)}
+    opens = {"leave": language.leaves} | {name: rule.opens for name, rule in rules.items()}
+    opens |= {"regex": "/(?![/*])" if language.has_regex else "", "word": language.word}
+    opens |= {"number": rf"(?<![\w.])(?:{_NUMBER})" if language.has_numbers else ""}
+    alternatives = "|".join(f"(?P<{name}>{opening})" for name, opening in opens.items() if opening)
+    defining, types = language.defining.split(), language.types.split()
+    return _Compiled(
+        re.compile(alternatives, re.MULTILINE | (re.IGNORECASE if language.ignores_case else 0)),
+        rules,
+        dict.fromkeys(language.known.split(), "known")
+        | dict.fromkeys([*language.keywords.split(), *types, *defining], "keyword"),
+        frozenset(defining),
+        frozenset(types),
+        tuple((kind, re.compile(after)) for kind, after in language.followed),
+    )
+
+
+class _Scanner:
+    """One pass over one text."""
+
+    def __init__(self, text: str) -> None:
+        self.pieces: list[tuple[str, int, int]] = []  # class, begin, end; no two neighbours of one class
+        self._text = text
+        self._done = 0  # what is before it is in `pieces`
+        self._no_regex = (
+            0  # up to there, none begins: what was looked at for the end of one is not looked at again
+        )
+
+    def put(self, kind: str, start: int, end: int) -> None:
+        """Add what was passed over up to `start`, and then the piece up to `end`."""
+        if start > self._done:
+            self.pieces.append(("", self._done, start))
+        if end > start:
+            if self.pieces and self.pieces[-1][0] == kind:
+                start = self.pieces.pop()[1]
+            self.pieces.append((kind, start, end))
+        self._done = max(start, end)
+
+    def run(self, language: Language, position: int, end: int, *, in_line: bool = False) -> int:
+        """Colour from `position` on; return where the language was left, which is `end` at the latest."""
+        compiled = _compiled(language)
+        words = _Words(self._text, language, compiled, position)
+        while (found := compiled.find.search(self._text, position, end)) is not None:
+            begin, position = found.span()
+            name = found.lastgroup
+            if name == "word":
+                self._put_coloured(words.kind(begin, position), begin, position)
+                continue
+            if name == "leave":
+                return position
+            if name == "number":
+                self._put_coloured("known", begin, position)
+            elif name == "regex":
+                may_begin = begin >= self._no_regex and words.allow_regex(begin)
+                position = self._regex(begin, end) if may_begin else position
+            else:
+                position = self._apply(language, compiled.rules[str(name)], found, end, in_line=in_line)
+            words.interrupt(position)
+        return end
+
+    def _put_coloured(self, kind: str, start: int, end: int) -> None:
+        if kind:
+            self.put(kind, start, end)
+
+    def _apply(self, language: Language, rule: Rule, found: re.Match[str], end: int, *, in_line: bool) -> int:
+        """Colour what a rule has found; return where it ends."""
+        begin, after = found.span()
+        match rule:
+            case Pattern(kind):
+                if kind:
+                    self.put(kind, after - len(found[0].lstrip()), after)
+                return after
+            case Span(kind):
+                stop = _end_of(rule, self._text, found, end)
+                self.put("comment" if rule.is_doc and self._begins_line(begin) else kind, begin, stop)
+                return stop
+            case Tag(kind):
+                self.put(kind, begin, after)
+                return self._tag(rule, after, end)
+            case Heredoc():
+                return after if in_line else self._heredoc(language, found, end)
+
+    def _begins_line(self, position: int) -> bool:
+        """Tell whether nothing but blanks is between the beginning of the line and `position`."""
+        before, newline, indent = self._text[self._done : position].rpartition("\n")
+        return not indent.strip() and bool(newline or (not before and not self._done))
+
+    def _regex(self, begin: int, end: int) -> int:
+        """Colour an expression between slashes; return where it ends, or after the slash if it never does."""
+        position, in_class = begin + 1, False
+        end = min(end, begin + REGEX_LENGTH)
+        while (found := _REGEX_MARKS.search(self._text, position, end)) is not None and found[0] != "\n":
+            position = found.end() + (found[0] == "\\")
+            if found[0] == "/" and not in_class:
+                while position < end and self._text[position].isalpha():
+                    position += 1
+                self.put("string", begin, position)
+                return position
+            if found[0] in "[]":
+                in_class = found[0] == "["
+        self._no_regex = found.start() if found else end
+        return begin + 1
+
+    def _heredoc(self, language: Language, found: re.Match[str], end: int) -> int:
+        """Colour the rest of the line, and then the lines up to the one that holds the mark alone."""
+        self.put("string", *found.span())
+        line_end = self._text.find("\n", found.end(), end)
+        if line_end < 0:
+            return found.end()
+        self.run(language, found.end(), line_end, in_line=True)
+        mark = found[0].lstrip("<-~ ").strip("'\"\\")
+        stop = line_end
+        while stop < end:
+            start, stop = stop + 1, self._text.find("\n", stop + 1, end)
+            stop = end if stop < 0 else stop
+            if self._text[start:stop].strip() == mark:
+                break
+        self.put("string", line_end, stop)
+        return stop
+
+    def _tag(self, rule: Tag, position: int, end: int) -> int:
+        position = self.run(rule.attributes, position, end)
+        if rule.content is None:
+            return position
+        stop = self._text.find(rule.closes, position, end)
+        return self.run(rule.content(), position, end if stop < 0 else stop)
+
+
+class _Words:
+    """Tells the class of one word after the other."""
+
+    def __init__(self, text: str, language: Language, compiled: _Compiled, start: int) -> None:
+        self._text = text
+        self._language = language
+        self._compiled = compiled
+        self._end = start  # of what came last
+        self._expects = False  # what came last says that the next word is defined
+        self._last = ""  # what came last: "type", "name", the class of a word, or nothing of these
+
+    def interrupt(self, end: int) -> None:
+        """Something that is no word has come, and ends at `end`."""
+        self._end, self._expects, self._last = end, False, ""
+
+    def allow_regex(self, begin: int) -> bool:
+        """Tell whether an expression may begin at a slash, which may also divide."""
+        before = self._text[self._end : begin].rstrip()
+        return before[-1] in _BEFORE_REGEX if before else self._last == "keyword"
+
+    def kind(self, begin: int, end: int) -> str:
+        """Return the class of the next word, or nothing."""
+        language, compiled = self._language, self._compiled
+        word = self._text[begin:end]
+        if language.ignores_case:
+            word = word.lower()
+        gap = self._text[self._end : begin]
+        self._end = end
+        kind = compiled.kinds.get(word, "")
+        if kind and language.has_members and gap.endswith(".") and not gap.endswith(".."):
+            kind = ""
+        return self._defined(word, kind, gap, end) or self._followed(end) or kind
+
+    def _defined(self, word: str, kind: str, gap: str, end: int) -> str:
+        """Return the class of a name that is defined here, and note what the word says of the next one."""
+        last, expected = self._last, self._expects and gap.strip() in ("", ".", "*", "&")
+        is_receiver = expected and self._text.startswith(".", end)
+        self._expects = is_receiver or word in self._compiled.defining
+        self._last = "type" if word in self._compiled.types else (kind or "name")
+        if is_receiver or kind == "keyword":
+            return ""
+        is_typed = last in ("type", "name") and gap in self._language.gaps
+        return "defined" if expected or (is_typed and self._text.startswith("(", end)) else ""
+
+    def _followed(self, end: int) -> str:
+        for kind, after in self._compiled.followed:
+            if after.match(self._text, end):
+                return kind
+        return ""
+
+
+def _end_of(span: Span, text: str, found: re.Match[str], end: int) -> int:
+    """Return where a comment or a string ends: with the text, or the line, if it is never closed."""
+    closes = span.closes(found[0]) if callable(span.closes) else span.closes
+    if not (span.escape or span.one_line or span.nests):
+        stop = text.find(closes, found.end(), end)
+        return end if stop < 0 else stop + len(closes)
+    depth, position = 1, found.end()
+    marks = _marks(closes, span.nests, span.escape, span.one_line)
+    while (mark := marks.search(text, position, end)) is not None:
+        position = mark.end()
+        if mark[0] == closes:
+            depth -= 1
+        elif mark[0] == "\n":
+            return mark.start()
+        elif mark[0] == span.nests:
+            depth += 1
+        else:
+            position += 1  # what is escaped
+        if not depth:
+            return min(position, end)
+    return end
+
+
+@cache
+def _marks(closes: str, nests: str, escape: str, one_line: bool) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(mark) for mark in (closes, nests, escape, "\n" * one_line) if mark))

@@ -1,0 +1,1 @@
+"""The rules that the grammar adds to CommonMark, one module each."""

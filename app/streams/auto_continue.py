@@ -1,0 +1,113 @@
+"""After a start: answers that the end of a server has interrupted go on by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from app.chat.errors import HistoryUnavailable, NoModels, Refused, TooManyStreams
+from app.chat.ports import Catalog, Logger
+from app.chat.records import Interrupted
+from app.chat.submission import Submission
+from app.streams.registry import Registry
+
+FRESH = timedelta(hours=1)  # who has waited for longer does not wait any more
+TRIES = 3  # for one answer: a prompt that brings a server down must not do so for ever
+# Seconds between two rounds, for a model server may start later than we do, and a thousand answers may wait for room.
+PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
+
+
+class AutoContinue:
+    """Registers a continuation for each answer; runs in a task of its own, which the context manager owns."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        catalog: Catalog,
+        logger: Logger,
+        pauses: Sequence[float] = PAUSES,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._registry = registry
+        self._catalog = catalog
+        self._logger = logger
+        self._pauses = pauses
+        self._now = now
+        self._taken = 0
+
+    def __repr__(self) -> str:
+        return f"<TakingUp taken={self._taken}>"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take up what was interrupted, for as long as the block lasts at most."""
+        task = asyncio.get_running_loop().create_task(self.run(), name="taking up")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._logger.error("taking_up_failed", exc_info=error)
+
+    async def run(self) -> None:
+        """Go on with everything that there is; return once it is done, or given up."""
+        waiting: Sequence[Interrupted] | None = None
+        for pause in self._pauses:
+            await asyncio.sleep(pause)
+            if waiting is None:
+                waiting = await self._found()
+            if waiting is None:
+                continue
+            away = await self._away()
+            waiting = [one for one in waiting if _backend(one.model) in away or not await self._settle(one)]
+            if not waiting:
+                break
+        if self._taken or waiting:
+            self._logger.info("answers_taken_up", taken=self._taken, left=len(waiting or ()))
+
+    async def _found(self) -> Sequence[Interrupted] | None:
+        since = datetime.fromtimestamp(self._now(), UTC) - FRESH
+        try:
+            return await self._registry.history.interrupted(
+                since=since, tries=TRIES, limit=self._registry.bounds.max_streams
+            )
+        except HistoryUnavailable:
+            return None  # it logs that itself
+
+    async def _settle(self, one: Interrupted) -> bool:
+        """Tell whether nothing is left to do for this answer: it goes on, or it never will."""
+        if self._registry.draining:
+            return True
+        try:
+            backend, model = await self._catalog.resolve(one.model)
+            ask = Submission(
+                owner=one.owner,
+                session_id=one.session_id,
+                continues=one.message_id,
+                model=model,
+                backend=backend,
+                if_active="reject",  # whoever asks for something newer has it
+            )
+            registered = await self._registry.register(ask)
+        except (HistoryUnavailable, TooManyStreams, NoModels):
+            return False
+        except Refused as refusal:
+            self._logger.info("answer_not_taken_up", session=one.session_id, reason=refusal.code)
+            return True
+        self._taken += 1
+        self._logger.info("answer_taken_up", trace=registered.stream_id, session=one.session_id)
+        return True
+
+    async def _away(self) -> set[str]:
+        """Return the backends whose servers do not answer, or not yet."""
+        listing = await self._catalog.listing(refresh=True)
+        return {away.backend for away in listing.unreachable}
+
+
+def _backend(model_id: str) -> str:
+    return model_id.partition("/")[0]

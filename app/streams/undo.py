@@ -1,0 +1,63 @@
+"""What was deleted a moment ago, in memory alone: so long it can be brought back, then nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from app.chat.archive import Archive, size
+from app.chat.errors import NothingToRestore
+
+SECONDS = 10.0  # that a deleted session is kept
+MOST = 64  # sessions
+MOST_BYTES = 32 * 1024 * 1024  # of all of them together
+
+
+class _Deleted(NamedTuple):
+    archive: Archive
+    size: int
+    timer: asyncio.TimerHandle
+
+
+class UndoBuffer:
+    """Keeps archives for `SECONDS`, as many as its bounds allow; the oldest one gives way. Nothing here awaits."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], _Deleted] = {}  # by owner and session, the oldest first
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"<Trash sessions={len(self._kept)} bytes={self._size}>"
+
+    def put(self, owner: str, archive: Archive) -> None:
+        """Keep a session from now on. One that is too large by itself is not kept."""
+        place = (owner, archive.session_id)
+        self._drop(place)
+        takes = size(archive)
+        if takes > MOST_BYTES:
+            return
+        while self._kept and (len(self._kept) >= MOST or self._size + takes > MOST_BYTES):
+            self._drop(next(iter(self._kept)))
+        timer = asyncio.get_running_loop().call_later(SECONDS, self._drop, place)
+        self._kept[place] = _Deleted(archive, takes, timer)
+        self._size += takes
+
+    def take(self, owner: str, session_id: str) -> Archive:
+        """Take a session out. Raises `NothingToRestore`."""
+        kept = self._kept.get((owner, session_id))
+        if kept is None:
+            raise NothingToRestore(
+                f"This chat can't be restored any more. A deleted chat can be restored for {SECONDS:g} s."
+            )
+        self._drop((owner, session_id))
+        return kept.archive
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        for place in tuple(self._kept):
+            self._drop(place)
+
+    def _drop(self, place: tuple[str, str]) -> None:
+        if (kept := self._kept.pop(place, None)) is not None:
+            kept.timer.cancel()
+            self._size -= kept.size

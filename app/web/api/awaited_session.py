@@ -1,0 +1,100 @@
+"""Event streams of sessions that do not exist yet: they stay open until their owner makes the first prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from app.chat.errors import SessionNotFound
+from app.log.cursors import Cursor
+from app.streams.registry import Registry
+from app.streams.session import Session
+from app.web.api.streams import place
+from app.web.app_keys import LIMITS, OWNER, PULSE, REGISTRY
+from app.web.events.heartbeat import HeartbeatTimer
+from app.web.events.push import EventPush
+from app.web.events.response import EventStream
+from app.web.events.viewer import heartbeat, refuse, view
+
+
+async def exists(registry: Registry, owner: str, session_id: str) -> bool:
+    """Tell whether the owner has such a session. One of another owner does not exist."""
+    try:
+        await registry.history.session(owner, session_id)
+    except SessionNotFound:
+        return False
+    return True
+
+
+class Waiter(EventPush):
+    """Holds one response open until its session exists, or its client has left."""
+
+    def __init__(self, pulse: HeartbeatTimer, find: Callable[[], Session]) -> None:
+        super().__init__(pulse)
+        self._find = find
+        self.session: Session | None = None
+        self.cursor: Cursor | None = None  # just before its first event
+
+    def tell(self, cursor: Cursor | None = None) -> None:
+        """The session exists. It is found at once: later it may be another owner's."""
+        if self.session is None:
+            self.session, self.cursor = self._find(), cursor
+            self._wake.set()
+
+    async def hold(self, request: web.Request, response: EventStream) -> None:
+        """Send the headers, then heartbeats alone."""
+        writer, transport = await response.prepare(request), request.transport
+        if writer is None or transport is None:
+            return  # The client has left already.
+        self._attach(request, writer, transport)
+        self._pulse.add(self)
+        try:
+            await self._wake.wait()
+        finally:
+            self._pulse.discard(self)
+
+    def _heartbeat(self) -> bytes:
+        return EventStream.passing("heartbeat", heartbeat())
+
+
+async def events_to_come(request: web.Request, session_id: str) -> web.StreamResponse:
+    """Answer with the events of a session that did not exist a moment ago, once it does. Raises `TooManyWaiting`."""
+    registry, owner, response = request.app[REGISTRY], request[OWNER], EventStream()
+    waiter = Waiter(request.app[PULSE], lambda: registry.session(session_id))
+    with registry.arrivals.wait(owner, session_id, waiter.tell, most=request.app[LIMITS].max_waiting):
+        if await exists(registry, owner, session_id):  # It began before anybody waited.
+            waiter.tell()
+        await waiter.hold(request, response)
+    session = waiter.session
+    if session is None:
+        return response  # The client has left.
+    after = place(session, waiter.cursor)
+    if isinstance(after, str):
+        return await refuse(request, response, session_id, after)
+    return await view(request, response, session, after)
+
+
+class Expected:
+    """The sessions of one page's stream: each is shown once, when it is known to exist and the stream has begun."""
+
+    def __init__(self, show: Callable[[str, Cursor | str | None], None]) -> None:
+        self._show = show
+        self._found: dict[str, Cursor | str | None] = {}
+        self._begun = False
+
+    def __repr__(self) -> str:
+        return f"<Expected {list(self._found)}{' begun' if self._begun else ''}>"
+
+    def found(self, session_id: str, cursor: Cursor | str | None = None) -> None:
+        """A session exists, and is to be shown from a cursor on. What is said of it later does not count."""
+        if session_id not in self._found:
+            self._found[session_id] = cursor
+            if self._begun:
+                self._show(session_id, cursor)
+
+    def begin(self) -> None:
+        """Show what has been found, and from now on what is found."""
+        self._begun = True
+        for session_id, cursor in self._found.items():
+            self._show(session_id, cursor)

@@ -1,0 +1,48 @@
+"""A branch of a session as Markdown, for people to read and keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.chat.records import Message
+from app.chat.states import Outcome
+from app.markdown.outline import as_part
+from app.web.api.sessions import Snapshot
+from app.web.i18n.labels import label
+from app.web.i18n.translations import SOURCE_LANGUAGE
+
+SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System"}
+UNFINISHED = {
+    Outcome.STOPPED: "Stopped",
+    Outcome.SUPERSEDED: "Replaced by a newer message",
+    Outcome.ABANDONED: "Stopped: no one was viewing",
+    Outcome.INTERRUPTED: "Interrupted",
+    Outcome.FAILED: "The answer failed.",
+    None: "Still in progress",
+}
+
+
+def as_markdown(snapshot: Snapshot) -> str:
+    """Return the messages of a snapshot under headings, each as it was written but for its own, which are lower."""
+    parts = [
+        f"# {snapshot.title or 'Chat'}",
+        *(part for message in snapshot.messages for part in _part(message)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _part(message: Message) -> Iterator[str]:
+    by = f" ({message.model})" if message.model else ""
+    yield f"## {SPEAKERS[message.role]}{by}"
+    for image in message.images:
+        yield f"*Image: {image.media_type}, {image.size} bytes*"
+    if message.reasoning.strip():
+        yield f"<details><summary>Reasoning</summary>\n\n{message.reasoning.strip()}\n\n</details>"
+    if message.content.strip():
+        yield as_part(message.content.strip("\n"))
+    if message.error is not None:
+        yield f"*{message.error.message}*"
+    elif message.role == "assistant" and message.outcome != "complete":
+        yield f"*{UNFINISHED[message.outcome]}*"
+    elif how := label(SOURCE_LANGUAGE, message.outcome, message.finish_reason):
+        yield f"*{how}*"

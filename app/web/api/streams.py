@@ -1,0 +1,203 @@
+"""Handlers of streams: register one, look at it, stop it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from app.chat.branches import path
+from app.chat.errors import Draining
+from app.chat.submission import Submission
+from app.log.cursors import Cursor
+from app.log.entries import ResetReason
+from app.streams.registry import Registered, Registry
+from app.streams.session import Session
+from app.web.api import schemas
+from app.web.api.images import images_of
+from app.web.app_keys import CATALOG, LIMITS, LISTS, OWNER, REGISTRY
+from app.web.events.response import EventStream, LineStream
+from app.web.events.viewer import refuse, view
+from app.web.http import accept
+from app.web.http.addresses import at
+from app.web.input import bodies
+from app.web.input.stream_request import StreamRequest, read_stream_request, request_hash
+from app.web.problems import ProblemError
+
+# A POST may carry events too; only EventSource is bound to GET.
+RESPONSES: dict[str, type[EventStream | LineStream]] = {accept.EVENTS: EventStream, accept.LINES: LineStream}
+
+
+async def register(request: web.Request, session_id: str) -> Registered:
+    """Register the stream that a request asks for. Raises a problem, or what the registry and the catalogue raise."""
+    key = bodies.idempotency_key(request)
+    body = await read_stream_request(request)
+    if body.continues is not None and not request.app[LIMITS].continuing:
+        raise ProblemError(
+            403,
+            "continue_off",
+            "Continuing answers is turned off (TAILRACE_CONTINUE=off). Regenerate the answer instead.",
+        )
+    pictures = await images_of(request, body.images)
+    registry = request.app[REGISTRY]
+    if registry.draining and key is None:  # with a key it may be one that was registered before
+        raise Draining("The server is shutting down. Try again in a moment.")
+    backend, model = await request.app[CATALOG].resolve(
+        body.model or await _model_of(request, session_id, body)
+    )
+    ask = Submission(
+        owner=request[OWNER],
+        session_id=session_id,
+        prompt=body.prompt or "",
+        parent_id=body.parent_id,
+        pictures=pictures,
+        regenerate=body.regenerate,
+        continues=body.continues,
+        remember=body.remember,
+        model=model,
+        backend=backend,
+        options=body.options,
+        if_active=body.if_active,
+        key=key,
+        request_hash=request_hash(body) if key is not None else "",
+    )
+    registered = await registry.register(ask)
+    if registered.begins:
+        request.app[LISTS].changed(request[OWNER])
+    return registered
+
+
+async def _model_of(request: web.Request, session_id: str, body: StreamRequest) -> str | None:
+    """Return the model of the answer that is to be regenerated or continued: it is the one that is meant."""
+    answer_id = body.regenerate or body.continues
+    if answer_id is None:
+        return None
+    messages = await request.app[REGISTRY].history.messages(request[OWNER], session_id)
+    return path(messages, answer_id)[-1].model
+
+
+async def post_stream(request: web.Request) -> web.StreamResponse:
+    """POST /api/sessions/{session_id}/streams, for programs: JSON, or the events themselves."""
+    session_id = bodies.path_id(request, "session_id")
+    wanted = accept.best(request, tuple(RESPONSES))
+    if wanted is None:
+        offered = ", ".join((accept.JSON, *RESPONSES))
+        raise ProblemError(406, "not_acceptable", f"`Accept` refuses all that there is: {offered}.")
+    registered = await register(request, session_id)
+    status = 201 if registered.new else 200
+    headers = {"Location": at(request, f"/api/streams/{registered.stream_id}")}
+    if wanted in RESPONSES:
+        response = RESPONSES[wanted](status=status, headers=headers)
+        return await _show_new(request, session_id, registered, response)
+    answer = schemas.Registered(
+        stream_id=registered.stream_id,
+        session_id=session_id,
+        status=registered.status,
+        events_url=at(request, f"/api/streams/{registered.stream_id}/events"),
+        cursor=str(registered.cursor),
+    )
+    return bodies.respond_json(answer, status=status, headers=headers)
+
+
+async def _show_new(
+    request: web.Request, session_id: str, registered: Registered, response: EventStream | LineStream
+) -> web.StreamResponse:
+    session = request.app[REGISTRY].session(session_id)
+    after = stream_start(request.app[REGISTRY], session, registered.stream_id)
+    if after is None:
+        return await refuse(request, response, session_id, "expired")
+    return await view(request, response, session, after, registered.stream_id)
+
+
+def stream_start(registry: Registry, session: Session, stream_id: str) -> int | None:
+    """Return the place to read a stream from its start; `None` if its events have expired."""
+    before = session.log.before(stream_id)
+    if before is None and registry.is_live(session.session_id, stream_id):
+        return session.log.head  # It waits for its turn: its start is still to come.
+    return before
+
+
+async def get_stream(request: web.Request) -> web.StreamResponse:
+    """GET /api/streams/{stream_id}"""
+    stream_id = bodies.path_id(request, "stream_id")
+    return bodies.respond_json(await request.app[REGISTRY].stream_state(request[OWNER], stream_id))
+
+
+async def get_stream_events(request: web.Request) -> web.StreamResponse:
+    """GET /api/streams/{stream_id}/events: up to its `end`; 204 if the cursor is there already."""
+    stream_id = bodies.path_id(request, "stream_id")
+    registry = request.app[REGISTRY]
+    state = await registry.stream_state(request[OWNER], stream_id)
+    session = registry.session(state.session_id)
+    after = _stream_cursor(request, registry, session, stream_id)
+    if isinstance(after, str):
+        return await refuse(request, EventStream(), state.session_id, after)
+    if not registry.is_live(state.session_id, stream_id) and not session.log.read(after, stream_id).entries:
+        # 204 tells EventSource not to come back (WHATWG HTML, section 9.2.3).
+        return web.Response(status=204)
+    return await view(request, EventStream(), session, after, stream_id)
+
+
+def _stream_cursor(
+    request: web.Request, registry: Registry, session: Session, stream_id: str
+) -> int | ResetReason:
+    cursor = bodies.asked_cursor(request)
+    if cursor is None:
+        after = stream_start(registry, session, stream_id)
+        return "expired" if after is None else after
+    return checked(session, cursor)
+
+
+def place(session: Session, cursor: Cursor | str | None) -> int | ResetReason:
+    """Return where to read a session on: after the cursor, else from the `start` of what runs now, else live."""
+    if cursor is not None:
+        return checked(session, cursor)
+    before = session.log.before(session.running_id) if session.running_id else None
+    return session.log.head if before is None else before
+
+
+def checked(session: Session, cursor: Cursor | str) -> int | ResetReason:
+    """Return the sequence number of a cursor, or why it cannot be served."""
+    if isinstance(cursor, str):
+        return "epoch"
+    return session.log.refusal(cursor) or cursor.seq
+
+
+async def delete_stream(request: web.Request) -> web.StreamResponse:
+    """DELETE /api/streams/{stream_id}: stop this stream, and no other."""
+    stream_id = bodies.path_id(request, "stream_id")
+    wait = _stop_wait(request)
+    began = time.monotonic()
+    state = await request.app[REGISTRY].stop(request[OWNER], stream_id, wait=wait)
+    return _stopped(state.outcome, state.upstream_closed, time.monotonic() - began)
+
+
+async def delete_session_stream(request: web.Request) -> web.StreamResponse:
+    """DELETE /api/sessions/{session_id}/stream: stop whatever runs in the session; 204 if nothing does."""
+    session_id = bodies.path_id(request, "session_id")
+    wait = _stop_wait(request)
+    began = time.monotonic()
+    state = await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=wait)
+    if state is None:
+        return web.Response(status=204)
+    return _stopped(state.outcome, state.upstream_closed, time.monotonic() - began)
+
+
+def _stop_wait(request: web.Request) -> float:
+    """Return how long to wait, in seconds.
+
+    A stop takes as long as its bound at most. Who waits just as long should see how it went, not miss it by a hair.
+    """
+    limits = request.app[LIMITS]
+    asked = bodies.number(request, "wait", limits.default_stop_wait, least=0, most=limits.max_stop_wait)
+    bound = request.app[REGISTRY].bounds.supersede_timeout
+    return asked + 0.25 if asked >= bound else asked
+
+
+def _stopped(outcome: Any, upstream_closed: bool, waited: float) -> web.Response:
+    # Without an outcome it has not ended, and then nothing was seen closed, whatever may be so already.
+    closed = upstream_closed and outcome is not None
+    return bodies.respond_json(
+        schemas.Stopped(outcome=outcome, upstream_closed=closed, waited_ms=round(waited * 1000))
+    )

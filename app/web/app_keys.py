@@ -1,0 +1,29 @@
+"""Typed keys: what handlers find in the application and in a request."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.chat.ports import Catalog
+from app.streams.registry import Registry
+from app.web.events.channels import Channel, Channels
+from app.web.events.heartbeat import HeartbeatTimer
+from app.web.events.list_changes import ListChanges
+from app.web.limits import Limits
+from app.web.page.live.channel import PageChannel
+from app.web.page.live.renderer import Renderer
+
+REGISTRY = web.AppKey("registry", Registry)
+CATALOG = web.AppKey("catalog", Catalog)
+PULSE = web.AppKey("pulse", HeartbeatTimer)
+PAGE_PULSE = web.AppKey("page_pulse", HeartbeatTimer)  # of the event streams of pages, which beat more often
+LIMITS = web.AppKey("limits", Limits)
+RENDERER = web.AppKey("renderer", Renderer)
+CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by the type of their content
+PAGE_CHANNELS = web.AppKey[Channels[PageChannel]]("page_channels", Channels)
+LISTS = web.AppKey("lists", ListChanges)
+BASE = web.AppKey("base", str)  # the path that the server is found under, such as `/chat`; "" at the root
+
+SIGNS_IN = web.AppKey("signs_in", bool)  # whether people sign in here, and so can sign out
+
+OWNER = web.RequestKey("owner", str)  # set by the access middleware

@@ -1,0 +1,125 @@
+"""The static files as they are served: read once, compressed, and under an address that a browser may keep for ever.
+
+A page finds them under `/static/` and a hash of them all. There its script and its style sheet are one file each, with
+all that they import, and `import()` finds further scripts beside it. Without the hash each file is as it is written.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+from aiohttp.web_response import Response
+from rjsmin import jsmin
+
+from app.web.assets import folders
+from app.web.assets.joining import Joiner, style
+from app.web.http import accept
+
+FOR_EVER = "public, max-age=31536000, immutable"
+PAGE = "main.js"  # the script that a page starts with
+WORKER = "worker.js"  # the one that its tabs share
+ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_INDENT = re.compile(r"\n\s+")
+TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
+
+
+class StaticFile(NamedTuple):
+    """One file, ready to be sent."""
+
+    body: bytes
+    compressed: bytes
+    content_type: str
+    etag: str
+
+
+class StaticFiles:
+    """All files of a folder. `address` is where a page finds them."""
+
+    def __init__(self, folder: Path) -> None:
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        self._plain = {name: _file(name, (folder / name).read_bytes()) for name in names}
+        self._joined = self._plain | {
+            **{name: _file(name, _lean(text)) for name, text in self._scripts()},
+            **{
+                name: _file(name, _lean_style(style(self._text, name)))
+                for name in names
+                if name.endswith(".css")
+            },
+        }
+        etags = "".join(f"{name} {file.etag}\n" for name, file in self._joined.items())
+        self._version = hashlib.sha256(etags.encode()).hexdigest()[:12]
+        self.address = f"/static/{self._version}"
+
+    def __repr__(self) -> str:
+        return f"<StaticFiles {self._version} files={len(self._plain)}>"
+
+    def _text(self, name: str) -> str:
+        return self._plain[name].body.decode()
+
+    def _scripts(self) -> Iterator[tuple[str, str]]:
+        """Yield each script as a page gets it: the two that it starts with, and what may be loaded later."""
+        joiner = Joiner(self._text)
+        page = joiner.join(PAGE)
+        yield PAGE, page.shared
+        for name in self._plain:
+            if name == WORKER:
+                yield name, joiner.join(name).text
+            elif name.endswith(".js") and name != PAGE:
+                yield name, joiner.beside(name, PAGE, page)
+
+    def joined(self, name: str) -> StaticFile:
+        """Return a file as a page gets it."""
+        return self._joined[name]
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """GET /static/{path}, with or without a hash before the name."""
+        path = request.match_info["path"]
+        version, _, name = path.partition("/")
+        if path in self._plain:
+            return _respond(request, self._plain[path], ASK_AGAIN)
+        if name in self._joined:
+            return _respond(request, self._joined[name], FOR_EVER if version == self._version else ASK_AGAIN)
+        raise web.HTTPNotFound
+
+
+@cache
+def static_files() -> StaticFiles:
+    """Return the files of this installation."""
+    return StaticFiles(folders.folder("static"))
+
+
+def _lean(script: str) -> bytes:
+    """Return a script without what is for readers of its source. What stands between /*! and */ stays."""
+    return str(jsmin(script, keep_bang_comments=True)).encode()
+
+
+def _lean_style(sheet: str) -> bytes:
+    """Return a style sheet without its comments and what indents its lines. No string in ours holds either."""
+    return _INDENT.sub("\n", _COMMENT.sub("", sheet)).lstrip().encode()
+
+
+def _file(name: str, body: bytes) -> StaticFile:
+    suffix = Path(name).suffix
+    content_type = TEXT.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return StaticFile(body, gzip.compress(body, mtime=0), content_type, hashlib.sha256(body).hexdigest()[:16])
+
+
+def _respond(request: web.Request, file: StaticFile, caching: str) -> Response:
+    headers = {hdrs.CACHE_CONTROL: caching, hdrs.ETAG: f'"{file.etag}"', hdrs.VARY: hdrs.ACCEPT_ENCODING}
+    if any(etag.value == file.etag for etag in request.if_none_match or ()):
+        return Response(status=304, headers=headers)
+    body = file.body
+    if accept.takes_gzip(request):
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        body = file.compressed
+    charset = "utf-8" if file.content_type.startswith("text/") else None
+    return Response(body=body, headers=headers, content_type=file.content_type, charset=charset)

@@ -1,0 +1,1 @@
+"""Event streams: encoders, channels, viewers, the response that they write to."""

@@ -1,0 +1,114 @@
+"""The event stream of the API: a session, or one stream of it, from a cursor on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from app.log.entries import Entry, ResetReason
+from app.streams.session import Session
+from app.web.app_keys import BASE, CHANNELS, PULSE
+from app.web.events.channels import Channel, Piece
+from app.web.events.encoders import Heartbeat, Reset
+from app.web.events.heartbeat import HeartbeatTimer
+from app.web.events.live_viewer import LiveViewer, Watch
+from app.web.events.response import EventStream, LineStream
+
+Response = EventStream | LineStream
+
+
+class SessionWatch(Watch):
+    """Shows a session, or of it only the stream `stream_id`, up to its `end`."""
+
+    def __init__(
+        self, viewer: Viewer, session: Session, channel: Channel, after: int, stream_id: str | None
+    ) -> None:
+        super().__init__(viewer, session, channel, after)
+        self._viewer: Viewer = viewer
+        self._stream_id = stream_id
+
+    def _encoded(self, entries: Sequence[Entry]) -> bytes:
+        if entries and entries[-1].name == "end" and entries[-1].stream_id == self._stream_id:
+            self._viewer.finish()
+        return b"".join(map(self.channel.encode, entries))
+
+    def _take(self, piece: Piece) -> None:
+        if piece.last <= self._after:
+            return
+        if self._stream_id is not None and piece.stream_id != self._stream_id:
+            self._after = piece.last
+        elif self._viewer.write(piece):
+            self._after = piece.last
+            if piece.is_end and self._stream_id is not None:
+                self._viewer.finish()
+
+    def _reset(self, reason: ResetReason) -> bytes:
+        return self._viewer.reset(self.session.session_id, reason)
+
+
+class Viewer(LiveViewer):
+    """Serves one response with one session, until its end, the stream's end, or the client's leaving."""
+
+    def __init__(self, response: Response, pulse: HeartbeatTimer, base: str) -> None:
+        super().__init__(response, pulse)
+        self._response: Response = response
+        self._base = base
+        self._over = False  # the end of the stream was shown
+
+    def watch(self, session: Session, channel: Channel, after: int, stream_id: str | None) -> None:
+        """Show a session from a place in its log on; of one stream if given."""
+        self._watch(SessionWatch(self, session, channel, after, stream_id))
+
+    def finish(self) -> None:
+        """Everything was shown."""
+        self._over = True
+        self._unfollow()
+
+    def reset(self, session_id: str, reason: ResetReason) -> bytes:
+        """Return the event that asks for a snapshot."""
+        return self._response.passing("reset", reset(self._base, session_id, reason))
+
+    @property
+    def _is_over(self) -> bool:
+        return self._over or super()._is_over
+
+    def _last_words(self) -> bytes:
+        return self._response.farewell()
+
+    def _heartbeat(self) -> bytes:
+        return self._response.passing("heartbeat", heartbeat())
+
+
+def heartbeat() -> Heartbeat:
+    """Return a sign of life, with the time."""
+    return Heartbeat(datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+
+def reset(base: str, session_id: str, reason: ResetReason) -> Reset:
+    """Return what asks for the snapshot of a session; `base` is the path that the server is found under."""
+    return Reset(reason, f"{base}/api/sessions/{session_id}")
+
+
+async def view(
+    request: web.Request, response: Response, session: Session, after: int, stream_id: str | None = None
+) -> web.StreamResponse:
+    """Answer with the events of a session after a place in its log; of one stream if given."""
+    viewer = Viewer(response, request.app[PULSE], request.app[BASE])
+    channels = request.app[CHANNELS][response.media_type]
+    viewer.watch(session, channels.join(session, viewer), after, stream_id)
+    try:
+        return await viewer.serve(request)
+    finally:
+        channels.leave(session, viewer)
+
+
+async def refuse(
+    request: web.Request, response: Response, session_id: str, reason: ResetReason
+) -> web.StreamResponse:
+    """Answer a cursor that cannot be served, in the stream: EventSource cannot read an error's body."""
+    if await response.prepare(request) is not None:
+        await response.write(response.passing("reset", reset(request.app[BASE], session_id, reason)))
+        await response.write_eof()
+    return response

@@ -1,0 +1,1 @@
+"""Parts of HTTP that aiohttp leaves to applications: negotiation, forwarded headers, addresses."""

@@ -1,0 +1,65 @@
+"""The addresses of the server: where it is found, and those that come with a request and lead somewhere.
+
+Whatever the server hands out begins with its base path (`TAILRACE_BASE_PATH`). It answers with that path in front and
+without, so it does not matter whether a proxy takes it away.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from aiohttp import hdrs, web
+from yarl import URL
+
+from app import hosts
+from app.web.app_keys import BASE
+from app.web.http import forwarded
+
+
+def at(request: web.Request, path: str) -> str:
+    """Return the address of `path`, which begins with a slash, as a browser asks for it."""
+    return request.app[BASE] + path
+
+
+def cookie_path(request: web.Request) -> str:
+    """Return the path that cookies are for: other sites on the same host do not get them."""
+    return request.app[BASE] or "/"
+
+
+def here(request: web.Request) -> URL:
+    """Return the address of a request, as the browser asked for it."""
+    base, path = request.app[BASE], request.rel_url.raw_path
+    if not base or _is_under(base, path):
+        return request.rel_url
+    return request.rel_url.with_path(base + path, encoded=True, keep_query=True)
+
+
+def local_path(request: web.Request, target: str) -> str:
+    """Return `target` if it is a path of this server, else its first page: nobody is sent elsewhere by an address."""
+    local = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    path = posixpath.normpath(unquote(target.partition("?")[0]))
+    return target if local and _is_under(request.app[BASE], path) else at(request, "/")
+
+
+def came_from(request: web.Request) -> str | None:
+    """Return the path of the page of this server that led here, `None` if there is none to go back to."""
+    try:
+        page = urlsplit(request.headers.get(hdrs.REFERER, ""))
+    except ValueError:
+        return None
+    if not _is_here(request, page) or page.path.startswith(at(request, "/api/")):
+        return None  # under /api/ there is nothing to read: what showed it was the answer to a form
+    path = local_path(request, page.path + (f"?{page.query}" if page.query else ""))
+    return path if path not in (at(request, "/"), str(here(request))) else None
+
+
+def _is_under(base: str, path: str) -> bool:
+    return path == base or path.startswith(base + "/")
+
+
+def _is_here(request: web.Request, page: SplitResult) -> bool:
+    origin = hosts.origin(f"{page.scheme}://{page.netloc}")
+    own = (forwarded.asked(request), forwarded.host(request))
+    scheme = forwarded.scheme(request)
+    return origin is not None and any(each and hosts.is_same(origin, each, scheme) for each in own)

@@ -1,0 +1,1 @@
+"""Languages: catalogues, error texts, labels."""

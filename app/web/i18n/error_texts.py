@@ -1,0 +1,109 @@
+"""What is said of an error in other languages: one sentence for each code. English keeps the sentence of the error."""
+
+from __future__ import annotations
+
+from app.web.i18n.translations import SOURCE, Language
+
+
+def marked(sentence: str) -> str:
+    """Mark a sentence for the catalogues; it is translated when it is said."""
+    return sentence
+
+
+QUOTED = "%(sentence)s"  # where the error's own sentence goes, because it quotes what a model server says
+SENTENCES = {
+    "access_token_required": marked("This server requires an access token."),
+    "answer_moved": marked("This answer is already being continued."),
+    "cannot_continue": marked("This answer can't be continued. Regenerate it instead."),
+    "context_exceeded": marked("This chat is too long for the model. (%(sentence)s)"),
+    "continue_off": marked("Continuing answers is turned off. Regenerate the answer instead."),
+    "draining": marked("The server is shutting down. Try again in a moment."),
+    "first_token_timeout": marked("The model didn't start answering in time."),
+    "foreign_origin": marked(
+        "Blocked: the request came from another site. If it came from this page, "
+        "the proxy in front of Tailrace must pass on the Host that the browser sent."
+    ),
+    "history_unavailable": marked("Chat history is unavailable. Try again in a moment."),
+    "host_not_allowed": marked(
+        "This host name isn't allowed. To allow it, add it to TAILRACE_ALLOWED_HOSTS. "
+        "A proxy in front of Tailrace must pass on the Host that the browser sent."
+    ),
+    "image_not_found": marked("This image doesn't exist or was deleted."),
+    "images_too_large": marked("The images are too large. Choose smaller ones."),
+    "import_too_large": marked("The file is too large."),
+    "internal": marked("Something went wrong on the server. Try again."),
+    "invalid_archive": marked("This isn't a Tailrace export."),
+    "invalid_form": marked("Couldn't read the form. Send it again."),
+    "invalid_max_tokens": marked("Maximum tokens must be a whole number, 1 or more."),
+    "invalid_seed": marked("Seed must be a whole number from -2147483648 to 2147483647."),
+    "invalid_stop": marked("Enter at most 16 stop sequences, one per line."),
+    "invalid_temperature": marked("Temperature must be a number from 0 to 2."),
+    "invalid_top_p": marked("Top-p must be a number from 0 to 1."),
+    "invalid_json": marked("The file isn't valid JSON."),
+    "invalid_request": marked("A value in this request is invalid."),
+    "invalid_title": marked("A title must have 1 to 200 characters."),
+    "message_not_found": marked("This message doesn't exist or was deleted."),
+    "method_not_allowed": marked("This address doesn't support that method."),
+    "model_missing": marked("The model server doesn't have this model. (%(sentence)s)"),
+    "model_without_vision": marked("This model can't see images. Choose another model or remove the images."),
+    "no_models": marked("No models available"),
+    "not_found": marked("Page not found. Check the address."),
+    "nothing_to_restore": marked("This chat can't be restored any more."),
+    "prompt_empty": marked("The message is empty. Write something first."),
+    "prompt_too_long": marked("The message is too long. Shorten it."),
+    "queue_full": marked("Too many messages are waiting in this chat."),
+    "request_too_large": marked(
+        "The request is too large. Send fewer or smaller images, or a shorter message."
+    ),
+    "session_busy": marked("An answer is in progress. Wait for it, or stop it."),
+    "session_exists": marked("A chat with this ID already exists."),
+    "session_not_found": marked("This chat doesn't exist or was deleted."),
+    "stream_not_found": marked("This answer doesn't exist or was deleted."),
+    "token_timeout": marked("The model stopped responding before the answer was complete."),
+    "too_many_guesses": marked("Too many wrong tokens. Wait a minute."),
+    "too_many_images": marked("Too many images"),
+    "too_many_waiting": marked("Too many event streams are waiting for chats that don't exist yet."),
+    "too_many_streams": marked("Too many answers are in progress. Try again in a moment."),
+    "unknown_image": marked("Only PNG, JPEG, WebP and GIF images are supported."),
+    "unknown_model": marked("This model doesn't exist. Choose another one."),
+    "upstream_busy": marked("The model server is busy. Try again later. (%(sentence)s)"),
+    "upstream_error": marked("The model server reported an error. (%(sentence)s)"),
+    "upstream_garbled": marked("Unreadable reply from the model server. (%(sentence)s)"),
+    "upstream_rejected": marked("The model server rejected the request. (%(sentence)s)"),
+    "upstream_truncated": marked("The model server stopped before the answer was complete. (%(sentence)s)"),
+    "upstream_unauthorized": marked("The model server rejected the API key. (%(sentence)s)"),
+    "upstream_unreachable": marked("Can't reach the model server. Is it running?"),
+}
+
+NEAREST = marked("Similar names: %(names)s.")  # of models, behind the sentence on one that does not exist
+
+# How a status is called on a page.
+PHRASES = {
+    400: marked("Bad request"),
+    401: marked("Not signed in"),
+    403: marked("Not allowed"),
+    404: marked("Not found"),
+    405: marked("Not allowed here"),
+    409: marked("Busy: try again"),
+    413: marked("Too large"),
+    421: marked("Wrong address"),
+    422: marked("Invalid request"),
+    429: marked("Too many requests"),
+    500: marked("Something went wrong"),
+    502: marked("Model server error"),
+    503: marked("Temporarily unavailable"),
+}
+
+
+def words(language: Language) -> dict[str, str | list[str]]:
+    """Return what the page's scripts say in a language; what they say of an error stands under its code."""
+    if language.code == SOURCE:
+        return {}
+    return {**language.words, **{code: language.sentences.gettext(text) for code, text in SENTENCES.items()}}
+
+
+def said(language: Language, code: str, sentence: str) -> str:
+    """Return what is said of an error in a language. `sentence` is the error's own, which may be more exact."""
+    if language.code == SOURCE or code not in SENTENCES:
+        return sentence
+    return language.sentences.gettext(SENTENCES[code]).replace(QUOTED, sentence)

@@ -1,0 +1,90 @@
+"""The languages of the page: gettext catalogues, read at start, and which of them a request gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+from babel import Locale
+from babel.core import negotiate_locale
+from babel.messages import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+from app.web.http.accept import members
+
+SOURCE = "en"  # the language that templates and scripts are written in
+COOKIE = "tailrace_language"
+SCRIPTS = "static/"  # where the words come from that the page hands to its scripts
+
+
+class Language(NamedTuple):
+    """One language: its code as in `lang`, its own name, its sentences, and those of them that scripts need."""
+
+    code: str
+    name: str
+    sentences: NullTranslations
+    words: Mapping[str, str | list[str]]
+
+
+SOURCE_LANGUAGE = Language(SOURCE, "English", NullTranslations(), {})
+Languages = Mapping[str, Language]
+
+LANGUAGES = web.AppKey("languages", dict[str, Language])
+
+
+@cache
+def load(folder: Path) -> dict[str, Language]:
+    """Read `<language>/LC_MESSAGES/messages.po` of every language; the source comes first.
+
+    Raises `OSError`, `PoFileError`.
+    """
+    languages = {SOURCE: Language(SOURCE, _name(SOURCE), NullTranslations(), {})}
+    for path in sorted(folder.glob("*/LC_MESSAGES/messages.po")):
+        code = path.parent.parent.name
+        with path.open("rb") as file:
+            catalog = read_po(file, locale=code, abort_invalid=True)
+        languages[code] = Language(code, _name(code), _compiled(catalog), _words(catalog))
+    return languages
+
+
+def of(request: web.Request) -> Language:
+    """Return the language of a request: the one of its cookie, else the best of `Accept-Language`."""
+    languages = request.app[LANGUAGES]
+    chosen = languages.get(request.cookies.get(COOKIE, ""))
+    return chosen or languages[negotiate(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""), languages)]
+
+
+def negotiate(accepted: str, languages: Languages) -> str:
+    """Return the code of the language that an `Accept-Language` header likes best, the source if it likes none."""
+    liked = sorted(members(accepted), key=lambda member: -member.weight)
+    wanted = [member.value for member in liked if member.weight > 0]
+    found = negotiate_locale(wanted, list(languages), sep="-") or SOURCE
+    return next((code for code in languages if code.lower() == found.lower()), SOURCE)
+
+
+def _name(code: str) -> str:
+    return Locale.parse(code).get_display_name(code) or code
+
+
+def _compiled(catalog: Catalog) -> GNUTranslations:
+    binary = BytesIO()
+    write_mo(binary, catalog)
+    binary.seek(0)
+    return GNUTranslations(binary)
+
+
+def _words(catalog: Catalog) -> dict[str, str | list[str]]:
+    """Return what scripts say: by the sentence of the source, or its singular where there are plural forms."""
+    return {
+        message.id if isinstance(message.id, str) else message.id[0]: (
+            message.string if isinstance(message.string, str) else list(message.string or ())
+        )
+        for message in catalog
+        if any(place.startswith(SCRIPTS) for place, _ in message.locations)
+    }

@@ -1,0 +1,47 @@
+"""The composer as a plain form, for a browser without JavaScript: send, stop, look for models again."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.chat.errors import TailraceError
+from app.web.api.streams import register
+from app.web.app_keys import OWNER, REGISTRY
+from app.web.http.addresses import at, cookie_path
+from app.web.input import bodies
+from app.web.input.forms import typed
+from app.web.page import form_problems, views
+from app.web.page.noscript.growing_page import COOKIE
+from app.web.problems import ProblemError
+
+
+async def post_prompt(request: web.Request) -> web.StreamResponse:
+    """POST of the composer: 303 to the page, or the page with the error and what was typed."""
+    session_id = bodies.path_id(request, "session_id")
+    try:
+        await register(request, session_id)
+    except (ProblemError, TailraceError) as error:
+        problem = form_problems.problem_of(error, request)
+        return await form_problems.told(request, problem, session_id, await typed(request))
+    page = web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
+    # A script would have sent the prompt itself: from now on answers come as a page that grows.
+    page.set_cookie(COOKIE, "1", path=cookie_path(request), samesite="Lax")
+    raise page
+
+
+async def post_stop(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/stop: the Stop button."""
+    session_id = bodies.path_id(request, "session_id")
+    await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=2.0)
+    raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
+
+
+async def post_refresh(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/refresh: the page as it is now, with what was typed."""
+    return await _shown_again(request, bodies.path_id(request, "session_id"))
+
+
+async def _shown_again(request: web.Request, session_id: str) -> web.StreamResponse:
+    """Show the page again, so that nothing that was typed is lost."""
+    session = await form_problems.session_or_empty(request, session_id)
+    return await views.show(request, session, typed=await typed(request))

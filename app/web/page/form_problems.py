@@ -1,0 +1,85 @@
+"""A mistake in a form is told on the page that the form stands on, not on a page of its own."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from app.chat.errors import TailraceError
+from app.web import problems
+from app.web.app_keys import OWNER, REGISTRY
+from app.web.http.accept import wants_html
+from app.web.http.addresses import came_from
+from app.web.i18n import translations
+from app.web.input import bodies
+from app.web.page import views
+from app.web.problems import ProblemError, http_problem, translate
+
+_SESSION = re.compile(rf"/sessions/({bodies.ID_PATTERN})$")
+_LOGIN = "/login"  # a page that tells its mistakes itself
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell a browser whose form was refused so in place. Programs get the problem."""
+    try:
+        return await handler(request)
+    except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
+        if not _is_form(request):
+            raise
+        return await told(request, problem_of(error, request))
+
+
+def problem_of(
+    error: ProblemError | TailraceError | web.HTTPRequestEntityTooLarge, request: web.Request
+) -> ProblemError:
+    """Return what a handler has raised as a problem."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, TailraceError):
+        return translate(error)
+    return http_problem(error, request.client_max_size)
+
+
+async def told(
+    request: web.Request,
+    problem: ProblemError,
+    session_id: str | None = None,
+    typed: Mapping[str, str] = MappingProxyType({}),
+) -> web.Response:
+    """Return the page of a session, by default of the one that the form came from, with the problem on it."""
+    session = await session_or_empty(request, session_id or _shown(request))
+    error = problems.told(translations.of(request), problem)
+    response = await views.show(
+        request, session, typed=typed, error=error, code=problem.code, status=problem.status
+    )
+    response.headers.update(problem.headers)
+    return response
+
+
+def _is_form(request: web.Request) -> bool:
+    return (
+        request.method == hdrs.METH_POST
+        and request.content_type in bodies.FORMS
+        and wants_html(request)
+        and not request.path.endswith(_LOGIN)
+    )
+
+
+def _shown(request: web.Request) -> str:
+    found = _SESSION.search(urlsplit(came_from(request) or "").path)
+    return found[1] if found else ""
+
+
+async def session_or_empty(request: web.Request, session_id: str) -> Any:
+    """Return a session as its page shows it, or an empty one where it does not exist."""
+    if session_id and await request.app[REGISTRY].history.check(request[OWNER], session_id):
+        return await views.session_of(request, session_id)
+    return views.empty(session_id or secrets.token_urlsafe(12))

@@ -1,0 +1,146 @@
+"""Renders answers beside the event loop: small pieces in it, large ones in threads, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from sys import getsizeof
+from typing import TypeVar
+
+from app.markdown.blocks.splitting import Block
+from app.markdown.bounds import SECONDS, Deadline, TooMuchError
+from app.markdown.document import Rendered, document_steps, opened_steps, render_block
+from app.markdown.grammar import Definitions
+from app.markdown.html.rendering import attempt
+from app.markdown.plain import plain
+from app.markdown.steps import Steps
+from app.web.page.live.cache import Cache
+from app.web.page.live.render_turns import Turns
+
+SMALL = 8 * 1024  # characters that the event loop renders itself, at most, before it looks after others
+SMALL_SECONDS = (
+    0.02  # of its processor time that one piece of an answer may take there; then the threads go on
+)
+MOST_WAITING = 256  # jobs for the threads; what comes on top is shown as plain text
+CACHE_BYTES = 32 * 2**20  # of each cache
+
+T = TypeVar("T")
+Key = tuple[
+    str, tuple[tuple[str, str, str], ...]
+]  # the source of a block, and the links that it may refer to
+
+
+class Renderer:
+    """Renders whole answers and single blocks. Owned by the application, which closes it."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._waiting = 0
+        self._making: dict[str, asyncio.Task[Rendered]] = {}
+        self._documents: Cache[str, Rendered] = Cache(CACHE_BYTES, _document_size)
+        self._blocks: Cache[Key, str] = Cache(CACHE_BYTES, _block_size)
+
+    def __repr__(self) -> str:
+        return f"<Renderer waiting={self._waiting} documents={self._documents!r} blocks={self._blocks!r}>"
+
+    def close(self) -> None:
+        """Start no more jobs. The one that runs is bounded in time."""
+        for making in self._making.values():
+            making.cancel()
+        self._turns.close()
+
+    async def document(self, text: str, owner: Hashable = None) -> Rendered:
+        """Return an answer that has ended. Each `owner` of work has its turn: a session."""
+        found = self._documents.get(text)
+        if found is not None:
+            return found
+        making = self._making.get(text)
+        if making is None:
+            making = asyncio.get_running_loop().create_task(self._make(text, owner), name="render document")
+            self._making[text] = making
+            making.add_done_callback(lambda _: self._making.pop(text))
+        return await asyncio.shield(making)
+
+    async def _make(self, text: str, owner: Hashable) -> Rendered:
+        """Render for all who ask meanwhile: after a restart every page of a session comes back at once."""
+        made = await self._run(owner, document_steps(text, self._render))
+        if made is None:
+            return Rendered([], 0, text)
+        self._documents.put(text, made)
+        return made
+
+    async def opened(self, text: str, owner: Hashable = None) -> Rendered:
+        """Return an answer that still grows."""
+        return await self._run(owner, opened_steps(text, self._render)) or Rendered([], 0, text)
+
+    async def blocks(
+        self, blocks: list[Block], definitions: Definitions, owner: Hashable = None
+    ) -> list[str]:
+        """Return the HTML of blocks, made in the threads."""
+        known = dict(definitions)  # the original goes on growing
+        html = await self._run(owner, self._each(blocks, known))
+        return html if html is not None else [plain(block.source) for block in blocks]
+
+    async def cut(self, job: Steps[list[Block]], owner: Hashable = None) -> list[Block]:
+        """Return the blocks that a job cuts, in the threads. Each answer has one such job at a time."""
+        return await self._turns.run(owner, job)
+
+    def block(self, block: Block, definitions: Definitions, deadline: Deadline) -> str | None:
+        """Return the HTML of a small block at once; `None` of one that is large, or takes longer than the deadline.
+
+        Then the threads have to do it.
+        """
+        if block.is_plain:
+            return plain(block.source)
+        key = _key(block, definitions)
+        html = self._blocks.get(key)
+        if html is None and len(block.source) <= SMALL:
+            try:
+                html = attempt(block.source, definitions, deadline)
+            except TooMuchError:
+                return None
+            self._blocks.put(key, html)
+        return html
+
+    def _render(self, block: Block, definitions: Definitions, seconds: float = SECONDS) -> str:
+        if block.is_plain:
+            return plain(block.source)
+        key = _key(block, definitions)
+        html = self._blocks.get(key)
+        if html is None:
+            html = render_block(block, definitions, seconds)
+            if seconds == SECONDS:
+                self._blocks.put(key, html)
+        return html
+
+    def _each(self, blocks: list[Block], definitions: Definitions) -> Steps[list[str]]:
+        html: list[str] = []
+        for block in blocks:
+            html.append(self._render(block, definitions))
+            yield
+        return html
+
+    async def _run(self, owner: Hashable, job: Steps[T]) -> T | None:
+        """Do a job in the threads; return `None` if too many are waiting for them."""
+        if self._waiting >= MOST_WAITING:
+            return None
+        self._waiting += 1
+        try:
+            return await self._turns.run(owner, job)
+        finally:
+            self._waiting -= 1
+
+
+def _key(block: Block, definitions: Definitions) -> Key:
+    if not definitions or "[" not in block.source:
+        return block.source, ()
+    links = sorted((label, link["href"], link["title"]) for label, link in definitions.items())
+    return block.source, tuple(links)
+
+
+def _block_size(key: Key, html: str) -> int:
+    return getsizeof(key[0]) + getsizeof(html) + 200 * (1 + len(key[1]))
+
+
+def _document_size(text: str, rendered: Rendered) -> int:
+    return getsizeof(text) + sum(map(getsizeof, rendered.blocks))

@@ -1,0 +1,132 @@
+"""Sessions as the page sees them: snapshots with the answers rendered, and the one event stream of all its tabs."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from functools import partial
+
+import msgspec
+from aiohttp import web
+
+from app.chat.errors import TooManyWaiting
+from app.log.cursors import Cursor
+from app.web.api import message_range
+from app.web.api.awaited_session import Expected, exists
+from app.web.api.sessions import ShownMessage, Snapshot, take_snapshot
+from app.web.api.streams import place
+from app.web.app_keys import BASE, LIMITS, LISTS, OWNER, PAGE_CHANNELS, PAGE_PULSE, REGISTRY, RENDERER
+from app.web.events.encoders import passing
+from app.web.input import bodies
+from app.web.page.live.events import GoneEvent, reset
+from app.web.page.live.renderer import Renderer
+from app.web.page.live.viewer import PageViewer
+from app.web.problems import ProblemError
+
+MOST_WATCHED = 32  # sessions, on one connection
+NEW = "new"  # in the place of a cursor
+
+
+class PageMessage(ShownMessage, kw_only=True):
+    """A message as a page shows it. An answer has blocks of HTML for the first `end` UTF-16 code units of its text."""
+
+    blocks: list[str] = msgspec.field(default_factory=list)
+    end: int = 0
+    tail: str = ""  # the text after them, of an answer that is still being written
+    thoughts: list[str] | msgspec.UnsetType = msgspec.UNSET  # the blocks of its reasoning, in a page alone
+
+
+class PageSnapshot(Snapshot, kw_only=True):
+    """A session at one moment, as a page shows it."""
+
+    messages: list[PageMessage]  # type: ignore[assignment]
+
+
+async def rendered(renderer: Renderer, snapshot: Snapshot, *, thoughts: bool = False) -> PageSnapshot:
+    """Return a snapshot with its answers rendered. They are those of its moment, however long this takes.
+
+    Reasoning is rendered as well if its `thoughts` are asked for.
+    """
+    messages = [
+        await _rendered(renderer, message, thoughts, snapshot.session_id) for message in snapshot.messages
+    ]
+    return PageSnapshot(**{**msgspec.structs.asdict(snapshot), "messages": messages})
+
+
+async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool, owner: str) -> PageMessage:
+    fields = msgspec.structs.asdict(message)
+    if thoughts and message.reasoning and message.outcome is not None:
+        fields["thoughts"] = (await renderer.document(message.reasoning, owner)).blocks
+    if message.role != "assistant" or not message.content:
+        return PageMessage(**fields)
+    if message.outcome is None:
+        found = await renderer.opened(message.content, owner)
+    else:
+        found = await renderer.document(message.content, owner)
+    return PageMessage(**fields, blocks=found.blocks, end=found.end, tail=found.tail)
+
+
+async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
+    """GET /sessions/{session_id}/snapshot?branch=&from=&before=&all="""
+    session_id = bodies.path_id(request, "session_id")
+    through, part = request.query.get("branch"), message_range.asked(request)
+    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through, part)
+    return bodies.respond_json(await rendered(request.app[RENDERER], snapshot))
+
+
+async def get_page_events(request: web.Request) -> web.StreamResponse:
+    """GET /events?watch=<session_id>:<cursor>&watch=…: each from its cursor, else as a session's events begin.
+
+    In the place of a cursor, `new` says that the page is of a session that did not exist when it was made.
+    """
+    registry, lists, owner = request.app[REGISTRY], request.app[LISTS], request[OWNER]
+    viewer = PageViewer(
+        registry,
+        request.app[PAGE_CHANNELS],
+        request.app[PAGE_PULSE],
+        request.app[BASE],
+        lambda: lists.count(owner),
+    )
+
+    def show(session_id: str, cursor: Cursor | str | None) -> None:
+        session = registry.session(session_id)
+        after = place(session, cursor)
+        if isinstance(after, str):
+            viewer.say(reset(request.app[BASE], session_id, after))
+        else:
+            viewer.watch(session, after)
+            viewer.look()
+
+    expected, most = Expected(show), request.app[LIMITS].max_waiting
+    with ExitStack() as waits:
+        for session_id, cursor in _asked(request).items():
+            if await exists(registry, owner, session_id):
+                expected.found(session_id, cursor)
+            elif cursor not in (None, NEW):
+                viewer.say(passing("gone", GoneEvent(session_id)))
+            else:
+                # Whoever has too many hears of this one when the page is loaded again.
+                with suppress(TooManyWaiting):
+                    tell = partial(expected.found, session_id)
+                    waits.enter_context(registry.arrivals.wait(owner, session_id, tell, most=most))
+                    if await exists(registry, owner, session_id):  # It began before anybody waited.
+                        expected.found(session_id, cursor)
+        # From here on nothing is awaited until the response begins, and with it somebody takes care of the viewer.
+        expected.begin()
+        return await viewer.serve(request)
+
+
+def _asked(request: web.Request) -> dict[str, Cursor | str | None]:
+    """Return the sessions to watch, with their cursors. An automatic retry knows the cursor of one of them better."""
+    asked = request.query.getall("watch", [])
+    if not 1 <= len(asked) <= MOST_WATCHED:
+        raise ProblemError(
+            422, "invalid_query", f"Watch 1 to {MOST_WATCHED} sessions: `?watch=<session_id>:<cursor>`."
+        )
+    watched: dict[str, Cursor | str | None] = {}
+    for watch in asked:
+        session_id, _, text = watch.partition(":")
+        watched[bodies.checked_id(session_id, "watch")] = (Cursor.parse(text) or text) if text else None
+    session_id, _, text = request.headers.get("Last-Event-ID", "").partition("/")
+    if session_id in watched:
+        watched[session_id] = Cursor.parse(text) or text
+    return watched

@@ -1,0 +1,136 @@
+"""A page's event stream: one open response that shows several sessions, with the blocks of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from app.log.entries import Entry, ResetReason
+from app.streams.registry import Registry
+from app.streams.session import Session
+from app.web.events.channels import Channels, Piece
+from app.web.events.encoders import passing
+from app.web.events.heartbeat import HeartbeatTimer
+from app.web.events.live_viewer import LiveViewer, Watch
+from app.web.events.response import EventStream, chunk
+from app.web.events.viewer import heartbeat
+from app.web.page.live.channel import PageAnswer, PageChannel
+from app.web.page.live.events import GoneEvent, ListEvent, reset
+
+
+class PageWatch(Watch):
+    """One session on a page: a place in its log, and how many blocks of each answer were shown."""
+
+    def __init__(self, viewer: PageViewer, session: Session, channel: PageChannel, after: int) -> None:
+        super().__init__(viewer, session, channel, after)
+        self._viewer: PageViewer = viewer
+        self.channel: PageChannel = channel
+        # Of an answer that had ended by then its page has everything, from a snapshot or from an earlier connection.
+        self._shown = {
+            stream_id: len(answer.blocks)
+            for stream_id, answer in channel.answers.items()
+            if answer.end is not None and answer.end <= after
+        }
+
+    def _encoded(self, entries: Sequence[Entry]) -> bytes:
+        pieces: list[bytes] = []
+        for entry in entries:
+            answer = self.channel.answers.get(entry.stream_id)
+            if answer is None:
+                # It ended before anybody followed the session: of its blocks only the snapshot knows.
+                return b"".join([*pieces, self._leave(self._reset("expired"))])
+            pieces += self._piece(entry, answer)
+        for answer in self.channel.answers.values():
+            if answer.start <= self._after:
+                pieces += self._blocks(answer)
+        return b"".join(pieces)
+
+    def _piece(self, entry: Entry, answer: PageAnswer) -> list[bytes]:
+        blocks = self._blocks(answer) if entry.name in ("token", "end") else []
+        opening = [answer.tail] if entry.name == "start" else []
+        return [*blocks, self.channel.encode(entry), *opening]
+
+    def _blocks(self, answer: PageAnswer) -> list[bytes]:
+        shown = self._shown.get(answer.stream_id, 0)
+        self._shown[answer.stream_id] = len(answer.blocks)
+        return answer.blocks[shown:]
+
+    def _take(self, piece: Piece) -> None:
+        if self._viewer.write(piece):
+            self._after = piece.last or self._after
+            if piece.blocks:
+                self._shown[piece.stream_id] = self._shown.get(piece.stream_id, 0) + piece.blocks
+
+    def _reset(self, reason: ResetReason) -> bytes:
+        return self._viewer.reset(self.session.session_id, reason)
+
+    def _farewell(self) -> bytes:
+        return self._viewer.farewell(self.session)
+
+
+class PageViewer(LiveViewer):
+    """Serves one response. Sessions that it may not watch any more leave it; the response stays open for the others."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        channels: Channels[PageChannel],
+        pulse: HeartbeatTimer,
+        base: str,
+        count: Callable[[], int],
+    ) -> None:
+        super().__init__(EventStream(), pulse)
+        self._base = base
+        self._count = count  # of changes of the list of sessions
+        self._counted = count()
+        self._registry = registry
+        self._channels = channels
+        self._first: list[bytes] = []  # what is said before anything else
+
+    def say(self, frame: bytes) -> None:
+        """Begin with this frame."""
+        self._first.append(frame)
+
+    def watch(self, session: Session, after: int) -> None:
+        """Show a session from a place in its log on."""
+        self._watch(PageWatch(self, session, self._channels.join(session, self), after))
+
+    def drop(self, watch: Watch) -> None:
+        """See `LiveViewer`."""
+        super().drop(watch)
+        self._channels.leave(watch.session, self)
+
+    def reset(self, session_id: str, reason: ResetReason) -> bytes:
+        """Return what is said when the log has not what comes next."""
+        return reset(self._base, session_id, reason)
+
+    def farewell(self, session: Session) -> bytes:
+        """Return what is said when a session closes: nothing if the server ends, for then it will be back."""
+        session_id = session.session_id
+        if self._registry.find(session_id) is session:
+            self._closing = True
+            return b""
+        return passing("gone", GoneEvent(session_id))
+
+    @property
+    def _is_over(self) -> bool:
+        return False
+
+    async def _show(self) -> None:
+        if self._first:
+            await self._send(b"".join(self._first))
+        await super()._show()
+
+    def tick(self) -> None:
+        """See `Outlet`. Tell also that the list of sessions has changed."""
+        super().tick()
+        if self._gone or self._protocol.writing_paused or self._counted == (count := self._count()):
+            return
+        self._counted, self._quiet = count, 0
+        frame = passing("list", ListEvent())
+        self._transport.write(chunk(frame) if self._chunked else frame)
+
+    def _last_words(self) -> bytes:
+        return EventStream.farewell()
+
+    def _heartbeat(self) -> bytes:
+        return passing("heartbeat", heartbeat())

@@ -1,0 +1,39 @@
+"""The page that leads from the demo model to a real one: what is reachable now, and how to connect more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from aiohttp import web
+
+from app.chat.ports import ModelListing
+from app.web.app_keys import CATALOG
+from app.web.i18n import translations
+from app.web.i18n.error_texts import said
+from app.web.i18n.translations import Language
+from app.web.page.model_menu import DEMO
+from app.web.page.templates import render
+
+
+class State(NamedTuple):
+    """A backend: how many models it has now, or why it cannot be reached."""
+
+    name: str
+    models: int
+    reason: str | None
+    is_demo: bool
+
+
+async def get_models_page(request: web.Request) -> web.StreamResponse:
+    """GET /models?refresh=1: with `refresh` all backends are asked again first."""
+    listing = await request.app[CATALOG].listing(refresh=request.query.get("refresh") == "1")
+    return render(request, "models.html", {"backends": states(listing, translations.of(request))})
+
+
+def states(listing: ModelListing, language: Language) -> list[State]:
+    """Return all backends in their order, the demo model last: a real one is wanted."""
+    counts = Counter(model.backend for model in listing.models)
+    reasons = {silent.backend: said(language, silent.code, silent.message) for silent in listing.unreachable}
+    found = [State(name, counts[name], reasons.get(name), name == DEMO) for name in listing.backends]
+    return sorted(found, key=lambda state: state.is_demo)

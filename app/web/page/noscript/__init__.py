@@ -1,0 +1,1 @@
+"""The page without JavaScript while an answer is written."""

@@ -1,0 +1,24 @@
+"""The form of the preferences panel."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.web.http.addresses import cookie_path, local_path
+from app.web.i18n import translations
+from app.web.input.forms import text_form
+from app.web.page.reader_choices import THEMES, ReaderChoices, keep
+
+
+async def post_preferences(request: web.Request) -> web.StreamResponse:
+    """POST /preferences: 303 to the page it came from, with the choices as cookies."""
+    form = await text_form(request)
+    theme, language = form.get("theme", ""), form.get("language", "")
+    choices = ReaderChoices(
+        theme=theme if theme in THEMES else "system",
+        language=language if language in request.app[translations.LANGUAGES] else "",
+        single_keys="single_keys" in form,
+    )
+    response = web.HTTPSeeOther(local_path(request, form.get("next", "")))
+    keep(response, choices, cookie_path(request))
+    raise response

@@ -1,0 +1,61 @@
+"""What can be done with a session without JavaScript: a page with forms to rename, export and delete it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from app.web.api.sessions import checked_title
+from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
+from app.web.http.addresses import at
+from app.web.i18n import translations
+from app.web.i18n.error_texts import said
+from app.web.input import bodies
+from app.web.input.forms import text_form
+from app.web.page.templates import render
+from app.web.problems import ProblemError
+
+
+async def manage_page(request: web.Request) -> web.StreamResponse:
+    """GET /sessions/{session_id}/manage"""
+    return await _page(request)
+
+
+async def post_rename(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/rename: 303 to the session, or the page again with what was typed."""
+    session_id = bodies.path_id(request, "session_id")
+    title = (await text_form(request)).get("title", "")
+    try:
+        await request.app[REGISTRY].history.rename(request[OWNER], session_id, checked_title(title))
+    except ProblemError as problem:
+        return await _page(request, draft=title, problem=problem)
+    request.app[LISTS].changed(request[OWNER])
+    raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
+
+
+async def post_delete(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/delete: 303 to a new session, whose page offers to undo it."""
+    session_id = bodies.path_id(request, "session_id")
+    wait = request.app[LIMITS].max_stop_wait
+    await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
+    request.app[LISTS].changed(request[OWNER])
+    raise web.HTTPSeeOther(at(request, f"/?deleted={session_id}"))
+
+
+async def post_restore(request: web.Request) -> web.StreamResponse:
+    """POST /sessions/{session_id}/restore: the undo of a delete; 303 to the session."""
+    session_id = bodies.path_id(request, "session_id")
+    restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
+    request.app[LISTS].changed(request[OWNER])
+    raise web.HTTPSeeOther(at(request, f"/sessions/{restored.session_id}"))
+
+
+async def _page(
+    request: web.Request, *, draft: str | None = None, problem: ProblemError | None = None
+) -> web.Response:
+    session_id = bodies.path_id(request, "session_id")
+    context = {
+        "session": await request.app[REGISTRY].history.session(request[OWNER], session_id),
+        "draft": draft,
+        "error": said(translations.of(request), problem.code, problem.detail) if problem else None,
+    }
+    return render(request, "manage.html", context, status=problem.status if problem else 200)

@@ -1,0 +1,120 @@
+"""How a template becomes a page: in the language of its reader, and never stored by a cache."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, cast
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import hdrs, web
+from babel.numbers import format_decimal
+from jinja2.runtime import Context
+from jinja2.utils import htmlsafe_json_dumps
+
+from app.chat.states import Outcome
+from app.web.app_keys import BASE, SIGNS_IN
+from app.web.assets import folders
+from app.web.assets.static_files import static_files
+from app.web.http.addresses import at
+from app.web.i18n import translations
+from app.web.i18n.error_texts import SENTENCES, said, words
+from app.web.i18n.labels import label, label_words
+from app.web.page import reader_choices
+
+WORDS = web.AppKey("words", dict[str, str])  # by language: what scripts say in it, as JSON that HTML can hold
+
+
+async def set_up(app: web.Application) -> None:
+    """Signal `on_startup`: give the application its templates and its languages. Reading them takes a moment."""
+    languages = await asyncio.to_thread(translations.load, folders.folder("translations"))
+    app[translations.LANGUAGES] = languages
+    app[WORDS] = {
+        code: _data({**words(language), **label_words(language)}) for code, language in languages.items()
+    }
+    app[aiohttp_jinja2.APP_KEY] = await asyncio.to_thread(environment)
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return the templates, all of them compiled: at the first request that would keep everybody waiting."""
+    environment: Any = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders.folder("templates")),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
+    environment.globals["said"] = _said
+    environment.globals["label"] = _label
+    environment.globals["number"] = _number
+    environment.globals["sentence"] = _sentence
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return cast("jinja2.Environment", environment)
+
+
+def render(
+    request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> web.Response:
+    """Return the page."""
+    languages = request.app[translations.LANGUAGES]
+    chosen = reader_choices.of(request)
+    language = translations.of(request)
+    shared = {
+        "base": request.app[BASE],
+        "signs_in": request.app[SIGNS_IN],
+        "static": at(request, static_files().address),
+        "language": language,
+        "words": request.app[WORDS][language.code],
+        "languages": languages.values(),
+        "chosen_language": chosen.language,
+        "theme": chosen.theme,
+        "single_keys": chosen.single_keys,
+        "on_apple": "Mac OS X"
+        in request.headers.get(hdrs.USER_AGENT, ""),  # also an iPad or an iPhone says so
+    }
+    response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _data(said: Mapping[str, Any]) -> str:
+    return htmlsafe_json_dumps(said) if said else ""
+
+
+@jinja2.pass_context
+def _said(context: Context, code: str, sentence: str) -> str:
+    return said(context["language"], code, sentence)
+
+
+@jinja2.pass_context
+def _label(context: Context, outcome: Outcome | None, finish_reason: str | None) -> str:
+    return label(context["language"], outcome, finish_reason)
+
+
+@jinja2.pass_context
+def _sentence(context: Context, code: str) -> str:
+    """Return what is said of an error."""
+    return said(context["language"], code, SENTENCES[code])
+
+
+@jinja2.pass_context
+def _number(context: Context, value: float, digits: int = 0) -> str:
+    """Return a number as the reader's language writes it, with so many digits behind the point."""
+    pattern = "#,##0" + f".{'0' * digits}" * bool(digits)
+    return format_decimal(value, pattern, locale=context["language"].code)
+
+
+@jinja2.pass_context
+def _gettext(context: Context, sentence: str) -> str:
+    return str(context["language"].sentences.gettext(sentence))
+
+
+@jinja2.pass_context
+def _ngettext(context: Context, singular: str, plural: str, number: int) -> str:
+    return str(context["language"].sentences.ngettext(singular, plural, number))

@@ -1,0 +1,87 @@
+/** The images that go along with a prompt: pasted, dropped or chosen, shown as thumbnails that can be taken away. */
+
+import { t } from "../state/i18n.js";
+
+const LARGEST = 2048; // px of the longer side: models look at no more, and a photo of a telephone has four times as much
+const QUALITY = 0.9;
+const TYPES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
+
+export class Images {
+  #list;
+  #onChange;
+  #images = []; // `{media_type, data}`, `data` in base64
+
+  constructor(list, onChange) {
+    this.#list = list;
+    this.#onChange = onChange;
+  }
+
+  get all() {
+    return [...this.#images];
+  }
+
+  /** Take images; resolves to the names of those that no model is known to read. */
+  async add(files) {
+    const taken = await Promise.all(files.map(taking));
+    for (const image of taken) if (image) this.#show(image);
+    this.#changed();
+    return files.filter((_, index) => taken[index] === null).map((file) => file.name);
+  }
+
+  /** Take away those that were sent. */
+  remove(sent) {
+    const gone = new Set(sent);
+    this.#images = this.#images.filter((image, index) => {
+      if (gone.has(image)) this.#list.children[index].classList.add("gone");
+      return !gone.has(image);
+    });
+    for (const item of this.#list.querySelectorAll(".gone")) item.remove();
+    this.#changed();
+  }
+
+  #show({ url, name, type }) {
+    const image = { media_type: type, data: url.slice(url.indexOf(",") + 1) };
+    const item = document.createElement("li");
+    const picture = Object.assign(new Image(), { src: url, alt: name });
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "×" });
+    button.setAttribute("aria-label", t("Remove %(name)s", { name }));
+    button.addEventListener("click", () => this.remove([image]));
+    item.append(picture, button);
+    this.#list.append(item);
+    this.#images.push(image);
+  }
+
+  #changed() {
+    this.#list.hidden = this.#images.length === 0;
+    this.#onChange();
+  }
+}
+
+/** An image as it will be sent, or `null` if it cannot be. */
+async function taking(file) {
+  if (!TYPES.has(file.type)) return null;
+  const bitmap = await createImageBitmap(file).catch(() => null); // what the browser cannot show
+  if (bitmap === null) return null;
+  const { type, url } = await sized(file, bitmap);
+  bitmap.close();
+  return { type, url, name: file.name };
+}
+
+/** A GIF may move, so it stays as it is. */
+async function sized(file, bitmap) {
+  const scale = file.type === "image/gif" ? 1 : LARGEST / Math.max(bitmap.width, bitmap.height);
+  if (scale >= 1) return { type: file.type, url: await dataUrl(file) };
+  const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const blob = await canvas.convertToBlob({ type: file.type, quality: QUALITY });
+  return { type: blob.type, url: await dataUrl(blob) };
+}
+
+function dataUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}

@@ -1,0 +1,106 @@
+/** The sessions in the list: searched, continued, and made from what the server says of them. */
+
+import { at } from "../net/addresses.js";
+import { isAbort } from "../net/api.js";
+import { PART, loadSessions } from "../net/sessions.js";
+import { toast } from "./toast.js";
+import { t } from "../state/i18n.js";
+
+const MOST = 200; // sessions that the server lists at once
+const UNSEEN = "● "; // see `session.js`
+
+let search = new AbortController(); // aborts the one before
+
+/** Show what the search field asks for. */
+export async function find(sidebar) {
+  search.abort();
+  search = new AbortController();
+  const page = await load(sidebar, null, search.signal);
+  if (page) show(sidebar, page, (entries) => sidebar.list.replaceChildren(...entries));
+}
+
+/** Another tab has changed something: list as many as before. What stays is not touched: it may have the focus. */
+export async function refresh(sidebar) {
+  search.abort();
+  search = new AbortController();
+  const shown = new Map(Array.from(sidebar.list.children, (item) => [item.dataset.sessionId, item]));
+  const limit = Math.min(MOST, Math.max(PART, shown.size));
+  const page = await loadSessions(sidebar.query, null, search.signal, limit).catch((error) => {
+    if (error.status === 401) toast(error.message); // signed out in another tab; else it stays as it is
+    return null;
+  });
+  if (!page) return;
+  const known = new Set(page.sessions.map((session) => session.session_id));
+  for (const [id, item] of shown) if (!known.has(id) && !item.querySelector(".rename")) item.remove(); // somebody types in it
+  show(sidebar, page, (entries) => entries.forEach((entry, index) => {
+    const item = shown.get(entry.dataset.sessionId) ?? entry;
+    retitle(item, entry.querySelector(".session").textContent);
+    const place = sidebar.list.children[index];
+    if (place !== item) sidebar.list.insertBefore(item, place ?? null);
+  }));
+  if (document.querySelector("[data-gone]") && sidebar.list.querySelector("[aria-current]")) location.reload(); // it is back
+}
+
+/** An entry has another title, and so has the page, if it is of the session that is shown. */
+export function retitle(item, title) {
+  const link = item.querySelector(".session");
+  if (!link || link.textContent === title) return; // somebody types another one
+  link.textContent = title;
+  item.querySelector(".more").setAttribute("aria-label", t("Chat options for “%(title)s”", { title }));
+  if (!link.hasAttribute("aria-current")) return;
+  document.querySelector('[data-part="title"]').textContent = title;
+  document.title = `${document.title.startsWith(UNSEEN) ? UNSEEN : ""}${title} · Tailrace`;
+}
+
+/** Append the next part of the list. */
+export async function goOn(sidebar) {
+  const after = new URL(sidebar.part("further").href).searchParams.get("after");
+  const page = await load(sidebar, after, search.signal);
+  if (!page) return;
+  const count = sidebar.list.children.length;
+  show(sidebar, page, (entries) => sidebar.list.append(...entries));
+  sidebar.list.children[count]?.querySelector("a").focus();
+}
+
+/** The entry of a session. */
+export function entryOf({ session_id: sessionId, title }, isCurrent) {
+  const entry = document.getElementById("session-entry").content.cloneNode(true);
+  const item = entry.querySelector("li");
+  const [link, more] = item.querySelectorAll("a");
+  const name = title || t("Untitled");
+  item.dataset.sessionId = sessionId;
+  link.href = at(`/sessions/${sessionId}`);
+  link.textContent = name;
+  if (isCurrent) link.setAttribute("aria-current", "page");
+  more.href = at(`/sessions/${sessionId}/manage`);
+  more.setAttribute("aria-label", t("Chat options for “%(title)s”", { title: name }));
+  return item;
+}
+
+/** Say so where nothing is listed. */
+export function tend(sidebar) {
+  const current = sidebar.part("elsewhere").querySelector("li")?.dataset.sessionId;
+  const isListed = sidebar.list.querySelector(`[data-session-id="${CSS.escape(current ?? "")}"]`) !== null;
+  sidebar.part("elsewhere").hidden = !current || isListed || sidebar.query !== "";
+  const none = sidebar.part("none");
+  none.hidden = sidebar.list.children.length > 0;
+  none.textContent = sidebar.query ? t("No matching chats") : t("Your chats will appear here.");
+}
+
+async function load(sidebar, after, signal) {
+  try {
+    return await loadSessions(sidebar.query, after, signal);
+  } catch (error) {
+    if (!isAbort(error)) toast(error.message);
+    return null;
+  }
+}
+
+function show(sidebar, { sessions, next }, put) {
+  const current = document.querySelector("tailrace-session").dataset.sessionId;
+  put(sessions.map((session) => entryOf(session, session.session_id === current)));
+  const further = sidebar.part("further");
+  further.hidden = next === null;
+  further.href = `?${new URLSearchParams({ q: sidebar.query, after: next ?? "" })}`;
+  tend(sidebar);
+}

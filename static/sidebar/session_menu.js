@@ -1,0 +1,129 @@
+/** The menu of a session in the list: rename in place, export, delete with an undo. */
+
+import { at } from "../net/addresses.js";
+import { isAbort } from "../net/api.js";
+import { retitle, tend } from "./session_entries.js";
+import { tellTabs } from "../state/storage.js";
+import { askName } from "./rename.js";
+import { deleteSession, patchSession, restoreSession } from "../net/sessions.js";
+import { toast } from "./toast.js";
+import { t } from "../state/i18n.js";
+
+const FORMATS = ["markdown", "json"];
+
+let menu = null; // made when it is opened for the first time
+
+/** Open the menu of the session beside which `more` stands. */
+export function openMenu(sidebar, more) {
+  menu ??= new SessionMenu(sidebar);
+  menu.open(more);
+}
+
+class SessionMenu {
+  #sidebar;
+  #menu;
+  #item = null; // of the list: the session that the menu is about
+  #signal = new AbortController().signal; // what was begun is finished
+
+  constructor(sidebar) {
+    this.#sidebar = sidebar;
+    this.#menu = sidebar.querySelector("#session-menu");
+    this.#menu.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#part("rename").addEventListener("click", () => this.#rename());
+    this.#part("delete").addEventListener("click", () => this.#delete());
+    for (const format of FORMATS) this.#part(format).addEventListener("click", () => this.#menu.hidePopover());
+  }
+
+  open(more) {
+    this.#item = more.closest("li");
+    for (const format of FORMATS) this.#part(format).href = at(`/api/sessions/${this.#id}/export?format=${format}`);
+    this.#menu.showPopover();
+    this.#place(more.getBoundingClientRect());
+    this.#part("rename").focus();
+    this.#menu.addEventListener("toggle", ({ newState }) => { if (newState === "closed") this.#focus(more); }, { once: true });
+  }
+
+  /** Beside what opened it, and inside the window. */
+  #place({ left, bottom, top }) {
+    const { style, offsetWidth, offsetHeight } = this.#menu;
+    const isBelow = bottom + offsetHeight < innerHeight;
+    style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8))}px`;
+    style.top = `${isBelow ? bottom : Math.max(8, top - offsetHeight)}px`;
+  }
+
+  #onKey(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const rows = Array.from(this.#menu.children);
+    rows.at((rows.indexOf(document.activeElement) + step) % rows.length).focus();
+  }
+
+  /** The closed menu gives the focus back, unless it has gone elsewhere already. */
+  #focus(more) {
+    if (more.isConnected && (document.activeElement === document.body || this.#menu.contains(document.activeElement))) more.focus();
+  }
+
+  async #rename() {
+    const link = this.#item.querySelector(".session");
+    const before = link.textContent;
+    this.#menu.hidePopover();
+    const item = this.#item;
+    const title = await askName(link, t("Title"));
+    if (title === "" || title === before) return;
+    link.textContent = title;
+    try {
+      const session = await patchSession(item.dataset.sessionId, { title }, this.#signal);
+      link.textContent = before; // as everything else on the page says it still
+      retitle(item, session.title);
+      tellTabs();
+    } catch (error) {
+      if (isAbort(error)) return;
+      link.textContent = before;
+      toast(error.message);
+    }
+  }
+
+  async #delete() {
+    const [item, sessionId] = [this.#item, this.#id];
+    this.#menu.hidePopover();
+    try {
+      await deleteSession(sessionId, this.#signal);
+    } catch (error) {
+      if (!isAbort(error)) toast(error.message);
+      return;
+    }
+    tellTabs();
+    if (item.querySelector("[aria-current]")) {
+      location.assign(at(`/?deleted=${sessionId}`)); // that page offers the undo
+      return;
+    }
+    const place = item.nextElementSibling;
+    item.remove();
+    (place ?? this.#sidebar.list.lastElementChild)?.querySelector("a").focus();
+    tend(this.#sidebar);
+    toast(t("Chat deleted"), () => this.#restore(item, place, sessionId));
+  }
+
+  async #restore(item, place, sessionId) {
+    try {
+      const restored = await restoreSession(sessionId, this.#signal);
+      tellTabs();
+      if (restored.session_id !== sessionId) return location.assign(at(`/sessions/${restored.session_id}`)); // its id is taken
+    } catch (error) {
+      if (!isAbort(error)) toast(error.status === 404 ? t("This chat can't be restored any more.") : error.message);
+      return;
+    }
+    this.#sidebar.list.insertBefore(item, place?.parentNode === this.#sidebar.list ? place : null);
+    item.querySelector("a").focus();
+    tend(this.#sidebar);
+  }
+
+  get #id() {
+    return this.#item.dataset.sessionId;
+  }
+
+  #part(name) {
+    return this.#menu.querySelector(`[data-part="${name}"]`);
+  }
+}

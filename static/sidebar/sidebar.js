@@ -1,0 +1,78 @@
+/** `<tailrace-sidebar>`: the list of sessions. What can be done with it is loaded when it is done for the first time. */
+
+import { onTold, tellTabs } from "../state/storage.js";
+
+const PAUSE = 200; // ms without a key before a search
+
+/** Put a session that has just begun at the head of the list. */
+export async function addSession(sessionId, title) {
+  const sidebar = document.querySelector("tailrace-sidebar");
+  const { entryOf, tend } = await import("./session_entries.js");
+  sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // of one that was deleted elsewhere
+  sidebar.list.prepend(entryOf({ session_id: sessionId, title }, true));
+  tend(sidebar);
+  tellTabs();
+}
+
+class Sidebar extends HTMLElement {
+  #listeners = null;
+  #timer = 0;
+
+  connectedCallback() {
+    this.#listeners = new AbortController();
+    const { signal } = this.#listeners;
+    this.part("search").addEventListener("input", () => this.#findAfter(PAUSE), { signal });
+    this.part("search").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#findAfter(0);
+    }, { signal });
+    this.addEventListener("click", (event) => this.#onClick(event), { signal });
+    onTold(async () => (await import("./session_entries.js")).refresh(this), signal);
+    document.addEventListener("submit", ({ target }) => { // an undo, or an import: it is done when the next page comes
+      if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
+    }, { signal });
+    const preferences = document.getElementById("preferences");
+    const late = async (name, ...given) => (await import("../preferences.js"))[name](...given);
+    preferences.querySelector('[data-part="save"]').hidden = true; // what is chosen takes effect at once
+    preferences.addEventListener("change", ({ target }) => late("choose", target.form, target), { signal });
+    preferences.addEventListener("submit", (event) => {
+      event.preventDefault();
+      late("send", event.target);
+    }, { signal });
+    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast());
+  }
+
+  disconnectedCallback() {
+    this.#listeners.abort();
+    clearTimeout(this.#timer);
+  }
+
+  get list() {
+    return this.querySelector("#sessions");
+  }
+
+  /** What is searched for. */
+  get query() {
+    return this.part("search").elements.q.value.trim();
+  }
+
+  part(name) {
+    return this.querySelector(`[data-part="${name}"]`);
+  }
+
+  #findAfter(pause) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(async () => (await import("./session_entries.js")).find(this), pause);
+  }
+
+  async #onClick(event) {
+    const link = event.target.closest("a.more, a.further");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    if (link.matches(".more")) (await import("./session_menu.js")).openMenu(this, link);
+    else (await import("./session_entries.js")).goOn(this);
+  }
+}
+
+customElements.define("tailrace-sidebar", Sidebar);

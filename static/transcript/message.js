@@ -1,0 +1,217 @@
+/** One message on the page: reads what the server rendered, and changes only what has changed. */
+
+import { at } from "../net/addresses.js";
+import { hasText } from "../state/answer.js";
+import { BranchView } from "./branches.js";
+import { Content } from "../markdown/content.js";
+import { loadUnfolded } from "../state/storage.js";
+import { thought } from "../state/messages.js";
+import { doing, elapsed, figures, isBroken, labelOf } from "../state/outcome.js";
+import { ReasoningView } from "./reasoning.js";
+import { appendBoxes } from "../markdown/text.js";
+import { said, t } from "../state/i18n.js";
+
+const GROWING = new Set(["text", "from", "blocks", "closed", "next", "reasoning"]); // the fields that change while an answer comes
+
+export class MessageView {
+  #article;
+  #parts = {};
+  #shown = {};
+  #content = null; // of an answer
+  #reasoning = null; // of an answer
+  #plain = ""; // the text of a prompt
+  #branches;
+
+  constructor(article) {
+    this.#article = article;
+    for (const part of article.querySelectorAll("[data-part]")) this.#parts[part.dataset.part] = part;
+    this.#branches = new BranchView(this.#parts.branches);
+    if (article.dataset.role === "assistant") {
+      if (loadUnfolded(article.dataset.messageId)) this.#parts["reasoning-box"].open = true;
+      this.#content = new Content(this.#parts.content);
+      this.#reasoning = new ReasoningView(this.#parts["reasoning-box"]);
+    } else {
+      this.#plain = this.#parts.content.textContent;
+    }
+  }
+
+  get article() {
+    return this.#article;
+  }
+
+  /** The message that is shown. */
+  get message() {
+    return this.#shown.message;
+  }
+
+  /** The message as the server rendered it, in the fields of the reducer. */
+  read() {
+    const {
+      messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings, thoughtMs, note,
+    } = this.#article.dataset;
+    const text = this.#content?.read() ?? { blocks: [], text: this.#plain };
+    return {
+      id: messageId,
+      role,
+      ...text,
+      reasoning: this.#reasoning?.read() ?? "",
+      ...thought(status !== "ended" && !hasText(text), thoughtMs ? Number(thoughtMs) : null, Date.now()),
+      streamId: streamId || null,
+      status: status ?? "ended",
+      note: note ?? "",
+      outcome: outcome || null,
+      finishReason: finishReason || null,
+      error: this.#readProblem(),
+      model: model || null,
+      since: Date.parse(createdAt) || null,
+      siblings: siblings ? siblings.split(" ") : [],
+      images: Array.from(this.#parts.pictures?.children ?? [], (each) => ({ image_id: each.dataset.imageId })),
+    };
+  }
+
+  /** Show `message`, which follows the one with the id `parentId`. Returns whether all of it is shown. */
+  update(message, { isLast, parentId }) {
+    const shown = this.#shown;
+    const isInPlace = isLast === shown.isLast && parentId === shown.parentId;
+    if (isInPlace && message === shown.message && shown.isDone && !this.#canPaint) return true;
+    const isNews = this.#article.dataset.status !== "ended";
+    const hasThoughts = this.#reasoning?.paint(message) ?? true;
+    const isDone = (this.#content?.paint(message, message.status === "ended") ?? true) && hasThoughts;
+    if (!isInPlace || !grew(shown.message, message)) this.#describe(message, { isLast, parentId }, isNews);
+    this.#shown = { message, isLast, parentId, isDone };
+    return isDone;
+  }
+
+  /** Show how long the model has been thinking. */
+  tick(now) {
+    const { message } = this.#shown;
+    if (!message || message.status === "ended" || hasText(message) || message.since === null) return;
+    this.#parts.elapsed.textContent = elapsed(now - message.since);
+    this.#reasoning.describe(message, now);
+  }
+
+  get #canPaint() {
+    return this.#content !== null && (this.#content.isReady || this.#reasoning.isReady);
+  }
+
+  #describe(message, place, isNews) {
+    this.#article.dataset.messageId = message.id ?? "";
+    this.#branches.show(message);
+    if (message.role === "assistant") this.#describeAnswer(message, place, isNews);
+    else this.#describePrompt(message, place);
+  }
+
+  #describePrompt({ text, images, id }, { parentId }) {
+    this.#paint(text);
+    this.#show("fold", isLong(text));
+    images.forEach((image, index) => this.#picture(image, this.#parts.pictures.children[index]));
+    const { edit } = this.#parts;
+    const { parent_id: parent, prompt } = edit.querySelector("form").elements;
+    edit.hidden = id === null;
+    parent.value = parentId ?? "";
+    if (!edit.open) prompt.value = text;
+  }
+
+  /** A picture that the server has can be opened. */
+  #picture({ image_id: id, media_type: type, data }, shown) {
+    if (shown?.matches("a") || (shown && !id)) return;
+    const image = shown ?? thumbnail(id ? at(`/api/images/${id}`) : `data:${type};base64,${data}`);
+    const picture = id ? linked(id) : image;
+    if (shown) shown.replaceWith(picture);
+    else this.#parts.pictures.append(picture);
+    if (id) picture.append(image);
+  }
+
+  #describeAnswer(message, { isLast }, isNews) {
+    this.#reasoning.describe(message, Date.now());
+    this.#state(message);
+    if (message.outcome === "failed") this.#problem(message.error, isNews);
+    this.#actions(message, isLast);
+  }
+
+  #state(message) {
+    const { dataset } = this.#article;
+    const ended = message.status === "ended";
+    dataset.streamId = message.streamId ?? "";
+    dataset.status = message.status;
+    dataset.outcome = message.outcome ?? "";
+    const isSilent = message.reasoning === ""; // else the line over the reasoning says that
+    this.#show("thinking", !ended && !hasText(message) && isSilent);
+    this.#parts["thinking-text"].textContent = isSilent ? doing(message) : "";
+    const label = labelOf(message);
+    this.#parts.label.textContent = label;
+    this.#show("label", label !== "");
+    this.#show("problem", message.outcome === "failed");
+    this.#parts.model.textContent = message.model ?? "";
+    // The server rendered the figures of the answers that had ended; only those of later ones come this way.
+    if (!ended) this.#parts.figures.textContent = "";
+    else if (message.count && message.durationMs) this.#parts.figures.textContent = figures(message);
+  }
+
+  #actions(message, isLast) {
+    const { copy, regenerate, "continue": goOn } = this.#parts;
+    const ended = message.status === "ended";
+    copy.hidden = !ended || !hasText(message);
+    regenerate.hidden = !ended || message.id === null;
+    regenerate.elements.regenerate.value = message.id ?? "";
+    regenerate.querySelector("button").textContent = message.outcome === "failed" ? t("Retry") : t("Regenerate");
+    if (!goOn) return; // the server offers no such thing
+    goOn.hidden = !isLast || !isBroken(message);
+    goOn.elements.continue.value = message.id ?? "";
+  }
+
+  #problem(error, isNews) {
+    if (isNews) this.#parts.problem.setAttribute("role", "alert"); // said once, when it happens
+    const sentence = error?.isSaid ? error.message : said(error?.code, error?.message);
+    this.#write("problem-text", sentence || t("The answer failed."));
+    this.#write("problem-code", error?.code || "unknown");
+  }
+
+  /** What is written again in an alert is said again. */
+  #write(part, text) {
+    if (this.#parts[part].textContent !== text) this.#parts[part].textContent = text;
+  }
+
+  #readProblem() {
+    const sentence = this.#parts["problem-text"]?.textContent;
+    if (!sentence) return null;
+    return { code: this.#parts["problem-code"].textContent, message: sentence, isSaid: true }; // in the page's language
+  }
+
+  #show(part, visible) {
+    this.#parts[part].hidden = !visible;
+  }
+
+  /** Append what is new; start over only if the text is another one. */
+  #paint(text) {
+    const painted = this.#plain;
+    if (text === painted) return;
+    this.#plain = text;
+    if (text.startsWith(painted)) return appendBoxes(this.#parts.content, text.slice(painted.length));
+    this.#parts.content.replaceChildren();
+    appendBoxes(this.#parts.content, text);
+  }
+}
+
+/** Whether a prompt is folded, as the template has it. */
+function isLong(text) {
+  return text.split("\n").length > 15 || Array.from(text).length > 1200;
+}
+
+/** Whether nothing but an answer's text has changed: most changes are of that kind, and need not be described anew. */
+function grew(before, message) {
+  if (!before || hasText(before) !== hasText(message) || !before.reasoning !== !message.reasoning) return false;
+  return Object.keys(message).every((name) => GROWING.has(name) || message[name] === before[name]);
+}
+
+function thumbnail(src) {
+  return Object.assign(document.createElement("img"), { src, alt: t("Attached image") });
+}
+
+function linked(id) {
+  const link = document.createElement("a");
+  link.href = at(`/api/images/${id}`);
+  link.target = "_blank";
+  link.dataset.imageId = id;
+  return link;
+}

@@ -1,0 +1,254 @@
+/** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
+
+import { hasText } from "../state/answer.js";
+import { meansSend } from "../composer/keys.js";
+import { loadPlace, savePlace, saveUnfolded } from "../state/storage.js";
+import { MessageView } from "./message.js";
+import { Frames } from "./frames.js";
+import { loadPainter } from "../markdown/painter.js";
+import { Autoscroll } from "./autoscroll.js";
+
+class Transcript extends HTMLElement {
+  #views = new Map(); // by the message's key
+  #state = { messages: [], before: null };
+  #isDone = true;
+  #pin = null;
+  #pace = null;
+  #ticking = 0;
+  #sizes = null;
+  #listeners = null;
+
+  connectedCallback() {
+    this.#listeners = new AbortController();
+    const { signal } = this.#listeners;
+    this.#pin = new Autoscroll(this.#part("scroll"), (pinned) => { this.#part("jump").hidden = pinned; }, signal);
+    this.#part("jump").addEventListener("click", () => this.jump(), { signal });
+    this.addEventListener("click", (event) => this.#onClick(event), { signal });
+    this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
+    this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // it does not bubble
+    document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
+    this.#pace = new Frames(() => this.#render());
+    this.#sizes = new ResizeObserver(() => this.#pin.follow());
+    this.#sizes.observe(this.#part("scroll"));
+    (globalThis.requestIdleCallback ?? setTimeout)(() => this.#loadPainter());
+  }
+
+  disconnectedCallback() {
+    this.#listeners.abort();
+    this.#sizes.disconnect();
+    this.#pace.close();
+    this.#tickWhile(false);
+  }
+
+  /** The messages as the server rendered them, in the fields of the reducer. */
+  read() {
+    const views = Array.from(this.querySelectorAll(".message"), (article) => new MessageView(article));
+    const messages = views.map((view) => view.read());
+    this.#views = new Map(messages.map((message, index) => [message.id, views[index]]));
+    this.#expect(messages);
+    this.#pin.restore(isReturn() ? loadPlace(location.pathname) : null);
+    return messages;
+  }
+
+  /** Show the messages of the reducer's state soon, however often this is called. */
+  show(state) {
+    this.#state = state;
+    this.#pace.request();
+  }
+
+  /** Show them at once. */
+  showNow(state) {
+    this.#state = state;
+    this.#pace.paintNow();
+  }
+
+  /** Open the editor of the prompt with this id, with `text` in it: what somebody has written is not lost. */
+  edit(id, text) {
+    const view = Array.from(this.#views.values()).find(({ message }) => message.id === id);
+    if (!view) return;
+    const editor = view.article.querySelector("[data-part=edit]");
+    editor.open = true;
+    editor.querySelector("textarea").value = text;
+  }
+
+  /** Remember where the reader is, for the way back. */
+  keepPlace() {
+    savePlace(location.pathname, this.#pin.place);
+  }
+
+  /** Go to the latest message and stay there. */
+  jump() {
+    this.#pin.jump();
+  }
+
+  #render() {
+    const { messages, before } = this.#state;
+    const gone = new Map(this.#views);
+    const welcome = this.#part("welcome");
+    let place = welcome;
+    let isDone = true;
+    messages.forEach((message, index) => {
+      const view = this.#views.get(message.key) ?? this.#create(message);
+      gone.delete(message.key);
+      const parentId = index > 0 ? messages[index - 1].id : before;
+      isDone = view.update(message, { isLast: index === messages.length - 1, parentId }) && isDone;
+      if (place.nextElementSibling !== view.article) place.after(view.article);
+      place = view.article;
+    });
+    for (const [key, view] of gone) {
+      view.article.remove();
+      this.#views.delete(key);
+    }
+    if (welcome.hidden !== messages.length > 0) this.#fill(messages.length > 0);
+    this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
+    this.#pin.follow();
+    this.#isDone = isDone;
+    if (!isDone && getSelection().isCollapsed) this.show(this.#state); // there was more than a frame bears
+  }
+
+  /** An empty chat greets its reader, and has its composer in the middle. */
+  #fill(hasMessages) {
+    this.#part("welcome").hidden = hasMessages;
+    this.closest("tailrace-session").toggleAttribute("data-empty", !hasMessages);
+  }
+
+  /** What waited for a selection may be shown when that is gone. */
+  #onSelection() {
+    if (!this.#isDone) this.show(this.#state);
+  }
+
+  /** An answer that is made needs the painter now, others perhaps later. */
+  #expect(messages) {
+    if (messages.some(({ status }) => status !== "ended")) this.#loadPainter();
+  }
+
+  /** What is plain by then is painted. */
+  async #loadPainter() {
+    if (await loadPainter()) this.show(this.#state);
+  }
+
+  #create(message) {
+    const template = this.querySelector(`template[data-role="${message.role}"]`);
+    const view = new MessageView(template.content.cloneNode(true).querySelector(".message"));
+    this.#expect([message]);
+    this.#views.set(message.key, view);
+    return view;
+  }
+
+  /** One timer, and only while somebody is waiting for a first token. */
+  #tickWhile(waiting) {
+    if (waiting === this.#ticking > 0) return;
+    clearInterval(this.#ticking);
+    this.#ticking = waiting ? setInterval(() => this.#tick(), 1000) : 0;
+  }
+
+  #tick() {
+    for (const view of this.#views.values()) view.tick(Date.now());
+  }
+
+  #onClick(event) {
+    const target = event.target.closest("[data-part='copy'], .copy-code, [data-part='branches'] a[href]");
+    if (!target) return;
+    if (target.matches("a")) this.#onBranch(event, target);
+    else this.#copy(target);
+  }
+
+  async #onBranch(event, link) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // meant for another tab
+    event.preventDefault();
+    const { turn } = await import("./branch_switch.js");
+    const id = new URL(link.href).searchParams.get("branch");
+    const show = () => new Promise((shown) => { this.#say("branch", { id, shown }); });
+    await turn(link, id, show, this.#pin);
+  }
+
+  /** What an answer says is fetched when it is asked for: the page has its HTML only. */
+  async #copy(button) {
+    const { copyAnswer, copyListing } = await import("../markdown/clipboard.js");
+    if (button.matches(".copy-code")) return copyListing(button);
+    const { message, article } = this.#viewOf(button);
+    this.#say("source", { id: message.id, taken: (text) => copyAnswer(button, text, article) });
+  }
+
+  #onSubmit(event) {
+    const { part } = event.target.dataset;
+    const view = this.#viewOf(event.target);
+    if (!ASKS[part] || !view) return;
+    event.preventDefault();
+    this.#say("ask", ASKS[part](view.message, event.target.elements));
+    event.target.closest("details")?.removeAttribute("open");
+  }
+
+  /** An editor is sent by the same keys as the message box. Escape closes it. */
+  #onKey(event) {
+    const form = event.target.closest("[data-part='edit-form']");
+    if (!form || event.isComposing) return;
+    if (meansSend(event)) {
+      event.preventDefault();
+      if (!event.repeat) form.requestSubmit();
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      const editor = form.closest("details");
+      editor.open = false;
+      editor.querySelector("summary").focus();
+    }
+  }
+
+  #onToggle({ target }) {
+    if (target.dataset.part === "edit") this.#onEditor(target);
+    else if (target.dataset.part === "reasoning-box") saveUnfolded(this.#viewOf(target).message.id, target.open);
+    else if (target.open && target.dataset.part === "fold") this.#stay();
+  }
+
+  /** Who unfolds a prompt wants to read it, whatever comes below. */
+  #stay() {
+    const { scrollHeight, clientHeight, scrollTop } = this.#part("scroll");
+    if (scrollHeight > clientHeight) this.#pin.restore(scrollTop);
+  }
+
+  /** An editor is opened to write in it; closed, it has what was sent. */
+  #onEditor(target) {
+    const box = target.querySelector("textarea");
+    if (!target.open) {
+      box.value = this.#viewOf(target).message.text;
+    } else {
+      box.focus();
+      box.setSelectionRange(box.value.length, box.value.length);
+    }
+  }
+
+  #viewOf(element) {
+    const article = element.closest(".message");
+    return Array.from(this.#views.values()).find((view) => view.article === article);
+  }
+
+  #say(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true }));
+  }
+
+  #part(name) {
+    return this.querySelector(`[data-part="${name}"]`);
+  }
+}
+
+/** What each form asks for, in the fields of `asking.js`. */
+const ASKS = {
+  regenerate: ({ id }) => ({ regenerate: id }),
+  continue: ({ id, key, model }) => ({ goOn: id, key, model }),
+  "edit-form": ({ id, images }, { prompt, parent_id: parent }) => (
+    { edits: id, text: prompt.value.trim(), parentId: parent.value || null, images: images.map(again) }
+  ),
+};
+
+/** Whether somebody comes back to a page, and does not open it anew. */
+function isReturn() {
+  return ["reload", "back_forward"].includes(performance.getEntriesByType("navigation")[0]?.type);
+}
+
+/** An image that the server has is not sent again. */
+function again({ image_id: id, media_type: type, data }) {
+  return id ? { image_id: id } : { media_type: type, data };
+}
+
+customElements.define("tailrace-transcript", Transcript);
