@@ -10,7 +10,6 @@ from typing import Literal
 import msgspec
 
 from app.chat.contents import Image, Problem
-from app.chat.ports import Kind
 from app.chat.states import Outcome, Status
 
 ResetReason = Literal["expired", "epoch", "lagging"]
@@ -90,8 +89,3 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     def of(cls, seq: int, event: Event) -> Entry:
         """Return the entry of an event."""
         return cls(seq, event.stream_id, NAMES[type(event)], event)
-
-    @classmethod
-    def of_text(cls, seq: int, stream_id: str, kind: Kind, position: int, count: int, text: str) -> Entry:
-        """Return the entry of pieces of text."""
-        return cls(seq, stream_id, kind, None, text, position, count)

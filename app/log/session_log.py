@@ -153,7 +153,7 @@ class _Run:
         else:
             text = self._texts[0][self._ends[skipped - 1] if skipped else 0 :]
         count = self.last + 1 - self.first - skipped
-        return Entry.of_text(self.last, self.stream_id, self.kind, self.position + skipped, count, text)
+        return Entry(self.last, self.stream_id, self.kind, None, text, self.position + skipped, count)
 
 
 class MemoryLog:
@@ -229,7 +229,7 @@ class MemoryLog:
             self.answer.take_text(kind, texts, run.time, count)
         if self._listeners:
             text = texts[0] if count == 1 else "".join(texts)
-            self._tell(Entry.of_text(last, stream_id, kind, position, count, text))
+            self._tell(Entry(last, stream_id, kind, None, text, position, count))
         if len(texts[-1]) >= LONG_TEXT:
             self._close_run()
 

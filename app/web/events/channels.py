@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from app.log.entries import Entry
 from app.streams.session import Session
@@ -11,7 +13,7 @@ from app.web.events.encoders import Encoder, FrameEncoder, ndjson
 from app.web.events.response import chunk
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, eq=False, gc=False):
     """What a viewer that has shown everything shows next."""
 
     last: int  # the place in the log up to which everything has been shown with it; 0: it moves no cursor
@@ -74,7 +76,9 @@ class Channel:
         except Exception as error:  # noqa: BLE001 - each follower reports it
             self._fail(error)
         else:
-            self._tell(Piece(entry.seq, entry.stream_id, entry.name == "end", 0, data, chunk(data)))
+            piece = Piece(entry.seq, entry.stream_id, entry.name == "end", 0, data, chunk(data))
+            for follower in self._followers:
+                follower.show(piece)
 
     def _tell(self, piece: Piece) -> None:
         # A follower may leave while it is told, so the list is replaced on change, never changed.
@@ -88,7 +92,7 @@ class Channel:
 
 def sse_channel(session: Session) -> Channel:
     """Return a channel in the format of EventSource."""
-    return Channel(session, FrameEncoder(f"{session.log.epoch}-"))
+    return Channel(session, FrameEncoder(f"{session.log.epoch}-").encode)
 
 
 def ndjson_channel(session: Session) -> Channel:

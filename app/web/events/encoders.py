@@ -52,15 +52,15 @@ class FrameEncoder:
     def __init__(self, place: str) -> None:
         self._place = place
         self._template = b""
-        self._of = ("", "")  # the stream and the kind of the last text
+        self._stream_id = self._kind = ""  # of the last text
 
-    def __call__(self, entry: Entry) -> bytes:
+    def encode(self, entry: Entry) -> bytes:
         """Return the frame of an entry."""
         if entry.event is not None:
             head = f"id: {self._place}{entry.seq}\nevent: {entry.name}\ndata: "
             return b"%b%b\n\n" % (head.encode(), _json(_shown(entry.event)))
-        if self._of != (entry.stream_id, entry.name):
-            self._of = (entry.stream_id, entry.name)
+        if self._stream_id != entry.stream_id or self._kind != entry.name:
+            self._stream_id, self._kind = entry.stream_id, entry.name
             self._template = self._text_template(entry)
         return self._template % (entry.seq, entry.position, entry.count, _json(entry.text))
 

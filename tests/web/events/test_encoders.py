@@ -14,7 +14,7 @@ START = Start("s1", "m1", "b/m", Prompt("m0", HOSTILE), "m", Begun("so far"))
 
 
 def text(seq: int, position: int, count: int, text: str) -> Entry:
-    return Entry.of_text(seq, "s1", "token", position, count, text)
+    return Entry(seq, "s1", "token", None, text, position, count)
 
 
 def data_of(frame: bytes) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def data_of(frame: bytes) -> dict[str, Any]:
 
 def test_no_text_can_end_a_field() -> None:
     """CR, LF and NUL in a text stay inside of the JSON; the frame keeps its shape."""
-    encode = FrameEncoder("7-")
+    encode = FrameEncoder("7-").encode
     for entry in (text(3, 0, 1, HOSTILE), Entry.of(3, START)):
         sse = encode(entry)
         lines = sse.decode().split("\n")
@@ -37,7 +37,7 @@ def test_no_text_can_end_a_field() -> None:
 
 def test_a_text_frame_names_its_last_event() -> None:
     """A frame of several tokens carries the id of the last, and each stream and kind has its own."""
-    encode = FrameEncoder("7-")
+    encode = FrameEncoder("7-").encode
     for stream_id, kind in (("s1", "reasoning"), ("s1", "token"), ("s2", "token")):
         sse = encode(Entry(12, stream_id, kind, None, "abc", 4, 3))
         assert sse.startswith(f"id: 7-12\nevent: {kind}\n".encode())
@@ -46,7 +46,7 @@ def test_a_text_frame_names_its_last_event() -> None:
 
 def test_clients_have_the_text_that_an_answer_goes_on_with() -> None:
     """A `start` says that it continues, and not what is there."""
-    assert data_of(FrameEncoder("7-")(Entry.of(1, START))) == {
+    assert data_of(FrameEncoder("7-").encode(Entry.of(1, START))) == {
         "stream_id": "s1",
         "message_id": "m1",
         "model": "b/m",
@@ -58,7 +58,7 @@ def test_clients_have_the_text_that_an_answer_goes_on_with() -> None:
 
 def test_a_note_is_there_when_there_is_one() -> None:
     """Without one, a status is what it always was."""
-    encode = FrameEncoder("7-")
+    encode = FrameEncoder("7-").encode
     assert data_of(encode(Entry.of(1, StatusChange("s1", Status.THINKING)))) == {
         "stream_id": "s1",
         "status": "thinking",
@@ -69,7 +69,7 @@ def test_a_note_is_there_when_there_is_one() -> None:
 
 def test_a_page_knows_the_session_of_each_frame() -> None:
     """One connection carries several sessions."""
-    assert FrameEncoder("chat/7-")(text(3, 0, 1, "a")).startswith(b"id: chat/7-3\nevent: token\n")
+    assert FrameEncoder("chat/7-").encode(text(3, 0, 1, "a")).startswith(b"id: chat/7-3\nevent: token\n")
 
 
 def test_what_carries_no_state_has_no_id() -> None:
@@ -82,5 +82,5 @@ def test_ndjson_is_the_same_event_on_one_line() -> None:
     for entry in (text(1, 0, 1, HOSTILE), Entry.of(3, START)):
         line = ndjson(entry)
         assert line.count(b"\n") == 1
-        told = data_of(FrameEncoder("7-")(entry))
+        told = data_of(FrameEncoder("7-").encode(entry))
         assert json.loads(line) == {"type": entry.name, **told}

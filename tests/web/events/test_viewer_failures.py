@@ -113,7 +113,7 @@ async def test_a_frame_that_cannot_be_made_for_pages_cuts_them(
         generation = await stage.opened()
         async with stage.client.events(PAGE) as events:
             await take(events, 2)
-            monkeypatch.setattr("app.web.events.encoders.FrameEncoder.__call__", fail)
+            monkeypatch.setattr("app.web.page.live.channel.PageChannel._data", fail)
             generation.say("one")
             with pytest.raises(aiohttp.ClientError):
                 await until_event(events, "never")

@@ -77,7 +77,7 @@ class PageChannel(Channel):
     """Follows a session's log while any page looks at the session: it keeps the blocks of the answers."""
 
     def __init__(self, session: Session, renderer: Renderer, logger: Logger) -> None:
-        super().__init__(session, FrameEncoder(f"{session.session_id}/{session.log.epoch}-"))
+        super().__init__(session, FrameEncoder(f"{session.session_id}/{session.log.epoch}-").encode)
         self.renderer = renderer
         self.answers: OrderedDict[str, PageAnswer] = OrderedDict()  # by stream
         self._logger = logger
