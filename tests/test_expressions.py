@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 LENGTHS = (16, 24, 32, 300, 20_000)  # an exponential one is found before it takes for ever
 LONGEST = (
@@ -23,7 +25,7 @@ USES = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "find
 # Expressions that are made when they are needed, and who tries them.
 MADE = {
     "app/markdown/scanning.py": "of the tables of languages: tests/markdown/test_colours.py tries all of them",
-    "app/backends/openai_adapting.py": "a word in the place of a name, in a message that is cut short before",
+    "app/backends/refusals.py": "a word in the place of a name, in a message that is cut short before",
     "app/servers.py": "for what the operator has written",
 }
 # Those that see nothing but what the project itself has written.
