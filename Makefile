@@ -14,13 +14,15 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy f
 
 # `tests/support/workers.py` says how many processes; one that is done early takes tests from another.
 PARALLEL = -n auto --dist worksteal
+QUICK = tests/streams tests/backends tests/contract tests/telemetry tests/web tests/test_*.py
 
-.PHONY: help setup setup-test run test test-oldest test-all check format bench page-bench explore soak fuzz screenshots translations vendor lock \
+.PHONY: help setup setup-test run test quick test-oldest test-all check format bench page-bench explore soak fuzz screenshots translations vendor lock \
 	clean
 
 help:
 	@echo "make run     set up once, then serve on http://127.0.0.1:8080 with the embedded model"
 	@echo "make test    set up what the tests need, then run all of them"
+	@echo "make quick   the linter and the tests that take no time, between two edits"
 	@echo "make check   formatter, linter, types, layers"
 	@echo "make format  let the formatter rewrite the code"
 	@echo "make test-oldest  the heart's tests on the oldest supported CPython of this machine"
@@ -48,6 +50,11 @@ test: setup-test
 	$(BIN)/python -m tests.machine
 	$(BIN)/python -m tests.benchmarks.page.packages
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+# Between two edits: what needs no browser, no model and no process of its own, and takes no second for one fact.
+quick: setup-test
+	$(BIN)/ruff check --quiet .
+	$(BIN)/python -m pytest $(PARALLEL) -q -m "not slow" $(or $(ARGS),$(QUICK))
 
 check: setup-test
 	$(BIN)/ruff format --check .

@@ -50,10 +50,9 @@ def canonical(host: str) -> str | None:
         return _address_v6(host[1:-1])
     if ":" in host:
         return _address_v6(host)
-    if _FORBIDDEN.search(host):
-        return None
     name = host if host.isascii() else _a_labels(host)
-    if name is None or not _is_name(name := name.removesuffix(".").lower()):
+    # Looked through last: other scripts have signs that become one of these, such as U+00A0 and U+FF0F.
+    if name is None or _FORBIDDEN.search(name) or not _is_name(name := name.removesuffix(".").lower()):
         return None
     return _address_v4(name) if _NUMERIC.fullmatch(name) else name
 

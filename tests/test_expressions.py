@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 LENGTHS = (16, 24, 32, 300, 20_000)  # an exponential one is found before it takes for ever
 LONGEST = (

@@ -36,7 +36,8 @@ def test_a_host_has_one_spelling(text: str, meant: tuple[str, int | None]) -> No
 @pytest.mark.parametrize(
     "text",
     ["", ".", "a..b", "localhost..", "a b", "a@b", "a/b", "*.a", "[::1", "::1]", "[::1]x", "[127.0.0.1]", "a:b",
-     "a:1:2", "a:65536", "a:999999999999", "999.1.1.1", "1.2.3.4.5", "x" * 64, "\udcff", "a,b", "a\x00"],
+     "a:1:2", "a:65536", "a:999999999999", "999.1.1.1", "1.2.3.4.5", "x" * 64, "\udcff", "a,b", "a\x00",
+     "\u00a0", "a\uff0fb", "a\u2047", "\u037e.b", "\uff3b::1\uff3d"],
 )  # fmt: skip
 def test_what_is_no_host_is_none(text: str) -> None:
     """Nothing is guessed."""

@@ -15,6 +15,8 @@ from app.__main__ import main
 from tests.deploy.running import wait_for_port
 from tests.support import processes
 
+pytestmark = pytest.mark.slow
+
 BOUND = 30  # seconds
 
 

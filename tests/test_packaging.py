@@ -18,6 +18,8 @@ from app.web.assets.static_files import StaticFiles
 from tests.deploy.running import free_port, running
 from tests.support import processes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SOURCES = (
     "app",

@@ -113,6 +113,7 @@ async def embedded() -> Any:
     await backend.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # two hundred tokens of a model, on whatever machine
 async def test_the_embedded_model_goes_on_to_the_letter(embedded: Backend) -> None:
     """Broken off after any of its tokens, also in the middle of white space, it ends as the unbroken answer does."""

@@ -22,6 +22,8 @@ from tests.contract.benches import ask
 from tests.support.processes import orphan
 from tests.support.waiting import gone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def backend() -> AsyncIterator[EmbeddedBackend]:

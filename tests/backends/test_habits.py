@@ -493,6 +493,7 @@ async def test_a_stop_during_the_second_try(how: str) -> None:
         assert len(server.bodies) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", range(0, 60, 3))
 async def test_a_stop_between_the_tries(steps: int) -> None:
     """However far the retry has come, nothing is left of it."""

@@ -132,6 +132,7 @@ USELESS = {
 KEPT = {"choices", "delta", "message", "content", "finish_reason", "done", "done_reason"}
 
 
+@pytest.mark.slow
 @PATIENT
 @given(data=st.data(), texts=TEXTS)
 def test_no_field_that_nobody_needs_costs_an_answer(data: st.DataObject, texts: list[str]) -> None:
@@ -147,6 +148,7 @@ def test_no_field_that_nobody_needs_costs_an_answer(data: st.DataObject, texts: 
     assert read(openai(), [stream.encode("utf-8", "surrogatepass")]) == (whole, "")
 
 
+@pytest.mark.slow
 @PATIENT
 @given(data=st.data(), texts=TEXTS)
 def test_no_field_that_nobody_needs_costs_an_answer_of_ollama(data: st.DataObject, texts: list[str]) -> None:

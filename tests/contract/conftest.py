@@ -21,7 +21,7 @@ def server() -> Iterator[postgres.Postgres]:
     server.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
     """An empty history of each kind."""
     url: str | None = MEMORY

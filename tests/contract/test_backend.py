@@ -15,10 +15,11 @@ from app.chat.ports import Delta, Generation, Piece
 from tests.contract.benches import BENCHES, Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+PARAMS = [pytest.param(name, marks=pytest.mark.slow) if name == "embedded" else name for name in BENCHES]
 BOUND = 30.0  # s, for whatever has to happen soon: the real model may share its cores. An answer takes longer
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(BENCHES))
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PARAMS)
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     async with BENCHES[request.param]() as bench:
         await read_all(bench.answer())  # a child process has started by now

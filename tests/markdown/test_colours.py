@@ -21,6 +21,8 @@ from tests.markdown.corpus import COLOURED
 from tests.markdown.corpus.hostile import BLANKS, OPENERS
 from tests.markdown.shown import Shown
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 5_000
 LONGEST = 0.1  # s of processor time for so many characters; a quiet machine takes 0.01
 ONE_NAME = list({id(language): name for name, language in LANGUAGES.items()}.values())

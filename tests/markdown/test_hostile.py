@@ -17,6 +17,8 @@ from tests.markdown.corpus import ANSWERS, EXAMPLES
 from tests.markdown.corpus.hostile import HEAVY, HOSTILE
 from tests.markdown.shown import Shown
 
+pytestmark = pytest.mark.slow
+
 ALL = HOSTILE | EXAMPLES | ANSWERS
 LONGEST = (
     4 * SECONDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given
@@ -45,9 +45,9 @@ async def told(text: str, size: int) -> list[str]:
     renderer = Renderer()
     try:
         live = AnswerBlocks(renderer, lambda closed: blocks.update({closed.number: closed}))
-        for start in range(0, len(text), size):
-            blocks.update({closed.number: closed for closed in live.add(text[start : start + size])})
-        blocks.update({closed.number: closed for closed in live.finish()})
+        pieces = [text[start : start + size] for start in range(0, len(text), size)]
+        for closed in [*chain.from_iterable(map(live.add, pieces)), *live.finish()]:
+            blocks[closed.number] = closed
         await live.settled()
     finally:
         renderer.close()

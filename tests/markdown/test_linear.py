@@ -11,6 +11,8 @@ from app.markdown.blocks.splitting import Splitter
 from tests.markdown.corpus import ANSWERS
 from tests.markdown.corpus.hostile import HEAVY
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 100_000
 
 

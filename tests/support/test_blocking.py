@@ -6,6 +6,8 @@ import asyncio
 import gc
 import time
 
+import pytest
+
 from tests.support.blocking import LONGEST, watched
 
 
@@ -32,6 +34,7 @@ async def test_a_wait_is_no_work() -> None:
     assert blocks.found == []
 
 
+@pytest.mark.slow
 async def test_collecting_garbage_does_not_count() -> None:
     """How long that takes depends on what else the process holds."""
     heap = [[number] for number in range(600_000)]

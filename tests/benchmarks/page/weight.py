@@ -28,10 +28,8 @@ EARLY = """() => {
 
 def sizes() -> Iterator[Gate]:
     """Weigh what every page loads, as the server sends it; beside it stands what is loaded when asked for."""
-    scripts, styles = (
-        sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob(f"*.{kind}"))
-        for kind in ("js", "css")
-    )
+    scripts = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js"))
+    styles = sorted(path.name for path in STATIC.glob("*.css"))  # each with its parts, which stand in folders
     on_demand = sorted(
         {name for path in STATIC.rglob("*.js") for name in _ON_DEMAND.findall(path.read_text())}
     )

@@ -23,6 +23,8 @@ from tests.deploy.running import tailrace
 from tests.support.client import Client
 from tests.web.stage import SSE, Stage
 
+pytestmark = pytest.mark.slow
+
 Case: TypeAlias = schemathesis.Case[Any]
 
 # Addresses for browsers. A form is a page's business; the rest of the API is for programs.

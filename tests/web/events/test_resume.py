@@ -6,11 +6,15 @@ import asyncio
 import random
 from pathlib import Path
 
+import pytest
+
 from app.chat.ports import Kind
 from tests.support.puppet import PuppetGeneration
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
 from tests.web.wire import Frame, merged, wire
+
+pytestmark = pytest.mark.slow
 
 ANSWERS = 100
 AT_ONCE = 3
