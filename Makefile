@@ -14,7 +14,7 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy f
 
 # `tests/support/workers.py` says how many processes; one that is done early takes tests from another.
 PARALLEL = -n auto --dist worksteal
-QUICK = tests/streams tests/backends tests/contract tests/telemetry tests/web tests/test_*.py
+QUICK = tests/chat tests/log tests/tasks tests/streams tests/backends tests/contract tests/telemetry tests/web tests/test_*.py
 
 .PHONY: help setup setup-test run test quick test-oldest test-all check format bench page-bench explore soak fuzz screenshots translations vendor lock \
 	clean

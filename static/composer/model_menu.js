@@ -70,9 +70,15 @@ export class ModelMenu {
     this.#look((lookout) => lookout.refresh());
   }
 
+  /** Without a connection the menu stays as it is, and the next look tries again. */
   async #look(how) {
-    this.#lookout ??= import("./model_retry.js").then(({ ModelRetry }) => new ModelRetry(this, this.#notice, this.#signal));
-    await how(await this.#lookout);
+    this.#lookout ??= import("./model_retry.js").then(
+      ({ ModelRetry }) => new ModelRetry(this, this.#notice, this.#signal),
+      () => null,
+    );
+    const lookout = await this.#lookout;
+    if (lookout) await how(lookout);
+    else this.#lookout = null;
   }
 
   get #finder() {

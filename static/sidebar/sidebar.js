@@ -27,7 +27,8 @@ class Sidebar extends HTMLElement {
       this.#findAfter(0);
     }, { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
-    onTold(async () => (await import("./session_entries.js")).refresh(this), signal);
+    // Without a connection the list stays as it is; the next change refreshes it.
+    onTold(() => import("./session_entries.js").then(({ refresh }) => refresh(this), () => {}), signal);
     document.addEventListener("submit", ({ target }) => { // an undo, or an import: it is done when the next page comes
       if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
     }, { signal });

@@ -58,7 +58,7 @@ async def test_blocks_close_before_the_painter_is_there(led: Led) -> None:
     await chat.alive()
     generation = await led.ask("hello")
     generation.say("## First\n\nsecond ", "*paragraph*")
-    await expect(chat.text().locator(".block > h2, .block > h4")).to_have_text("First")
+    await expect(chat.text().locator(".block > h3")).to_have_text("First")
     await expect(chat.text().locator(".tail")).to_have_text("second *paragraph*")
     held.release()
     await expect(chat.text().locator(".tail em")).to_have_text("paragraph")

@@ -107,10 +107,14 @@ class ModelDouble(ABC):
         entry = self.ledger.start(session_mark(messages))
         try:
             response = await self._play(request, fault, self.begun(body))
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             await self._turn_a_deaf_ear(fault.deaf)
             self.ledger.abort(entry)
             raise
+        except ConnectionError:  # the client has left: that is what is counted, and no error of this server
+            await self._turn_a_deaf_ear(fault.deaf)
+            self.ledger.abort(entry)
+            return web.Response()
         self.ledger.finish(entry)
         return response
 

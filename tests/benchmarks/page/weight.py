@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from app.web.assets.folders import folder
 from app.web.assets.static_files import PAGE, WORKER, static_files
@@ -15,7 +16,7 @@ KB = 1000.0
 JAVASCRIPT, CSS = 25.0, 10.0  # KB
 REQUESTS = 12
 
-_ON_DEMAND = re.compile(r"""import\("\./([^"]+)"\)""")
+_ON_DEMAND = re.compile(r"""import\("(\.[^"]+)"\)""")
 
 # Everything asked for before the first paint, the page itself included.
 EARLY = """() => {
@@ -30,9 +31,7 @@ def sizes() -> Iterator[Gate]:
     """Weigh what every page loads, as the server sends it; beside it stands what is loaded when asked for."""
     scripts = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js"))
     styles = sorted(path.name for path in STATIC.glob("*.css"))  # each with its parts, which stand in folders
-    on_demand = sorted(
-        {name for path in STATIC.rglob("*.js") for name in _ON_DEMAND.findall(path.read_text())}
-    )
+    on_demand = sorted({name for path in STATIC.rglob("*.js") for name in _loaded_later(path)})
     later = f"; on demand {_weight(on_demand):.1f}"
     yield at_most(
         "JavaScript, gzipped, KB",
@@ -42,6 +41,12 @@ def sizes() -> Iterator[Gate]:
         later,
     )
     yield at_most("CSS, gzipped, KB", _weight(styles), CSS, "{:.1f}")
+
+
+def _loaded_later(path: Path) -> Iterator[str]:
+    """Yield the modules that a module imports on demand, by their places under `static/`."""
+    for name in _ON_DEMAND.findall(path.read_text(encoding="utf-8")):
+        yield (path.parent / name).resolve().relative_to(STATIC.resolve()).as_posix()
 
 
 def _weight(names: Iterable[str]) -> float:

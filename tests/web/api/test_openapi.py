@@ -17,7 +17,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-from app.web.api import schemas
+from app.web import application
 from app.web.api.openapi import document
 from tests.deploy.running import tailrace
 from tests.support.client import Client
@@ -113,7 +113,7 @@ def test_handlers_write_the_structs_of_the_document() -> None:
     """No handler of the API answers with a dictionary that it made beside the struct."""
     calls = [
         (path.name, node.args[0])
-        for path in sorted(Path(schemas.__file__).parent.glob("*.py"))
+        for path in sorted(Path(application.__file__).parent.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("respond_json")
     ]
