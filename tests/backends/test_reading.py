@@ -261,6 +261,7 @@ def test_a_continued_answer_has_no_tags() -> None:
     assert read(decoder, [stream.encode()]) == (" <think>a</think>", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", [openai, ollama])
 @pytest.mark.parametrize(
     "junk",
@@ -308,6 +309,7 @@ def test_a_truncation_is_none_after_the_reason() -> None:
         read(openai(), [event(chunk({"content": "Hi"})).encode()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [b'{"message":{}}\n', b'{"message":{"thinking":"x"}}\n', b'{"message":{"content":1}}\n', b'{"done":0}\n'],

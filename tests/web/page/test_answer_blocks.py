@@ -40,6 +40,7 @@ def html(told: list[Closed]) -> list[str]:
     return [shown[number] for number in sorted(shown)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [5, 900, 50_000])
 @pytest.mark.parametrize("text", [*ANSWERS.values(), *HOSTILE.values()], ids=[*ANSWERS, *HOSTILE])
 async def test_blocks_are_those_of_the_whole(text: str, piece: int, renderer: Renderer) -> None:
