@@ -120,7 +120,7 @@ class ModelWithoutVision(Refused):
 
 
 class NotAnAnswer(Refused):
-    """The request needs the id of an answer, and this message is a prompt."""
+    """The request needs the id of an answer, and this message is not an answer."""
 
     code = "not_an_answer"
 

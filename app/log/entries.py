@@ -81,7 +81,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     seq: int  # of the event, or of the last piece
     stream_id: str
     name: str
-    event: Event | None = None  # `None`: this is text
+    event: Event | None = None  # `None` for text
     text: str = ""
     position: int = 0
     count: int = 1

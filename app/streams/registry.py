@@ -290,7 +290,7 @@ class Registry:
             return await self.history.archive(owner, session_id, most=MOST_BYTES)
         return None
 
-    # ---- whole sessions --------------------------------------------------------------------------------------
+    # ---- archive and restore ---------------------------------------------------------------------------------
 
     async def archive(self, owner: str, session_id: str) -> Archive:
         """Return the whole session, with the text so far of a running answer. Raises `SessionNotFound`."""
@@ -334,7 +334,7 @@ class Registry:
         self.arrivals.tell(owner, archive.session_id)
         return archive.session_id
 
-    # ---- the end of the server -------------------------------------------------------------------------------
+    # ---- shutdown --------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Refuse new prompts from now on."""

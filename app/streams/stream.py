@@ -120,8 +120,8 @@ class Stream:
         self.problem: Problem | None = None
         self.discarded = False  # a rollback removes the exchange from the conversation
         self.zombie = False  # its producer exceeded its bound
-        self.overdue: asyncio.Future[None] = self._loop.create_future()  # done: the bound has passed
-        self.ended: asyncio.Future[None] = self._loop.create_future()  # done: `end` is in the log
+        self.overdue: asyncio.Future[None] = self._loop.create_future()  # done once the bound has passed
+        self.ended: asyncio.Future[None] = self._loop.create_future()  # done once `end` is in the log
         self._lapse: asyncio.TimerHandle | None = None
         self.created = self._loop.time()
         self.signalled_at: float | None = None
@@ -166,7 +166,7 @@ class Stream:
 
     @property
     def cancelled(self) -> bool:
-        """Whether any layer has asked this stream to end."""
+        """Whether this stream has been signalled to end."""
         return self.ending is not None
 
     @property
@@ -184,7 +184,7 @@ class Stream:
         await asyncio.wait([self.ended], timeout=timeout)
         return self.ended.done()
 
-    # ---- its steps -------------------------------------------------------------------------------------------
+    # ---- state transitions -----------------------------------------------------------------------------------
 
     def enter(self, status: Status) -> None:
         """Change the status. Raises `IllegalTransition` if the table in `states` forbids it."""
@@ -215,7 +215,7 @@ class Stream:
         # Without a finish reason the producer was cancelled by something else, such as the loop's teardown.
         return Outcome.COMPLETE if self.produced.finish_reason else Outcome.INTERRUPTED
 
-    # ---- what others see of it -------------------------------------------------------------------------------
+    # ---- state and events ------------------------------------------------------------------------------------
 
     @property
     def tokens(self) -> int:
