@@ -12,11 +12,11 @@ from app import __version__, watchdog
 from app.config import config_file, settings
 from app.telemetry import audit
 
-WRONG_USE = 2  # as argparse exits on a wrong argument: nothing was started
+WRONG_USE = 2  # argparse's exit code for a wrong argument; nothing was started
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. `argv` is without the program's name."""
+    """Run a command and return its exit code. `argv` does not include the program name; `None` means `sys.argv`."""
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.run
     return command(arguments)
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
-    """Lay the options over the environment, so that both are checked in one place with one message."""
+    """Return the environment overridden by the options, so that both are validated in one place."""
     given = {"HOST": arguments.host, "PORT": arguments.port}
     return {
         **os.environ,
@@ -55,7 +55,7 @@ def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 def _audit(arguments: argparse.Namespace) -> int:
     try:
-        # Whatever is in the file, a log with odd bytes in it is still a log.
+        # Tolerate invalid UTF-8: the rest of the log can still be audited.
         with sys.stdin if arguments.file == "-" else Path(arguments.file).open(errors="replace") as lines:
             report = audit.audit(lines, bound=arguments.bound)
     except OSError as error:
@@ -75,10 +75,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     except settings.SettingsError as error:
         return _refuse(f"cannot start: invalid settings:\n{error}")
 
-    # Forked before the server is loaded, so that the two share what little there is.
+    # Fork before the server is imported, so that the watchdog's memory stays small.
     dog = watchdog.Watchdog.start(chosen.drain_timeout, lambda stack: _tell_killed(chosen, stack))
 
-    # Imported late: a wrong setting or `--help` is answered without loading the server.
+    # Import late, so that a wrong setting or `--help` does not load the server.
     from app import wiring
     from app.telemetry import logging
 
@@ -97,7 +97,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _tell_killed(chosen: settings.Settings, stack: str) -> None:
-    """Say in the log, for a server that could not, that it was killed at its end, and where it was."""
+    """Log on behalf of the server that the watchdog killed it during shutdown, with the stack where it hung."""
     from app.telemetry import logging
 
     logging.configure(chosen.log_format, chosen.log_level).error("shutdown_killed", stack=stack)

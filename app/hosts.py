@@ -1,4 +1,4 @@
-"""Host names and addresses as requests and settings write them, compared by what they mean.
+"""Parses and compares host names and addresses from requests and settings, in canonical form.
 
 `LocalHost.`, `[0:0:0:0:0:0:0:1]:8080` and `BÜCHER.example` are other spellings of `localhost`, `::1` and
 `xn--bcher-kva.example`. Sources: RFC 9110 section 7.2 (Host), RFC 3986 section 3.2 (authority), RFC 6454
@@ -18,12 +18,12 @@ import idna
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCALHOST = "localhost"
 
-# What a name may not contain: WHATWG URL section 3.5, "forbidden domain code point", and `*`.
+# Forbidden in a name: WHATWG URL section 3.5, "forbidden domain code point", and `*`.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^`{|}*,;\"'()&=!$+]")
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]+)(?::(?P<port>[0-9]*))?")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/]*)", re.IGNORECASE)
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)")
-_LABEL_LENGTH, _NAME_LENGTH = 63, 253  # RFC 1035 section 2.3.4, without the final dot
+_LABEL_LENGTH, _NAME_LENGTH = 63, 253  # RFC 1035 section 2.3.4, not counting the final dot
 
 
 class Authority(NamedTuple):
@@ -34,7 +34,7 @@ class Authority(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Scheme, canonical host and port of a page."""
+    """The origin of a page: scheme, canonical host, and port."""
 
     scheme: str
     host: str
@@ -42,9 +42,9 @@ class Origin(NamedTuple):
 
 
 def canonical(host: str) -> str | None:
-    """Return the one spelling of a host: a name as A-labels in lower case, or an address. `None` if it is neither.
+    """Return the canonical form of a host: a lower-case name in A-labels, or an address. `None` if it is neither.
 
-    An IPv4-mapped IPv6 address is its IPv4 address; brackets are optional around an IPv6 address.
+    An IPv4-mapped IPv6 address becomes its IPv4 address. Brackets around an IPv6 address are optional.
     """
     if host.startswith("[") and host.endswith("]"):
         return _address_v6(host[1:-1])
@@ -58,7 +58,7 @@ def canonical(host: str) -> str | None:
 
 
 def authority(text: str) -> Authority | None:
-    """Read `host[:port]`, as in `Host`. `None` if it is malformed."""
+    """Parse `host[:port]`, as in a `Host` header. Return `None` if it is malformed."""
     text = text.strip(" \t")
     bare = _address_v6(text) if text.count(":") > 1 else None
     if bare is not None:
@@ -71,7 +71,7 @@ def authority(text: str) -> Authority | None:
 
 
 def origin(text: str) -> Origin | None:
-    """Read an `Origin` header. `None` for `null`, for another scheme than HTTP's, and for what is malformed."""
+    """Parse an `Origin` header. Return `None` for `null`, for a scheme other than HTTP(S), or if it is malformed."""
     found = _ORIGIN.fullmatch(text.strip(" \t"))
     if found is None or (at := authority(found["authority"])) is None:
         return None
@@ -80,7 +80,7 @@ def origin(text: str) -> Origin | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a canonical host is this machine for every browser: no name server can point it elsewhere."""
+    """Return whether every browser resolves a canonical host to this machine, without asking a name server."""
     if host == LOCALHOST or host.endswith("." + LOCALHOST):
         return True
     try:
@@ -90,18 +90,18 @@ def is_loopback(host: str) -> bool:
 
 
 class HostPattern(str):
-    """An entry of a list of allowed hosts, as it was written. Raises `ValueError` if it is not one."""
+    """The text of an entry of the list of allowed hosts. Raises `ValueError` if it is invalid."""
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> HostPattern:
-        """See the class."""
+        """Validate `text` with `Allowed.parse`."""
         Allowed.parse(text)
         return super().__new__(cls, text)
 
 
 class Allowed(NamedTuple):
-    """One entry of a list of allowed hosts: `name`, `name:port`, or `*.name` for every name below it."""
+    """An entry of the list of allowed hosts: `name`, `name:port`, or `*.name` for all subdomains of `name`."""
 
     host: str
     port: int | None
@@ -109,7 +109,7 @@ class Allowed(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Allowed:
-        """Read an entry. Raises `ValueError` if it is none."""
+        """Parse an entry. Raises `ValueError` if it is invalid."""
         is_wildcard = text.startswith("*.")
         at = authority(text[2:] if is_wildcard else text)
         if at is None or (is_wildcard and _is_address(at.host)):
@@ -117,7 +117,7 @@ class Allowed(NamedTuple):
         return cls(at.host, at.port, is_wildcard)
 
     def matches(self, at: Authority, scheme: str | None) -> bool:
-        """Tell whether this is the entry of a host. Without a known `scheme` its default port may be either one."""
+        """Return whether this entry matches a host. If `scheme` is unknown, a missing port may mean 80 or 443."""
         is_host = at.host.endswith("." + self.host) if self.is_wildcard else at.host == self.host
         if not is_host or self.port is None:
             return is_host
@@ -126,12 +126,12 @@ class Allowed(NamedTuple):
 
 
 def is_allowed(at: Authority, scheme: str | None, allowed: Iterable[Allowed]) -> bool:
-    """Tell whether a host is this machine, or one of those that are allowed."""
+    """Return whether a host is a loopback host or matches an allowed entry."""
     return is_loopback(at.host) or any(entry.matches(at, scheme) for entry in allowed)
 
 
 def is_same(origin: Origin, at: Authority, scheme: str | None) -> bool:
-    """Tell whether a page's origin is the server that a request was sent to. An unknown `scheme` is not compared."""
+    """Return whether a page's origin is the server that got the request. An unknown `scheme` is not compared."""
     if scheme is not None and scheme != origin.scheme:
         return False
     port = DEFAULT_PORTS[origin.scheme] if at.port is None else at.port
@@ -140,14 +140,14 @@ def is_same(origin: Origin, at: Authority, scheme: str | None) -> bool:
 
 def _address_v6(text: str) -> str | None:
     try:
-        address = IPv6Address(text.partition("%")[0])  # a zone is of interest to the sender alone
+        address = IPv6Address(text.partition("%")[0])  # a zone has a meaning only on the sender's machine
     except ValueError:
         return None
     return str(address.ipv4_mapped or address)
 
 
 def _address_v4(text: str) -> str | None:
-    """Read an IPv4 address, also with fewer parts, or octal and hexadecimal ones: `127.1`, `0x7f.0.0.1`."""
+    """Parse an IPv4 address, also in the old forms with fewer, octal or hexadecimal parts: `127.1`, `0x7f.0.0.1`."""
     try:
         return str(IPv4Address(socket.inet_aton(text)))
     except OSError:

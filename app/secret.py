@@ -1,4 +1,4 @@
-"""The secret that signs cookies: kept in a file that is whole or not there."""
+"""The secret that signs cookies. Its file is written atomically, so it is complete or missing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 LENGTH = 32  # bytes
-SHORTEST = 16  # bytes; what is shorter is what a crash left, and would be easy to guess
+SHORTEST = 16  # bytes; a shorter file is the remains of a crash, and would be easy to guess
 
 
 def kept_secret(path: Path) -> bytes:
-    """Return the secret in `path`. One that is missing, too short or all zeros is made anew.
+    """Return the secret in `path`. Create a new one if it is missing, too short or all zeros.
 
-    Only its owner can read the file. Raises `OSError`.
+    A new file is readable only by its owner. Raises `OSError`.
     """
     with suppress(FileNotFoundError):
         found = path.read_bytes()
@@ -26,7 +26,7 @@ def kept_secret(path: Path) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replace a file in one step, and a link by a file: nothing is written to where a link points."""
+    """Replace a file atomically. A symbolic link is replaced too, so nothing is written to its target."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

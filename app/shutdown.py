@@ -1,4 +1,4 @@
-"""The end of the process: running answers may finish, a second signal ends that wait, and a bound ends all the rest."""
+"""Shutdown: running answers may finish, a second signal ends that wait, and a hard bound ends the process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import structlog
 
 from app.streams.registry import Registry
 
-END_SECONDS = 1.8  # from the end of the wait for answers to that of the process, whatever hangs
-SAY_SECONDS = 0.1  # for the last line of the log, which may hang as well
+END_SECONDS = 1.8  # from the end of the wait for answers to the end of the process, whatever hangs
+SAY_SECONDS = 0.1  # for the last log line, which may hang as well
 
 
 class ShutdownWatchdog:
-    """Ends the process from a thread of its own, if it is armed and its block does not end in time.
+    """Ends the process from a separate thread if it is armed and its block does not end in time.
 
-    A model that does not let go, a viewer that does not read or a database that does not answer each have bounds of
-    their own. This one holds for all of them together, and for what nobody has thought of. Answers are written as
-    they grow and each transaction is whole, so it is no worse than a power cut: the next start ends what was open.
+    A model that does not stop, a viewer that does not read and a database that does not respond each have their own
+    bounds. This bound covers all of them together, and unforeseen cases. It is no worse than a power cut: answers are
+    stored while they grow, transactions are atomic, and the next start ends the streams that were left open.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class ShutdownWatchdog:
         self._disarm()
 
     def arm(self, seconds: float) -> None:
-        """Leave in so many seconds; what was said before does not count any more."""
+        """End the process in `seconds`. Replaces an earlier bound."""
         self._disarm()
         self._timer = threading.Timer(seconds, _leave)
         self._timer.daemon = True
@@ -54,7 +54,7 @@ def _leave() -> None:
 async def drain(
     registry: Registry, patience: float, hurry: asyncio.Event, last_resort: ShutdownWatchdog
 ) -> None:
-    """Let running answers finish within `patience` seconds; `hurry` ends the wait. What still runs is interrupted."""
+    """Let running answers finish within `patience` seconds, or until `hurry` is set; then interrupt the rest."""
     last_resort.arm(patience + END_SECONDS)
     draining = asyncio.create_task(registry.close(patience=patience), name="drain")
     hurrying = asyncio.create_task(hurry.wait(), name="hurry")

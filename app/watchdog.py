@@ -1,9 +1,9 @@
-"""A process beside the server that ends it when it was told to end and does not, whatever its threads do.
+"""A process that kills the server if it does not end after a signal, whatever the server's threads do.
 
-A signal handler in Python, a timer and a thread all need the interpreter, and one C call that does not return (a
-backtracking match of `re`, say) keeps it from them. `faulthandler` does not need it: its handler, in C, writes the
-stack of the thread into a pipe and then calls the handler that was there before. At the other end of the pipe a
-process waits. It is forked before the server is loaded, so it costs little memory, and sleeps until a signal comes.
+A Python signal handler, a timer and a thread all need the interpreter, and a single C call that does not return (such
+as a backtracking match of `re`) blocks it. `faulthandler` does not need it: its handler, in C, writes the stack of the
+thread to a pipe and then calls the previous handler. The watchdog process reads the other end of the pipe. It is forked
+before the server is loaded, so it needs little memory, and it sleeps until a signal arrives.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import NamedTuple
 
 BOUND = 2.0  # s from the end of the drain timeout, or from the second signal, to the end of the server
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-HEADER = b"Stack (most recent call first)"  # begins what `faulthandler` writes for each signal
+HEADER = b"Stack (most recent call first)"  # the first line that `faulthandler` writes for each signal
 MOST_STACK = 64 * 1024  # bytes
 
-Tell = Callable[[str], None]  # called with the stack of the server's thread, once the server was ended
+Tell = Callable[[str], None]  # called with the stack of the server's thread after the server was killed
 
 
 class Watchdog:
-    """The server's end of the pipe. Make one with `start`, before there are other threads."""
+    """The server's end of the pipe. Create it with `start`, before there are other threads."""
 
     def __init__(self, pipe: int | None) -> None:
         self._pipe = pipe
@@ -37,9 +37,9 @@ class Watchdog:
 
     @classmethod
     def start(cls, patience: float, tell: Tell) -> Watchdog:
-        """Start the process: it gives the server `patience` seconds to drain after a signal. On Windows, do nothing.
+        """Start the process. It allows the server `patience` + `BOUND` seconds to end after a signal. No-op on Windows.
 
-        It ends with the server. `tell` is called in it, after it had to end the server.
+        The process ends with the server. If it had to kill the server, it calls `tell`, in the watchdog process.
         """
         if not hasattr(os, "fork"):
             return cls(None)
@@ -56,7 +56,7 @@ class Watchdog:
             os._exit(0)
 
     def listen(self) -> None:
-        """Hear of `SIGNALS` from now on. Call it once the server has set up its own handlers: they are called next."""
+        """Watch for `SIGNALS` from now on. Call it after the server has set its own handlers, which are called next."""
         if self._pipe is None:
             return
         for number in SIGNALS:
@@ -65,12 +65,12 @@ class Watchdog:
             _die_of(KILL_INIT)
 
 
-# As process 1 of a container a server cannot be killed from inside: the kernel gives it only signals that it handles.
+# Process 1 of a container cannot be killed from inside: the kernel delivers only signals for which it has a handler.
 KILL_INIT = signal.SIGUSR2
 
 
 def _die_of(number: int) -> None:
-    """Let libc's `_exit` be the handler of a signal, which needs no interpreter. The exit code is the number."""
+    """Install libc's `_exit` as a signal handler, which needs no interpreter. The exit code is the signal number."""
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
     libc.signal.restype = ctypes.c_void_p
@@ -78,7 +78,7 @@ def _die_of(number: int) -> None:
 
 
 class _Server(NamedTuple):
-    """The process that is watched, and the pipe that its signals are written to."""
+    """The watched process, and the pipe that its signals are written to."""
 
     pid: int
     pipe: int
@@ -89,7 +89,7 @@ class _Server(NamedTuple):
 
 
 def _watch(server: _Server, patience: float, tell: Tell) -> None:
-    os.setsid()  # Ctrl-C in a terminal is for the server alone
+    os.setsid()  # Ctrl-C in a terminal must reach only the server
     for number in (*SIGNALS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a service manager may signal every process of a service
     if stack := _wait(server, patience):
@@ -98,7 +98,7 @@ def _watch(server: _Server, patience: float, tell: Tell) -> None:
 
 
 def _wait(server: _Server, patience: float) -> bytes | None:
-    """Return the stack at the last signal once the server should have ended; `None` when it has ended."""
+    """Wait for the end of the server. Return `None` if it ended, or the stacks at the signals if it is overdue."""
     ends = [server.pipe, *_life(server.pid)]
     deadline: float | None = None
     stack = b""
@@ -120,10 +120,13 @@ def _wait(server: _Server, patience: float) -> bytes | None:
 
 
 def _life(pid: int) -> list[int]:
-    """Return what becomes readable when a process ends. Where there is no such thing, the end of the pipe has to do."""
+    """Return a file descriptor that becomes readable when a process ends; empty if unsupported.
+
+    Without it, the end of the pipe has to be enough.
+    """
     if not hasattr(os, "pidfd_open"):
         return []
     try:
         return [os.pidfd_open(pid)]
-    except OSError:  # an old kernel, or a sandbox that does not allow it
+    except OSError:  # an old kernel, or a sandbox that forbids it
         return []

@@ -1,4 +1,4 @@
-"""The one place that knows every layer: it builds the parts from the settings, runs the server, and ends it."""
+"""The only module that knows every layer: builds the parts from the settings, runs the server, and shuts it down."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ from app.web.security import malformed_requests
 from app.web.security.access import Access
 
 SECRET_FILE = "secret.key"
-# aiohttp's own patience with open connections at the end; by then every stream of events has been closed.
+# aiohttp's own wait for open connections at shutdown; by then every event stream has been closed.
 SHUTDOWN_SECONDS = 0.25
-# Connections that may wait to be accepted. Past it the system drops them, and a client tries again a second later.
+# Connections that may wait to be accepted. Beyond it the kernel drops them, and a client retries a second later.
 BACKLOG = 2048
 
 
 class StartupError(Exception):
-    """The server cannot start. The message says why, and what to do."""
+    """The server cannot start. The message says why, and what to do about it."""
 
 
 class Server:
-    """The parts of a running server, for whoever started it."""
+    """The parts of a running server."""
 
     def __init__(self, runner: web.AppRunner, registry: Registry, catalog: Catalog, url: str) -> None:
         self.runner = runner
@@ -63,12 +63,12 @@ class Server:
         return f"<Server {self.url} {self.registry!r}>"
 
     def backend(self, name: str) -> Backend:
-        """Return a backend by the prefix of its models. Raises `KeyError`."""
+        """Return the backend with this prefix. Raises `KeyError`."""
         return {backend.name: backend for backend in self.catalog.backends}[name]
 
 
 def bounds(settings: Settings) -> Bounds:
-    """Return the bounds of the heart as the settings have them."""
+    """Return the bounds of the core, from the settings."""
     return Bounds(
         supersede_timeout=settings.supersede_timeout,
         viewer_grace=settings.viewer_grace,
@@ -86,7 +86,7 @@ def bounds(settings: Settings) -> Bounds:
 
 
 def backends(settings: Settings, logger: Logger) -> list[Backend]:
-    """Return the backends that the settings ask for, in the order in which they provide the default model."""
+    """Return the configured backends. The order decides which one provides the default model."""
     chosen: list[Backend] = []
     if settings.openai_url:
         chosen.append(OpenAIBackend(settings.openai_url, api_key=settings.openai_api_key, logger=logger))
@@ -122,7 +122,10 @@ def _backend(server: ModelServer, logger: Logger) -> Backend:
 
 
 def named_models(settings: Settings) -> dict[str, list[str]]:
-    """Return, for each OpenAI-compatible server, the models that can be used even if it does not list them."""
+    """Return the models that can be used even if the server does not list them, by server name.
+
+    The default model is included if its server is OpenAI-compatible.
+    """
     named = {server.name: list(server.models) for server in settings.servers}
     if settings.openai_url:
         named["openai"] = []
@@ -134,7 +137,7 @@ def named_models(settings: Settings) -> dict[str, list[str]]:
 
 
 def secret(data_dir: Path) -> bytes:
-    """Return the secret that signs cookies, made on the first start. Raises `StartupError`."""
+    """Return the secret that signs cookies; the first start creates it. Raises `StartupError`."""
     path = data_dir / SECRET_FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -147,7 +150,7 @@ def secret(data_dir: Path) -> bytes:
 
 @asynccontextmanager
 async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]:
-    """Open the history, and close it when everything has been told to it. Raises `StartupError`."""
+    """Open the history; close it at the end, after everything has been written. Raises `StartupError`."""
     try:
         async with opening.opened(
             settings.database_url, settings.data_dir, logger=logger, alone=True
@@ -161,15 +164,15 @@ async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]
 async def running(
     settings: Settings, *, handler_cancellation: bool = True, extra: tuple[Backend, ...] = ()
 ) -> AsyncIterator[Server]:
-    """Run a server for as long as the block lasts, then end every stream and close everything.
+    """Run a server until the end of the block, then end every stream and close everything.
 
-    `handler_cancellation` is aiohttp's: whether a handler is cancelled when its client leaves. With it a viewer's
-    leaving is noticed at once, without it within a second; everything else is the same.
+    `handler_cancellation` is aiohttp's: whether a handler is cancelled when its client disconnects. With it a
+    disconnect of a viewer is noticed at once, without it within a second; everything else is the same.
     Raises `StartupError`.
     """
     logger: Logger = structlog.get_logger()
     cookie_secret = secret(settings.data_dir)
-    # Closed last: whatever ends before it is told to it.
+    # The history is closed last, because the other parts write to it as they close.
     async with _history(settings, logger) as history:
         catalog = Catalog(
             [*backends(settings, logger), *extra],
@@ -205,7 +208,7 @@ async def running(
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         async with AsyncExitStack() as closing:
-            # They close in the reverse order, and each whatever became of the one before: a cancellation, too.
+            # Closed in reverse order. Each is closed even if the one before it fails or is cancelled.
             closing.push_async_callback(catalog.aclose)
             closing.push_async_callback(runner.cleanup)
             closing.push_async_callback(registry.close)
@@ -221,7 +224,7 @@ async def running(
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:
-    """Open the port and return its number."""
+    """Start to listen and return the port number. Raises `StartupError`."""
     site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
     try:
         await site.start()
@@ -241,7 +244,7 @@ def serve(settings: Settings, watchdog: Watchdog) -> int:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's, where it exists: not on Windows."""
+    """Return uvloop's factory, or `None` where uvloop does not exist (Windows)."""
     try:
         import uvloop
     except ImportError:
@@ -262,7 +265,7 @@ async def _serve(settings: Settings, last_resort: ShutdownWatchdog, watchdog: Wa
     watchdog.listen()
     async with running(settings) as server:
         print(f"Tailrace is serving on {server.url}{settings.base_path.rstrip('/')}", flush=True)
-        # What was loaded at start lives as long as the process: the collector need not look at it again.
+        # Objects loaded at start live as long as the process, so the garbage collector need not scan them again.
         gc.collect()
         gc.freeze()
         await asked_to_stop.wait()

@@ -1,4 +1,4 @@
-"""Turns of user and assistant, whatever a chat holds: chat templates refuse empty messages and doubled roles."""
+"""Makes user and assistant messages alternate: chat templates reject empty messages and repeated roles."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from app.chat.ports import ChatMessage
 from app.chat.records import Message
 
 BEGINNING = "[The chat begins with an answer.]"
-# The model server refused the prompt itself, an image perhaps: sent again, it would have every later prompt refused.
+# The model server rejected the prompt itself, perhaps for an image. If sent again, it would fail every later prompt.
 _REFUSED = (UpstreamRejected.code, ContextExceeded.code)
 
 
 def worth_reading(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages without those that say nothing, and without prompts that the model server refused.
+    """Return the messages without empty prompts, and without prompts that the model server rejected.
 
-    An empty answer of any other kind is kept: a mark in its place says what became of it.
+    Any other empty answer is kept: `context` replaces it with a mark that says how it ended.
     """
     kept: list[Message] = []
     for message in messages:
@@ -36,10 +36,10 @@ def _was_refused(answer: Message) -> bool:
 
 
 def alternating(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
-    """Return the messages with neighbours of one role joined, beginning with the user.
+    """Join adjacent messages of the same role, and make sure that the first one is the user's.
 
-    Two prompts stand beside each other in imported chats, for example. Both are kept, with their images, because the
-    later one may refer to the earlier; one that only repeats it counts once.
+    Adjacent prompts occur in imported chats, for example. Both are kept, with their images, because the later one may
+    refer to the earlier; an exact repetition is merged.
     """
     joined: list[ChatMessage] = []
     for message in messages:

@@ -1,4 +1,4 @@
-"""A session as a whole: what an export carries, what an import brings back, what a delete keeps for a moment."""
+"""A complete session as data: for export, for import, and for undoing a delete."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from app.chat.ports import Options, Usage
 from app.chat.sizes import utf8_size
 from app.chat.states import Outcome
 
-OVERHEAD = 256  # bytes of a message or a stream beside its text, about
+OVERHEAD = 256  # approximate bytes per message or stream, not counting its text
 
 Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$", max_length=40)]
 Title = Annotated[str, Meta(max_length=200)]
-Word = Annotated[str, Meta(max_length=1000)]  # of a machine: a model's name, a code
-MOST_TOKENS = 2**53  # and milliseconds
+Word = Annotated[str, Meta(max_length=1000)]  # a machine-made string: a model's name, a code
+MOST_TOKENS = 2**53  # exclusive; the limit for milliseconds too
 Count = Annotated[int, Meta(ge=0, lt=MOST_TOKENS)]
 
 
 class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that came with a prompt. In JSON its bytes are base64."""
+    """An image of a prompt. Its bytes are base64 in JSON."""
 
     image_id: Id
     media_type: Annotated[str, Meta(pattern="^image/(png|jpeg|gif|webp)$")]
@@ -32,7 +32,7 @@ class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message. Details of an answer other than its text are in its stream."""
+    """A message. Everything about an answer except its text is in its stream."""
 
     message_id: Id
     parent_id: Id | None
@@ -65,7 +65,7 @@ class ArchivedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedKey(msgspec.Struct, frozen=True):
-    """An idempotency key. Only archives of deleted sessions contain keys; they mean nothing elsewhere."""
+    """An idempotency key. Only archives of deleted sessions contain keys; they are meaningless on another server."""
 
     key: str
     stream_id: str
@@ -88,17 +88,17 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def size(archive: Archive) -> int:
-    """Return about how many bytes an archive takes, its texts in UTF-8."""
+    """Return the approximate size of an archive in bytes, with its texts in UTF-8."""
     texts = sum(utf8_size(message.content) + utf8_size(message.reasoning) for message in archive.messages)
     pictures = sum(len(picture.data) for message in archive.messages for picture in message.images)
     return texts + pictures + OVERHEAD * (len(archive.messages) + len(archive.streams))
 
 
 def flaw(archive: Archive) -> str | None:
-    """Return in a sentence what does not fit together, `None` if it is whole.
+    """Return a sentence about the first inconsistency, or `None` if the archive is consistent.
 
-    Names are used once, each message stands behind the one that it follows, and whatever names a stream means one
-    that is there.
+    IDs must be unique, each message must come after its parent, each referenced stream must exist, and token counts
+    must be in range.
     """
     streams = {stream.stream_id for stream in archive.streams}
     if len(streams) != len(archive.streams):
@@ -125,7 +125,7 @@ def flaw(archive: Archive) -> str | None:
 
 
 def renamed(archive: Archive, new_id: Callable[[], str]) -> Archive:
-    """Return the same session under new ids throughout, without its keys. What was running was interrupted."""
+    """Return the session with new ids throughout and without its keys. Running streams become `interrupted`."""
     names: dict[str, str] = {}
 
     def new(name: str) -> str:

@@ -1,7 +1,7 @@
-"""A conversation as a tree: every message follows another one, and those that follow the same one are branches.
+"""A conversation as a tree. Each message has a parent; messages with the same parent are branches.
 
-Messages are given oldest first, and so a message stands behind the one that it follows. One that follows nothing that
-is there begins a branch of its own.
+All functions take messages oldest first, so a parent comes before its children. A message whose parent is missing is
+a root.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from app.chat.records import Message
 
 
 class Node(Protocol):
-    """As much of a message as its place in the tree takes."""
+    """The part of a message that determines its place in the tree."""
 
     @property
     def message_id(self) -> str:
-        """Its name."""
+        """The id of the message."""
         ...
 
     @property
     def parent_id(self) -> str | None:
-        """The message that it follows."""
+        """The id of the message that it follows; `None` for a root."""
         ...
 
     @property
     def role(self) -> Role:
-        """Who says it."""
+        """The author of the message."""
         ...
 
 
 def path(messages: Iterable[Message], message_id: str) -> list[Message]:
-    """Return the messages from the beginning to this one. Raises `MessageNotFound`."""
+    """Return the messages from the root to this one, inclusive. Raises `MessageNotFound`."""
     known: dict[str | None, Message] = {}
     before: dict[str, Message | None] = {}
     for message in messages:
@@ -52,9 +52,9 @@ def path(messages: Iterable[Message], message_id: str) -> list[Message]:
 
 
 def branch(messages: Sequence[Message], through: str | None = None) -> list[Message]:
-    """Return the branch of the newest message, or of the newest one that comes after `through`.
+    """Return the path to the newest message, or to the newest descendant of `through`.
 
-    Raises `MessageNotFound`.
+    Raises `MessageNotFound` if there is no message `through`.
     """
     if not messages:
         return [] if through is None else path(messages, through)
@@ -69,7 +69,7 @@ def branch(messages: Sequence[Message], through: str | None = None) -> list[Mess
 
 
 def siblings(messages: Iterable[Message]) -> dict[str, list[str]]:
-    """Return for each message those that follow the same one, oldest first, itself among them."""
+    """Return for each message id the ids with the same parent, oldest first, including itself."""
     by_parent: dict[str | None, list[str]] = {}
     families: dict[str, list[str]] = {}
     for message in messages:
@@ -81,13 +81,13 @@ def siblings(messages: Iterable[Message]) -> dict[str, list[str]]:
 
 
 def moved(nodes: Iterable[Node], gone: Collection[str]) -> dict[str, str | None]:
-    """Return where messages belong that follow one which is `gone`, by their ids.
+    """Return the new parent of each remaining message whose parent is in `gone`, by message id.
 
-    They follow what that one followed. Of an answer that is gone while its prompt stays, an older answer to the same
-    prompt takes the place: a prompt does not follow a prompt.
+    It is the parent of the removed message. If an answer is removed but its prompt stays, an older answer to the same
+    prompt is preferred: a prompt must not follow a prompt.
     """
-    heirs: dict[str | None, str | None] = {}  # of those that are gone
-    answers: dict[str | None, str] = {}  # the last one to each prompt
+    heirs: dict[str | None, str | None] = {}  # the replacement of each removed message
+    answers: dict[str | None, str] = {}  # the latest remaining answer to each prompt
     homes: dict[str, str | None] = {}
     for node in nodes:
         parent = heirs.get(node.parent_id, node.parent_id)
@@ -103,7 +103,7 @@ def moved(nodes: Iterable[Node], gone: Collection[str]) -> dict[str, str | None]
 
 
 def without(messages: Iterable[Message], gone: Collection[str]) -> list[Message]:
-    """Return the messages that are left, each where it belongs now. Changes their `parent_id`."""
+    """Return the remaining messages with their new parents (see `moved`). Modifies their `parent_id` in place."""
     everything = list(messages)
     homes = moved(everything, gone)
     left = [message for message in everything if message.message_id not in gone]

@@ -1,4 +1,4 @@
-"""What the model gets to read: the session's earlier messages, marked where an answer broke off, and trimmed."""
+"""The messages sent to the model: earlier messages trimmed to its context, incomplete answers marked as such."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from app.chat.ports import ChatMessage, ImageData, Options
 from app.chat.records import Message
 from app.chat.states import Outcome
 
-# A token is at least about three bytes of text in the languages that models are good at, and a message costs a few
-# tokens of its own. An estimate on the safe side: the exact count would take each model's own tokenizer.
+# A token is at least about three bytes of text in the languages that models handle well, and each message costs a few
+# tokens of its own. This is a conservative estimate: an exact count would need each model's tokenizer.
 BYTES_PER_TOKEN = 3
 TOKENS_PER_MESSAGE = 8
-TOKENS_PER_IMAGE = 1024  # about; models differ by a factor of four
-ANSWER_SHARE = 4  # a quarter of the context is kept free for the answer, where no `max_tokens` says more
+TOKENS_PER_IMAGE = 1024  # approximate; models differ by a factor of four
+ANSWER_SHARE = 4  # without `max_tokens`, a quarter of the context is reserved for the answer
 
 MARKS: dict[Outcome, str] = {
     Outcome.STOPPED: "[The user stopped this answer here.]",
@@ -29,12 +29,12 @@ MARKS: dict[Outcome, str] = {
 EMPTY = "[This answer was empty.]"
 UNSEEN = "[An image that this model can't see.]"
 
-Pictures = Mapping[str, ImageData]  # by the ids of the images; an image that is not among them is not shown
+Pictures = Mapping[str, ImageData]  # by image id; images that are missing here are not sent
 NO_PICTURES: Pictures = {}
 
 
 def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> ChatMessage:
-    """Return the message as the model gets it. An answer that broke off says so, so the model can go on from it."""
+    """Return the message as sent to the model. An incomplete answer gets a mark, so that the model knows."""
     shown = tuple(pictures[image.image_id] for image in message.images if image.image_id in pictures)
     mark = MARKS.get(message.outcome) if message.outcome else None
     if message.role == "assistant" and not message.content.strip():
@@ -54,11 +54,11 @@ def assemble(
     begun: str = "",
     pictures: Pictures = NO_PICTURES,
 ) -> list[ChatMessage]:
-    """Return the messages for the model: the system prompt, as many of the latest exchanges as fit, the prompt.
+    """Return the messages for the model: the system prompt, as many of the latest messages as fit, the prompt.
 
-    `begun` is what the answer has already; it goes last, as a message of the model's own. `context` is in tokens. The
-    prompt always goes, whatever its length: whether it fits is the model's to say. Whatever the chat holds, no message
-    is empty, and behind the system prompt user and assistant take turns: chat templates refuse anything else.
+    `begun` is the answer so far if it is continued; it comes last, as an assistant message. `context` is in tokens.
+    The prompt is always included, whatever its length: the model server decides whether it fits. No message is empty,
+    and after the system prompt user and assistant alternate: chat templates reject anything else.
     """
     asked = as_read_by_model(prompt, pictures)
     goes_last = [ChatMessage("assistant", begun)] if begun else []
@@ -69,20 +69,18 @@ def assemble(
     rules = [options.system or "", *(message.content for message in kept if message.role == "system")]
     talk = [message for message in kept if message.role != "system"]
     if len(kept) < len(read):
-        talk = list(
-            dropwhile(lambda message: message.role == "assistant", talk)
-        )  # an answer without its question
+        talk = list(dropwhile(lambda message: message.role == "assistant", talk))  # its prompt was trimmed
     return [*_system(rules), *alternating([*talk, asked]), *goes_last]
 
 
 def _system(rules: Sequence[str]) -> list[ChatMessage]:
-    """Return the system prompt. Those from further on in an imported chat are part of it: it has to come first."""
+    """Return the system prompt. Later ones, from an imported chat, are merged into it, because it must come first."""
     said = "\n\n".join(rule for rule in rules if rule.strip())
     return [ChatMessage("system", said)] if said else []
 
 
 def _latest(messages: Sequence[ChatMessage], room: int) -> list[ChatMessage]:
-    """Return as many of the last messages as there is room for, in tokens."""
+    """Return as many of the last messages as fit into `room` tokens."""
     kept: list[ChatMessage] = []
     for message in reversed(messages):
         room -= estimate(message)
@@ -94,6 +92,6 @@ def _latest(messages: Sequence[ChatMessage], room: int) -> list[ChatMessage]:
 
 
 def estimate(message: ChatMessage) -> int:
-    """Return about how many tokens a message takes, rather too many than too few."""
+    """Return an estimate of a message's tokens, rather too high than too low."""
     text = len(message.content.encode()) // BYTES_PER_TOKEN
     return text + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.pictures)

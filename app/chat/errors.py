@@ -1,63 +1,63 @@
-"""One small tree of errors by cause. They are translated to HTTP and to `end` events once, at the boundary."""
+"""One small tree of errors, by cause. They are translated to HTTP and to `end` events in one place, at the boundary."""
 
 from __future__ import annotations
 
 
 class TailraceError(Exception):
-    """Base of all errors that Tailrace raises on purpose. `code` is stable; the message is for a person."""
+    """Base of all errors that Tailrace raises on purpose. `code` is stable; the message is for the user."""
 
     code = "internal"
 
 
 class IllegalTransition(TailraceError):
-    """A programming error: the table in `states` forbids the step."""
+    """A programming error: the table in `states` forbids the transition."""
 
 
 class Fenced(TailraceError):
-    """An append came from a stream whose turn is over; the session log refused it."""
+    """The session log refused an append from a stream that is over."""
 
     code = "fenced"
 
 
-# What a caller asked for cannot be done.
+# Refusals of a caller's request.
 
 
 class Refused(TailraceError):
-    """A request that the heart turns down. Nothing was changed."""
+    """The request is refused, and nothing was changed."""
 
 
 class SessionBusy(Refused):
-    """`if_active: reject`, and a stream is running."""
+    """The session has a running answer (`if_active: reject`), is being deleted, or could not be stopped in time."""
 
     code = "session_busy"
 
 
 class QueueFull(Refused):
-    """`if_active: enqueue`, and the session's line is at its bound."""
+    """The session's queue is at its limit."""
 
     code = "queue_full"
 
 
 class TooManyStreams(Refused):
-    """The server runs as many streams as its setting allows."""
+    """The server is at its limit, the setting `max_streams`."""
 
     code = "too_many_streams"
 
 
 class TooManyWaiting(Refused):
-    """One owner waits for as many sessions that do not exist yet as the server allows."""
+    """The owner is at the limit of event streams that wait for sessions that do not exist yet."""
 
     code = "too_many_waiting"
 
 
 class Draining(Refused):
-    """The server is shutting down and takes no new prompts."""
+    """The server is shutting down and accepts no new prompts."""
 
     code = "draining"
 
 
 class SessionNotFound(Refused):
-    """No such session, or it belongs to somebody else: the two are not told apart."""
+    """The session does not exist or has another owner; callers cannot tell which."""
 
     code = "session_not_found"
 
@@ -66,25 +66,25 @@ class SessionNotFound(Refused):
 
 
 class SessionExists(Refused):
-    """A session of that id is there already."""
+    """A session with that id already exists."""
 
     code = "session_exists"
 
 
 class NothingToRestore(Refused):
-    """No session of that id was deleted a moment ago."""
+    """No session with that id was deleted recently enough to be restored."""
 
     code = "nothing_to_restore"
 
 
 class ArchiveTooLarge(Refused):
-    """The session is larger than whoever asked for all of it can hold."""
+    """The session is larger than the limit that the caller gave."""
 
     code = "session_too_large"
 
 
 class StreamNotFound(Refused):
-    """No such stream, or it belongs to somebody else."""
+    """The stream does not exist or has another owner."""
 
     code = "stream_not_found"
 
@@ -93,19 +93,19 @@ class StreamNotFound(Refused):
 
 
 class HistoryUnavailable(Refused):
-    """The history cannot keep anything now: its database is down, locked or full."""
+    """The history cannot store anything at the moment: its database is down, locked or full."""
 
     code = "history_unavailable"
 
 
 class MessageNotFound(Refused):
-    """No such message in the session."""
+    """The session has no such message."""
 
     code = "message_not_found"
 
 
 class ImageNotFound(Refused):
-    """No such image, or it belongs to somebody else."""
+    """The image does not exist or has another owner."""
 
     code = "image_not_found"
 
@@ -114,37 +114,37 @@ class ImageNotFound(Refused):
 
 
 class ModelWithoutVision(Refused):
-    """A prompt has images, and its model is known not to see any."""
+    """The prompt has images, but the model is known not to support them."""
 
     code = "model_without_vision"
 
 
 class NotAnAnswer(Refused):
-    """A message is not what it has to be for this: an answer."""
+    """The request needs the id of an answer, and this message is not an answer."""
 
     code = "not_an_answer"
 
 
 class CannotContinue(Refused):
-    """The answer is not one to go on with, or its model's server cannot."""
+    """The answer cannot be continued, or its model server does not support that."""
 
     code = "cannot_continue"
 
 
 class AnswerMoved(Refused):
-    """The answer to be continued is not as it was: another stream goes on with it."""
+    """Another stream is already continuing the answer."""
 
     code = "answer_moved"
 
 
 class KeyReused(Refused):
-    """An idempotency key came back with another request."""
+    """The idempotency key was already used for a different request."""
 
     code = "idempotency_key_reused"
 
 
 class UnknownModel(Refused):
-    """No reachable backend has that model. `known` has a few names that would work, the nearest first."""
+    """No reachable backend has that model. `known` has a few names that would work, closest match first."""
 
     code = "unknown_model"
 
@@ -154,12 +154,12 @@ class UnknownModel(Refused):
 
 
 class NoModels(Refused):
-    """Not one backend answers with a model."""
+    """No backend has any model at the moment."""
 
     code = "no_models"
 
 
-# What a model server did wrong. The message is a sentence that a user understands.
+# Failures of a model server. The message is a sentence for the user.
 
 
 class UpstreamError(TailraceError):
@@ -169,19 +169,19 @@ class UpstreamError(TailraceError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection: refused, no such host, or cut off before an answer began."""
+    """No connection: refused, unknown host, or lost before the response began."""
 
     code = "upstream_unreachable"
 
 
 class UpstreamRejected(UpstreamError):
-    """The model server answered with an error, as a status or in-band after a 200."""
+    """The model server responded with an error, as a status or in-band after a 200."""
 
     code = "upstream_rejected"
 
 
 class UpstreamUnauthorized(UpstreamRejected):
-    """The model server wants other credentials (401 or 403)."""
+    """The model server rejected the credentials (401 or 403)."""
 
     code = "upstream_unauthorized"
 
@@ -193,7 +193,7 @@ class ModelMissing(UpstreamRejected):
 
 
 class UpstreamBusy(UpstreamRejected):
-    """The model server takes no request now: a rate limit, or too much load (429, 503)."""
+    """The model server accepts no request at the moment: rate limit or overload (429, 503)."""
 
     code = "upstream_busy"
 
@@ -205,24 +205,24 @@ class ContextExceeded(UpstreamRejected):
 
 
 class UpstreamTruncated(UpstreamError):
-    """The answer stopped without the end mark (`done: true`, `[DONE]`), or the connection was reset."""
+    """The answer ended without the end mark (`done: true`, `[DONE]`), or the connection was reset."""
 
     code = "upstream_truncated"
 
 
 class UpstreamGarbled(UpstreamError):
-    """The model server sent something that is not its protocol."""
+    """The model server violated its protocol."""
 
     code = "upstream_garbled"
 
 
 class FirstTokenTimeout(UpstreamError):
-    """Nothing came from the model within the first-token timeout."""
+    """The model sent nothing within the first-token timeout."""
 
     code = "first_token_timeout"
 
 
 class TokenTimeout(UpstreamError):
-    """The model fell silent in the middle of its answer."""
+    """The model stopped sending in the middle of its answer."""
 
     code = "token_timeout"

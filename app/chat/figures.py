@@ -1,23 +1,23 @@
-"""The figures of an answer: how many tokens, how fast, how long its model thought. Each has one function."""
+"""The figures of an answer: token count, token rate and thinking time. One function computes each of them."""
 
 from __future__ import annotations
 
 from app.chat.ports import Usage
 
-LEAST_MS = 20  # of generating: what came in one piece has no rate
+LEAST_MS = 20  # of generation; below that no rate is given, since an answer in one piece has none
 
 
 def completion_tokens(tokens: int, reasoning_tokens: int, usage: Usage | None) -> int:
-    """Return what the model generated, reasoning included, as its server counted; else the pieces that came."""
+    """Return the generated tokens including reasoning: the model server's count, else the number of pieces."""
     if usage is not None and usage.completion_tokens > 0:
         return usage.completion_tokens
     return tokens + reasoning_tokens
 
 
 def tokens_per_second(count: int, duration_ms: int, ttft_ms: int | None) -> float | None:
-    """Return how fast `count` tokens came: from the first of them on, whatever kind it was.
+    """Return the rate of `count` tokens, measured from the first token of either kind.
 
-    The wait for it is no generating. `None` if that time is not known, or too short to tell.
+    The wait for the first token is not counted. `None` if the time is unknown or shorter than `LEAST_MS`.
     """
     generating = duration_ms - (duration_ms if ttft_ms is None else ttft_ms)
     if count == 0 or generating < LEAST_MS:
@@ -26,9 +26,9 @@ def tokens_per_second(count: int, duration_ms: int, ttft_ms: int | None) -> floa
 
 
 def thought_ms(reasoned_at: float | None, answered_at: float | None, now: float) -> int | None:
-    """Return how long the model has thought, in ms: from its first thought to its first word, or until `now`.
+    """Return the thinking time in ms: from the first reasoning to the first text of the answer, or until `now`.
 
-    Times are in seconds. `None` if it has not thought before it answered.
+    Times are in seconds. `None` if there was no reasoning before the answer.
     """
     if reasoned_at is None:
         return None

@@ -1,4 +1,4 @@
-"""The ports of the heart: what it needs from model servers, history, other nodes and the log file."""
+"""The ports of the core to model servers and logging, and their data types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImageData(msgspec.Struct, frozen=True):
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
-    """One message as a model server gets it."""
+    """One message as sent to a model server."""
 
     role: Role
     content: str
@@ -28,26 +28,26 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Sampling parameters that every backend understands. `None` leaves the choice to the model server."""
+    """Sampling parameters that every backend supports. `None` means the model server's default."""
 
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None  # of the answer
     seed: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
     stop: list[str] | None = None
-    system: str | None = None  # what the model reads before everything else; empty: nothing
+    system: str | None = None  # the system prompt; an empty string means none
 
     def over(self, others: Options) -> Options:
-        """Return these, and where they say nothing, the others."""
+        """Return these options, with `others` for those that are `None`."""
         said = {name: getattr(self, name) for name in self.__struct_fields__}
         return msgspec.structs.replace(others, **{k: v for k, v in said.items() if v is not None})
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a backend is asked to generate. `model` is the backend's own name for it, without the prefix.
+    """A request to a backend. `model` is the backend's own name for the model, without the prefix.
 
-    The system prompt is one of the messages; that of the options is not for the backend. A last message of the
-    assistant is the beginning of the answer: only what comes after it is generated.
+    The system prompt is one of the messages; backends ignore `options.system`. If the last message is the assistant's,
+    it is the beginning of the answer, and the model continues it.
     """
 
     model: str
@@ -56,36 +56,36 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model that a backend can run. `None` where the model server does not say."""
+    """A model that a backend can run. `None` means that the model server does not report it."""
 
     name: str
     backend: str
     context: int | None = None  # tokens
-    continues: bool = False  # whether it can go on with an answer that broke off
-    vision: bool | None = None  # whether it sees images
+    continues: bool = False  # whether it can continue an incomplete answer
+    vision: bool | None = None  # whether it accepts images
 
     @property
     def model_id(self) -> str:
-        """The name that users see: `backend/name`."""
+        """The public name: `backend/name`."""
         return f"{self.backend}/{self.name}"
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the model server counted them."""
+    """Token counts as reported by the model server."""
 
     prompt_tokens: int
     completion_tokens: int
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False):
-    """Neighbouring pieces of one kind; each text is what the model server sent as one token."""
+    """Adjacent pieces of one kind; each text is what the model server sent as one token."""
 
     kind: Kind
     texts: list[str]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a model does before or between its texts, in one short line. It is shown in the place of "Thinking…"."""
+    """What a model is doing before or between its texts, in one short line. It is shown in place of "Thinking…"."""
 
     text: str
 
@@ -94,27 +94,27 @@ Piece = Delta | Note
 
 
 class Generation(Protocol):
-    """One answer being generated over a connection of its own.
+    """The generation of one answer, over its own connection.
 
-    It is created unopened and without I/O. The first `read` opens the connection.
+    Creating it does no I/O. The first `read` opens the connection.
     """
 
-    finish_reason: str | None  # known once `read` returned nothing; see `docs/models.md` for the words
-    heard: float  # loop time of the last sign of life that was no text: a comment, an empty delta
-    usage: Usage | None  # known once `read` returned nothing, where the server says
+    finish_reason: str | None  # set once `read` has returned nothing; `docs/models.md` lists the values
+    heard: float  # loop time of the last keep-alive without text: a comment, an empty delta
+    usage: Usage | None  # set once `read` has returned nothing, if the server reports it
 
     async def read(self) -> Sequence[Piece]:
-        """Return all that has arrived, at least one piece, in order; empty once the answer is complete.
+        """Wait for at least one piece and return all that have arrived, in order; empty once the answer is complete.
 
-        It has no timeout of its own: the stream watches over it. A cancelled `read` loses the generation.
-        Raises `UpstreamError` (a subclass of it) for anything that goes wrong, a missing end mark included.
+        It has no timeout: the stream supervises it. After a cancelled `read` the generation cannot be used further.
+        Raises a subclass of `UpstreamError` for any failure, including a missing end mark.
         """
         ...
 
     def abort(self) -> None:
-        """Close the upstream connection now. Synchronous, idempotent, never raises, allowed at any time.
+        """Close the upstream connection now. Synchronous, idempotent, never raises, may be called at any time.
 
-        Because nothing is awaited, no cancellation can come between a stop and the closed connection.
+        Because it does not await, no cancellation can prevent the connection from being closed.
         """
         ...
 
@@ -126,10 +126,10 @@ class Generation(Protocol):
 class Backend(Protocol):
     """A model server, or something that behaves like one."""
 
-    name: str  # the prefix of its models: "ollama", "openai", "embedded", "scripted"
+    name: str  # the prefix of its models, such as "ollama", "openai", "embedded", "scripted"
 
     async def models(self) -> list[Model]:
-        """Return the models it can run now. Bounded in time. Raises `UpstreamError` if it does not answer."""
+        """Return the models it can run now. Bounded in time. Raises `UpstreamError` if the server does not respond."""
         ...
 
     def generate(self, request: Request) -> Generation:
@@ -137,28 +137,28 @@ class Backend(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Release what the backend holds: connections, child processes. Idempotent."""
+        """Release the backend's resources: connections, child processes. Idempotent."""
         ...
 
 
 @runtime_checkable
 class DetailedBackend(Protocol):
-    """A `Backend` whose list of models comes before what it tells of each of them."""
+    """A `Backend` that needs further requests for the details of the models in its list."""
 
     def listed(self) -> list[Model]:
-        """Return the models of the last list with all details that are known by now. No I/O."""
+        """Return the models of the last list with all details known so far. No I/O."""
         ...
 
     async def describe(self, model: Model, wait: float) -> Model:
-        """Return the model with its details, asked for if need be; as it was if they do not come in `wait` seconds.
+        """Return the model with its details, requesting them if necessary.
 
-        Never raises `UpstreamError`.
+        If they do not arrive within `wait` seconds, the model is returned unchanged. Never raises `UpstreamError`.
         """
         ...
 
 
 class Unreachable(msgspec.Struct, frozen=True):
-    """A backend that does not answer, and why, in a sentence that a user understands."""
+    """A backend that does not respond, and why, as a sentence for the user."""
 
     backend: str
     code: str
@@ -166,34 +166,34 @@ class Unreachable(msgspec.Struct, frozen=True):
 
 
 class ModelListing(msgspec.Struct, frozen=True):
-    """The models that can be had now. `default` is the one that a prompt without a model gets."""
+    """The available models. `default` is used for prompts that name no model."""
 
     models: list[Model]
     unreachable: list[Unreachable]
     default: str | None
-    backends: tuple[str, ...] = ()  # all that are configured, in their order
+    backends: tuple[str, ...] = ()  # all configured backends, in order
 
 
 class Catalog(Protocol):
     """All backends together."""
 
     async def listing(self, *, refresh: bool = False) -> ModelListing:
-        """Return what there is now. Bounded in time; a backend that does not answer is part of the answer.
+        """Return the available models. Bounded in time; a backend that does not respond is listed as unreachable.
 
-        An answer of the last seconds may be given again, unless a `refresh` is asked for.
+        The result may be cached for a few seconds, unless `refresh` is true.
         """
         ...
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
-        """Return the backend and the model of a name, `None` being the default.
+        """Return the backend and the model for a name; `None` means the default.
 
-        A name whose backend does not answer right now is accepted. Raises `UnknownModel`, `NoModels`.
+        A name whose backend does not respond at the moment is accepted. Raises `UnknownModel`, `NoModels`.
         """
         ...
 
 
 class Logger(Protocol):
-    """Structured logging as structlog does it: an event name and fields. The heart depends on no more."""
+    """Structured logging as in structlog: an event name and fields. The core depends on nothing else."""
 
     def debug(self, event: str, /, **fields: Any) -> Any:
         """Log at level debug."""

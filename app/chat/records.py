@@ -1,4 +1,4 @@
-"""What is remembered of a conversation: sessions, messages, streams. And the port of the history that remembers it."""
+"""The stored data of a conversation: sessions, messages, streams. And the port of the history that stores it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from app.chat.states import Outcome, Status
 
 
 class Message(msgspec.Struct, kw_only=True):
-    """One message of a session. An answer has the stream that made it; its `outcome` is `None` while it runs.
+    """One message of a session. For an answer, `outcome` is `None` while its stream runs.
 
-    Several streams may have written one answer, each going on where another broke off: `stream_id` is the last of
-    them, and outcome and figures are those of that stream.
+    Several streams may have written one answer, each continuing the one before: `stream_id` is the last of them, and
+    outcome and figures are from that stream.
     """
 
     message_id: str
-    parent_id: str | None = None  # the message that it follows; those with the same one are branches
+    parent_id: str | None = None  # the message that it follows; messages with the same parent are branches
     role: Role
     content: str
     reasoning: str = ""
@@ -36,18 +36,18 @@ class Message(msgspec.Struct, kw_only=True):
     tokens: int | None = None
     duration_ms: int | None = None
     ttft_ms: int | None = None
-    thought_ms: int | None = None  # while it runs: so far
+    thought_ms: int | None = None  # so far, while the stream runs
     completion_tokens: int | None = None
     tokens_per_second: float | None = None
     images: list[Image] = []
 
     def show_figures(self, state: StreamState | None) -> None:
-        """Have the figures of the stream that wrote it last; `None`: none yet."""
+        """Copy the figures of the last stream that wrote this answer; `None` clears them."""
         for name in FIGURES:
             setattr(self, name, None if state is None else getattr(state, name))
 
 
-# The members of a message that are figures of its stream.
+# The fields of a message that `show_figures` copies from its stream.
 FIGURES = ("tokens", "duration_ms", "ttft_ms", "thought_ms", "completion_tokens", "tokens_per_second")
 
 
@@ -58,11 +58,11 @@ class SessionInfo(msgspec.Struct, kw_only=True):
     title: str
     created_at: str  # RFC 3339, UTC
     updated_at: str
-    options: Options = Options()  # of every prompt in it that says nothing else
+    options: Options = Options()  # the defaults for its prompts
 
 
 class StreamState(msgspec.Struct, kw_only=True, frozen=True):
-    """The state of one stream, available long after it ended."""
+    """The state of one stream. It stays available after the stream has ended."""
 
     stream_id: str
     session_id: str
@@ -71,7 +71,7 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
     finish_reason: str | None
     model: str
     message_id: str
-    continues: str | None = None  # the stream whose answer it goes on with, in the same message
+    continues: str | None = None  # the stream whose answer this one continues, in the same message
     tokens: int  # pieces of the answer
     duration_ms: int
     ttft_ms: int | None  # until the first piece, of reasoning or of the answer
@@ -80,12 +80,12 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
     upstream_closed: bool
     usage: Usage | None = None
     error: Problem | msgspec.UnsetType = msgspec.UNSET
-    # These two follow from the others; see `figures`.
+    # Derived from the other fields; see `figures`.
     completion_tokens: int = 0
     tokens_per_second: float | None = None
 
     def __post_init__(self) -> None:
-        """Count."""
+        """Compute the derived fields."""
         count = figures.completion_tokens(self.tokens, self.reasoning_tokens, self.usage)
         rate = figures.tokens_per_second(count, self.duration_ms, self.ttft_ms)
         msgspec.structs.force_setattr(self, "completion_tokens", count)
@@ -93,10 +93,11 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Exchange(msgspec.Struct, kw_only=True, frozen=True):
-    """A prompt, and the answer that a stream will give to it.
+    """A prompt, and the answer that a stream will generate for it.
 
-    The prompt is new, and both messages are to be kept; or (`asks` is false) it was kept with an earlier exchange.
-    Where the stream continues another, the answer is there already as well, and given here as it was before.
+    If `asks` is true, the prompt is new and both messages are to be stored; if not, the prompt was stored with an
+    earlier exchange. If the stream continues another one, the answer is stored already too, and `answer` is its
+    present state.
     """
 
     owner: str
@@ -105,22 +106,22 @@ class Exchange(msgspec.Struct, kw_only=True, frozen=True):
     stream: StreamState
     prompt: Message
     answer: Message
-    pictures: Sequence[ImageData] = ()  # the bytes of the prompt's images, in their order
+    pictures: Sequence[ImageData] = ()  # the bytes of the prompt's images, in the same order
     asks: bool = True
-    remember: Options | None = None  # what becomes the options of the session
-    key: str | None = None  # the idempotency key, if the prompt came with one
-    request_hash: str = ""  # of the request that the key stands for
+    remember: Options | None = None  # the new options of the session, if they are to be changed
+    key: str | None = None  # the idempotency key, if the request had one
+    request_hash: str = ""  # of the request with that key
 
 
 class SessionHead(NamedTuple):
-    """What a new prompt in a session starts from."""
+    """The state of a session that a new prompt builds on."""
 
-    newest: str | None = None  # the newest message, `None` if there is none
+    newest: str | None = None  # the id of the newest message, `None` if there is none
     options: Options = Options()
 
 
 class Interrupted(NamedTuple):
-    """An answer that the end of a server has interrupted."""
+    """An answer that a shutdown or a crash of the server interrupted."""
 
     owner: str
     session_id: str
@@ -129,87 +130,90 @@ class Interrupted(NamedTuple):
 
 
 class KnownKey(NamedTuple):
-    """What an idempotency key stands for."""
+    """The registration that an idempotency key belongs to."""
 
     stream_id: str
     request_hash: str
 
 
 class Conversation(NamedTuple):
-    """A session with its messages, those of all branches, oldest first, and all as of one moment."""
+    """A consistent snapshot of a session with the messages of all branches, oldest first."""
 
     info: SessionInfo
     messages: list[Message]
 
 
 class Page(NamedTuple):
-    """A part of a list of sessions, newest first; `next` continues it, `None` at the end."""
+    """A page of a list of sessions, newest first. `next` is the `after` of the next page, `None` on the last page."""
 
     sessions: list[SessionInfo]
     next: str | None
 
 
 class History(Protocol):
-    """Sessions and messages. Every method raises `SessionNotFound` for a session that is not the owner's."""
+    """Stores sessions and messages. Methods that take an `owner` treat the sessions of other owners as not found.
+
+    They raise `SessionNotFound` then, or the error that they document.
+    """
 
     async def check(self, owner: str, session_id: str) -> bool:
-        """Tell whether the session exists; raises `SessionNotFound` if it is somebody else's."""
+        """Return whether the session exists. Raises `SessionNotFound` if it has another owner."""
         ...
 
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
-        """Return what an idempotency key of that session stands for."""
+        """Return the registration with that idempotency key in the session, or `None`."""
         ...
 
     async def standing(self, owner: str, session_id: str) -> SessionHead:
-        """Return what a new prompt in a session starts from; the session need not exist yet."""
+        """Return the state that a new prompt in the session builds on; the session need not exist yet."""
         ...
 
     async def admit(self, exchange: Exchange) -> None:
-        """Keep a prompt and the place of its answer, before anybody is told that they were accepted.
+        """Store a prompt and a placeholder for its answer, before the client learns that they were accepted.
 
-        A message whose `parent_id` is not there any more follows the newest one. Raises `AnswerMoved` if the answer
-        that the stream continues is not as the exchange has it: another stream goes on with it.
+        A message whose parent no longer exists follows the newest message. Raises `AnswerMoved` if the answer to be
+        continued differs from the exchange's, which means that another stream is continuing it.
         """
         ...
 
     async def withdraw(self, stream_id: str) -> None:
-        """Undo `admit`: the prompt was turned down after all, and its idempotency key is free again.
+        """Undo `admit`, because the prompt was refused after all. Its idempotency key can be used again.
 
-        A continued answer is as it was before. Does nothing if the session was deleted meanwhile.
+        A continued answer returns to its previous state. Does nothing if the session has been deleted meanwhile.
         """
         ...
 
     def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
-        """Look into these lists from time to time: the answer grows in them until `finish`, and only at their ends.
+        """Store the running answer from these lists periodically. They are append-only, and grow until `finish`.
 
-        What was seen there some time ago survives a crash.
+        Text that was stored this way survives a crash.
         """
         ...
 
     async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
-        """Keep an answer, all of its text, and the figures of its stream.
+        """Store the full text of an answer and the state of its stream.
 
-        Idempotent; does nothing if the session was deleted, or if another stream writes that answer now.
-        Every read sees it at once; it may come to the disk later.
+        Idempotent. Does nothing if the session was deleted; leaves the answer alone if another stream writes it now.
+        Every read sees it at once; it may be written to disk later.
         """
         ...
 
     async def discard(self, stream_id: str) -> None:
-        """Drop an exchange from the conversation; the state of its stream stays known.
+        """Remove an exchange from the conversation; the state of its stream is kept.
 
-        What followed it follows what it followed. A continued answer stays, as it was last finished, and belongs to
-        the stream before.
+        Messages that followed it now follow its parent. A continued answer stays, with the text of the last `finish`,
+        and belongs to the previous stream again.
         """
         ...
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
-        """Return the state of a stream as last kept. Raises `StreamNotFound`."""
+        """Return the last stored state of a stream. Raises `StreamNotFound`."""
         ...
 
     async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
-        """Return answers of all owners that a server's end interrupted after `since`, the latest first.
+        """Return up to `limit` answers of all owners that were interrupted with a server after `since`, latest first.
 
-        Only those that are the newest message of their session, and were not continued `tries` times already.
+        Only answers that are the newest message of their session and have been continued fewer than `tries` times.
         """
         ...
 
@@ -222,40 +226,40 @@ class History(Protocol):
         ...
 
     async def conversation(self, owner: str, session_id: str) -> Conversation:
-        """Return a session with its messages, as of the very moment of the return. They are the caller's to change."""
+        """Return a session with its messages, as of the moment of the return. The caller may modify them."""
         ...
 
     async def messages(self, owner: str, session_id: str) -> Sequence[Message]:
-        """Return the messages of a session, oldest first. They are the caller's to change."""
+        """Return the messages of a session, oldest first. The caller may modify them."""
         ...
 
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
     ) -> Page:
-        """Return the owner's sessions, newest first, that hold each word of `query` in their title or a message."""
+        """Return the owner's sessions, newest first, with every word of `query` in their title or a message."""
         ...
 
     async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
-        """Give a session another title."""
+        """Change the title of a session."""
         ...
 
     async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
-        """Give a session other options."""
+        """Replace the options of a session."""
         ...
 
     async def delete(self, owner: str, session_id: str) -> None:
-        """Forget a session and everything in it."""
+        """Delete a session and everything in it."""
         ...
 
     async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
-        """Return everything of a session, as of one moment; of a running answer, what was last finished of it.
+        """Return a consistent snapshot of a session; of a running answer, only the text of the last `finish`.
 
         Raises `ArchiveTooLarge` if it takes more than `most` bytes.
         """
         ...
 
     async def restore(self, owner: str, archive: Archive) -> None:
-        """Keep a session as it is in an archive without a `flaw`; what was running in it was interrupted.
+        """Store the session of an archive, which must not have a `flaw`. Running streams become `interrupted`.
 
         Raises `SessionExists`.
         """

@@ -1,4 +1,4 @@
-"""States and outcomes of a stream, and the one table that says which state may follow which."""
+"""States and outcomes of a stream, and the table of its state transitions."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from app.chat.errors import IllegalTransition
 
 
 class Status(StrEnum):
-    """The state of a stream that has not ended, or `ended`."""
+    """The state of a stream."""
 
-    QUEUED = "queued"  # registered; a predecessor is still being cleaned up
-    THINKING = "thinking"  # the upstream request is open, no token yet
+    QUEUED = "queued"  # registered; an earlier stream of the session has not ended
+    THINKING = "thinking"  # started, but no token yet
     STREAMING = "streaming"  # from the first token on
-    ENDED = "ended"  # with exactly one outcome
+    ENDED = "ended"  # has exactly one outcome
 
 
 class Outcome(StrEnum):
-    """How a stream ended. Never merged: a stop is not an interruption."""
+    """How a stream ended. The outcomes are kept apart: a stop is not an interruption."""
 
     COMPLETE = "complete"  # the model finished
     STOPPED = "stopped"  # the user stopped it, or deleted its session
-    SUPERSEDED = "superseded"  # a newer prompt in the same session
-    ABANDONED = "abandoned"  # no viewer for the grace time
+    SUPERSEDED = "superseded"  # a newer prompt in the same session replaced it
+    ABANDONED = "abandoned"  # there was no viewer for the grace time
     FAILED = "failed"  # an error, with a code
-    INTERRUPTED = "interrupted"  # the server stopped or died
+    INTERRUPTED = "interrupted"  # the server shut down or crashed
 
 
 class Reason(StrEnum):
-    """Why a stream was cancelled, in the words of the log line ``stream_cancelled``."""
+    """Why a stream was cancelled. The values appear in the log line ``stream_cancelled``."""
 
     NEW_STREAM = "registry_new_stream"
     USER_STOP = "user_stop"
@@ -39,7 +39,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
 
 
-# What a newer prompt does to the streams of its session that have not ended.
+# What a new prompt does about the streams of its session that have not ended.
 IfActive = Literal["supersede", "reject", "enqueue", "rollback"]
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {

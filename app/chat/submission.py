@@ -1,4 +1,4 @@
-"""What is asked of the heart, and the exchange that becomes of it: its messages, and their place in the session."""
+"""A request for an answer, and its conversion to an exchange: the messages, and their place in the session."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ NewId = Callable[[], str]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is asked for, with everything resolved: to a new prompt, or else to one that was asked before."""
+    """A request for an answer, with model and backend resolved: to a new prompt, or to an earlier one."""
 
     owner: str
     session_id: str
     model: Model
     backend: Backend
     prompt: str = ""
-    # What the prompt follows: `None` is the beginning; unset, the newest message.
+    # The message that the prompt follows. `None`: it is a root. Unset: it follows the newest message.
     parent_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    pictures: Sequence[ImageData] = ()  # that come with the prompt
-    regenerate: str | None = None  # an answer: another one is wanted to the same prompt
-    continues: str | None = None  # an answer that broke off
+    pictures: Sequence[ImageData] = ()  # images of the prompt
+    regenerate: str | None = None  # the id of an answer; generate another one to the same prompt
+    continues: str | None = None  # the id of an incomplete answer to continue
     options: Options = Options()
-    remember: bool = False  # whether the options become those of the session
+    remember: bool = False  # whether to store the options as those of the session
     if_active: IfActive = "supersede"
     key: str | None = None
     request_hash: str = ""
 
     def options_over(self, session: Options) -> Options:
-        """Return the options for the answer, given those of the session, whose place they take if remembered."""
+        """Return the options for the answer: merged over the session's, or replacing them if `remember` is set."""
         return self.options if self.remember else self.options.over(session)
 
     @property
     def looks_back(self) -> bool:
-        """Whether it names a message of the conversation."""
+        """Whether it refers to a message of the conversation by id."""
         return isinstance(self.parent_id or self.regenerate or self.continues, str)
 
 
 def exchange(
     ask: Submission, standing: SessionHead, messages: Sequence[Message], *, new_id: NewId, now: str
 ) -> Exchange:
-    """Return the exchange for `ask`. `messages` are those of the session if it `looks_back`.
+    """Return the exchange for `ask`. `messages` are the session's if `ask.looks_back`, else they may be empty.
 
     Raises `MessageNotFound`, `NotAnAnswer`, `CannotContinue`, `SessionBusy`, `ModelWithoutVision`.
     """
@@ -138,7 +138,7 @@ def _find(messages: Sequence[Message], message_id: str) -> Message:
 
 
 def _answered(messages: Sequence[Message], answer_id: str) -> tuple[Message, Message]:
-    """Return a prompt, and the answer to it that has this id."""
+    """Return the prompt of an answer, and the answer."""
     *before, answer = path(messages, answer_id)
     if answer.role != "assistant":
         raise NotAnAnswer("This message isn't an answer. Use the ID of an answer.")
@@ -148,7 +148,7 @@ def _answered(messages: Sequence[Message], answer_id: str) -> tuple[Message, Mes
 
 
 def _broken_off(messages: Sequence[Message], answer_id: str, model: Model) -> tuple[Message, Message]:
-    """Return a prompt, and the answer to it that is to be gone on with."""
+    """Return the prompt and the answer to continue."""
     prompt, answer = _answered(messages, answer_id)
     if answer.outcome is None:
         raise SessionBusy("This answer is still in progress. Wait for it, or stop it.")

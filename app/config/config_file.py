@@ -1,4 +1,4 @@
-"""The configuration file, `tailrace.toml`: where it is, what it holds, and on which line."""
+"""The configuration file, `tailrace.toml`: finds it, parses it, and maps its keys to lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HINTS = {
 
 
 class ConfigFile(NamedTuple):
-    """A file that was read, perhaps without success: then `problem` says why, and there are no values."""
+    """The result of reading a file. If it failed, `problem` is the message, and there are no values."""
 
     path: Path
     values: Mapping[str, Any] = {}
@@ -35,13 +35,16 @@ class ConfigFile(NamedTuple):
     world_readable: bool = False
 
     def where(self, key: Key) -> str:
-        """Say where a key stands, for a message."""
+        """Return the file name and the line of a key, for a message."""
         line = self.lines.of(key) if self.lines is not None else 1
         return f"{self.path.name}, line {line}"
 
 
 def find(environ: Mapping[str, str], data_dir: Path) -> Path | None:
-    """Return the path of the file: the one that is named, else one in the working directory or the data folder."""
+    """Return the path in `TAILRACE_CONFIG`, else of the file in the working directory or the data folder.
+
+    `None` if there is no file, or if the variable is `off`. A path in the variable need not exist.
+    """
     named = environ.get(VARIABLE, "").strip()
     if named == "off":
         return None
@@ -51,7 +54,7 @@ def find(environ: Mapping[str, str], data_dir: Path) -> Path | None:
 
 
 def read(path: Path) -> ConfigFile:
-    """Read a file. What is wrong with it is told by the result: nothing is raised."""
+    """Read and parse a file. Errors are in the result's `problem`; nothing is raised."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: what is expected, in which unit, and within which limits."""
+"""The types of settings: each with a description of valid values, a unit and limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DAY = 86_400  # s
 
 
 def kind(expects: str, *, unit: str = "", none: str = "", secret: bool = False, **limits: Any) -> Meta:
-    """Describe a kind of value: what is expected, its unit, the word for `None` if any, and its limits."""
+    """Describe a type: its valid values, its unit, the word for `None` if it has one, and its limits."""
     return Meta(extra={"expects": expects, "unit": unit, "none": none, "secret": secret}, **limits)
 
 

@@ -1,4 +1,4 @@
-"""One setting as a row of the table: its names, its kind, and what is said of a wrong value."""
+"""One setting as a row of the table: its names, its type, and the message for an invalid value."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ PREFIX = "TAILRACE_"
 
 
 class Row(NamedTuple):
-    """One setting as the table, the messages and the documentation see it."""
+    """One setting, as used by the table, the messages and the documentation."""
 
     field: str
-    type: Any  # as msgspec converts to it
-    default: str  # as it is written in the environment
+    type: Any  # for `msgspec.convert`
+    default: str  # as written in the environment
     unit: str  # "s", "bytes", "tokens" or ""
     expects: str  # completes "expected …"
-    none: str  # the word that stands for `None`, "" if there is none
+    none: str  # the word for `None`, "" if `None` is not allowed
     secret: bool
     description: str
 
     @property
     def env(self) -> str:
         """The name in the environment."""
-        return PREFIX + self.field.rstrip("_").upper()  # a word that Python keeps to itself ends in `_` there
+        return PREFIX + self.field.rstrip("_").upper()  # fields named like a Python keyword end in `_`
 
     @property
     def is_list(self) -> bool:
-        """Whether the value is a list, separated by commas."""
+        """Whether the value is a comma-separated list."""
         return get_origin(self.type.__origin__) is tuple
 
     @property
@@ -40,7 +40,7 @@ class Row(NamedTuple):
         return self.field.rstrip("_")
 
     def parse(self, raw: str | None) -> Any:
-        """Return the value that `raw` means. Raises `msgspec.ValidationError` if it means none."""
+        """Convert `raw`. Raises `msgspec.ValidationError` if it is invalid or `None`."""
         if raw is None:
             raise msgspec.ValidationError("a value of another type")
         if raw and raw == self.none:
@@ -49,9 +49,9 @@ class Row(NamedTuple):
         return msgspec.convert(value, self.type, strict=False, dec_hook=_made)
 
     def problem(self, raw: str, name: str = "") -> str:
-        """Say what is wrong with `raw`, of a list only with what is wrong in it.
+        """Return the message for an invalid `raw`. For a list it shows only the invalid entries.
 
-        A value with an `@` stays hidden too: it may end a password.
+        A value with `@` or `?` is hidden like a secret: it may contain a password or a key.
         """
         if self.is_list:
             raw = ", ".join(entry for entry in _entries(raw) if not self._takes(entry))
@@ -59,7 +59,7 @@ class Row(NamedTuple):
         return f"{name or self.env}{shown}: expected {self.expects}"
 
     def written(self, value: Any) -> str | None:
-        """Return a value of the configuration file as the environment would have it, `None` for another type."""
+        """Return a value of the configuration file as written in the environment, or `None` if its type is wrong."""
         kind = self.type.__origin__
         match value:
             case bool():
@@ -73,7 +73,7 @@ class Row(NamedTuple):
         return None
 
     def shown(self, value: Any) -> str:
-        """Return a value for a log. An address may hold a password or a key."""
+        """Return a value for a log. Secrets are masked, and URLs that may contain a password or a key."""
         is_hidden = self.secret or (isinstance(value, str) and bool({"@", "?"} & set(value)))
         return "***" if is_hidden else repr(value)
 
@@ -90,12 +90,12 @@ def _entries(raw: str) -> list[str]:
 
 
 def _made(kind: type, value: Any) -> Any:
-    """Make what is not a type of JSON. Raises `ValueError`, which msgspec turns into its own error."""
+    """Convert to a type that JSON does not have. Raises `ValueError`, which msgspec turns into its own error."""
     return Path(value).expanduser() if kind is Path else kind(value)
 
 
 def _row(field: str, annotation: Any, default: Any) -> Row:
-    """Read one row from a field's `Annotated[kind, description]` or `Annotated[kind | None, description]`."""
+    """Build a row from a field's `Annotated[kind, description]` or `Annotated[kind | None, description]`."""
     description = annotation.__metadata__[-1]
     optional = get_origin(annotation.__origin__) in (Union, UnionType)
     kind = get_args(annotation.__origin__)[0] if optional else annotation
@@ -114,7 +114,7 @@ def _row(field: str, annotation: Any, default: Any) -> Row:
 
 
 def _default(value: Any) -> str:
-    """Write a default as one would in the environment."""
+    """Return a default as written in the environment, or a description of it."""
     match value:
         case None | ():
             return "none"
@@ -129,7 +129,7 @@ def _default(value: Any) -> str:
 
 
 def rows(defaults: msgspec.Struct) -> tuple[Row, ...]:
-    """Return the rows of a struct's annotated fields; the others are no settings of the environment."""
+    """Return the rows of a struct's annotated fields. Other fields cannot be set in the environment."""
     hints = get_type_hints(type(defaults), include_extras=True)
     return tuple(
         _row(field, annotation, getattr(defaults, field))

@@ -1,4 +1,4 @@
-"""The model servers of the configuration file: what a table may hold, checked, with each mistake and its mend."""
+"""The model servers of the configuration file. Validates their tables; each message says how to fix the mistake."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_TOKENS = 2**30
 
 
 class Mistake(NamedTuple):
-    """What is wrong with the value at a path of the file. It never shows a secret."""
+    """An invalid value at a path of the file. The sentence never shows a secret."""
 
     path: Path
     sentence: str
@@ -42,8 +42,8 @@ class ModelServer(msgspec.Struct, frozen=True, kw_only=True):
     api: Api = "openai"
     key: str | None = None
     headers: Mapping[str, str] = {}
-    models: tuple[str, ...] = ()  # that can be used even if the server does not list them
-    context: int | None = None  # tokens, of a model whose context the server does not tell
+    models: tuple[str, ...] = ()  # models that can be used even if the server does not list them
+    context: int | None = None  # tokens, for models whose context the server does not report
 
     def __repr__(self) -> str:
         return f"ModelServer({self.name!r}, api={self.api!r})"
@@ -55,9 +55,9 @@ KEYS = ("name", "url", "api", "key", "key_env", "headers", "models", "context")
 def read(
     servers: Any, environ: Mapping[str, str], taken: Iterable[str]
 ) -> tuple[list[ModelServer], list[Mistake]]:
-    """Return the servers of `[[servers]]` or `[servers.NAME]` tables, and all that is wrong with them.
+    """Return the valid servers of `[[servers]]` or `[servers.NAME]` tables, and all mistakes in the tables.
 
-    `taken` are the names that other settings use already.
+    `taken` are the names that other settings already use.
     """
     mistakes: list[Mistake] = []
     found: list[ModelServer] = []
@@ -70,7 +70,7 @@ def read(
 
 
 def holds_secret(servers: Any) -> bool:
-    """Tell whether a key or a password stands in the tables themselves."""
+    """Return whether the tables themselves contain a key or a password."""
     return any(
         isinstance(table.get("key"), str)
         or "@" in str(table.get("url", ""))
@@ -86,7 +86,7 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _tables(servers: Any, mistakes: list[Mistake]) -> Iterator[tuple[Path, Mapping[str, Any], str | None]]:
-    """Yield each server's path, table and, where its header has one, its name."""
+    """Yield each server's path, its table, and the name in the table header or `None`."""
     entries: list[tuple[str | int, Any]]
     match servers:
         case Mapping():
@@ -107,7 +107,7 @@ def _tables(servers: Any, mistakes: list[Mistake]) -> Iterator[tuple[Path, Mappi
 
 
 class _Reader:
-    """Reads one table."""
+    """Reads one table, and appends its mistakes to `mistakes`."""
 
     def __init__(
         self, path: Path, table: Mapping[str, Any], environ: Mapping[str, str], mistakes: list[Mistake]
@@ -118,7 +118,7 @@ class _Reader:
         self._mistakes = mistakes
 
     def server(self, named: str | None, seen: set[str]) -> ModelServer | None:
-        """Return the server, `None` if something is wrong with it. Its name is added to those `seen`."""
+        """Return the server, or `None` if its table has mistakes. Adds its name to `seen`."""
         before = len(self._mistakes)
         self._refuse_unknown()
         name = self._name(named, seen)
@@ -208,7 +208,7 @@ class _Reader:
         return found
 
     def _secret(self, key: str, value: Any, pattern: str) -> str | None:
-        """Return a text that may be named by its variable, as `{ env = "NAME" }`."""
+        """Return a text, given directly or as a variable: `{ env = "NAME" }`."""
         if value is None:
             return None
         where = key.partition(".")[0]
@@ -239,7 +239,7 @@ class _Reader:
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
-    """Say that there is no such key, and which one may be meant."""
+    """Return the message for an unknown key, with the closest known key if there is one."""
     plain = key.lower().removeprefix("tailrace_")
     near = get_close_matches(plain, list(known), n=1)
     return f"there is no such setting. Did you mean {near[0]}?" if near else "there is no such setting"

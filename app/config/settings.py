@@ -1,4 +1,4 @@
-"""The one table of settings: environment names, defaults, units and limits, checked once at start."""
+"""The single table of settings: environment names, defaults, units and limits. Checked once, at start."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from app.config.rows import PREFIX as PREFIX
 from app.config.rows import Row as Row
 from app.config.rows import rows
 
-FILE_ITSELF = ("config",)  # settings that the configuration file cannot have
+FILE_ITSELF = ("config",)  # settings that are not allowed in the configuration file
 
 
 class SettingsError(Exception):
-    """One or more settings are wrong. The message names all of them, one a line, and never shows a secret."""
+    """One or more settings are invalid. The message has one line for each of them, and never shows a secret."""
 
 
 def data_dir(environ: Mapping[str, str]) -> Path:
-    """Return the data folder that the environment names, else the platform's."""
+    """Return the data folder from the environment, else the platform's default."""
     named = environ.get(f"{PREFIX}DATA_DIR", "").strip()
     return Path(named).expanduser() if named else _data_dir()
 
@@ -58,7 +58,7 @@ def _data_dir() -> Path:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting. The environment has its name in capitals behind `TAILRACE_`; times are in seconds."""
+    """All settings. The environment variable is `TAILRACE_` and the name in capitals. Times are in seconds."""
 
     host: Annotated[Host, "address to listen on; anything other than loopback requires an access token"] = (
         "127.0.0.1"
@@ -133,10 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "info"
     )
 
-    servers: tuple[servers.ModelServer, ...] = ()  # from the configuration file alone
+    servers: tuple[servers.ModelServer, ...] = ()  # only from the configuration file
 
     def __repr__(self) -> str:
-        """Show what differs from the defaults; secrets stay hidden."""
+        """Show the values that differ from the defaults, with secrets masked."""
         plain = Settings()
         changed = [row for row in TABLE if getattr(self, row.field) != getattr(plain, row.field)]
         shown = [f"{row.field}={row.shown(getattr(self, row.field))}" for row in changed]
@@ -148,10 +148,10 @@ TABLE: tuple[Row, ...] = rows(Settings())
 
 
 def load(environ: Mapping[str, str], file: ConfigFile | None = None) -> Settings:
-    """Read the settings from `environ`, and what it does not set from the configuration file.
+    """Read the settings from `environ`, and those that it does not set from the configuration file.
 
-    An empty value counts as unset, as compose files pass them. Raises `SettingsError`, which tells all that is wrong
-    at once.
+    An empty value counts as unset, because Compose files pass unset variables as empty ones. Raises `SettingsError`
+    with all problems at once.
     """
     values: dict[str, Any] = {}
     problems: list[str] = [file.problem] if file is not None and file.problem else []
@@ -175,9 +175,9 @@ def load(environ: Mapping[str, str], file: ConfigFile | None = None) -> Settings
 
 
 class _Given(NamedTuple):
-    """A value as the environment has it, or would have it, and what to say if it is wrong."""
+    """A value as written in the environment, and the message to show if it is invalid."""
 
-    raw: str | None  # `None` where the file has a value of another type
+    raw: str | None  # `None` if the configuration file has a value of the wrong type
     problem: str
 
 
@@ -197,7 +197,7 @@ def _given(row: Row, environ: Mapping[str, str], file: ConfigFile | None) -> _Gi
 def _servers(
     file: ConfigFile, environ: Mapping[str, str], values: Mapping[str, Any], problems: list[str]
 ) -> list[servers.ModelServer]:
-    """Return the model servers of the file, and add what is wrong with them, and with its other keys."""
+    """Return the model servers of the file. Add their problems, and those for unknown keys, to `problems`."""
     known = [*(row.key for row in TABLE if row.field not in FILE_ITSELF), "servers"]
     mistakes = [
         servers.Mistake((key,), f"{key}: {servers.unknown(key, known)}")
@@ -211,7 +211,7 @@ def _servers(
 
 
 def exposes_secret(file: ConfigFile) -> bool:
-    """Tell whether everybody on the machine can read a key that stands in the configuration file."""
+    """Return whether the configuration file contains a secret and every user of the machine can read it."""
     if not file.world_readable:
         return False
     own = [(row, file.values.get(row.key)) for row in TABLE]
@@ -222,7 +222,7 @@ def exposes_secret(file: ConfigFile) -> bool:
 
 
 def _exposure(host: str | None, token: str) -> list[str]:
-    """Refuse an address that other machines reach while nothing asks them for a token."""
+    """Return a problem if other machines can reach the address and no token is set."""
     if host is None or token or is_loopback(host):
         return []
     return [
@@ -232,7 +232,7 @@ def _exposure(host: str | None, token: str) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches `host`."""
+    """Return whether `host` is reachable only from this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -242,7 +242,7 @@ def is_loopback(host: str) -> bool:
 
 
 def unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the names that look like settings and are none, each with the one that may be meant."""
+    """Return the variables that begin with `TAILRACE_` but are no settings, each with the closest setting or `None`."""
     known = [row.env.removeprefix(PREFIX) for row in TABLE]
     strays = (name for name in sorted(environ) if name.startswith(PREFIX))
     return {

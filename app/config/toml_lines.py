@@ -1,4 +1,4 @@
-"""Where the keys of a TOML document stand: `tomllib` tells the line of what it cannot parse, and no other."""
+"""The line numbers of the keys of a TOML document. `tomllib` reports a line only for a syntax error."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Path = tuple[str | int, ...]  # of a value in the document; the tables of an array are counted from 0
+Path = tuple[str | int, ...]  # the path of a value in the document; indexes of array tables start at 0
 
 
 class Lines:
-    """The lines of a document that can be parsed. Lines are counted from 1."""
+    """The line numbers of a document, which must be valid TOML. Lines are counted from 1."""
 
     def __init__(self, text: str) -> None:
         self._lines: dict[Path, int] = {}
@@ -29,14 +29,14 @@ class Lines:
         return f"<Lines of {len(self._lines)} keys>"
 
     def of(self, path: Path) -> int:
-        """Return the line of a key, or of the nearest table around it."""
+        """Return the line of a key, or of the innermost enclosing table, or 1."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each table header and each key with its value, which may take several lines."""
+    """Yield each table header, and each key with its value, with its first line. A value may span several lines."""
     lines = text.splitlines()
     begun = 0
     while begun < len(lines):
@@ -59,7 +59,7 @@ def _is_whole(statement: str) -> bool:
 
 
 def _path(value: Any) -> Path:
-    """Return the way to the innermost table or value of a document of one statement."""
+    """Return the path of the innermost table or value of a document with one statement."""
     path: Path = ()
     while isinstance(value, (Mapping, list)) and len(value) == 1:
         if isinstance(value, list):
@@ -73,7 +73,7 @@ def _path(value: Any) -> Path:
 
 
 def _counted(path: Path, counts: dict[Path, int], *, is_array: bool) -> Path:
-    """Put into a header's path which table of an array it means: the last one, or a new one."""
+    """Insert the indexes of array tables into a header's path: the index of the last table, or of a new one."""
     found: Path = ()
     for place, key in enumerate(path):
         found += (key,)

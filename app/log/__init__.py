@@ -1,1 +1,1 @@
-"""The session log: what happened, in order. Whoever shows something reads it."""
+"""The session log: the ordered events of a session. All viewers read from it."""

@@ -1,6 +1,6 @@
-"""What a session log says of one answer: `static/state/reducer.js` in Python, held to the same cases.
+"""The view of one answer, folded from a session log: `static/state/reducer.js` in Python, tested on the same cases.
 
-Whatever shows an answer that is being written reads this, and never the stream that writes it.
+Code that shows a running answer reads this view, never the stream that produces it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from app.log.entries import Begun, End, Entry, Event, Start, StatusChange
 
 
 class AnswerView:
-    """One answer, from the `start` of its stream on. Times are those of the log's clock, in seconds."""
+    """One answer, from the `start` of its stream on. Times are in seconds, on the log's clock."""
 
     __slots__ = (
         "answered_at",
@@ -33,17 +33,17 @@ class AnswerView:
     def __init__(self, start: Start, seq: int) -> None:
         self.stream_id = start.stream_id
         self.message_id = start.message_id
-        self.seq = seq  # of its `start`
+        self.seq = seq  # of the `start`
         self.begun = start.continued or Begun()
         self.status = Status.THINKING
         self.note = ""
-        self.texts: list[str] = []  # the answer; it only grows at its end, as the reasoning does
+        self.texts: list[str] = []  # the pieces of the answer; append-only, like the reasoning
         self.reasoning: list[str] = []
         self.tokens = 0  # pieces of the answer
         self.thought_tokens = 0  # pieces of the reasoning
-        self.torn = False  # pieces are missing
-        self.reasoned_at: float | None = None  # when the first piece of reasoning came
-        self.answered_at: float | None = None  # when the first piece of the answer did
+        self.torn = False  # the text has a gap or an overlap, so it is no longer correct
+        self.reasoned_at: float | None = None  # when the first piece of reasoning arrived
+        self.answered_at: float | None = None  # when the first piece of the answer arrived
         self.end: End | None = None
 
     def __repr__(self) -> str:
@@ -51,22 +51,22 @@ class AnswerView:
 
     @property
     def content(self) -> str:
-        """The answer so far, with what it had before its stream."""
+        """The answer so far, including the text from before this stream."""
         return self.begun.content + "".join(self.texts)
 
     @property
     def thoughts(self) -> str:
-        """The reasoning so far, with what there was before its stream."""
+        """The reasoning so far, including the text from before this stream."""
         return self.begun.reasoning + "".join(self.reasoning)
 
     def thought_ms(self, now: float) -> int | None:
-        """Return how long the model has thought, in ms; see `figures`."""
+        """Return the thinking time so far in ms, or `None`; see `figures.thought_ms`."""
         return figures.thought_ms(self.reasoned_at, self.answered_at, now)
 
     def take(self, entry: Entry, now: float) -> None:
-        """Fold an entry. One of another stream, of a kind that is not known, or after the end changes nothing.
+        """Fold an entry. Entries of other streams, of unknown kinds, or after the `end` are ignored.
 
-        Text that is there already is dropped; a gap, or half a repetition, tears the view.
+        Repeated text is ignored as well; a gap or a partial overlap sets `torn`.
         """
         if entry.stream_id != self.stream_id or self.end is not None:
             return
@@ -80,14 +80,14 @@ class AnswerView:
                 self.torn = True
 
     def take_event(self, event: Event) -> None:
-        """Fold an event of its stream."""
+        """Fold an event, which must be of this stream."""
         if isinstance(event, StatusChange):
             self.status, self.note = event.status, event.note
         elif isinstance(event, End):
             self.status, self.note, self.end = Status.ENDED, "", event
 
     def take_text(self, kind: str, texts: list[str], now: float, count: int) -> None:
-        """Fold the next `count` pieces of text. This is done for every token."""
+        """Fold the next `count` pieces of text, which `texts` may hold joined. Hot path: called for every token."""
         self.status, self.note = Status.STREAMING, ""
         if kind == "token":
             if self.answered_at is None:

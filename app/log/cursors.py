@@ -1,4 +1,4 @@
-"""Cursors: places in a session log, as clients keep them."""
+"""Cursors: the positions in a session log that clients store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
 
 
 class Cursor(NamedTuple):
-    """A place in a session log: the entries after `seq`, in the log of that `epoch`."""
+    """A position in the log of `epoch`. Reading from it returns the entries after `seq`."""
 
     epoch: int
     seq: int
@@ -19,6 +19,6 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cursor | None:
-        """Return the cursor written as `<epoch>-<seq>`, or `None` if `text` is not one."""
+        """Parse `<epoch>-<seq>`. Return `None` if `text` is not a cursor."""
         match = _CURSOR.fullmatch(text)
         return cls(int(match[1]), int(match[2])) if match else None

@@ -1,6 +1,6 @@
-"""The entries of a session log. The web layer encodes them; `docs/protocol.md` has the events that clients see.
+"""The entries of a session log. The web layer encodes them; `docs/protocol.md` describes the events that clients see.
 
-A new kind of entry is one struct here and one line in `NAMES`. Clients ignore the kinds that they do not know.
+To add a kind of entry, add a struct here and a line in `NAMES`. Clients ignore unknown kinds.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """What an answer had before the stream that continues it."""
+    """The text of an answer before the stream that continues it."""
 
     content: str = ""
     reasoning: str = ""
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A stream has its turn. Other tabs draw the user's message from it."""
+    """The stream starts. Other tabs render the user's message from this event."""
 
     stream_id: str
     message_id: str
     model: str
     prompt: Prompt
     parent_id: str | None = None  # the message that the prompt follows
-    continued: Begun | None = None  # where the stream continues an answer
+    continued: Begun | None = None  # set if the stream continues an answer
 
 
 class StatusChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A stream is `thinking` or `streaming` now. The `note` says what the model does, in the place of "Thinking…"."""
+    """The stream is now `thinking` or `streaming`. The `note` is shown in place of "Thinking…"."""
 
     stream_id: str
     status: Status
@@ -50,7 +50,7 @@ class StatusChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """The one end of a stream."""
+    """The stream has ended. Each stream has exactly one `end`. Fields as in `StreamState`."""
 
     stream_id: str
     outcome: Outcome
@@ -71,21 +71,21 @@ NAMES: dict[type[Event], str] = {Start: "start", StatusChange: "status", End: "e
 
 
 class Entry(msgspec.Struct, eq=False, gc=False):
-    """What viewers read from a session log: one event, or neighbouring pieces of text of one kind.
+    """What viewers read from a session log: one event, or adjacent pieces of text of one kind.
 
-    Of pieces, `name` is their kind, `position` the index of the first among those of its kind, and `count` how many
-    there are.
+    For text, `name` is the kind, `position` the index of the first piece among those of its kind, and `count` the
+    number of pieces.
     """
 
     seq: int  # of the event, or of the last piece
     stream_id: str
     name: str
-    event: Event | None = None  # `None`: this is text
+    event: Event | None = None  # `None` for text
     text: str = ""
     position: int = 0
     count: int = 1
 
     @classmethod
     def of(cls, seq: int, event: Event) -> Entry:
-        """Return the entry of an event."""
+        """Return the entry for an event."""
         return cls(seq, event.stream_id, NAMES[type(event)], event)

@@ -1,4 +1,4 @@
-"""The session log: the ordered events of a session, all that viewers read. Its port, and a log in memory."""
+"""The session log, the ordered events of a session that viewers read: its port, and an implementation in memory."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from app.tasks.reports import report
 
 Listener = Callable[[Entry], None]
 
-READ_BYTES = 64 * 1024  # of text that one read returns, about, so that a replay yields to others
-EVENT_BYTES = 256  # that an event counts for, beside the texts in it
-RUN_TOKENS = 512  # tokens in one segment: the unit of joining and of retention
-LONG_TEXT = 512  # characters; a piece this long ends its segment, so that segments are bounded in bytes, too
+READ_BYTES = 64 * 1024  # approximate size of one read, so that a replay does not block other tasks
+EVENT_BYTES = 256  # approximate size of an event, not counting its texts
+RUN_TOKENS = 512  # tokens in one segment, the unit of joining and of retention
+LONG_TEXT = 512  # characters; a piece this long ends its segment, so that segments are bounded in bytes too
 
 
 class Reading(NamedTuple):
-    """What one read found: the entries, and the sequence number up to which the log has now been read."""
+    """The result of one read: the entries, and the sequence number up to which the log has been read."""
 
     entries: list[Entry]
     last: int
 
 
 class SessionLog(Protocol):
-    """An append-only log with a fence. Sequence numbers grow by one per event, a token being one event."""
+    """An append-only log with a fence. Sequence numbers increase by one per event; each token is one event."""
 
     epoch: int
-    head: int  # the sequence number of the newest event, 0 in an empty log
-    answer: AnswerView | None  # the answer that is being written: from its `start` to its `end`
+    head: int  # the sequence number of the newest event; 0 in an empty log
+    answer: AnswerView | None  # the running answer, from its `start` to its `end`
 
     @property
     def floor(self) -> int:
-        """The sequence number of the newest event that fell out; cursors from here on can be served."""
+        """The sequence number of the newest dropped event. Cursors from here on can be served."""
         ...
 
     @property
     def listeners(self) -> int:
-        """How many listeners there are."""
+        """The number of listeners."""
         ...
 
     async def append(self, fence: int, event: Event) -> None:
-        """Append one event. A `Start` raises the log's fence to its own, an `End` moves it past.
+        """Append one event. A `Start` sets the log's fence to `fence`, an `End` to `fence + 1`.
 
-        Raises `Fenced` if `fence` is older than the log's: the turn of that stream is over.
+        Raises `Fenced` if `fence` is lower than the log's: that stream is over.
         """
         ...
 
@@ -62,24 +62,24 @@ class SessionLog(Protocol):
         ...
 
     def read(self, after: int, stream_id: str | None = None) -> Reading:
-        """Return the entries after `after`, pieces of text merged, about `READ_BYTES`; of one stream if given.
+        """Return up to about `READ_BYTES` of entries after `after`, pieces of text merged; only `stream_id`'s if given.
 
-        Nothing is awaited. The caller has made sure that `refusal` has nothing against the cursor.
+        Synchronous. The caller has checked the cursor with `refusal`.
         """
         ...
 
     def refusal(self, cursor: Cursor) -> ResetReason | None:
-        """Tell why the events after `cursor` cannot be served, or `None` if they can."""
+        """Return why the events after `cursor` cannot be served, or `None` if they can."""
         ...
 
     def before(self, stream_id: str) -> int | None:
-        """Return the sequence number just before the `start` of a stream; `None` if the log does not hold it."""
+        """Return the sequence number just before the `start` of a stream, or `None` if the log does not hold it."""
         ...
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with the entry of each append from now on, synchronously. It must not wait.
+        """Call `listener` synchronously with the entry of each append from now on. It must not block.
 
-        What it raises goes to the loop's exception handler, never to whoever appends.
+        Its exceptions go to the loop's exception handler, never to the appender.
         """
         ...
 
@@ -88,16 +88,16 @@ class SessionLog(Protocol):
         ...
 
     def promise(self, ahead: int) -> int:
-        """Return the sequence number `ahead` events from now, and accept it as a cursor from now on."""
+        """Return the sequence number `ahead` events after the head. From now on it is accepted as a cursor."""
         ...
 
     def expire(self, older_than: float) -> None:
-        """Drop what was appended before `older_than` (a time of the log's clock), except what still grows."""
+        """Drop the events appended before `older_than`, in seconds on the log's clock. A growing segment is kept."""
         ...
 
 
 class _Event:
-    """A segment of one event that is not text."""
+    """A segment that holds one event."""
 
     __slots__ = ("event", "first", "last", "size", "stream_id", "time")
 
@@ -113,7 +113,7 @@ class _Event:
 
 
 def _size(event: Event) -> int:
-    """Return about how many bytes an event takes in memory."""
+    """Return the approximate size of an event in memory, in bytes."""
     if not isinstance(event, Start):
         return EVENT_BYTES
     begun = event.continued
@@ -122,7 +122,7 @@ def _size(event: Event) -> int:
 
 
 class _Run:
-    """A segment of neighbouring tokens of one kind. A finished one is joined: 4 bytes a token beside the text."""
+    """A segment of adjacent tokens of one kind. A finished one is joined: 4 bytes per token in addition to the text."""
 
     __slots__ = ("_ends", "_texts", "first", "kind", "last", "position", "size", "stream_id", "time")
 
@@ -157,7 +157,7 @@ class _Run:
 
 
 class MemoryLog:
-    """A `SessionLog` in memory, bounded by bytes (whole segments fall out at the old end) and by time (`expire`)."""
+    """A `SessionLog` in memory, bounded by bytes (the oldest segments are dropped) and by time (`expire`)."""
 
     def __init__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> None:
         self.epoch = epoch
@@ -211,7 +211,7 @@ class MemoryLog:
     async def append_text(
         self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
     ) -> None:
-        """See `SessionLog`. This is the hot path: once for every token of every stream."""
+        """See `SessionLog`. Hot path: called for every token of every stream."""
         if fence < self._fence:
             raise Fenced(f"fence {fence} is older than {self._fence}")
         run = self._run
@@ -234,11 +234,11 @@ class MemoryLog:
             self._close_run()
 
     def _tell(self, entry: Entry) -> None:
-        # A listener may forget itself while it is told, so the list is replaced on change, never changed.
+        # A listener may call `forget` from inside its call, so the list is replaced on change, never mutated.
         for listener in self._listeners:
             try:
                 listener(entry)
-            except Exception as error:  # noqa: BLE001 - it is reported, and a viewer must not end a stream
+            except Exception as error:  # noqa: BLE001 - it is reported; a viewer must not fail a stream
                 report("a listener of a session log failed", error)
 
     def _open_run(self, kind: Kind, stream_id: str, position: int) -> _Run:
@@ -318,5 +318,5 @@ class MemoryLog:
 
     def forget(self, listener: Listener) -> None:
         """See `SessionLog`."""
-        # Bound methods are equal, not identical, from one look-up to the next.
+        # Compare by `!=`: each access to a bound method creates a new object that is equal but not identical.
         self._listeners = [other for other in self._listeners if other != listener]

@@ -1,1 +1,1 @@
-"""The pure heart: the life of a stream, without sockets, files or any clock but the event loop's."""
+"""The pure core: the lifecycle of a stream. No sockets, no files, and no clock except the event loop's."""

@@ -1,4 +1,4 @@
-"""Those who wait for a session that does not exist yet, and hear of the prompt with which it begins."""
+"""Waiters for sessions that do not exist yet. A waiter is notified of the prompt that creates the session."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from app.tasks.reports import report
 
 
 class Arrivals:
-    """Waits for sessions, by owner and id: what another owner begins under the same id concerns nobody here."""
+    """Waiters by owner and session id. A session that another owner creates under the same id notifies nobody."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[tuple[str, str], list[Callable[[Cursor | None], None]]] = defaultdict(list)
-        self._held: Counter[str] = Counter()  # waits, by owner
+        self._held: Counter[str] = Counter()  # waiters by owner
         self._closed = False
 
     def __repr__(self) -> str:
@@ -24,17 +24,17 @@ class Arrivals:
 
     @property
     def waiting(self) -> int:
-        """How many wait now."""
+        """The number of waiters of all owners."""
         return self._held.total()
 
     @contextmanager
     def wait(
         self, owner: str, session_id: str, tell: Callable[[Cursor | None], None], *, most: int
     ) -> Iterator[None]:
-        """Have `tell` called for each prompt of `owner` in the session, with the cursor just before its first event.
+        """Call `tell` for each prompt of `owner` in the session, with the cursor just before its first event.
 
-        It is called with `None` where there is no such cursor: the session came back as it was, or the server ends.
-        Raises `TooManyWaiting` if the owner has `most` waits already.
+        `tell` gets `None` if there is no such cursor: the session was restored, or the server is shutting down.
+        Raises `TooManyWaiting` if the owner already has `most` waiters.
         """
         if self._held[owner] >= most:
             raise TooManyWaiting(
@@ -60,7 +60,7 @@ class Arrivals:
             del self._held[owner]
 
     def tell(self, owner: str, session_id: str, cursor: Cursor | None = None) -> None:
-        """The session exists. What fails for one that waits is reported; the others and the caller go on."""
+        """Notify the waiters that the session exists. A waiter's error is reported and affects nobody else."""
         for tell in tuple(self._waiting.get((owner, session_id), ())):
             try:
                 tell(cursor)
@@ -68,7 +68,7 @@ class Arrivals:
                 report("who waited for a session could not be told", error)
 
     def close(self) -> None:
-        """The server ends: nobody waits any longer."""
+        """Notify all waiters, present and future, that the server is shutting down."""
         self._closed = True
         for owner, session_id in tuple(self._waiting):
             self.tell(owner, session_id)

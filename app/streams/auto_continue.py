@@ -1,4 +1,4 @@
-"""After a start: answers that the end of a server has interrupted go on by themselves."""
+"""After a start of the server: continues the answers that its last shutdown or crash interrupted."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from app.chat.records import Interrupted
 from app.chat.submission import Submission
 from app.streams.registry import Registry
 
-FRESH = timedelta(hours=1)  # who has waited for longer does not wait any more
-TRIES = 3  # for one answer: a prompt that brings a server down must not do so for ever
-# Seconds between two rounds, for a model server may start later than we do, and a thousand answers may wait for room.
+FRESH = timedelta(hours=1)  # after that the user is unlikely to be waiting still
+TRIES = 3  # per answer, so that a prompt that crashes the server is not retried for ever
+# Seconds before each round. There are several because a model server may start later than we do, and because the
+# interrupted answers may outnumber the free slots.
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
 
 
 class AutoContinue:
-    """Registers a continuation for each answer; runs in a task of its own, which the context manager owns."""
+    """Registers a continuation for each interrupted answer. `running` owns the task in which it does so."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class AutoContinue:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take up what was interrupted, for as long as the block lasts at most."""
+        """Continue interrupted answers in the background; the task is cancelled when the block ends."""
         task = asyncio.get_running_loop().create_task(self.run(), name="taking up")
         try:
             yield
@@ -55,7 +56,7 @@ class AutoContinue:
                 self._logger.error("taking_up_failed", exc_info=error)
 
     async def run(self) -> None:
-        """Go on with everything that there is; return once it is done, or given up."""
+        """Register the continuations; return once all are registered, refused, or out of retries."""
         waiting: Sequence[Interrupted] | None = None
         for pause in self._pauses:
             await asyncio.sleep(pause)
@@ -77,10 +78,10 @@ class AutoContinue:
                 since=since, tries=TRIES, limit=self._registry.bounds.max_streams
             )
         except HistoryUnavailable:
-            return None  # it logs that itself
+            return None  # the history has logged it
 
     async def _settle(self, one: Interrupted) -> bool:
-        """Tell whether nothing is left to do for this answer: it goes on, or it never will."""
+        """Try to continue the answer. Return whether this is settled: it is registered, or it never can be."""
         if self._registry.draining:
             return True
         try:
@@ -91,7 +92,7 @@ class AutoContinue:
                 continues=one.message_id,
                 model=model,
                 backend=backend,
-                if_active="reject",  # whoever asks for something newer has it
+                if_active="reject",  # a newer prompt of the user has priority
             )
             registered = await self._registry.register(ask)
         except (HistoryUnavailable, TooManyStreams, NoModels):
@@ -104,7 +105,7 @@ class AutoContinue:
         return True
 
     async def _away(self) -> set[str]:
-        """Return the backends whose servers do not answer, or not yet."""
+        """Return the names of the backends that are unreachable at the moment."""
         listing = await self._catalog.listing(refresh=True)
         return {away.backend for away in listing.unreachable}
 

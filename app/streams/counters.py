@@ -1,4 +1,4 @@
-"""What the heart counts, for metrics and tests."""
+"""Counters of streams and sessions, for metrics and tests."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from app.chat.states import Outcome
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The heart at one moment. Counters grow for as long as the process lives; gauges say what is there now."""
+    """A snapshot of gauges and counters. Counters run from the start of the process."""
 
-    sessions: int  # live ones
-    active: int  # streams thinking or streaming
-    queued: int
+    # Gauges
+    sessions: int  # live sessions
+    active: int  # sessions with a running stream
+    queued: int  # streams behind a running one
     viewers: int
-    zombies: int  # producers that outlived their bound and have not ended yet
+    zombies: int  # producers past their bound that have not ended yet
+    # Counters
     started: int
-    tokens: int
+    tokens: int  # pieces in answers that have ended
     ended: dict[str, int]  # by outcome
 
 
@@ -27,7 +29,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.started = 0
-        self.busy = 0  # sessions with a stream in line
+        self.busy = 0  # sessions with a stream in their queue
         self.zombies = 0
         self.tokens = 0
         self.ended: Counter[Outcome] = Counter()
@@ -36,7 +38,7 @@ class Counters:
         return f"<Tally started={self.started} ended={sum(self.ended.values())} zombies={self.zombies}>"
 
     def count_end(self, outcome: Outcome | None, tokens: int) -> None:
-        """Count one ended stream."""
+        """Count an ended stream and its tokens."""
         if outcome is not None:
             self.ended[outcome] += 1
         self.tokens += tokens

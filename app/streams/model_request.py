@@ -1,4 +1,4 @@
-"""What a stream asks its model for, put together when its turn has come."""
+"""The request of a stream to its model, built when the stream starts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from app.streams.stream import Stream
 
 
 async def request_for(stream: Stream, history: History, bounds: Bounds) -> Request:
-    """Read the conversation as it is at this stream's turn: what its predecessors left is part of it."""
+    """Build the request from the conversation as it is now: the answers of earlier streams are part of it."""
     messages = await history.messages(stream.owner, stream.session_id)
-    # Without what other branches say. An answer that has not ended is none yet.
+    # Only the prompt's own branch, and no answer that has not ended.
     *before, prompt = path(messages, stream.prompt.message_id)
     earlier = [message for message in before if message.outcome or message.role != "assistant"]
     context = stream.model.context or bounds.context_tokens
@@ -37,12 +37,12 @@ async def request_for(stream: Stream, history: History, bounds: Bounds) -> Reque
 async def _images(
     history: History, owner: str, messages: Sequence[Message], room: int
 ) -> dict[str, ImageData]:
-    """Return the latest images, as many as there may be room for; those of the prompt in any case."""
+    """Return the latest images by id, at most `room`, but always all images of the prompt (the last message)."""
     images = [image for message in messages for image in message.images]
     found: dict[str, ImageData] = {}
     for image in images[-max(room, len(messages[-1].images)) :] if images else ():
         try:
             found[image.image_id] = await history.image(owner, image.image_id)
-        except ImageNotFound:  # its message was dropped a moment ago
+        except ImageNotFound:  # its message was discarded in the meantime
             continue
     return found

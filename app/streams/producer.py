@@ -1,4 +1,4 @@
-"""The producer of a stream: it reads a generation, appends to the session log, and always closes the upstream."""
+"""The producer of a stream: reads a generation, appends it to the session log, and always closes the upstream."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from app.streams.stream import INTERNAL, Stream
 from app.tasks.idle_timer import IdleTimer
 from app.tasks.timeouts import within
 
-EMPTY = "empty"  # the finish reason of an answer without a word
+EMPTY = "empty"  # the finish reason of an answer without text
 NOTE_LENGTH = 200  # characters
 Prepare = Callable[[], Awaitable[Request]]
 
 
 class Producer:
-    """Generates the answer of one stream into a log. `view` is what the log says of the answer."""
+    """Generates the answer of one stream into a log. `view` is the log's view of that answer."""
 
     def __init__(
         self, stream: Stream, view: AnswerView, log: SessionLog, *, bounds: Bounds, logger: Logger
@@ -38,10 +38,10 @@ class Producer:
     async def run(self, prepare: Prepare) -> None:
         """Generate until the answer is complete or the stream is signalled.
 
-        Runs in a task that only `Stream.signal` cancels. What it finds is left in `stream.produced`; nothing is raised.
+        Runs in a task that only `Stream.signal` cancels. The result goes to `stream.produced`; nothing is raised.
         """
         stream, produced = self._stream, self._stream.produced
-        # Here, for a task that is cancelled before its first step would leave the timer behind.
+        # Not in `__init__`: a task that is cancelled before its first step would leak the timer.
         self._patience = IdleTimer(
             self._bounds.first_token_timeout,
             lambda seconds: self._expire(_silent_from_the_start(seconds)),
@@ -54,7 +54,7 @@ class Producer:
             stream.generation = stream.backend.generate(request)
             await self._read(stream.generation)
         except Fenced:
-            # The session went on without this stream, and has written its end already.
+            # The conductor has already moved on and written the `end` of this stream.
             self._logger.info("stream_fenced", trace=stream.stream_id, session=stream.session_id)
         except (UpstreamError, HistoryUnavailable) as error:
             produced.problem = Problem(error.code, str(error))
@@ -64,12 +64,12 @@ class Producer:
                 "stream_crashed", trace=stream.stream_id, session=stream.session_id, exc_info=error
             )
         finally:
-            # From here on a signal comes too late to change the outcome, so none may cut the clean-up short.
+            # A signal can no longer change the outcome, so it must not interrupt the clean-up either.
             produced.settling = True
             stream.limit_cleanup()
             self._patience.stop()
             if stream.generation is not None:
-                # Synchronous: there is no await before it that a cancellation could hit.
+                # Before any await, so that no cancellation can prevent it.
                 stream.generation.abort()
                 await _see_closed(stream, stream.generation, self._bounds, self._logger)
 
@@ -91,7 +91,7 @@ class Producer:
         produced.usage = generation.usage
 
     async def _append(self, delta: Delta) -> None:
-        """Append text to the log. This is done for every token."""
+        """Append text to the log. Hot path: called for every token."""
         stream, produced, view = self._stream, self._stream.produced, self._view
         if produced.ttft is None:
             silence = self._bounds.token_timeout
@@ -109,12 +109,12 @@ class Producer:
 
 
 def _reason(view: AnswerView, reason: str) -> str:
-    """Return why the answer ended; one that says nothing, not even why, is `empty`."""
+    """Return the finish reason; it is `empty` for an answer that stopped normally but has no text."""
     return EMPTY if reason == "stop" and not view.content.strip() else reason
 
 
 def _line(note: Note) -> str:
-    """Return a note in one short line."""
+    """Return the note as one line of at most `NOTE_LENGTH` characters."""
     return " ".join(note.text.split())[:NOTE_LENGTH]
 
 
@@ -136,17 +136,17 @@ def _token_logger(logger: Logger) -> Callable[[Stream, Delta, int], None]:
 
 
 def _log_nothing(_stream: Stream, _delta: Delta, _position: int) -> None:
-    """The usual token logger: a line for each token would cost more than the token."""
+    """The default token logger: a log line per token would cost more than the token itself."""
 
 
 async def _see_closed(stream: Stream, generation: Generation, bounds: Bounds, logger: Logger) -> None:
-    """Wait until the upstream connection is closed, and only then say so."""
+    """Wait until the upstream connection is closed; only then set `closed`."""
     try:
         await within(bounds.close_timeout, generation.wait_closed())
     except TimeoutError:
         logger.warning("upstream_close_timeout", trace=stream.stream_id, session=stream.session_id)
     except Exception as error:
-        # The answer stands whatever the clean-up meets; `closed` stays false.
+        # A failed clean-up does not invalidate the answer; `closed` stays false.
         logger.error(
             "upstream_close_failed", trace=stream.stream_id, session=stream.session_id, exc_info=error
         )

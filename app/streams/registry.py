@@ -1,4 +1,4 @@
-"""The registry: every live session and stream of this server. A POST registers, a DELETE stops, nothing else acts."""
+"""The registry of all live sessions and streams of this server. POST registers, DELETE stops, GET does neither."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from app.tasks.timeouts import within
 
 
 class Registered(NamedTuple):
-    """The answer to a registration. `new` is false where an idempotency key named an earlier one.
+    """The result of a registration.
 
-    `begins` says that the session has come into being with it.
+    `new` is false if the idempotency key matched an earlier registration; `begins` is true if it created the session.
     """
 
     stream_id: str
@@ -54,7 +54,7 @@ class Registered(NamedTuple):
 
 
 class Registry:
-    """Finds sessions, registers and stops streams, and ends them all when the server does."""
+    """Finds sessions, registers and stops streams, and ends all streams at shutdown."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Registry:
         self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now)
         self._draining = False
         self._registrations: set[asyncio.Task[Registered]] = set()
-        self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the newest under each key
-        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
+        self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the latest for each key
+        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session id
         self._trash = UndoBuffer()
         self.arrivals = Arrivals()
 
@@ -85,15 +85,15 @@ class Registry:
     # ---- finding ---------------------------------------------------------------------------------------------
 
     def session(self, session_id: str) -> Session:
-        """Return the live half of a session, made on demand. Whose it is, is the history's to say."""
+        """Return the live session, created on demand. Ownership is not checked here; the history does that."""
         return self._sessions.open(session_id)
 
     def find(self, session_id: str) -> Session | None:
-        """Return the live half of a session if there is one."""
+        """Return the live session, or `None` if there is none."""
         return self._sessions.find(session_id)
 
     def is_live(self, session_id: str, stream_id: str) -> bool:
-        """Tell whether a stream has not ended."""
+        """Return whether the stream is queued or running."""
         return self._live(session_id, stream_id) is not None
 
     def _live(self, session_id: str, stream_id: str) -> Stream | None:
@@ -114,11 +114,11 @@ class Registry:
     # ---- registering -----------------------------------------------------------------------------------------
 
     async def register(self, ask: Submission) -> Registered:
-        """Register a stream for a prompt; the stream runs whatever becomes of the caller.
+        """Register a stream for a prompt. Cancelling the caller does not cancel the registration or the stream.
 
-        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, what
-        `asking.exchange` raises, or what the history raises when it cannot keep the prompt.
-        Nothing was registered then.
+        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, the errors of
+        `submission.exchange`, and the errors of the history if it cannot store the prompt. In all these cases nothing
+        is registered.
         """
         place = None if ask.key is None else (ask.owner, ask.session_id, ask.key)
         earlier = None if place is None else self._by_key.get(place)
@@ -132,7 +132,7 @@ class Registry:
         return await asyncio.shield(task)
 
     def _registration_done(self, task: asyncio.Task[Registered]) -> None:
-        """Its caller may have left: what it was refused for is then nobody's business, any other error the log's."""
+        """Log an unexpected error, since the caller may be gone. A refusal concerns only the caller."""
         self._registrations.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Refused):
@@ -144,10 +144,10 @@ class Registry:
 
     async def _register(self, ask: Submission, earlier: asyncio.Task[Registered] | None) -> Registered:
         if earlier is not None:
-            # The same request, sent again while the first was still being answered: it has to find what that made.
+            # The same key is being registered right now. Wait, so that the retry finds the result of the first.
             await asyncio.wait({earlier})
-        # One after the other, so that the messages of a session stand in the order of its claims. The bound of this
-        # wait is the history's: whoever has the gate waits for nothing else.
+        # One registration at a time, so that the messages of a session are in the order of its claims. The history
+        # bounds this wait: the holder of the gate waits for nothing else.
         async with self._gate(ask.session_id):
             return await self._admit(ask)
 
@@ -160,12 +160,12 @@ class Registry:
             return known
         self._check_capacity(ask)
         exchange = await self._exchange(ask, standing)
-        # Before admitting, so that a delete of the session meanwhile is noticed: a deleted one takes no claim.
+        # Get the session before `admit`. If it is deleted in the meantime, this object then refuses the claim.
         session = self.session(ask.session_id)
         await self.history.admit(exchange)
         stream = self._stream(ask, exchange, ask.options_over(standing.options))
         try:
-            # A second look, for admitting may have taken a while; from it to the claim nothing is awaited.
+            # Check again, because `admit` awaits. There is no await from here to the claim.
             self._check_capacity(ask)
             waits = session.running is not None
             cursor = Cursor(session.log.epoch, session.claim(stream, ask.if_active))
@@ -195,7 +195,7 @@ class Registry:
         session = self._sessions.find(ask.session_id)
         if session is not None:
             session.check(ask.if_active)
-        # A prompt in a busy session replaces or follows what runs there, so it adds nothing to the load.
+        # A prompt in a busy session replaces or follows the running stream, so it adds no load.
         is_new_load = session is None or session.running is None
         if is_new_load and self._sessions.tally.busy >= self.bounds.max_streams:
             raise TooManyStreams(
@@ -211,7 +211,7 @@ class Registry:
         return exchange_of(ask, standing, messages, new_id=self._new_id, now=now)
 
     def _left(self, session_id: str, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages that stay: not those of an exchange that is rolled back and has still to end."""
+        """Return the messages without those of exchanges that are rolled back but have not ended yet."""
         streams = self._sessions.streams(session_id)
         doomed = {stream.stream_id for stream in streams if stream.drops_messages}
         return without(messages, {message.message_id for message in messages if message.stream_id in doomed})
@@ -229,9 +229,9 @@ class Registry:
     # ---- stopping --------------------------------------------------------------------------------------------
 
     async def stop(self, owner: str, stream_id: str, *, wait: float) -> StreamState:
-        """Stop this stream and no other, wait up to `wait` seconds for its end, and return its state.
+        """Stop only this stream, wait up to `wait` seconds for its end, and return its state.
 
-        The state of one that has ended, or ends by itself meanwhile, is returned as it is. Raises `StreamNotFound`.
+        A stream that has already ended, or completes in the meantime, keeps its outcome. Raises `StreamNotFound`.
         """
         state = await self.history.stream(owner, stream_id)
         stream = self._live(state.session_id, stream_id)
@@ -242,9 +242,9 @@ class Registry:
         return stream.state()
 
     async def stop_session(self, owner: str, session_id: str, *, wait: float) -> StreamState | None:
-        """Stop whatever runs or waits in a session; return the state of what ran, `None` if nothing did.
+        """Stop all running and queued streams of a session. Return the state of the first, `None` if there was none.
 
-        Takes `wait` seconds in all, whatever it waits for.
+        Takes at most `wait` seconds in total. Raises `SessionNotFound`.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
@@ -252,7 +252,7 @@ class Registry:
         session = self._sessions.find(session_id)
         streams = session.signal_all(Reason.USER_STOP) if session else []
         if (gate := self._gates.get(session_id)) is not None:
-            # Prompts that came before this stop are on their way into the line still: it is meant for them as well.
+            # Prompts that arrived before this stop may still be registering. The stop applies to them as well.
             with suppress(TimeoutError):
                 await within(deadline - loop.time(), _passed(gate))
             streams += [
@@ -264,12 +264,12 @@ class Registry:
         return streams[0].state()
 
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None:
-        """Delete a session: its streams stop, its viewers end, its messages are forgotten.
+        """Stop the streams of a session, delete its messages, and disconnect its viewers.
 
-        For a moment `restore` undoes it.
+        `restore` can undo this for `undo.SECONDS`.
 
-        Raises `SessionBusy` if a stream has not ended `wait` seconds after it was stopped: a session that came into
-        being under the same id would run beside it.
+        Raises `SessionNotFound`, or `SessionBusy` if a stream has not ended `wait` seconds after it was stopped:
+        otherwise a new session with the same id could run concurrently with it.
         """
         await self.history.session(owner, session_id)
         session = self.session(session_id)
@@ -290,10 +290,10 @@ class Registry:
             return await self.history.archive(owner, session_id, most=MOST_BYTES)
         return None
 
-    # ---- whole sessions --------------------------------------------------------------------------------------
+    # ---- archive and restore ---------------------------------------------------------------------------------
 
     async def archive(self, owner: str, session_id: str) -> Archive:
-        """Return everything of a session; of a running answer, the text so far. Raises `SessionNotFound`."""
+        """Return the whole session, with the text so far of a running answer. Raises `SessionNotFound`."""
         archive = await self.history.archive(owner, session_id)
         session = self.find(session_id)
         answer = session.log.answer if session else None
@@ -306,15 +306,15 @@ class Registry:
         return msgspec.structs.replace(archive, messages=messages, keys=[])
 
     async def adopt(self, owner: str, archive: Archive) -> str:
-        """Keep a session from elsewhere, under ids of its own; return its id. The archive has no `flaw`."""
+        """Store an imported session under new ids; return its id. The archive must not have a `flaw`."""
         own = renamed(archive, self._new_id)
         await self.history.restore(owner, own)
         return own.session_id
 
     async def restore(self, owner: str, session_id: str) -> SessionInfo:
-        """Undo a delete that was a moment ago; if that fails, it may be tried again for as long as after the delete.
+        """Undo a recent delete. If the restore fails, it can be retried for another `undo.SECONDS`.
 
-        A prompt may have begun another session under that id: then what was deleted comes back under a new one.
+        If a prompt has created another session under that id, the deleted one is restored under a new id.
         Raises `NothingToRestore`.
         """
         async with self._gate(session_id):
@@ -334,16 +334,16 @@ class Registry:
         self.arrivals.tell(owner, archive.session_id)
         return archive.session_id
 
-    # ---- the end of the server -------------------------------------------------------------------------------
+    # ---- shutdown --------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Take no new prompts."""
+        """Refuse new prompts from now on."""
         self._draining = True
 
     async def close(self, *, patience: float = 0.0) -> None:
-        """End everything: running answers have `patience` seconds to finish, the rest ends `interrupted`.
+        """End all streams. They have `patience` seconds to finish; the remaining ones end `interrupted`.
 
-        Takes at most `patience` + `shutdown_timeout` + a moment for the log and the history.
+        Takes at most `patience` + `shutdown_timeout` + `close_timeout`. The last is for the log and the history.
         """
         self.drain()
         self._trash.clear()
@@ -361,25 +361,25 @@ class Registry:
         self.arrivals.close()
 
     async def _all_ended(self, timeout: float) -> None:
-        """Wait for all streams, and for prompts that are being admitted: what is turned down has to be withdrawn."""
+        """Wait for all streams, and for all registrations: a refused prompt still has to be withdrawn."""
         ends = [stream.ended for session in self._sessions for stream in session]
         pending: list[asyncio.Future[Any]] = [*ends, *self._registrations]
         if pending:
             await asyncio.wait(pending, timeout=timeout)
 
     def statistics(self) -> Statistics:
-        """Return what there is now, and what has been counted."""
+        """Return a snapshot of the gauges and counters."""
         return self._sessions.statistics()
 
 
 async def _passed(gate: asyncio.Lock) -> None:
-    """Return once those who wait for the gate now have passed it: it lets them through in their order."""
+    """Wait until all present waiters of the gate have passed it. The lock is fair (FIFO)."""
     async with gate:
         pass
 
 
 async def _empty(session: Session, wait: float) -> None:
-    """Stop what is in line in a session that is being deleted, and see it ended. Raises `SessionBusy`."""
+    """Stop all streams of a session that is being deleted, and wait for their ends. Raises `SessionBusy`."""
     if streams := session.delete():
         await asyncio.wait([stream.ended for stream in streams], timeout=wait)
     if session.running is not None:

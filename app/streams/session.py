@@ -1,9 +1,10 @@
-"""The live half of a session: its log, the line of its streams, and the conductor that gives them their turns.
+"""The live part of a session: its log, the queue of its streams, and the conductor that runs them one by one.
 
-Streams stand in line in the order of their POSTs. One task, the conductor, takes the first of the line, appends its
-`start`, runs its producer, sees the upstream closed, appends its `end`, and only then turns to the next. So one stream
-per session is not a rule that somebody checks: there is one conductor. Nobody cancels it; signals reach streams, and
-each stream that is signalled, or done with its model, has a bound after which the conductor goes on without it.
+Streams are queued in the order of their POSTs. One task, the conductor, takes the first stream of the queue, appends
+its `start`, runs its producer, waits until the upstream is closed, appends its `end`, and only then takes the next.
+There is one conductor per session, so at most one stream runs at a time and no check is needed. Nobody cancels the
+conductor: signals go to streams. A stream that is signalled, or has finished with its model, has a bound; after that
+the conductor moves on without it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from app.streams.model_request import request_for
 from app.streams.producer import Producer
 from app.streams.stream import INTERNAL, Stream
 
-# Superseded streams leave the line within the bound; only a flood of prompts behind a hanging one gets this far.
+# Superseded streams leave the queue within the bound; only a flood of prompts behind a hanging stream gets this far.
 LINE_LIMIT = 256
 
 
 class Session:
-    """One conversation while it is live. All of its methods that are not coroutines decide without awaiting."""
+    """A live session. Its public methods are synchronous, so each decision is atomic."""
 
     def __init__(
         self,
@@ -55,35 +56,35 @@ class Session:
         self._conductor: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._deleted = False
-        self._closed = False  # to viewers
+        self._closed = False  # for viewers
         self.touched = self._loop.time()
 
     def __repr__(self) -> str:
         return f"<Session {self.session_id} line={list(self._line)} viewers={self.viewers} log={self.log!r}>"
 
     def __iter__(self) -> Iterator[Stream]:
-        """The streams in line, the running one first."""
+        """The streams in the queue, the running one first."""
         return iter(tuple(self._line))
 
     @property
     def running(self) -> Stream | None:
-        """The stream that has the turn."""
+        """The stream at the front of the queue."""
         return self._line[0] if self._line else None
 
     @property
     def running_id(self) -> str | None:
-        """The id of the stream that has the turn."""
+        """The id of the stream at the front of the queue."""
         return self._line[0].stream_id if self._line else None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing would be missed if this object were dropped, but for what the log holds."""
+        """Whether this object can be dropped without losing anything but its log."""
         return not (self._line or self._viewers or self._conductor)
 
     # ---- claims and signals ----------------------------------------------------------------------------------
 
     def check(self, if_active: IfActive) -> None:
-        """Raise `SessionBusy` or `QueueFull` if a claim made now would be turned down."""
+        """Raise `SessionBusy` or `QueueFull` if a claim made now would be refused."""
         if self._deleted:
             raise SessionBusy("This chat is being deleted. Start a new one.")
         if if_active == "reject" and any(not stream.cancelled for stream in self._line):
@@ -92,11 +93,11 @@ class Session:
             raise QueueFull(f"{len(self._line)} messages are already waiting in this chat. Try again later.")
 
     def claim(self, stream: Stream, if_active: IfActive) -> int:
-        """Put `stream` in line, and signal those before it as `if_active` says. Nothing is awaited in here.
+        """Queue `stream`, and signal the streams ahead of it as `if_active` says. Synchronous, hence atomic.
 
-        Returns the sequence number just before the stream's `start`: exact, since what is signalled appends nothing
-        more but its `end` (and its `start`, if it never had its turn). Of an enqueued stream it is a lower bound.
-        Raises what `check` raises, and then has changed nothing.
+        Returns the sequence number just before the stream's `start`. It is exact, because a signalled stream appends
+        only its `end` (and its `start` if it had not started). For an enqueued stream it is a lower bound.
+        Raises the errors of `check`, without having changed anything.
         """
         self.check(if_active)
         self._fence += 1
@@ -115,36 +116,36 @@ class Session:
         return self.log.promise(still_to_come)
 
     def signal_all(self, reason: Reason) -> list[Stream]:
-        """Signal every stream in line; return them."""
+        """Signal every stream in the queue, and return them in order."""
         for stream in self._line:
             stream.signal(reason)
         return list(self._line)
 
     def delete(self) -> list[Stream]:
-        """Stop everything, for the session is being deleted, and turn down new prompts."""
+        """Signal all streams because the session is being deleted, and refuse new prompts."""
         self._deleted = True
         return self.signal_all(Reason.SESSION_DELETED)
 
     def undelete(self) -> None:
-        """The history could not delete it: go on."""
+        """Accept prompts again: the session could not be deleted."""
         self._deleted = False
 
     # ---- viewers ---------------------------------------------------------------------------------------------
 
     @property
     def viewers(self) -> int:
-        """How many look at this session now."""
+        """The number of connected viewers."""
         return len(self._viewers)
 
     def viewer_came(self, viewer: object, close: Callable[[], None]) -> None:
-        """Somebody looks: no stream is abandoned. `close` is called if the session ends before the viewer leaves."""
+        """Add a viewer and stop the grace timer. `close` is called when viewers are closed, or now if they were."""
         self._viewers[viewer] = close
         self._forget_grace()
         if self._closed:
             close()
 
     def viewer_left(self, viewer: object) -> None:
-        """Somebody looks no more. Without viewers, streams have the grace time left."""
+        """Remove a viewer. If it was the last, the streams have the grace time left."""
         self._viewers.pop(viewer, None)
         self.touched = self._loop.time()
         if (stream := self.running) is not None:
@@ -152,7 +153,7 @@ class Session:
         self._watch_viewers()
 
     def close_viewers(self) -> None:
-        """Let every viewer read what there is, and leave; also one that had found the session and comes later."""
+        """Ask every viewer to read the rest of the log and leave, including viewers that are added later."""
         self._closed = True
         for close in tuple(self._viewers.values()):
             close()
@@ -181,7 +182,7 @@ class Session:
             self._conductor.add_done_callback(self._conductor_done)
 
     def _conductor_done(self, conductor: asyncio.Task[None]) -> None:
-        """Nobody cancels the conductor. If the loop does at its teardown, what is in line still gets its end."""
+        """Restart the conductor if streams are left: the loop's teardown may cancel it, and each needs its `end`."""
         self._conductor = None
         if not conductor.cancelled() and (error := conductor.exception()) is not None:
             self._logger.error("conductor_crashed", session=self.session_id, exc_info=error)
@@ -195,12 +196,12 @@ class Session:
             stream = self._line[0]
             try:
                 await self._turn(stream)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the line must go on; it is logged
+            except Exception as error:  # noqa: BLE001 - logged; no error may block the queue
                 self._log_error("turn_failed", stream, error)
                 await self._give_up(stream)
 
     async def _give_up(self, stream: Stream) -> None:
-        """The log fails. That must not hold up the session: the stream ends all the same, if only in memory."""
+        """End a stream in memory only. The log has failed, and that must not block the session."""
         stream.signal(Reason.SHUTDOWN, INTERNAL)
         if stream.producer is not None:
             await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
@@ -209,7 +210,7 @@ class Session:
         self._leave(stream)
 
     async def _turn(self, stream: Stream) -> None:
-        """Bring one stream from its `start` to its `end`. Takes up where it was if the conductor had to begin anew."""
+        """Run one stream from its `start` to its `end`. Resumes a stream that an earlier conductor left unfinished."""
         if stream.view is None:
             await self.log.append(stream.fence, stream.start_event())
             stream.view = self.log.answer
@@ -228,13 +229,14 @@ class Session:
         producer = Producer(stream, view, self.log, bounds=self._bounds, logger=self._logger)
         producing = producer.run(lambda: request_for(stream, self._history, self._bounds))
         self._history.follow(stream.stream_id, view.texts, view.reasoning)
-        # The task before the event: whoever signals from now on finds it. It runs when this one next waits.
+        # Create the task before the event, so that any signal from now on can cancel it. It first runs at the next
+        # await that suspends.
         stream.producer = self._loop.create_task(producing, name=f"producer {stream.stream_id}")
         await self.log.append(stream.fence, StatusChange(stream.stream_id, Status.THINKING))
         self._say(stream, "stream_status", status=str(Status.THINKING))
 
     def _outlived(self, stream: Stream, producer: asyncio.Task[None]) -> None:
-        """The producer outlived its bound. The fence keeps it out of the log; it is counted until it really ends."""
+        """Record a producer that exceeded its bound. The fence keeps it out of the log; it counts until it ends."""
         if stream.zombie:
             return
         stream.zombie = True
@@ -251,7 +253,7 @@ class Session:
         self._logger.info("zombie_ended", session=self.session_id, error=error and repr(error))
 
     async def _end(self, stream: Stream) -> None:
-        """The clean-up, in this order: upstream closed, history, `end`, line."""
+        """Clean up, in this order: history, `end`, queue. The upstream is already closed, or the bound has passed."""
         outcome = stream.verdict()
         stream.conclude(outcome)
         self._say(stream, "stream_cleanup")
@@ -261,10 +263,8 @@ class Session:
 
     async def _remember(self, stream: Stream) -> None:
         try:
-            # Also where the session is being deleted: for a moment that can be undone.
-            if stream.view is None or (
-                stream.discarded and stream.begun
-            ):  # the answer stays, as it was before
+            # Even if the session is being deleted: the delete can be undone.
+            if stream.view is None or (stream.discarded and stream.begun):  # keep the answer as it was before
                 content, reasoning = stream.answer.content, stream.answer.reasoning
             else:
                 content, reasoning = stream.view.content, stream.view.thoughts
@@ -272,11 +272,11 @@ class Session:
             if stream.discarded:
                 await self._history.discard(stream.stream_id)
         except Exception as error:  # noqa: BLE001 - it is logged
-            # The viewers have the answer in front of them; that it could not be kept must not take it away.
+            # The viewers already have the answer, so a failure to store it must not fail the stream.
             self._log_error("history_failed", stream, error)
 
     def _leave(self, stream: Stream) -> None:
-        """Free the slot: compare, then delete."""
+        """Take the stream off the queue if it is the first, count it, and mark it ended."""
         if self._line and self._line[0] is stream:
             self._line.popleft()
             self._tally.busy -= not self._line
@@ -286,7 +286,7 @@ class Session:
             self._say(stream, "stream_status", status=str(state.outcome))
         figures = {"duration_ms": state.duration_ms, "ttft_ms": state.ttft_ms, "tokens": state.tokens}
         self._say(stream, "stream_end", outcome=str(state.outcome), **figures)
-        # One that never had its turn held nobody up, however long it stood in line after its signal.
+        # A stream that never started delayed nobody, however long it stayed queued after its signal.
         held_up = self._line and stream.producer is not None and not stream.zombie
         if held_up and stream.signalled_at is not None:
             waited_ms = round((self._loop.time() - stream.signalled_at) * 1000)

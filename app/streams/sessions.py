@@ -1,4 +1,4 @@
-"""The live sessions of this server: made on demand, and let go of when nobody would miss them."""
+"""The live sessions of this server: created on demand, and dropped once idle and expired."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from app.streams.counters import Counters, Statistics
 from app.streams.session import Session
 from app.streams.stream import Stream
 
-SWEEP_SECONDS = 30.0  # between two looks for what has expired
+SWEEP_SECONDS = 30.0  # between two sweeps for expired events and sessions
 
 
 class Sessions:
-    """The live halves of sessions, by their ids, and what is counted of them."""
+    """The live sessions by id, and the counters they share."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class Sessions:
         return iter(self._live.values())
 
     def open(self, session_id: str) -> Session:
-        """Return a session, made if there is none."""
+        """Return the live session of this id; create it if there is none."""
         loop = asyncio.get_running_loop()
         session = self._live.get(session_id)
         if session is not None:
             session.touched = loop.time()
             return session
-        # Epochs grow even if the clock does not: an old cursor must never fit a new log.
+        # Epochs grow even if the clock stands still or goes back: an old cursor must never match a new log.
         self._epoch = max(self._epoch + 1, int(self._now() * 1000))
         session = self._live[session_id] = Session(
             session_id,
@@ -67,20 +67,20 @@ class Sessions:
         return session
 
     def find(self, session_id: str) -> Session | None:
-        """Return a session if there is one."""
+        """Return the live session of this id, or `None`."""
         return self._live.get(session_id)
 
     def streams(self, session_id: str) -> Iterable[Stream]:
-        """Return the streams in the line of a session."""
+        """Return the queued and running streams of a session."""
         return self._live.get(session_id) or ()
 
     def drop(self, session: Session) -> None:
-        """Let go of a session, unless another one has come into being under its id."""
+        """Drop this session, unless another one has replaced it under its id."""
         if self._live.get(session.session_id) is session:
             del self._live[session.session_id]
 
     def statistics(self) -> Statistics:
-        """Return what there is now, and what has been counted."""
+        """Return a snapshot of the gauges and counters."""
         return Statistics(
             sessions=len(self._live),
             active=self.tally.busy,
@@ -95,18 +95,18 @@ class Sessions:
     # ---- housekeeping ----------------------------------------------------------------------------------------
 
     def stop_sweeping(self) -> None:
-        """Let go of nothing by itself any more."""
+        """Stop the periodic sweep."""
         if self._sweep is not None:
             self._sweep.cancel()
 
     def close(self) -> None:
-        """End the viewers of all sessions, and of those that may come yet."""
+        """Close the viewers of all sessions, including sessions that are created later."""
         self._closed = True
         for session in self:
             session.close_viewers()
 
     def _sweep_now(self) -> None:
-        """Let go of events that have expired, and of sessions that nobody would miss."""
+        """Drop expired events, and idle sessions that nobody has used for `log_seconds`."""
         loop = asyncio.get_running_loop()
         expired = loop.time() - self._bounds.log_seconds
         for session in tuple(self):

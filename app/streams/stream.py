@@ -1,4 +1,4 @@
-"""One stream: what was asked for, how far it is, and the one signal that ends it early."""
+"""One stream: its request, its progress, and the single signal that ends it early."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ INTERNAL = Problem("internal", "Something went wrong on the server. The log has 
 
 
 class Ending(NamedTuple):
-    """Why a stream ends before its model has finished."""
+    """Why a stream ends before its model has finished, with the problem to report if there is one."""
 
     reason: Reason
     problem: Problem | None = None
 
 
 class Produced:
-    """What a producer leaves behind: how its model ended, and whether the upstream is closed. Only it writes this.
+    """The result of a producer: how the model finished, and whether the upstream is closed. Only the producer writes.
 
-    It is no return value, for a producer that is cancelled returns none, and its upstream is closed all the same.
+    It is not a return value because a cancelled producer returns nothing, yet still closes its upstream.
     """
 
     __slots__ = ("closed", "finish_reason", "problem", "settling", "size", "ttft", "usage")
@@ -41,13 +41,13 @@ class Produced:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.problem: Problem | None = None
-        # Nothing was opened yet, so nothing is open. False from the first attempt to open, until seen closed.
+        # True before anything is opened. False from the first attempt to open until the connection is known closed.
         self.closed = True
-        self.settling = False  # the producer is done with the model and only cleans up
+        self.settling = False  # the producer has finished with the model and is only cleaning up
 
 
 class Stream:
-    """One generation of one answer. Made by a registration, driven by its session, signalled by anybody."""
+    """One generation of one answer. A registration creates it, its session drives it, anyone may signal it."""
 
     __slots__ = (
         "_bounds",
@@ -96,7 +96,7 @@ class Stream:
         self.owner = exchange.owner
         self.prompt = exchange.prompt
         self.answer = exchange.answer
-        self.begun: Begun | None = None  # what the answer has already, if this stream continues it
+        self.begun: Begun | None = None  # the answer so far, if this stream continues it
         if exchange.stream.continues is not None:
             content = exchange.answer.content
             self.begun = Begun(content, exchange.answer.reasoning if content else "")
@@ -107,9 +107,9 @@ class Stream:
         self._logger = logger
         self._loop = asyncio.get_running_loop()
 
-        self.fence = 0  # given by the session's claim
+        self.fence = 0  # set by `Session.claim`
         self.status = Status.QUEUED
-        self.view: AnswerView | None = None  # what the log says of it, from its `start` on
+        self.view: AnswerView | None = None  # the log's view of the answer, from the `start` on
         self.producer: asyncio.Task[None] | None = None
         self.generation: Generation | None = None
         begun = self.begun or Begun()
@@ -118,10 +118,10 @@ class Stream:
         self.ending: Ending | None = None  # the first signal wins
         self.outcome: Outcome | None = None
         self.problem: Problem | None = None
-        self.discarded = False  # a rollback drops the exchange from the conversation
-        self.zombie = False  # its producer outlived its bound
-        self.overdue: asyncio.Future[None] = self._loop.create_future()  # done: the bound has passed
-        self.ended: asyncio.Future[None] = self._loop.create_future()  # done: `end` is in the log
+        self.discarded = False  # a rollback removes the exchange from the conversation
+        self.zombie = False  # its producer exceeded its bound
+        self.overdue: asyncio.Future[None] = self._loop.create_future()  # done once the bound has passed
+        self.ended: asyncio.Future[None] = self._loop.create_future()  # done once `end` is in the log
         self._lapse: asyncio.TimerHandle | None = None
         self.created = self._loop.time()
         self.signalled_at: float | None = None
@@ -135,10 +135,10 @@ class Stream:
     # ---- the signal ------------------------------------------------------------------------------------------
 
     def signal(self, reason: Reason, problem: Problem | None = None) -> bool:
-        """End this stream early: once, synchronously, and through every layer. The first signal wins.
+        """End this stream early, synchronously and in every layer. The first signal wins.
 
-        Tells whether this was it. The task is cancelled once only: a second cancel would break the clean-up that
-        the first one began. The connection is closed here as well, so a stop does not wait for a task to wake.
+        Returns whether this call took effect. The task is cancelled only once: a second cancel would break the
+        clean-up that the first one began. The connection is closed here too, so a stop does not wait for a task to run.
         """
         if self.ending is not None or self.outcome is not None or self.produced.settling:
             return False
@@ -155,48 +155,48 @@ class Stream:
         return True
 
     def limit_cleanup(self) -> None:
-        """From now on the stream has `supersede_timeout` to end; then it is overdue. Idempotent."""
+        """Start the `supersede_timeout` after which the stream is overdue. Idempotent."""
         if self._lapse is None:
             self._lapse = self._loop.call_later(self._bounds.supersede_timeout, self.lapse)
 
     def lapse(self) -> None:
-        """The bound has passed: its session goes on without it. Idempotent."""
+        """Mark the stream overdue, so that its session moves on without it. Idempotent."""
         if not self.overdue.done():
             self.overdue.set_result(None)
 
     @property
     def cancelled(self) -> bool:
-        """Whether any layer has asked this stream to end."""
+        """Whether this stream has been signalled to end."""
         return self.ending is not None
 
     @property
     def drops_messages(self) -> bool:
-        """Whether its messages leave the conversation at its end. A continued answer does not: it was there before."""
+        """Whether its messages are removed from the conversation at its end. A continued answer is not: it is older."""
         return self.discarded and self.begun is None
 
     @property
     def owes(self) -> int:
-        """How many events a signalled stream has still to append: its `start`, its `end`."""
+        """How many events a signalled stream has still to append: `end`, and `start` if it has not started."""
         return 1 if self.view is not None else 2
 
     async def wait_ended(self, timeout: float) -> bool:
-        """Wait until `end` is in the session log, `timeout` seconds at most; tell whether it is."""
+        """Wait up to `timeout` seconds for `end` to be in the session log; return whether it is."""
         await asyncio.wait([self.ended], timeout=timeout)
         return self.ended.done()
 
-    # ---- its steps -------------------------------------------------------------------------------------------
+    # ---- state transitions -----------------------------------------------------------------------------------
 
     def enter(self, status: Status) -> None:
-        """Take a step of the table in `states`."""
+        """Change the status. Raises `IllegalTransition` if the table in `states` forbids it."""
         self.status = advance(self.status, status)
 
     def first_token(self) -> None:
-        """The model has begun to answer."""
+        """Record that the model has begun to answer."""
         self.enter(Status.STREAMING)
         self.produced.ttft = self._loop.time() - self.created
 
     def conclude(self, outcome: Outcome) -> None:
-        """Take the last step, and stop the clocks."""
+        """Set the outcome and the duration, and stop the timer. Only the first call has an effect."""
         if self.outcome is None:
             self.enter(Status.ENDED)
             self.outcome = outcome
@@ -205,25 +205,25 @@ class Stream:
                 self._lapse.cancel()
 
     def verdict(self) -> Outcome:
-        """How the stream ends: by the signal, by an error, or because the model has finished."""
+        """Return the outcome, from the signal, an error, or the finish reason, in that order; set `problem`."""
         if self.ending is not None:
             self.problem = self.ending.problem
             return OUTCOMES[self.ending.reason]
         self.problem = self.produced.problem
         if self.problem is not None:
             return Outcome.FAILED
-        # Without a reason to have finished, somebody else cancelled the producer: the loop's teardown, say.
+        # Without a finish reason the producer was cancelled by something else, such as the loop's teardown.
         return Outcome.COMPLETE if self.produced.finish_reason else Outcome.INTERRUPTED
 
-    # ---- what others see of it -------------------------------------------------------------------------------
+    # ---- state and events ------------------------------------------------------------------------------------
 
     @property
     def tokens(self) -> int:
-        """How many pieces of the answer are in the log."""
+        """The number of pieces of the answer in the log."""
         return self.view.tokens if self.view else 0
 
     def state(self) -> StreamState:
-        """Return the state as others may see it now."""
+        """Return a snapshot of the state."""
         duration = self.duration if self.duration is not None else self._loop.time() - self.created
         produced, view = self.produced, self.view
         return StreamState(
@@ -246,7 +246,7 @@ class Stream:
         )
 
     def start_event(self) -> Start:
-        """Return the event that begins it in the log."""
+        """Return the `start` event."""
         return Start(
             stream_id=self.stream_id,
             message_id=self.answer.message_id,
@@ -257,7 +257,7 @@ class Stream:
         )
 
     def end_event(self) -> End:
-        """Return the event that ends it in the log."""
+        """Return the `end` event. Raises `IllegalTransition` if the stream has no outcome yet."""
         state = self.state()
         if state.outcome is None:
             raise IllegalTransition("a stream that has not ended has no end event")

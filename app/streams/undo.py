@@ -1,4 +1,4 @@
-"""What was deleted a moment ago, in memory alone: so long it can be brought back, then nothing of it is left."""
+"""Recently deleted sessions. They are only in memory, so nothing is left of them after `SECONDS`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 from app.chat.archive import Archive, size
 from app.chat.errors import NothingToRestore
 
-SECONDS = 10.0  # that a deleted session is kept
+SECONDS = 10.0  # for which a deleted session is kept
 MOST = 64  # sessions
-MOST_BYTES = 32 * 1024 * 1024  # of all of them together
+MOST_BYTES = 32 * 1024 * 1024  # in total
 
 
 class _Deleted(NamedTuple):
@@ -20,17 +20,17 @@ class _Deleted(NamedTuple):
 
 
 class UndoBuffer:
-    """Keeps archives for `SECONDS`, as many as its bounds allow; the oldest one gives way. Nothing here awaits."""
+    """Keeps archives for `SECONDS`, up to `MOST` and `MOST_BYTES`; evicts the oldest first. Synchronous throughout."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], _Deleted] = {}  # by owner and session, the oldest first
+        self._kept: dict[tuple[str, str], _Deleted] = {}  # by owner and session id, oldest first
         self._size = 0
 
     def __repr__(self) -> str:
         return f"<Trash sessions={len(self._kept)} bytes={self._size}>"
 
     def put(self, owner: str, archive: Archive) -> None:
-        """Keep a session from now on. One that is too large by itself is not kept."""
+        """Keep a session. One that is larger than `MOST_BYTES` by itself is not kept."""
         place = (owner, archive.session_id)
         self._drop(place)
         takes = size(archive)
@@ -43,7 +43,7 @@ class UndoBuffer:
         self._size += takes
 
     def take(self, owner: str, session_id: str) -> Archive:
-        """Take a session out. Raises `NothingToRestore`."""
+        """Remove a session and return it. Raises `NothingToRestore`."""
         kept = self._kept.get((owner, session_id))
         if kept is None:
             raise NothingToRestore(
@@ -53,7 +53,7 @@ class UndoBuffer:
         return kept.archive
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Drop all sessions."""
         for place in tuple(self._kept):
             self._drop(place)
 

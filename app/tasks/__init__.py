@@ -1,1 +1,1 @@
-"""Helpers for tasks: bounded waits, idle timers, errors that no caller can receive."""
+"""Helpers for tasks: bounded waits, idle timers, and reports of errors that must not reach a caller."""

@@ -1,18 +1,18 @@
-"""A timeout that costs nothing per token: one timer, re-armed only when it finds that something came meanwhile."""
+"""An idle timeout that is cheap per token: one timer, re-armed only when it fires and finds recent activity."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-Expired = Callable[[float], None]  # is told how many seconds of waiting were enough
+Expired = Callable[[float], None]  # gets the limit that was exceeded, in seconds
 
 
 class IdleTimer:
-    """Calls `expired` once nothing was `fed` for `seconds`. Bound to the running event loop; owner must `stop` it.
+    """Calls `expired` after `seconds` without a `feed`. Bound to the running event loop; the owner must `stop` it.
 
-    `alive` returns the loop time of the last sign of life. It puts the end off as food does, but only until nothing was
-    fed for `longest` seconds: who is alive has not said anything yet.
+    `alive` returns the loop time of the last keep-alive. A keep-alive extends the wait like a `feed`, but only up to
+    `longest` seconds since the last `feed`, because it carries no data.
     """
 
     __slots__ = ("_alive", "_expired", "_fed", "_handle", "_longest", "_loop", "_seconds")
@@ -32,7 +32,7 @@ class IdleTimer:
         self.restart(seconds, expired)
 
     def restart(self, seconds: float, expired: Expired) -> None:
-        """Begin anew with another limit, and another thing to call."""
+        """Start again, with a new limit in seconds and a new callback."""
         self.stop()
         self._seconds = seconds
         self._expired = expired
@@ -40,11 +40,11 @@ class IdleTimer:
         self._handle = self._loop.call_at(self._fed + seconds, self._check)
 
     def feed(self) -> None:
-        """Something came: wait `seconds` from now on."""
+        """Record activity: the timeout starts again now."""
         self._fed = self._loop.time()
 
     def stop(self) -> None:
-        """Wait no more. Idempotent."""
+        """Cancel the timer. Idempotent."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

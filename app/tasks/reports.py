@@ -1,4 +1,4 @@
-"""Errors that must not reach the caller: they go where asyncio sends those of a failing callback."""
+"""Reports errors that must not reach the caller, in the same way as asyncio reports those of its callbacks."""
 
 from __future__ import annotations
 

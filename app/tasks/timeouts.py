@@ -1,9 +1,9 @@
-"""The one way to bound a wait here: `within`. A test keeps `asyncio.timeout` and `asyncio.wait_for` out of `app/`.
+"""`within`, the only way to bound a wait in `app/`. A test forbids `asyncio.timeout` and `asyncio.wait_for` there.
 
-Both of those end a wait by cancelling the task that waits, and tell their own cancellation from others by counting. On
-CPython 3.11.0 to 3.11.2 the count is wrong in a task that was cancelled before: at the bound it gets `CancelledError`
-instead of `TimeoutError`. A stream's clean-up runs in such a task, and would count as done. `asyncio.wait` cancels
-nothing, and returns at its bound even if what it waits for swallows a cancellation.
+Both end a wait by cancelling the waiting task, and recognise their own cancellation by a count. On CPython 3.11.0 to
+3.11.2 that count is wrong in a task that was cancelled before: at the bound it raises `CancelledError` instead of
+`TimeoutError`. The clean-up of a stream runs in such a task, and would be taken for complete. `asyncio.wait` cancels
+nothing, and returns at its bound even if the awaited task suppresses a cancellation.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-GRACE = 0.1  # s for what was cancelled to clean up, before nobody waits for it any more
+GRACE = 0.1  # s, how long to wait for a cancelled task to clean up
 
 T = TypeVar("T")
 
-# The loop keeps weak references only, so these are kept until they end.
+# Abandoned tasks. The loop holds only weak references to tasks, so these are referenced here until they end.
 _left: set[asyncio.Task[Any]] = set()
 
 
 async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what `coroutine` returns, or raise what it raises.
+    """Return the result of `coroutine`, or raise its exception; raise `TimeoutError` after `seconds`.
 
-    Raises `TimeoutError` once `seconds` have passed. It runs in a task of its own, which is cancelled then, or when the
-    caller is, and has `GRACE` seconds to end; after that it is left to itself.
+    The coroutine runs in its own task. At the bound, or if the caller is cancelled, the task is cancelled and has
+    `GRACE` seconds to end; after that it is abandoned.
     """
     task = asyncio.get_running_loop().create_task(coroutine, name=f"within {seconds:g} s")
     try:
@@ -34,7 +34,7 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
         raise TimeoutError
     finally:
         if task.done():
-            _ended(task)  # the caller may have been cancelled in the same turn of the loop
+            _ended(task)  # the caller may have been cancelled in the same iteration of the loop
         else:
             _left.add(task)
             task.add_done_callback(_ended)
@@ -43,7 +43,7 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _ended(task: asyncio.Task[Any]) -> None:
-    """Look at how it ended, so that the loop does not report an error that came after the bound."""
+    """Retrieve the task's exception, so that the loop does not report an error that came after the bound."""
     _left.discard(task)
     if not task.cancelled():
         task.exception()

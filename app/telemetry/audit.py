@@ -1,4 +1,4 @@
-"""Reads log lines and tells, session by session, whether the invariants of a stream's life held."""
+"""Checks from log lines, per session, that the invariants of the stream lifecycle held."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import msgspec
 
 from app.streams.bounds import Bounds
 
-# `time level event key=value key="JSON string" …`, as `telemetry.logging` writes it
+# `time level event key=value key="JSON string" …`, as written by `telemetry.logging`
 _LOGFMT = re.compile(r"^\S+ (?:debug|info|warning|error) (\w+)((?: \w+=(?:\"(?:[^\"\\]|\\.)*\"|[^\s\"]*))*)$")
 _FIELD = re.compile(r" (\w+)=(\"(?:[^\"\\]|\\.)*\"|[^\s\"]*)")
 
 WAITS = ("prev_stream_finished_cleanly", "prev_stream_timeout_on_cancel")
 NOT_AFTER_THE_END = ("stream_status", "stream_token", "stream_cancelled", "stream_cleanup")
-SLACK = 1.1  # of the bound: timers fire late on a busy machine, and figures are rounded
+SLACK = 1.1  # factor on the bound: timers fire late on a busy machine, and figures are rounded
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """Something that must not be. `line` counts from 1."""
+    """A violated invariant. `line` is counted from 1."""
 
     line: int
     session: str
@@ -33,13 +33,13 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What an audit found."""
+    """The result of an audit."""
 
     lines: int = 0
-    events: int = 0  # lines that tell of streams
+    events: int = 0  # lines about streams
     sessions: int = 0
     streams: int = 0
-    timeouts: int = 0  # predecessors that outlived their bound
+    timeouts: int = 0  # streams that exceeded the bound while another waited
     violations: list[Violation] = []
 
     def __str__(self) -> str:
@@ -53,8 +53,8 @@ class Report(msgspec.Struct, kw_only=True):
 def audit(lines: Iterable[str], *, bound: float = Bounds().supersede_timeout) -> Report:
     """Check log lines, logfmt or JSON, in the order in which they were written. `bound` is in seconds.
 
-    Lines that tell nothing of a stream are passed over. A stream without an end is one whose server was killed, or
-    runs on: audit a log after its server has stopped.
+    Lines that are not about a stream are skipped. A stream without an end is reported: its server was killed, or is
+    still running. Audit a log after its server has stopped.
     """
     auditor = _Auditor(bound)
     for number, line in enumerate(lines, start=1):
@@ -66,7 +66,7 @@ def audit(lines: Iterable[str], *, bound: float = Bounds().supersede_timeout) ->
 
 
 def parse(line: str) -> dict[str, Any] | None:
-    """Return the fields of a log line, the event's name as `event`; `None` if it is not one of ours."""
+    """Return the fields of a log line, with the event name as `event`, or `None` if the line is not Tailrace's."""
     line = line.rstrip("\n")
     if line.startswith("{"):
         try:
@@ -84,18 +84,18 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 class _Auditor:
-    """What is known after the lines so far."""
+    """The state of an audit after the lines so far."""
 
     def __init__(self, bound: float) -> None:
         self.report = Report(violations=[])
         self._most_ms = bound * 1000 * SLACK
-        self._open: dict[str, str] = {}  # session: the stream that has started and not ended
-        self._started: dict[str, int] = {}  # stream: the line of its start
-        self._sessions: dict[str, str] = {}  # stream: its session
+        self._open: dict[str, str] = {}  # session id to the stream that has started and not ended
+        self._started: dict[str, int] = {}  # stream id to the line of its start
+        self._sessions: dict[str, str] = {}  # stream id to session id
         self._ended: set[str] = set()
 
     def see(self, line: int, fields: dict[str, Any]) -> None:
-        """Take one event into account."""
+        """Check one event and update the state."""
         event, trace, session = str(fields["event"]), str(fields["trace"]), str(fields["session"])
         self.report.events += 1
         self._sessions[trace] = session
@@ -134,7 +134,7 @@ class _Auditor:
             del self._open[session]
 
     def conclude(self) -> Report:
-        """Look for what is missing, and return the report."""
+        """Check for streams that never ended, and return the report."""
         for trace, line in self._started.items():
             if trace not in self._ended:
                 self.report.violations.append(Violation(line, self._sessions[trace], trace, "never ended"))

@@ -1,4 +1,4 @@
-"""Logging through structlog: one line an event, as logfmt, JSON or for a terminal, on standard error."""
+"""Logging through structlog: one line per event on standard error, as logfmt, as JSON, or formatted for a terminal."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NEEDS_QUOTES = frozenset(' "=\\')
 def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> FilteringBoundLogger:
     """Set up logging for the process and return a logger.
 
-    `log_format` is `logfmt`, `json` or `console`; `log_level` is one of `LEVELS`. Lines go to `stream`, or to
-    standard error: standard output is for what a command prints. What the loggers of the standard library write
-    (those of aiohttp and asyncio) goes the same way. Call it once, before loggers are used: they are cached.
+    `log_format` is `logfmt`, `json` or `console`; `log_level` is one of `LEVELS`. Lines go to `stream`, by default
+    standard error: standard output is for the output of commands. Records of standard library loggers (aiohttp,
+    asyncio) go there too. Call it once, before any logger is used, because loggers are cached.
     """
     writer = LineWriter(stream or sys.stderr)
     structlog.configure(
@@ -40,17 +40,17 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
 
 
 def _rendering(log_format: str, *, colors: bool) -> list[Processor]:
-    """Return the last processors: those that turn an event into a line."""
+    """Return the processors that turn an event into a line."""
     if log_format == "console":
         return [structlog.dev.ConsoleRenderer(colors=colors, repr_native_str=True)]
     return [structlog.processors.format_exc_info, render_json if log_format == "json" else render_logfmt]
 
 
 def render_logfmt(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """Return `time level event trace=… session=… …`: the event's name comes bare, so that `grep` finds it.
+    """Return `time level event trace=… session=… …`. The event name has no key, so that it is easy to `grep`.
 
-    structlog's own logfmt renderer escapes quotes and newlines only. Here whatever could end a line or act on
-    a terminal is written as a JSON string: no user text can forge a line, and every value can be read back.
+    structlog's own logfmt renderer escapes only quotes and newlines. This one writes any value that could end a line
+    or control a terminal as a JSON string: user text cannot forge a line, and every value can be parsed back.
     """
     head = f"{event.pop('timestamp')} {event.pop('level')} {_value(event.pop('event'))}"
     first = [(key, event.pop(key)) for key in FIRST_KEYS if key in event]
@@ -70,18 +70,18 @@ def _value(value: Any) -> str:
 
 
 def render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """Return the event as one line of JSON, in the order of logfmt; values without a JSON type as text."""
+    """Return the event as one line of JSON, with keys in the order of logfmt. Values of other types become strings."""
     order = {key: event.pop(key) for key in ("timestamp", "level", "event", *FIRST_KEYS) if key in event}
     return json.dumps({**order, **event}, default=str)
 
 
 class LineWriter:
-    """Writes finished lines, and survives a log that cannot be written: a full disk must not end a stream.
+    """Writes rendered lines, and ignores write errors: a full disk must not fail a stream.
 
-    `lost` counts the lines that went nowhere; `/metrics` shows it.
+    `lost` counts the lines that could not be written; `/metrics` exports it.
     """
 
-    lost = 0  # in this process, over all writers
+    lost = 0  # of all writers in this process
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -90,7 +90,7 @@ class LineWriter:
         return f"<LineWriter lost={self.lost}>"
 
     def is_terminal(self) -> bool:
-        """Tell whether a person watches."""
+        """Return whether lines go to a terminal."""
         return self._stream.isatty()
 
     def line(self, text: str) -> None:
@@ -105,16 +105,16 @@ class LineWriter:
 
 
 class ToStructlog(logging.Handler):
-    """Passes what the standard library's loggers say on to structlog, as the event `log`."""
+    """Forwards records of standard library loggers to structlog, as the event `log`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`. The message becomes a value: its words cannot pass for an event of ours."""
+        """See `logging.Handler`. The message becomes a value, so that it cannot pass for one of our events."""
         level = min(
             max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL
-        )  # structlog knows no others
+        )  # structlog supports no other levels
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):  # the caller's arguments do not fit its format
+        except (TypeError, ValueError):  # the caller's arguments do not match its format
             message = str(record.msg)
         fields = {"exc_info": record.exc_info} if record.exc_info else {}
         structlog.get_logger().log(level, "log", logger=record.name, message=message, **fields)

@@ -1,4 +1,4 @@
-"""How long the event loop was blocked: for the metrics, and in development with the culprit's stack."""
+"""Measures how long the event loop was blocked, for the metrics; in development also logs the blocking stack."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from types import TracebackType
 
 from app.chat.ports import Logger
 
-BEAT = 0.05  # s between two looks at the clock
-BLOCKED = 0.05  # s late, from which on the loop counts as blocked
-STACK_FRAMES = 12  # of the culprit, the innermost
+BEAT = 0.05  # s between two timer callbacks
+BLOCKED = 0.05  # s; a callback later than this means that the loop was blocked
+STACK_FRAMES = 12  # innermost frames to log
 
 
 class LoopHealth:
-    """Measures how late a beat comes. Runs for as long as its context does, in the running loop.
+    """Measures how late a periodic callback runs in the running loop. Active inside its context.
 
-    With `stacks`, a thread watches the beat, and logs what the loop's thread is doing while it is late.
+    With `stacks`, a thread watches the callback, and logs the stack of the loop's thread while it is late.
     """
 
     def __init__(self, *, logger: Logger, stacks: bool = False) -> None:
-        self.blocked = 0.0  # s in all, since the start
-        self.worst = 0.0  # s, the longest
+        self.blocked = 0.0  # s, total since the start
+        self.worst = 0.0  # s, the longest block
         self.blocks = 0
         self._logger = logger
         self._stacks = stacks
@@ -70,7 +70,7 @@ class LoopHealth:
         self._timer = self._loop.call_at(self._expected, self._beat)
 
     def _watch(self, thread_id: int) -> None:
-        """Runs in a thread of its own: it alone can look while the loop cannot."""
+        """Log the stack of the loop's thread while it is blocked. Runs in its own thread."""
         while not self._stopping:
             self._beaten.clear()
             if not self._beaten.wait(BEAT + BLOCKED) and not self._stopping:

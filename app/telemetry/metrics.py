@@ -1,4 +1,4 @@
-"""Prometheus metrics, read from the registry's statistics when they are scraped: a token costs nothing."""
+"""Prometheus metrics. They are read from the registry's statistics at each scrape, so they cost nothing per token."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Statistics(Protocol):
-    """What the metrics need to know of the registry. Gauges tell now; counters count since the start."""
+    """The statistics that the metrics read. Counters run from the start of the process."""
 
     @property
     def active(self) -> int:
-        """Streams thinking or streaming."""
+        """Gauge: sessions with a running stream."""
 
     @property
     def queued(self) -> int:
-        """Streams that wait for a predecessor."""
+        """Gauge: streams queued behind another stream of their session."""
 
     @property
     def zombies(self) -> int:
-        """Streams that were fenced and still have not ended."""
+        """Gauge: fenced streams whose producer has not ended yet."""
 
     @property
     def viewers(self) -> int:
-        """Open SSE responses."""
+        """Gauge: connected viewers."""
 
     @property
     def started(self) -> int:
-        """Streams registered."""
+        """Counter: streams whose `start` is in the log."""
 
     @property
     def tokens(self) -> int:
-        """Tokens received from models."""
+        """Counter: pieces of answers, counted when their stream ends."""
 
     @property
     def ended(self) -> Mapping[str, int]:
-        """Streams ended, by outcome."""
+        """Counter: ended streams by outcome."""
 
 
 class StreamCollector(Collector):
-    """Turns a reading of the statistics into metric families."""
+    """Converts the statistics to metric families."""
 
     def __init__(self, read: Callable[[], Statistics]) -> None:
         self._read = read
 
     def describe(self) -> list[Metric]:
-        """Name nothing in advance: the registry then reads no statistics while it is set up."""
+        """Return nothing, so that registration does not call `collect` and read the statistics."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -86,7 +86,7 @@ class StreamCollector(Collector):
 
 
 class LoopCollector(Collector):
-    """Tells how long the event loop was blocked."""
+    """Exports how long the event loop was blocked."""
 
     def __init__(self, health: LoopHealth) -> None:
         self._health = health
@@ -104,7 +104,7 @@ class LoopCollector(Collector):
 
 
 def collectors(read: Callable[[], Statistics], health: LoopHealth | None = None) -> CollectorRegistry:
-    """Return a registry with the metrics of the streams, the loop and the process. A scrape calls `read` once."""
+    """Return a registry with the metrics of streams, event loop and process. Each scrape calls `read` once."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StreamCollector(read))
     if health is not None:
@@ -116,5 +116,5 @@ def collectors(read: Callable[[], Statistics], health: LoopHealth | None = None)
 
 
 def render(registry: CollectorRegistry) -> bytes:
-    """Return the metrics in Prometheus' text format, of `CONTENT_TYPE`."""
+    """Return the metrics in Prometheus text format; the content type is `CONTENT_TYPE`."""
     return generate_latest(registry)
