@@ -1,4 +1,4 @@
-/** Paints at most once a frame, then rests for a multiple of the paint's duration, so input gets time on slow machines. */
+/** Paints at most once a frame, then rests for a multiple of the paint, so input gets time on slow machines. */
 
 const REST = 3; // rest, as a multiple of the paint's duration
 const LONGEST = 100; // ms of rest at most
