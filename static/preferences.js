@@ -1,35 +1,35 @@
-/** The preferences panel: what is chosen there takes effect at once, and what is wrong there is said there. */
+/** The preferences panel: choices take effect at once, and errors are shown in the panel. */
 
 import { at } from "./net/addresses.js";
 import { request } from "./net/api.js";
 import { said, t } from "./state/i18n.js";
 
-const UPLOAD = 300_000; // ms that a file may take
+const UPLOAD = 300_000; // ms for an upload
 
-let saving = Promise.resolve(); // the choice before this one: they are kept in their order
+let saving = Promise.resolve(); // the previous save: saves run in order
 
-/** Something was chosen in `form`. */
+/** Apply and save a change of `field` in `form`. */
 export function choose(form, field) {
   complain(form, "");
   if (field.type === "file") return saving;
   apply(form);
   saving = saving.then(() => save(form)).then((isSaved) => {
-    if (isSaved && field.name === "language") location.reload(); // the draft, the answer and the place outlast that
+    if (isSaved && field.name === "language") location.reload(); // draft, answer and scroll position survive a reload
   });
   return saving;
 }
 
-/** A form of the panel was sent. */
+/** Handle a submitted form of the panel. */
 export function send(form) {
   return form.elements.file ? importChat(form) : choose(form, form.elements.theme);
 }
 
-/** The server keeps the choices, as cookies that no script reads. */
+/** Save the choices on the server, which sets them as `HttpOnly` cookies. Resolves to whether that worked. */
 async function save(form) {
   try {
     const body = new URLSearchParams(new FormData(form));
     const response = await fetch(form.action, { method: "POST", body, redirect: "manual" });
-    if (response.type === "opaqueredirect") return true; // to the page that the form came from: nobody follows it
+    if (response.type === "opaqueredirect") return true; // the redirect to the form's page is not followed
     complain(form, t("Couldn't save the preferences. Reload the page and try again."));
   } catch {
     complain(form, t("Can't reach the server. Check your connection and try again."));

@@ -1,4 +1,4 @@
-/** `<tailrace-session>`: one conversation. It owns the state, the event stream and what the user does with them. */
+/** `<tailrace-session>`: one session. It owns the state and the event stream, and handles the user's actions. */
 
 import { at } from "./net/addresses.js";
 import { isAbort, loadSession, loadSource, stopStream } from "./net/api.js";
@@ -21,10 +21,10 @@ class Session extends HTMLElement {
   #asking = null;
   #earlier = null;
   #listeners = null;
-  #told = {}; // what the composer knows
+  #told = {}; // the state last given to the composer
   #isAway = false;
-  #isCutOff = false; // the last thing that was asked did not reach the server
-  #exists = false; // on the server: it comes into being with its first prompt
+  #isCutOff = false; // the last request did not reach the server
+  #exists = false; // on the server: the first prompt creates the session
 
   connectedCallback() {
     this.#listeners = new AbortController();
@@ -77,13 +77,13 @@ class Session extends HTMLElement {
     this.#transcript.jump();
   }
 
-  /** Something in the conversation was pressed that gives way to the answer: the composer, where Stop is, has the focus then. */
+  /** The pressed control is replaced by the answer: move the focus to the composer, where Stop is. */
   #askHere(wish) {
     this.#ask({ model: this.#composer.model, ...wish });
     this.#composer.takeFocus();
   }
 
-  /** A prompt follows the newest message, but on an older branch it follows what is shown. */
+  /** A prompt follows the newest message; on an older branch it follows the last message shown. */
   #place() {
     const last = this.#state.messages.at(-1)?.id;
     return branch() && last ? { parentId: last } : {};
@@ -93,38 +93,38 @@ class Session extends HTMLElement {
     this.#part("link").hidden = isUp;
     if (!isUp || !this.#isCutOff) return;
     this.#isCutOff = false;
-    this.#composer.complain(""); // that the server could not be reached
+    this.#composer.complain(""); // the server is reachable again
   }
 
-  /** The server took the wish; `answer` is missing where only the log said so. */
+  /** The server accepted the request; `answer` is `null` if only the session log has confirmed it. */
   #onAccepted(key, { text, edits }, answer) {
     if (text !== undefined && !edits) this.#composer.taken(text, this.#id);
     if (!this.#exists) this.#begin(text ?? this.#part("title").textContent);
-    if (branch()) history.replaceState(null, "", location.pathname); // what was asked is on the newest branch
+    if (branch()) history.replaceState(null, "", location.pathname); // the new messages are on the newest branch
     if (!answer) return;
     const { stream_id: streamId, cursor } = answer;
     this.#dispatch({ type: "accepted", key, streamId, cursor });
     this.#tend();
     const shown = answerOf(this.#state, streamId);
-    if (shown?.stopping) this.#cancel(shown); // stopped before its stream had a name
+    if (shown?.stopping) this.#cancel(shown); // stopped before its stream id was known
   }
 
   #onRefused({ edits, text }, error) {
     this.#announce("");
     if (edits) {
-      this.#transcript.showNow(this.#state); // the prompt as it was, and in its editor what was written
+      this.#transcript.showNow(this.#state); // the old prompt again; its editor keeps the new text
       this.#transcript.edit(edits, text);
     }
     this.#isCutOff = error.status === 0;
     this.#composer.complain(error.message);
   }
 
-  /** The first prompt makes the session: give the page its address and its name. */
+  /** The first prompt creates the session: set the page's URL and title. */
   #begin(text) {
     this.#exists = true;
     delete this.dataset.gone;
     if (location.pathname === at("/")) history.replaceState(null, "", at(`/sessions/${this.#id}`));
-    const title = text.replace(/\s+/g, " ").slice(0, TITLE_LENGTH); // as the server names it
+    const title = text.replace(/\s+/g, " ").slice(0, TITLE_LENGTH); // as the server derives it
     document.title = `${title} · Tailrace`;
     this.#part("title").textContent = title;
     addSession(this.#id, title);
@@ -143,7 +143,7 @@ class Session extends HTMLElement {
     } catch (error) {
       if (isAbort(error)) return;
       this.#dispatch({ type: "stopping", key, value: false });
-      if (error.status === 404) this.#link.refresh(); // the server does not know the stream: look what it does know
+      if (error.status === 404) this.#link.refresh(); // the server does not know the stream: load its state
       else this.#composer.complain(error.message);
     }
   }
@@ -168,20 +168,20 @@ class Session extends HTMLElement {
     this.#announce(t("Generating"));
   }
 
-  /** This session began, perhaps elsewhere: the draft of a new one is now a draft in this one. */
+  /** The session now exists, perhaps created elsewhere: keep the draft under its id. */
   #take(title) {
     this.#begin(title);
     this.#composer.taken("", this.#id);
   }
 
   #onEnd({ outcome }) {
-    if (running(this.#state)) return; // a newer prompt took over
+    if (running(this.#state)) return; // a newer prompt has replaced it
     this.#announce(ANNOUNCED[outcome] ?? "");
     if (document.hidden && !document.title.startsWith(UNSEEN)) document.title = UNSEEN + document.title;
     this.#tend();
   }
 
-  /** Load what the server has. Tells the feed whether to go on, to try later, or to give up. */
+  /** Load the snapshot. Resolves to "ready", "later" (retry) or "gone" (give up). */
   async #catchUp() {
     try {
       const query = { branch: branch(), from: this.#state.messages[0]?.id };
@@ -191,7 +191,7 @@ class Session extends HTMLElement {
       if (!this.#exists) this.#take(session.title);
       this.#reachBack();
       const answer = awaited && answerOf(this.#state, awaited.streamId);
-      if (answer?.status === "ended") this.#onEnd(answer); // its end came this way, not as an event
+      if (answer?.status === "ended") this.#onEnd(answer); // it ended without an `end` event here
       return "ready";
     } catch (error) {
       if (isAbort(error)) return "gone";
@@ -205,7 +205,7 @@ class Session extends HTMLElement {
     }
   }
 
-  /** Be ready to load the messages that come before those on the page, if there are any. */
+  /** Prepare to load the messages before those on the page, if there are any. */
   async #reachBack() {
     if (this.#earlier) return this.#earlier.update();
     if (this.#state.before === null) return;
@@ -222,11 +222,11 @@ class Session extends HTMLElement {
     this.#earlier.update();
   }
 
-  /** It was deleted elsewhere. If it comes back, `entries.js` sees it in the list. */
+  /** The session was deleted elsewhere. If it is restored, `session_entries.js` finds it in the list. */
   #onGone() {
     this.#exists = false;
     this.dataset.gone = "";
-    if (branch()) history.replaceState(null, "", location.pathname); // what is sent now follows nothing
+    if (branch()) history.replaceState(null, "", location.pathname); // the next prompt has no parent
     this.#composer.complain(t("This chat is gone. Your next message starts a new one."));
   }
 
@@ -236,14 +236,14 @@ class Session extends HTMLElement {
     if (!document.hidden) this.#link.hurry();
   }
 
-  /** A page that is left is told that it is hidden after this: nothing must bring it back to life then. */
+  /** `visibilitychange` follows `pagehide`: it must not reconnect a page that is being left. */
   #onAway(isAway) {
     this.#isAway = isAway;
     if (isAway) this.#transcript.keepPlace();
     this.#tend();
   }
 
-  /** Be connected while somebody looks or something runs: a browser has six connections for all its tabs. */
+  /** Connect while the page is visible or an answer is running: a browser has six connections for all its tabs. */
   #tend() {
     const isGone = "gone" in this.dataset;
     if (!isGone && !this.#isAway && (!document.hidden || running(this.#state))) this.#link.open();
@@ -285,12 +285,12 @@ class Session extends HTMLElement {
   }
 }
 
-/** The branch that the page's address asks for, `null` for the newest. */
+/** The branch in the page's URL, `null` for the newest. */
 function branch() {
   return new URLSearchParams(location.search).get("branch");
 }
 
-/** Whether somebody writes in another field than the composer's: Escape is meant for that. */
+/** Whether the focus is in a field outside the composer: Escape belongs to that field. */
 function isElsewhere(target) {
   return target.closest("input, textarea, select") !== null && target.closest("tailrace-composer") === null;
 }

@@ -1,4 +1,4 @@
-/** Keys that work everywhere on the page. The help panel lists them. */
+/** Keyboard shortcuts of the whole page. The help panel lists them. */
 
 import { at } from "./net/addresses.js";
 
@@ -15,7 +15,7 @@ const WITH_ALT = {
   ArrowDown: () => go(1),
 };
 
-/** Listen for as long as the page lives. */
+/** Listen for the page's lifetime. */
 export function listen(target = document) {
   target.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing) return;
@@ -39,9 +39,9 @@ function isTyping(target) {
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 
-/** Whether Alt and an arrow do something there already, or what is written would be lost. The message box keeps its draft. */
+/** Whether Alt+arrow has a meaning in the target, or leaving would lose its text. The message box keeps its draft. */
 function isWriting(target) {
-  return isTyping(target) && (target.id !== "prompt" || (isMac() && target.value !== "")); // there they move the caret
+  return isTyping(target) && (target.id !== "prompt" || (isMac() && target.value !== "")); // Alt+arrow moves the caret
 }
 
 function isMac() {
@@ -58,7 +58,7 @@ function search() {
   document.getElementById("search").focus();
 }
 
-/** To the next session of the list, or the one before. */
+/** Open the next (`1`) or previous (`-1`) session in the list. */
 function go(step) {
   const sessions = Array.from(document.querySelectorAll(".sessions .session"));
   const current = sessions.findIndex((each) => each.hasAttribute("aria-current"));

@@ -1,4 +1,4 @@
-/** The shared worker: one event stream for all tabs of a browser, since HTTP/1.1 allows six connections in all. */
+/** The shared worker: one event stream for all tabs, since browsers allow six HTTP/1.1 connections per server. */
 
 import { Hub } from "./net/hub.js";
 

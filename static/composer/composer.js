@@ -1,4 +1,4 @@
-/** `<tailrace-composer>`: the box for the prompt. It sends `prompt` and `stop` events and keeps the draft. */
+/** `<tailrace-composer>`: the prompt box. It dispatches `prompt` and `stop` events and saves the draft. */
 
 import { at } from "../net/addresses.js";
 import { isAbort } from "../net/api.js";
@@ -8,20 +8,20 @@ import { OptionsPanel } from "./options.js";
 import { ModelMenu } from "./model_menu.js";
 import { t } from "../state/i18n.js";
 
-const DEMO = "embedded/"; // the model that comes along
+const DEMO = "embedded/"; // the included model
 const MOST_ROWS = 8;
 
 class Composer extends HTMLElement {
   #listeners = null;
-  #sessionId = null; // of a session that exists
+  #sessionId = null; // `null` until the session exists
   #running = false;
   #stopping = false;
   #picker = null;
   #options = null;
   #images = null;
-  #attaching = null; // until the images that were given last can be sent
-  #sent = []; // images that are on their way
-  #asked = ""; // the prompt that was sent last, as long as it stands in the box untouched
+  #attaching = null; // pending until the images added last are ready to send
+  #sent = []; // images of the prompt being sent
+  #asked = ""; // the prompt sent last, while it is still in the box unedited
   #growsByItself = CSS.supports("field-sizing", "content");
 
   connectedCallback() {
@@ -45,19 +45,19 @@ class Composer extends HTMLElement {
     return this.#picker.model;
   }
 
-  /** Whether an answer is being made, and whether it is being stopped. */
+  /** Whether an answer is in progress, and whether it is being stopped. */
   set state({ running, stopping }) {
     this.#running = running;
     this.#stopping = stopping;
     this.#layOut();
   }
 
-  /** Take the focus of what is gone; on a touch screen without a keyboard that comes up. */
+  /** Take the focus from an element that is gone; not on a touch screen, where the keyboard would open. */
   takeFocus() {
     if (!isTouch()) this.#input.focus();
   }
 
-  /** The prompt was taken: forget it, but not what was typed meanwhile. */
+  /** The prompt was accepted: remove it, but keep text typed since it was sent. */
   taken(text, sessionId) {
     saveDraft(this.#sessionId, "");
     this.#sessionId = sessionId;
@@ -65,12 +65,12 @@ class Composer extends HTMLElement {
     const { value } = this.#input;
     if (text === this.#asked && value.trim().startsWith(text)) {
       const typed = value.trimStart().slice(text.length).trimStart();
-      this.#input.setRangeText("", 0, value.length - typed.length); // the caret stays where somebody types
+      this.#input.setRangeText("", 0, value.length - typed.length); // keeps the caret in place
     }
     this.#onInput();
   }
 
-  /** Say what went wrong, beside the draft; with an empty sentence, that nothing is wrong any more. */
+  /** Show an error next to the draft; an empty sentence hides it. */
   complain(sentence) {
     const error = this.#part("error");
     error.textContent = sentence;
@@ -80,7 +80,7 @@ class Composer extends HTMLElement {
   #listen(signal) {
     this.querySelector("form").addEventListener("submit", (event) => this.#onSubmit(event), { signal });
     this.#input.addEventListener("beforeinput", ({ target }) => {
-      if (target.selectionStart < this.#asked.length) this.#asked = ""; // typed anew, even if it begins alike
+      if (target.selectionStart < this.#asked.length) this.#asked = ""; // edited, even if the text still starts with it
     }, { signal });
     this.#input.addEventListener("input", () => this.#onInput(), { signal });
     this.#input.addEventListener("keydown", (event) => this.#onKey(event), { signal });
@@ -89,7 +89,7 @@ class Composer extends HTMLElement {
     this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
     this.#part("files").addEventListener("change", ({ target }) => {
       this.#give(Array.from(target.files));
-      target.value = ""; // so that the same file can be chosen again
+      target.value = ""; // so the same file can be chosen again
     }, { signal });
     this.addEventListener("dragover", (event) => this.#onDrag(event), { signal });
     this.addEventListener("dragleave", () => this.#part("box").classList.remove("target"), { signal });
@@ -121,13 +121,13 @@ class Composer extends HTMLElement {
 
   #onStop(event) {
     event.preventDefault();
-    if (event.detail > 1) return; // the second click of a double click on Send, whose place Stop has taken
+    if (event.detail > 1) return; // second click of a double click on Send, which Stop has replaced
     this.dispatchEvent(new CustomEvent("stop", { bubbles: true }));
   }
 
   #onDrag(event) {
     if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault(); // without it the browser would leave the page for the file
+    event.preventDefault(); // otherwise the browser navigates to the file
     this.#part("box").classList.add("target");
   }
 
@@ -137,7 +137,7 @@ class Composer extends HTMLElement {
     this.#onFiles(event, event.dataTransfer);
   }
 
-  /** Take the images of a clipboard or a drop; text is left to the browser. */
+  /** Add images from the clipboard or a drop; text is left to the browser. */
   #onFiles(event, { files }) {
     const images = Array.from(files).filter((file) => file.type.startsWith("image/"));
     if (images.length === 0) return;
@@ -160,11 +160,11 @@ class Composer extends HTMLElement {
     this.complain(refused.length > 0 ? t("Not added: %(names)s. Only PNG, JPEG, WebP and GIF images are supported.", { names: refused.join(", ") }) : "");
   }
 
-  /** Send what stands in the box, or an example. */
+  /** Send the text in the box, or an example. */
   async #send(example) {
     await this.#attaching;
     const text = example ?? this.#input.value.trim();
-    if (text === "" && this.#images?.all.length > 0) this.#input.reportValidity(); // images alone are no prompt
+    if (text === "" && this.#images?.all.length > 0) this.#input.reportValidity(); // a prompt needs text
     if (text === "") return;
     if (!this.#options.isValid) {
       this.#options.report();
@@ -180,12 +180,12 @@ class Composer extends HTMLElement {
     this.takeFocus();
   }
 
-  /** That there is no model, or `""` if there is one by now. The cause stands beside it. */
+  /** The error that no model is available, or `""` if one has become available. The notice shows the cause. */
   async #lack() {
     return await this.#picker.missing() ? t("Not sent: no model available.") : "";
   }
 
-  /** Why this cannot be sent, or `""`. */
+  /** Why the prompt cannot be sent, or `""`. */
   get #problem() {
     return this.#picker.isBlind && this.#images?.all.length > 0 ? this.#blindness : "";
   }
@@ -195,7 +195,7 @@ class Composer extends HTMLElement {
   }
 
   async #keepOptions() {
-    if (this.#sessionId === null) return; // they go along with the first prompt
+    if (this.#sessionId === null) return; // the first prompt carries them
     try {
       const { patchSession } = await import("../net/sessions.js");
       await patchSession(this.#sessionId, { options: this.#options.value }, this.#listeners.signal);
@@ -204,13 +204,13 @@ class Composer extends HTMLElement {
     }
   }
 
-  /** Send and Stop share a place: Stop has it while an answer is made and there is nothing to send. */
+  /** Send and Stop share a place: Stop takes it while an answer is in progress and the box is empty. */
   #layOut() {
     const [send, stop] = [this.#part("send"), this.#part("stop")];
     const hadFocus = document.activeElement === send || document.activeElement === stop;
     send.hidden = this.#running && this.#input.value.trim() === "";
     stop.hidden = !this.#running;
-    stop.ariaDisabled = this.#stopping; // a disabled button would lose the focus
+    stop.ariaDisabled = this.#stopping; // `disabled` would lose the focus
     stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
     this.#part("attach").hidden = this.#picker.isBlind;
     this.#part("demo").hidden = !this.model.startsWith(DEMO);

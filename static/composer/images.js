@@ -1,8 +1,8 @@
-/** The images that go along with a prompt: pasted, dropped or chosen, shown as thumbnails that can be taken away. */
+/** The images attached to a prompt: pasted, dropped or chosen, shown as removable thumbnails. */
 
 import { t } from "../state/i18n.js";
 
-const LARGEST = 2048; // px of the longer side: models look at no more, and a photo of a telephone has four times as much
+const LARGEST = 2048; // px, longer side: models use no more, and a phone's photo has four times as much
 const QUALITY = 0.9;
 const TYPES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 
@@ -20,7 +20,7 @@ export class Images {
     return [...this.#images];
   }
 
-  /** Take images; resolves to the names of those that no model is known to read. */
+  /** Add images; resolves to the names of the files that were refused. */
   async add(files) {
     const taken = await Promise.all(files.map(taking));
     for (const image of taken) if (image) this.#show(image);
@@ -28,7 +28,7 @@ export class Images {
     return files.filter((_, index) => taken[index] === null).map((file) => file.name);
   }
 
-  /** Take away those that were sent. */
+  /** Remove the given images. */
   remove(sent) {
     const gone = new Set(sent);
     this.#images = this.#images.filter((image, index) => {
@@ -57,17 +57,17 @@ export class Images {
   }
 }
 
-/** An image as it will be sent, or `null` if it cannot be. */
+/** An image ready to send, or `null` if its type is not supported or it cannot be decoded. */
 async function taking(file) {
   if (!TYPES.has(file.type)) return null;
-  const bitmap = await createImageBitmap(file).catch(() => null); // what the browser cannot show
+  const bitmap = await createImageBitmap(file).catch(() => null); // the browser cannot decode it
   if (bitmap === null) return null;
   const { type, url } = await sized(file, bitmap);
   bitmap.close();
   return { type, url, name: file.name };
 }
 
-/** A GIF may move, so it stays as it is. */
+/** Scale an image down to `LARGEST`. A GIF may be animated, so it is not scaled. */
 async function sized(file, bitmap) {
   const scale = file.type === "image/gif" ? 1 : LARGEST / Math.max(bitmap.width, bitmap.height);
   if (scale >= 1) return { type: file.type, url: await dataUrl(file) };

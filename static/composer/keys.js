@@ -1,14 +1,14 @@
-/** Keys that send what is written, in the message box and in an editor alike. */
+/** Keys that send, in the message box and in a prompt's editor. */
 
-const COMPOSING = 229; // the key code of a key that an input method takes; Safari's `isComposing` comes too late
+const COMPOSING = 229; // key code during input method composition; Safari sets `isComposing` too late
 
-/** Whether a key asks to send: Enter, but not with Shift or on a touch screen; with Ctrl or ⌘ everywhere. */
+/** Whether a key event means send: Enter without Shift (not on touch screens), or Ctrl/⌘+Enter anywhere. */
 export function meansSend(event) {
   if (event.key !== "Enter" || event.isComposing || event.keyCode === COMPOSING) return false;
   return event.ctrlKey || event.metaKey || (!event.shiftKey && !isTouch());
 }
 
-/** Whether fingers are all that there is: Enter is a new line then, and a focus brings up a keyboard. */
+/** Whether touch is the only input: Enter then inserts a newline, and focus opens the on-screen keyboard. */
 export function isTouch() {
   return matchMedia("(hover: none) and (pointer: coarse)").matches;
 }

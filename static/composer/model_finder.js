@@ -1,4 +1,4 @@
-/** Models found by their names, where there are too many for a select: it filters as one types. */
+/** Finds models by name when there are too many for a select: filters on each keystroke. */
 
 import { isAbort } from "../net/api.js";
 import { groupOf, optionOf } from "./model_options.js";
@@ -13,10 +13,10 @@ export class ModelFinder {
   #panel;
   #signal;
   #asking = null;
-  #active = -1; // of the matches: the one that Enter takes
+  #active = -1; // index of the match that Enter chooses
   #matches = [];
 
-  /** `panel` is a popover with a field and a list of matches; it is open, or about to be. */
+  /** `panel` is a popover with a field and a list of matches; it is open or about to open. */
   constructor(select, panel, signal) {
     this.#select = select;
     this.#panel = panel;
@@ -26,7 +26,7 @@ export class ModelFinder {
     field.setAttribute("aria-controls", this.#list.id);
     field.setAttribute("aria-expanded", "true");
     field.setAttribute("aria-autocomplete", "list");
-    this.#part("seek").hidden = true; // it filters without being asked to
+    this.#part("seek").hidden = true; // filtering needs no button
     this.#list.hidden = false;
     panel.addEventListener("toggle", ({ newState }) => { if (newState === "open") this.#open(); }, { signal });
     field.addEventListener("input", () => this.#filter(), { signal });
@@ -39,13 +39,13 @@ export class ModelFinder {
     return this.#panel.querySelector("input");
   }
 
-  /** Choose the model of this name, if there is one; the select may not have it yet. */
+  /** Choose the model of this name, if it exists; adds it to the select if needed. */
   async prefer(model) {
     try {
       const { models } = await loadModels(this.#signal, { q: model, limit: 1 });
       if (models[0]?.id === model) this.#choose(models[0]);
     } catch {
-      // The model that was chosen before is a help, not a need.
+      // Restoring the previous choice is optional.
     }
   }
 
@@ -55,7 +55,7 @@ export class ModelFinder {
   }
 
   async #filter() {
-    this.#asking?.abort(); // only the last question counts
+    this.#asking?.abort(); // only the last request counts
     this.#asking = new AbortController();
     try {
       const signal = AbortSignal.any([this.#signal, this.#asking.signal]);
@@ -79,7 +79,7 @@ export class ModelFinder {
   #onKey(event) {
     if (event.isComposing) return;
     if (event.key === "Enter") this.#take(this.#active);
-    if (event.key === "Escape") { // the field of a search would take it to empty itself
+    if (event.key === "Escape") { // a search field would clear itself
       event.preventDefault();
       this.#panel.hidePopover();
     }

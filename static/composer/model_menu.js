@@ -1,8 +1,8 @@
-/** The choice of a model. */
+/** The model select. Loads the finder and the refresher (`model_retry.js`) on first use. */
 
 export class ModelMenu {
   #select;
-  #panel; // where models are found by name, if there are too many for the select
+  #panel; // the finder's, used when there are too many models for the select
   #finding = null;
   #notice;
   #lookout = null;
@@ -28,44 +28,44 @@ export class ModelMenu {
     return this.#usable.length === 0;
   }
 
-  /** Whether the model is known to be blind. */
+  /** Whether the chosen model is known not to accept images. */
   get isBlind() {
     return this.#select.selectedOptions[0]?.dataset.vision === "no";
   }
 
-  /** Take a model, if it is there: in the select, or among those that are too many for it. */
+  /** Choose a model if it exists: in the select, or else through the finder. */
   prefer(model) {
     const option = this.#usable.find((each) => each.value === model);
     if (option) option.selected = true;
     else if (model && this.#opener && !this.#opener.hidden) this.#finder.then((finder) => finder.prefer(model));
   }
 
-  /** The options that are offered. */
+  /** All options, disabled ones included. */
   get options() {
     return Array.from(this.#select.options);
   }
 
-  /** Whether there are more models than the select has. */
+  /** Whether there are more models than the select shows. */
   set isLong(isLong) {
     this.#opener.hidden = !isLong;
   }
 
-  /** Offer other models: `groups` are the children of the select. A preferred one is taken even if it cannot be used now. */
+  /** Replace the select's children with `groups`. `preferred` is chosen even if its option is disabled. */
   show(groups, preferred) {
     this.#select.replaceChildren(...groups);
     const option = this.options.find((each) => each.value && each.value === preferred);
     if (option) option.selected = true;
-    else if (this.isEmpty) this.#select.selectedIndex = this.#select.options.length - 1; // that there is none
+    else if (this.isEmpty) this.#select.selectedIndex = this.#select.options.length - 1; // "No model"
     else this.prefer(preferred);
   }
 
-  /** Look for models, if there is none; resolves to whether there is still none. */
+  /** Load the models if there are none; resolves to whether there are still none. */
   async missing() {
     if (this.isEmpty) await this.#look((lookout) => lookout.look());
     return this.isEmpty;
   }
 
-  /** Other models may be reachable by now. */
+  /** Update the list: other models may be reachable by now. */
   #refresh() {
     this.#look((lookout) => lookout.refresh());
   }

@@ -1,6 +1,6 @@
 /**
- * Which models there are: looked up again when somebody chooses one or comes back, and while no model answers ever less
- * often, with the cause.
+ * Keeps the model list current: reloads it when the select gets the focus or the page becomes visible. While there is
+ * no model, shows the cause and retries with exponential backoff.
  */
 
 import { isAbort } from "../net/api.js";
@@ -8,9 +8,9 @@ import { groupOf, optionOf } from "./model_options.js";
 import { loadModels } from "../net/sessions.js";
 import { t } from "../state/i18n.js";
 
-const MANY = 60; // models in a select; more are found by their names
-const PAUSE = 5_000; // ms between two looks that nobody asked for
-const AGAIN = 2_000; // ms: the server answers with what it knew, and asks the backends meanwhile
+const MANY = 60; // models in a select; the finder has the rest
+const PAUSE = 5_000; // ms between two automatic refreshes
+const AGAIN = 2_000; // ms to a second load: the server answers from its cache and asks the backends meanwhile
 const BACKOFF = { first: 2_000, most: 60_000 }; // ms
 
 export class ModelRetry {
@@ -19,10 +19,10 @@ export class ModelRetry {
   #signal;
   #timer = 0;
   #attempts = 0;
-  #refreshed = -Infinity; // in the time of `performance.now()`
+  #refreshed = -Infinity; // `performance.now()`
   #again = 0;
 
-  /** `notice` says that there is no model; it has the cause and a button that looks again. */
+  /** `notice` is shown while there is no model; it holds the cause and a retry button. */
   constructor(picker, notice, signal) {
     this.#picker = picker;
     this.#notice = notice;
@@ -39,7 +39,7 @@ export class ModelRetry {
     this.#tend();
   }
 
-  /** Ask which models there are. */
+  /** Load the models; an error is shown. */
   async look() {
     try {
       this.#show(await loadModels(this.#signal));
@@ -49,7 +49,7 @@ export class ModelRetry {
     this.#tend();
   }
 
-  /** Bring what is offered up to date, without a word if that fails. */
+  /** Update the list, at most once every `PAUSE`; errors are not shown. */
   refresh() {
     const now = performance.now();
     if (this.#picker.isEmpty || now - this.#refreshed < PAUSE) return;
@@ -61,10 +61,10 @@ export class ModelRetry {
   async #update() {
     try {
       const found = await loadModels(this.#signal, { limit: MANY + 1 });
-      this.#picker.isLong = found.total > MANY; // then the others are found by their names, which asks the server anyway
+      this.#picker.isLong = found.total > MANY; // the finder asks the server anyway
       if (found.total <= MANY) this.#show(found);
     } catch {
-      // What was there stays; whoever sends a prompt hears what is wrong.
+      // The old list stays; sending a prompt reports what is wrong.
     }
     this.#tend();
   }
@@ -93,13 +93,13 @@ export class ModelRetry {
     if (models.length > 0) this.#attempts = 0;
   }
 
-  /** What was chosen stays chosen, though it cannot be used now. */
+  /** The chosen model stays chosen, disabled, while it is unavailable. */
   #keep(chosen) {
     const { text } = this.#picker.options.find(({ value }) => value === chosen);
     return Object.assign(new Option(text, chosen), { disabled: true });
   }
 
-  /** Say why there is no model: the first cause, which is that of what was configured on purpose. */
+  /** Show why there is no model: the first cause, since the server lists explicitly configured backends first. */
   #explain(cause) {
     this.#notice.querySelector('[data-part="reason"]').textContent = cause;
   }
@@ -109,7 +109,7 @@ function unavailable(reason) {
   return Object.assign(new Option(t("Unavailable: %(reason)s", { reason }), ""), { disabled: true });
 }
 
-/** Whether other options are offered than those that are shown. A menu that is open is not touched without need. */
+/** Whether the options differ. An open menu is not rebuilt without need. */
 function differ(shown, offered) {
   const said = (options) => JSON.stringify(options.map(({ value, text, disabled, dataset }) => [value, text, disabled, dataset.vision]));
   return said(shown) !== said(offered);

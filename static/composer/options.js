@@ -5,7 +5,7 @@ const MOST_STOPS = 16; // sequences, one a line
 export class OptionsPanel {
   #panel;
 
-  /** `onChange()` is called when the reader has changed something, and all of it fits. */
+  /** `onChange()` is called after a change, if all fields are valid. */
   constructor(panel, onChange, signal) {
     this.#panel = panel;
     panel.addEventListener("change", ({ target }) => {
@@ -14,7 +14,7 @@ export class OptionsPanel {
     }, { signal });
     panel.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     panel.querySelector('[data-part="done"]').addEventListener("click", (event) => {
-      if (!this.isValid) event.preventDefault(); // what is wrong stands there
+      if (!this.isValid) event.preventDefault(); // the panel shows what is invalid
       this.#checkAll();
     }, { signal });
     panel.querySelector('[data-part="forget"]').addEventListener("click", () => {
@@ -28,13 +28,13 @@ export class OptionsPanel {
     return this.#fields.every(fits);
   }
 
-  /** What is set: numbers where they are asked for, lines as a list; an empty field is left out. */
+  /** The options set: number fields as numbers, `stop` as a list of lines; empty fields are left out. */
   get value() {
     const set = this.#fields.filter((field) => field.value.trim() !== "");
     return Object.fromEntries(set.map((field) => [field.name, valueOf(field)]));
   }
 
-  /** Show what does not fit. */
+  /** Open the panel and mark the invalid fields. */
   report() {
     this.#panel.showPopover();
     this.#checkAll();
@@ -52,7 +52,7 @@ export class OptionsPanel {
     field.ariaInvalid = !wrong.hidden;
   }
 
-  /** Enter in a field of one line would send the form around the panel. */
+  /** Enter in a single-line field would submit the surrounding form. */
   #onKey(event) {
     if (event.key !== "Enter" || event.target.type !== "number") return;
     event.preventDefault();

@@ -1,8 +1,8 @@
-/** What of an answer can be used: listings have a button that copies them, and what is wide is scrolled. */
+/** Controls in an answer: code blocks get a copy button, wide content scrolls by keyboard. */
 
 import { t } from "../state/i18n.js";
 
-/** Give each listing in an element its copy button, and let the keyboard scroll what may be too wide. */
+/** Add copy buttons to the code blocks in an element, and make code and tables focusable for keyboard scrolling. */
 export function dress(element) {
   for (const box of element.querySelectorAll("pre > code, table")) box.tabIndex = 0;
   for (const listing of element.querySelectorAll("pre")) {

@@ -1,26 +1,26 @@
-/** The text of an answer on the page: closed blocks as the server rendered them, in groups, and behind them the open tail. */
+/** The text of an answer: groups of closed blocks rendered by the server, followed by the open tail. */
 
 import { setHTML } from "./html.js";
 import { dress } from "./code_blocks.js";
 import { painter } from "./painter.js";
 import { appendText } from "./text.js";
 
-const GROUP = 8; // blocks; a group is laid out and painted apart from the others, a small one sooner when it grows
-const BUDGET = 16_384; // characters of the tail in one frame
+const GROUP = 8; // blocks; each group is laid out and painted separately, and a small one is cheaper to grow
+const BUDGET = 16_384; // characters of the tail painted per frame
 
 export class Content {
   #box;
   #end; // the element of the tail
   #tail = null;
-  #isPlain; // whether the tail is text that no painter has seen
+  #isPlain; // whether the tail is shown as plain text
   #blocks; // elements
-  #html; // of each, `null` where it came with the page
-  #seen = null; // the blocks shown last
-  #base; // where in the source the text of the tail begins
-  #written; // how much of it is shown
+  #html; // of each block; `null` if it came with the page
+  #seen = null; // the `blocks` last shown in full
+  #base; // source offset at which the tail starts
+  #written; // characters of the tail shown
   #isOver = false;
 
-  /** `box` as the server rendered it. */
+  /** `box` is the element as rendered by the server. */
   constructor(box) {
     this.#box = box;
     this.#end = box.querySelector(":scope > .tail");
@@ -32,19 +32,20 @@ export class Content {
     this.#blocks.forEach(dress);
   }
 
-  /** Whether plain text can be painted by now. */
+  /** Whether the tail is plain text and the painter is now loaded. */
   get isReady() {
     return this.#isPlain && painter() !== null;
   }
 
-  /** What the page came with, in the fields of the reducer. */
+  /** The text that came with the page, in the reducer's fields. */
   read() {
     return { blocks: this.#html.slice(), closed: this.#base, from: this.#base, text: this.#end.textContent };
   }
 
   /**
-   * Show an answer's text; `isOver` says that no more comes. Returns whether all of it is shown: a slow machine has enough to
-   * do in a frame that lays out a block, so what follows that comes in the next one, but for what has been in the tail before.
+   * Show an answer's text; `isOver` means that it is complete. Returns whether all of it is shown. A frame that lays
+   * out a block is busy enough on a slow machine, so new text after the block waits for the next frame. Text that the
+   * tail already showed does not wait.
    */
   paint(answer, isOver) {
     const base = this.#base;
@@ -57,7 +58,7 @@ export class Content {
     return isClosed && isGrown;
   }
 
-  /** Bring the blocks up to date. What somebody has selected stays until the selection is gone. */
+  /** Update the blocks. Selected content is left alone until the selection is gone. Returns whether all is done. */
   #close({ blocks, closed }) {
     if (blocks === this.#seen && closed === this.#base) return true;
     const moves = closed !== this.#base;
@@ -69,7 +70,7 @@ export class Content {
     return isDone;
   }
 
-  /** A block is replaced only by another one. */
+  /** Put a block in its place, unless an equal one is there. Returns whether it is shown. */
   #put(index, html) {
     const shown = this.#blocks[index];
     if (shown && (html === null || html === this.#html[index])) return true;
@@ -85,7 +86,7 @@ export class Content {
     return true;
   }
 
-  /** A new group is appended, and so is the tail, which is empty in a moment: an insertion would restyle all before it. */
+  /** The group for the next block. Group and tail are both appended: an insertion would restyle all before it. */
   #group() {
     const last = this.#end.previousElementSibling;
     if (last && last.childElementCount < GROUP) return last;
@@ -104,7 +105,7 @@ export class Content {
     if (group.childElementCount === 0) group.remove();
   }
 
-  /** Begin anew: what comes is no continuation of what is shown. */
+  /** Clear the tail: the next text does not continue it. */
   restart() {
     this.#startTail(this.#base);
   }
@@ -118,14 +119,14 @@ export class Content {
     this.#end.replaceChildren();
   }
 
-  /** Append to the tail what is new, as much as a frame bears. */
+  /** Append new text to the tail, up to one frame's budget. Returns whether all of it is shown. */
   #grow({ from, text }) {
     const Tail = painter();
     const isRepaint = this.#isPlain && Tail !== null && !isSelected(this.#end);
     const shown = this.#written;
     if (isRepaint) this.#startTail(this.#base);
     const start = Math.max(0, this.#base + this.#written - from);
-    const size = isRepaint ? Math.max(BUDGET, shown) : BUDGET; // nothing that was shown is gone for a frame
+    const size = isRepaint ? Math.max(BUDGET, shown) : BUDGET; // text already shown must not vanish for a frame
     const piece = start < text.length ? text.slice(start, start + size) : "";
     if (piece === "") return !this.isReady;
     if (this.#isPlain || Tail === null) this.#appendPlain(piece);
@@ -150,7 +151,7 @@ function made(index, html) {
 }
 
 function isSelected(element) {
-  if (!element.isConnected) return false; // to ask for the selection lays out the page
+  if (!element.isConnected) return false; // reading the selection forces a layout
   const selection = getSelection();
   return !selection.isCollapsed && selection.rangeCount > 0 && selection.getRangeAt(0).intersectsNode(element);
 }

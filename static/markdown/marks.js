@@ -1,12 +1,12 @@
 /**
- * What the server's grammar finds in a line and the vendored parser doesn't, as pure functions of the source. Each takes the
- * text from the mark on, as far as it may reach, and whether that is all that comes. It returns the mark's `size` and what is
- * to be painted, `WAITS` if what follows has to tell, or nothing.
+ * Inline marks that the server's grammar knows and the vendored parser does not, as pure functions of the source. Each
+ * takes the text from the mark to the farthest possible end, and whether that text is complete. It returns the mark's
+ * `size` and what to paint, `WAITS` if the text that follows decides, or nothing.
  */
 
 export const WAITS = Symbol("more text has to come");
 
-const FORMULA = 300; // characters of one in a line; the start of a longer one is text until the server has closed its block
+const FORMULA = 300; // characters of an inline formula; a longer one is text until the server closes its block
 const NAMES = "sub|sup|kbd";
 const PAIR = new RegExp(`^<(/?)(${NAMES})\\s?>`, "i");
 const HOST = /^(?:https?:\/\/(?=[0-9A-Za-z[\u00c0-\u{10ffff}])|www\.(?=[0-9A-Za-z-]+\.[0-9A-Za-z]))/iu;
@@ -18,7 +18,7 @@ const GLUED = /(?<=[0-9A-Za-z)\]])[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900
 const TRAILING = /(?:[.,:;!?'_~]|&(?:quot|[gl]t|apos|#39);)+$/;
 const FOREIGN = /[\ud800-\udbff][\udc00-\udfff]|[^\0-\x7f\ud800-\udfff]/g;
 
-/** `$…$` by the rule of Pandoc, or `$$…$$`. `before` is the character before it. */
+/** `$…$` by Pandoc's rule, or `$$…$$`. `before` is the preceding character. */
 export function dollar(text, isAll, before) {
   const isDouble = text[1] === "$";
   const found = isDouble ? /^\$\$(?:(?!\$\$)[^])+\$\$/.exec(text) : /^\$(?:\\[^]|[^\\$])+\$/.exec(text);
@@ -35,7 +35,7 @@ function isPrice(text, before) {
   return /\d/.test(before) || (/[a-z]/i.test(before) && /\d/.test(amount)) || (/^\d/.test(amount) && /\s[a-z]{2}/i.test(amount) && !/[\\^_={]/.test(amount));
 }
 
-/** A break, or one of a pair of tags. */
+/** A `<br>`, one tag of a pair, or an address in angle brackets. */
 export function tag(text, isAll) {
   const size = /^<\/?br\s*\/?>/i.exec(text)?.[0].length;
   if (size) return { size, isBreak: true };
@@ -46,14 +46,14 @@ export function tag(text, isAll) {
   return !isAll && /^<(?:\/?[a-z]{0,7}\s*\/?|https?:[^\s<>]*)$/i.test(text) ? WAITS : null;
 }
 
-/** A reference to a footnote. One that is no number may be none: the server knows. */
+/** A numeric footnote reference. Only the server can tell whether another label is one. */
 export function footnote(text, isAll) {
   const found = /^\[\^(\d{1,60})\](?!\()/.exec(text);
   if (!isAll && /^\[(?:\^\d*\]?)?$/.test(text)) return WAITS;
   return found && { size: found[0].length, note: found[1] };
 }
 
-/** A bare address: it ends before a bracket that it never opened or does not close, and before what a sentence ends with. */
+/** A bare address: ends before a bracket that it never opened or does not close, and before final punctuation. */
 export function address(text, isAll) {
   const [host] = HOST.exec(text) ?? [];
   if (!host) return !isAll && /^(?:h(?:t(?:t(?:p(?:s?(?::\/{0,2})?)?)?)?)?|w{1,3}|www\.[0-9a-z-]*\.?)$/i.test(text) ? WAITS : null;

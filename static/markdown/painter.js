@@ -1,18 +1,18 @@
-/** What paints open tails is not in the first script. It is loaded in an idle moment, or at once when an answer is made. */
+/** Loads the tail's painter, which is not in the first script: when idle, or at once if an answer is in progress. */
 
 let Tail = null;
 let loading = null;
 
-/** The class that paints a tail, or `null` as long as it is not loaded. */
+/** The class that paints a tail, or `null` until it is loaded. */
 export function painter() {
   return Tail;
 }
 
-/** Load it. Resolves to whether it is there: if not, text stays plain, and the next call tries again. */
+/** Load the painter. Resolves to whether that worked: if not, text stays plain, and the next call retries. */
 export function loadPainter() {
   loading ??= Promise.all([import("./tail.js"), import("../vendor/smd.js")]).then(
     ([module]) => { Tail = module.Tail; return true; },
-    () => { loading = null; return false; }, // plain text is readable, and the server's blocks need no painter
+    () => { loading = null; return false; }, // plain text is readable, and blocks need no painter
   );
   return loading;
 }

@@ -1,12 +1,12 @@
-/** The open end of an answer: Markdown painted while it grows, by a parser that only appends. It trusts nothing. */
+/** The open tail of an answer: Markdown painted as it grows, by a parser that only appends. Its input is untrusted. */
 
 import { WAITS, address, dollar, footnote, tag } from "./marks.js";
 import * as smd from "../vendor/smd.js";
 import { appendLines, appendText } from "./text.js";
 
-const AHEAD = 4096; // characters that are looked at to read one mark
-const DEEPEST = 20; // levels; the parser has room for 24
-// The elements of the parser's tokens, by their numbers. An image is a link: nothing is loaded that a model names.
+const AHEAD = 4096; // characters of lookahead for one mark
+const DEEPEST = 20; // levels; the parser supports 24
+// Elements by the parser's token numbers. An image becomes a link: nothing that a model names is loaded.
 const TAGS = (
   "- - p h3 h4 h5 h6 h6 h6 code code code em em strong strong s a - a blockquote br hr ul ol li span - tr td code code"
 ).split(" ");
@@ -14,18 +14,18 @@ const LISTINGS = new Set([smd.CODE_BLOCK, smd.CODE_FENCE]);
 const CODE = new Set([...LISTINGS, smd.CODE_INLINE]);
 const TOP = 3; // the level of an answer's first heading
 const RAW = new Set([...CODE, smd.EQUATION_BLOCK, smd.EQUATION_INLINE]);
-// States of the parser that it exports no names for. A line of code begins, or what comes after it; and an item's text does.
+// Parser states without exported names: the document, (after) the start of a line of code, the start of an item's text.
 const DOCUMENT = 1, LINE_START = 101, ITEM_START = 103;
 const CLOSING = { "\\[": "\\]", "\\(": "\\)" };
-const PLAIN = /^[\p{L}\p{N}.,;:?)"'’\ufdd0]$/u; // no markup begins with one of these inside a line
-const LINE = /^(?:p|li|strong|em|h\d)$/; // elements of text in a line
-// What the server may read otherwise than the parser does, the beginning of an address at the end of the text included.
+const PLAIN = /^[\p{L}\p{N}.,;:?)"'’\ufdd0]$/u; // no inline markup starts with these
+const LINE = /^(?:p|li|strong|em|h\d)$/; // elements with inline text
+// Marks that the server may read differently from the parser, including a partial address at the end of the text.
 const MARK =
   /\\(?:[^\n]|$)|[$<\n]|_+|\[(?:\^|$)|(?<=\[)X(?:\]?$|(?=\] ))|(?<![0-9A-Za-z])(?:[Hh](?:[Tt]{2}[Pp][Ss]?:\/\/|(?:[Tt](?:[Tt](?:[Pp][Ss]?(?::\/?)?)?)?)?$)|[Ww](?:[Ww]{2}\.|[Ww]{0,2}$))/g;
-// Where a text ends that began in a line: at the next block, in a cell, in a heading.
+// Where inline text ends: at the next block, in a cell, in a heading, at a blank line.
 const BLOCK = /\n(?=[ \t]*(?:\n|[-*+>#|\x60~]|\d+[.)] ))/g, CELL = /[|\n]/g, HEADING = /\n/g, BLANK = /\n[ \t]*\n/g;
 const READERS = { "$": dollar, "<": tag, "[": footnote };
-// What begins with a line, and what perhaps does.
+// Marks at the start of a line, and (`PERHAPS`) possible beginnings of one.
 const DETAILS = /<details(\s+open(?:="(?:open)?")?)?\s*>[ \t]*\n?/iy, SUMMARY = /[ \t]*<summary>/iy;
 const ENDS = { details: /<\/details\s*>[ \t]*(?:\n|$)/iy, summary: /<\/summary>[ \t]*\n?/iy };
 const NOTE = /\[\^([^\s[\]\\^]{1,60})\]:[ \t]*(?=\S)/y, NUMBER = /([ \t]*\d{1,9})\)(?= )/y;
@@ -35,38 +35,38 @@ const NO_FENCE = /[ \t]*[^\s\x60~]|[^\n]*\n/y, INDENT = / {4}/y;
 const LANGUAGE = /^\s*\{?\s*\.?(?:lang(?:uage)?-)?([^\s{}()[\]:,;="']+)(?![^\s{}()[\]:,;="']|=["'])/;
 const PERHAPS = /(?:[ \t]*<[a-z]*|~+|<details[^>\n]*|\[\^?[^\]\n]{0,60}\]?:?[ \t]*|[ \t]*\d{1,9}\)?|(?:=+|-+)[ \t]*|[ \t]+)$/iy;
 const NESTING = /^(?:markdown|mdx?)$/i;
-const PLACE = "\ufdd0"; // stands in the parser's text for what only the server's grammar knows
+const PLACE = "\ufdd0"; // placeholder in the parser's text for marks that only the server's grammar knows
 const SAFE = /^(?:https?:\/\/|mailto:)/i;
 
 /**
- * Feeds the parser, and is its renderer, too: tokens become the elements of the server's HTML, with no attribute but the
- * few below.
+ * Feeds the parser and is also its renderer: tokens become the elements of the server's HTML, with only the attributes
+ * below.
  */
 export class Tail {
-  #open; // elements, each with its token; the first is the box. Those of tags, folds and footnotes have none
+  #open; // open elements with their tokens; the first is the box. Tags, folds and footnotes have no token
   #parser;
   #source = "";
-  #at = 0; // how much of it the parser has
-  #isAtStart = true; // of a line
-  #places = []; // what is painted at each of them
-  #listing = {}; // the one that is open, or was: its mark, if it is no backtick; how many are open in it, if it may hold any
-  #plain; // where the source is shown, once the parser has given up
+  #at = 0; // source offset: what the parser has consumed
+  #isAtStart = true; // whether `#at` is the start of a line
+  #places = []; // paint functions, one for each `PLACE` in the parser's text
+  #listing = {}; // the current or last code block: `mark`, if not a backtick; `depth`, blocks open inside it, or NaN
+  #plain; // the element that shows the source once parsing has failed
 
-  /** Paint into `box`, which is emptied. */
+  /** Paint into `box`, which is cleared. */
   constructor(box) {
     box.replaceChildren();
     this.#open = [{ element: box }];
     this.#parser = smd.parser(this);
   }
 
-  /** Append `text`. What the parser cannot take is shown as it is. */
+  /** Append `text`. Once the parser has failed, it is shown as source. */
   write(text) {
     this.#source += text;
     if (this.#plain) appendLines(this.#plain, text);
     else this.#parse(false);
   }
 
-  /** Nothing comes after this. */
+  /** The text is complete. */
   end() {
     if (!this.#plain) this.#parse(true);
   }
@@ -78,11 +78,11 @@ export class Tail {
       else this.#show();
       if (isOver) this.#untag();
     } catch {
-      this.#giveUp(); // nested too deeply, or a case that the parser's author did not think of
+      this.#giveUp(); // nested too deeply, or a bug in the parser
     }
   }
 
-  /** The source itself is never wrong. */
+  /** Show the source instead. */
   #giveUp() {
     const [{ element }] = this.#open;
     element.replaceChildren();
@@ -90,7 +90,7 @@ export class Tail {
     appendLines(this.#plain, this.#source);
   }
 
-  /** Go on past the next mark. Returns whether that was possible: there may be none, or what follows has to tell. */
+  /** Consume the source past the next mark. Returns `false` if there is none, or more text is needed to decide. */
   #step(isOver) {
     while (this.#isAtStart) if (!this.#startLine(isOver)) return false;
     const found = this.#match(MARK);
@@ -103,20 +103,20 @@ export class Tail {
     return pattern.exec(this.#source);
   }
 
-  /** Give the parser the source up to `end`, or `text` in its place. */
+  /** Feed the parser the source up to `end`, or `text` instead. */
   #feed(end, text = this.#source.slice(this.#at, end).replaceAll(PLACE, "\ufffd")) {
     if (text) smd.parser_write(this.#parser, text);
     this.#at = end;
     return true;
   }
 
-  /** Have something painted in the place of the source up to `end`. */
+  /** Call `paint` in place of the source up to `end`. */
   #put(end, paint) {
     this.#places.push(paint);
     return this.#feed(end, PLACE);
   }
 
-  /** Read a mark. Returns whether that was possible. */
+  /** Handle a mark. Returns `false` if more text is needed. */
   #take(mark, isOver) {
     const first = mark[0];
     const end = this.#at + mark.length;
@@ -135,7 +135,7 @@ export class Tail {
     return this.#feed(this.#at + 1, first === "$" ? "\\$" : first);
   }
 
-  /** The text from here on, up to where it ends for the server, and whether that is known. */
+  /** The text from here to where the server's grammar ends it, and whether that end is known. */
   #ahead(isDisplay) {
     const { tokens, len } = this.#parser;
     const inTable = tokens.lastIndexOf(smd.TABLE, len) >= 0;
@@ -145,13 +145,13 @@ export class Tail {
     return [this.#source.slice(this.#at, end), end < Infinity && end <= this.#source.length];
   }
 
-  /** Whether `$$` stands alone at the beginning of a line: then the parser knows it. */
+  /** Whether `$$` stands alone at the start of a line: the parser handles that itself. */
   #isBlock() {
     const line = this.#source.slice(this.#source.lastIndexOf("\n", this.#at - 1) + 1, this.#at);
     return /^\$\$[ \t]*\n/.test(this.#source.slice(this.#at, this.#at + 80)) && /^[\s>*+\-0-9.)]*$/.test(line);
   }
 
-  /** Whether the underscores before `end` neither begin nor end anything, being in a word. */
+  /** Whether the underscores before `end` are inside a word, so that they neither open nor close emphasis. */
   #isInWord(end) {
     const isLetter = (index) => /[\p{L}\p{N}]/u.test(this.#source[index] ?? "");
     const { tokens, len } = this.#parser;
@@ -159,7 +159,7 @@ export class Tail {
     return isLetter(this.#at - 1) && (isLetter(end) || !isEmphasis);
   }
 
-  /** Paint what the parser knows nothing of. */
+  /** Paint a mark that the parser does not know. */
   #paint({ isBreak, opens, closes, written, maths, note, href, shown }) {
     const { element } = this.#open.at(-1);
     if (isBreak) add(element, "br");
@@ -182,7 +182,7 @@ export class Tail {
     this.#open.pop();
   }
 
-  /** Tags that were not closed where they are are text. */
+  /** Turn unclosed tags above `level` back into text. */
   #untag(level = 0) {
     for (; this.#open.length > level && this.#open.at(-1).tag; ) {
       const { element, written } = this.#open.pop();
@@ -191,21 +191,21 @@ export class Tail {
   }
 
   /**
-   * For the parser a blank line ends an item, or the code in one. For the server the item goes on, if what follows is
-   * indented.
+   * For the parser a blank line ends a list item, or the code in one. For the server the item continues if the next
+   * block is indented.
    */
   #endLine() {
     const parser = this.#parser;
     const { tokens } = parser;
     if (parser.token === LINE_START) Object.assign(parser, { token: tokens[parser.len], indent_len: 0 });
-    this.#isAtStart = this.#feed(this.#at + 1); // and with it perhaps the break before this line
+    this.#isAtStart = this.#feed(this.#at + 1); // this may also flush the pending break before this line
     const item = tokens.lastIndexOf(smd.LIST_ITEM, parser.len);
     const isInLine = parser.token === tokens[parser.len];
     if (item >= 0 && !isInLine && !this.#isInCode() && tokens[1] !== smd.BLOCKQUOTE) this.#close(item);
     return true;
   }
 
-  /** Read what begins with a line. Returns whether that was possible. */
+  /** Handle marks at the start of a line. Returns `false` if more text is needed. */
   #startLine(isOver) {
     if (this.#at === this.#source.length && !isOver) return false;
     if (this.#isRaw()) return this.#startLineOfCode(isOver);
@@ -227,7 +227,7 @@ export class Tail {
     return true;
   }
 
-  /** Begin an element that holds blocks, or what is like them, after the source that says so. */
+  /** Open a container element (fold, summary or footnote) and skip its opening mark. */
   #begin(name, { 0: written }) {
     this.#leave();
     if (this.#open.length > DEEPEST) throw new RangeError();
@@ -238,7 +238,7 @@ export class Tail {
     return element;
   }
 
-  /** End the last element of that name which was begun so, with all that is in it. */
+  /** Close the last container of that name and everything in it. */
   #finish(name, { 0: written }) {
     this.#leave();
     const index = this.#open.findLastIndex((each) => each.name === name);
@@ -249,7 +249,7 @@ export class Tail {
     return true;
   }
 
-  /** Whether a tag ended what had been begun. */
+  /** Close the innermost fold or summary if its end tag is next. Returns whether it was. */
   #end() {
     const name = ["summary", "details"].find((each) => this.#open.some((one) => one.name === each));
     const found = name && this.#match(ENDS[name]);
@@ -263,7 +263,7 @@ export class Tail {
     this.#isAtStart = false;
   }
 
-  /** A footnote ends at the next one, or at a line after a blank one that is not indented. */
+  /** A footnote ends at the next footnote, or at an unindented line after a blank one. */
   #endNote() {
     if (this.#open.at(-1 - this.#depth()).name !== "div") return;
     const isAfterBlank = /\n[ \t]*\n$/.test(this.#source.slice(Math.max(0, this.#at - 40), this.#at));
@@ -273,12 +273,12 @@ export class Tail {
     this.#isAtStart = false;
   }
 
-  /** How many elements are open in the last one that was begun by a line. */
+  /** How many elements are open inside the innermost container. */
   #depth() {
     return this.#open.length - 1 - this.#open.findLastIndex((each) => !each.token && !each.tag);
   }
 
-  /** A line of text that is underlined is a heading. */
+  /** Turn an underlined line of text into a heading. */
   #underline() {
     const { tokens, len } = this.#parser;
     const found = len === 1 && tokens[1] === smd.PARAGRAPH && this.#match(UNDERLINE);
@@ -292,7 +292,7 @@ export class Tail {
     this.#isAtStart = true;
   }
 
-  /** A heading that would have this level: the first of an answer is lifted to the top, the others as much, and none skips one. */
+  /** A heading. The first of an answer is raised to the top level, the others by as much; no level is skipped. */
   #heading(level) {
     const [{ element: box }] = this.#open;
     const before = (box.parentElement ?? box).querySelectorAll("h3, h4, h5, h6");
@@ -303,13 +303,13 @@ export class Tail {
     return heading;
   }
 
-  /** For the parser a listing begins and ends with backticks. */
+  /** The parser knows only backtick fences: feed it those. */
   #startTildes([written, indent, mark]) {
     this.#feed(this.#at + written.length, indent + "\x60".repeat(mark.length));
     this.#listing.mark = "~";
   }
 
-  /** A listing ends with its own mark; one of Markdown may hold others: what ends one of them does not end it. */
+  /** A code block ends with its own mark. One in Markdown may contain others, and their end marks do not end it. */
   #startLineOfCode(isOver) {
     const found = this.#match(FENCE);
     if (!found && !isOver && !this.#match(NO_FENCE)) return false;
@@ -325,19 +325,19 @@ export class Tail {
     return true;
   }
 
-  /** Whether a fold has just begun: its summary may follow. */
+  /** Whether a fold is open and empty, so that its summary may follow. */
   #isUnfolded() {
     const { name, element } = this.#open.at(-1);
     return name === "details" && element.childElementCount === 0;
   }
 
-  /** End what is open above a level; a block follows. */
+  /** Close the parser's tokens above a level; a block follows. */
   #close(level) {
     for (; this.#parser.len > level; this.#parser.len -= 1) this.end_token();
     Object.assign(this.#parser, { token: DOCUMENT, pending: "", indent: "", indent_len: 0 });
   }
 
-  /** End all that the parser has open. */
+  /** Close all of the parser's tokens. */
   #leave() {
     smd.parser_write(this.#parser, "\n\n");
     this.#close(0);
@@ -349,13 +349,13 @@ export class Tail {
     return CODE.has(tokens[len]) || pending.startsWith("\x60");
   }
 
-  /** Whether the parser is in what holds no markup: code, a formula, the address of a link. */
+  /** Whether the parser is where markup has no meaning: in code, a formula, or a link's address. */
   #isRaw() {
     const { tokens, len, pending } = this.#parser;
     return RAW.has(tokens[len]) || /^(?:\x60|\]\()/.test(pending);
   }
 
-  /** The parser keeps the last character back, in case markup begins with it. Most cannot begin any. */
+  /** The parser holds back the last character, which might start markup. Show it if it cannot. */
   #show() {
     const { token, pending } = this.#parser;
     if (!LINE.test(TAGS[token]) || !PLAIN.test(pending)) return;
@@ -363,7 +363,7 @@ export class Tail {
     this.add_text(null, pending);
   }
 
-  /** A block that begins after a blank line leaves the items that it is not indented for. Returns what it is there. */
+  /** A block after a blank line closes the items that it is not indented for. Returns the token that it is then. */
   #place(token) {
     const parser = this.#parser;
     const isInItem = (indent) => parser.tokens[parser.len] === smd.LIST_ITEM && parser.spaces[parser.len] > indent;
@@ -373,12 +373,12 @@ export class Tail {
     return (parser.tokens[++parser.len] = parser.token);
   }
 
-  // What the parser calls. The first argument is the renderer's data: there are none.
+  // Callbacks of the parser. The first argument is the renderer's data, which is not used.
 
   add_token(_, begun) {
-    if (this.#open.length > DEEPEST) throw new RangeError(); // the source is shown
+    if (this.#open.length > DEEPEST) throw new RangeError(); // caught: the source is shown
     const token = begun === smd.PARAGRAPH || begun === smd.CODE_BLOCK ? this.#place(begun) : begun;
-    const { pending } = this.#parser; // what it has not made anything of yet: where a token begins, its mark
+    const { pending } = this.#parser; // text not yet parsed; at the start of a token, its mark
     const parent = this.#open.at(-1).element;
     const isHeading = token >= smd.HEADING_1 && token <= smd.HEADING_6;
     const element = isHeading ? parent.appendChild(this.#heading(Number(TAGS[token][1]))) : begin(parent, token);
@@ -411,7 +411,7 @@ export class Tail {
   set_attr(_, name, value) {
     const top = this.#open.at(-1);
     const { element } = top;
-    top.isLink = true; // brackets with an address
+    top.isLink = true; // only brackets with an address get attributes
     if (name === smd.LANG) this.#listing.depth = setLanguage(element, value);
     else if (name === smd.START) element.start = value;
     else if (name === smd.CHECKED) Object.assign(element, { className: "task done", textContent: "☑" });
@@ -420,12 +420,12 @@ export class Tail {
 }
 
 function begin(parent, token) {
-  if (token === smd.RAW_URL) return parent; // the server's grammar knows where it ends
-  // A line ends once: in code as a space, after a tag that broke it not at all.
+  if (token === smd.RAW_URL) return parent; // `address` in marks.js finds where it ends
+  // A line break shows once: in inline code as whitespace, after a `<br>` not at all.
   if (token === smd.LINE_BREAK && parent.localName === "code") return appendText(parent, "\n");
   if (token === smd.LINE_BREAK && isBroken(parent)) return parent;
   if (token === smd.CHECKBOX) return add(parent, "span", { className: "task", textContent: "☐" });
-  // What may be too wide is scrolled by the keyboard, too.
+  // Focusable, so that the keyboard can scroll wide content.
   if (LISTINGS.has(token)) return add(add(parent, "pre", { dir: "ltr" }), "code", { tabIndex: 0 });
   if (token === smd.TABLE) return add(parent, "table", { tabIndex: 0 });
   if (token === smd.TABLE_ROW) return add(section(parent), "tr");
@@ -437,12 +437,12 @@ function add(parent, tag, properties) {
   return Object.assign(parent.appendChild(document.createElement(tag)), properties);
 }
 
-/** The first row of a table is its head. */
+/** The section for a table's next row: the first row is the head. */
 function section(table) {
   return table.children[1] ?? add(table, table.children.length === 0 ? "thead" : "tbody");
 }
 
-/** A formula is shown as its source until the server has made one of it. Returns the mark that closes it. */
+/** A formula is shown as its source until the server renders it. Returns the mark that closes it. */
 function openMaths(element, token, mark) {
   const opening = token === smd.EQUATION_INLINE ? "\\(" : mark;
   element.className = "maths";
@@ -450,26 +450,26 @@ function openMaths(element, token, mark) {
   return CLOSING[opening] ?? opening;
 }
 
-/** Whether what an element ends with is a break, and at most spaces. */
+/** Whether an element ends with a `<br>`, followed by whitespace at most. */
 function isBroken({ lastChild }) {
   const isBlank = lastChild?.nodeType === Node.TEXT_NODE && !lastChild.data.trim();
   return (isBlank ? lastChild.previousSibling : lastChild)?.localName === "br";
 }
 
-/** Name the language of a listing. Returns 0 if it may hold others: none is open in it yet. */
+/** Set the language of a code block. Returns its initial nesting depth: 0 if it may contain others, else `NaN`. */
 function setLanguage(element, info) {
   const [, language] = LANGUAGE.exec(info) ?? [];
   if (language) element.className = `language-${language}`;
   return NESTING.test(language) ? 0 : NaN;
 }
 
-/** A link, though perhaps not one to follow. What was a link in it is its text. */
+/** Make `element` a link, without an address if that is unsafe. Links inside it become text. */
 function link(element, href) {
   for (const each of element.querySelectorAll("a")) each.replaceWith(...each.childNodes);
   if (SAFE.test(href)) Object.assign(element, { href, target: "_blank", rel: "noopener noreferrer nofollow" });
 }
 
-/** Brackets without an address are brackets. */
+/** Turn brackets without an address back into text. */
 function unlink(element) {
   element.replaceWith("[", ...element.childNodes, "]");
 }

@@ -1,15 +1,15 @@
-/** Text that grows: it is only ever appended, and so that a frame lays out little, long text stands in boxes. */
+/** Growing text: append only. Long text is split into boxes, so that each frame lays out little. */
 
-const LONG = 2000; // characters: past that a box of plain text is closed at a line's end
-const LINES = 32; // in a box of code, as the server makes them
+const LONG = 2000; // characters, after which a box of plain text is closed at the next line end
+const LINES = 32; // lines in a box of code, as on the server
 
-/** Append to an element's last text. */
+/** Append to an element's last text node. */
 export function appendText(element, text) {
   if (element.lastChild?.nodeType === Node.TEXT_NODE) element.lastChild.appendData(text);
   else element.append(text);
 }
 
-/** Append plain text, in `<div>`s that end where a line does. */
+/** Append plain text, in `<div>`s that end at line ends. */
 export function appendBoxes(element, text) {
   let last = element.lastElementChild ?? element.appendChild(document.createElement("div"));
   let rest = text;
@@ -23,7 +23,7 @@ export function appendBoxes(element, text) {
   if (rest) appendText(last, rest);
 }
 
-/** Append code, in `<span class="lines">` of so many lines each. */
+/** Append code, in `<span class="lines">` of `LINES` lines each. */
 export function appendLines(element, text) {
   const lines = text.split(/(?<=\n)/);
   let last = element.lastElementChild;

@@ -1,9 +1,9 @@
-/** Addresses of the server, which may be found under a path: that is where this script comes from. */
+/** URLs of the server, which may be served under a base path; the base comes from this script's own URL. */
 
 const PATH = new URL(import.meta.url).pathname;
 const BASE = PATH.slice(0, PATH.lastIndexOf("/static/"));
 
-/** Where a path of the server is. */
+/** Prefix a path of the server with the base path. */
 export function at(path) {
   return BASE + path;
 }

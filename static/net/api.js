@@ -1,12 +1,12 @@
-/** The HTTP side of the protocol: prompts, stops, snapshots, and their errors as sentences. */
+/** The HTTP side of the protocol: prompts, stops, snapshots, and errors as sentences. */
 
 import { at } from "./addresses.js";
 import { thought } from "../state/messages.js";
 import { t } from "../state/i18n.js";
 
-const PATIENCE = 20_000; // ms for an answer; a stop may take 2 s, everything else is quicker
+const PATIENCE = 20_000; // ms for a response; a stop may take 2 s, everything else is faster
 
-/** A refusal or a failure. `message` is a sentence for the user; `status` is 0 if no answer came. */
+/** A rejected or failed request. `message` is a sentence for the user; `status` is 0 if no response came. */
 export class ApiError extends Error {
   constructor(status, code, sentence) {
     super(sentence);
@@ -16,7 +16,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Register a stream. `key` makes a repetition harmless. Resolves to `{stream_id, cursor, …}`. */
+/** Register a stream. `key` is the idempotency key. Resolves to `{stream_id, cursor, …}`. */
 export function postStream(sessionId, body, key, signal) {
   return request(`/api/sessions/${sessionId}/streams`, {
     method: "POST",
@@ -26,43 +26,43 @@ export function postStream(sessionId, body, key, signal) {
   });
 }
 
-/** Stop one stream and no other. Resolves to `{outcome, upstream_closed, waited_ms}`. */
+/** Stop this stream only. Resolves to `{outcome, upstream_closed, waited_ms}`. */
 export function stopStream(streamId, signal) {
   return request(`/api/streams/${streamId}`, { method: "DELETE", signal });
 }
 
 /**
- * Messages of the session, and the cursor that belongs to them, in the fields of the reducer. `query` chooses them as the
- * server's `Part` does: `{branch, from, before, all}`.
+ * Messages of the session and their cursor, in the reducer's fields. `query` selects a range of messages, as on the
+ * server: `{branch, from, before, all}`.
  */
 export async function loadSession(sessionId, query, signal) {
   return sessionOf(await request(snapshotURL(sessionId, query), { signal }));
 }
 
-/** What a message says, as it was written. */
+/** The Markdown source of a message. */
 export async function loadSource(sessionId, messageId, signal) {
   const query = { branch: messageId, from: messageId };
   const { messages } = await request(snapshotURL(sessionId, query), { signal });
   return messages.find((each) => each.message_id === messageId).content;
 }
 
-/** The address of a session as the page sees it: with the answers rendered. */
+/** The URL of a session's snapshot, with rendered answers. */
 export function snapshotURL(sessionId, query) {
   const given = Object.entries(query).filter(([, value]) => value);
   return `/sessions/${sessionId}/snapshot${given.length > 0 ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
-/** A snapshot in the fields of the reducer. */
+/** A snapshot in the reducer's fields. */
 export function sessionOf({ title, cursor = null, earlier, messages }) {
   return { title, cursor, before: earlier ? messages[0].parent_id : null, messages: messages.map(fieldsOf) };
 }
 
-/** Whether an error only says that the page aborted the request. */
+/** Whether the error is an abort by the page itself. */
 export function isAbort(error) {
   return error.name === "AbortError";
 }
 
-/** A key that no other prompt has. `randomUUID` is missing on plain HTTP, so it is not used. */
+/** A unique idempotency key. `randomUUID` is not available on plain HTTP. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -94,7 +94,7 @@ function fieldsOf(message) {
   };
 }
 
-/** Ask the server; resolves to its JSON. Throws `ApiError`, or an `AbortError` if `signal` says so. */
+/** Send a request; resolves to its JSON, `null` for 204. Throws `ApiError`, or `AbortError` if `signal` aborts. */
 export async function request(url, { signal, headers, patience = PATIENCE, ...options }) {
   const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   let response;

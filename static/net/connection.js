@@ -1,33 +1,33 @@
-/** A tab's end of the one event stream: it names the session that the tab shows, and hears its events. */
+/** A tab's end of the shared event stream: subscribes to the session that the tab shows and receives its events. */
 
 import { workerURL } from "../markdown/html.js";
 import { listChanged } from "../state/storage.js";
 
 const SILENCE = 11_000; // ms; the hub's ping comes every 5 s
 const LOOK = 2_000; // ms
-const BACKOFF = { first: 500, most: 30_000 }; // ms, for the snapshot
+const BACKOFF = { first: 500, most: 30_000 }; // ms, between attempts to load the snapshot
 
-let isAlone = false; // whether this tab can share no worker with others
-let hub = null; // then: its own
+let isAlone = false; // whether this tab cannot use a shared worker
+let hub = null; // this tab's own hub, if `isAlone`
 
 /**
- * Hooks: `onEvent(name, data, id)`; `onLink(isUp)`; `getCursor()`, to go on from; and `catchUp()`, awaited where the
- * server refuses the connection or the cursor: it loads the snapshot and resolves to "ready", "later" or "gone".
- * (An EventSource cannot read a refusal, so the snapshot's answer tells what is the matter.)
+ * Hooks: `onEvent(name, data, id)`; `onLink(isUp)`; `getCursor()`, where to resume; and `catchUp()`, awaited when the
+ * server rejects the connection or the cursor: it loads the snapshot and resolves to "ready", "later" or "gone".
+ * (An EventSource cannot read an error response, so the snapshot's response gives the reason.)
  */
 export class Connection {
   #sessionId;
   #hooks;
   #port = null;
   #worker = null;
-  #isUp = true; // as far as the hub knows
-  #attempts = 0; // at the snapshot, that failed
-  #kept = null; // events that came while the snapshot is loaded
-  #isReset = false; // whether the session has to be watched anew, from the snapshot on
-  #heard = 0; // when something came, in the time of `performance.now()`
-  #looked = 0; // when that was looked at last
-  #silences = 0; // in a row
-  #isExcused = false; // a silence that this tab may have slept through
+  #isUp = true; // as last reported by the hub
+  #attempts = 0; // failed attempts to load the snapshot
+  #kept = null; // events received while the snapshot loads
+  #isReset = false; // whether to watch the session again, from the snapshot's cursor
+  #heard = 0; // time of the last message, `performance.now()`
+  #looked = 0; // time of the last check
+  #silences = 0; // consecutive
+  #isExcused = false; // one silence is ignored if this tab may have been suspended
   #timers = { silence: 0, retry: 0 };
 
   constructor(sessionId, hooks) {
@@ -35,12 +35,12 @@ export class Connection {
     this.#hooks = hooks;
   }
 
-  /** Be connected from now on. */
+  /** Connect, unless already connected. */
   open() {
     if (!this.#port) this.#connect();
   }
 
-  /** Let go of the connection and of every timer. */
+  /** Close the connection and clear all timers. */
   close() {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     this.#port?.postMessage({ type: "leave" });
@@ -51,13 +51,13 @@ export class Connection {
     this.#timers.retry = 0;
   }
 
-  /** Try again at once if something is missing: the network is back, or somebody looks. */
+  /** Retry at once: the network is back, or the page became visible. */
   hurry() {
     this.#port?.postMessage({ type: "hurry" });
     if (this.#timers.retry) this.refresh();
   }
 
-  /** Load the snapshot. Events that come meanwhile are kept: those that it knows are dropped by their ids. */
+  /** Load the snapshot. Events received meanwhile are queued; the reducer drops those that it covers, by their ids. */
   async refresh() {
     clearTimeout(this.#timers.retry);
     this.#timers.retry = 0;
@@ -96,13 +96,13 @@ export class Connection {
       this.#worker.onerror = () => this.#doWithout();
       return this.#worker.port;
     }
-    const { port1, port2 } = new MessageChannel(); // it keeps what is said until the hub is there
+    const { port1, port2 } = new MessageChannel(); // queues messages until the hub is loaded
     hub ??= import("./hub.js").then(({ Hub }) => new Hub());
     hub.then((each) => each.attach(port1));
     return port2;
   }
 
-  /** The worker could not be started: this tab has a connection of its own. */
+  /** The worker does not work: this tab opens its own connection. */
   #doWithout() {
     isAlone = true;
     if (!this.#port) return;
@@ -115,7 +115,7 @@ export class Connection {
     this.#port?.postMessage({ type: "watch", sessionId: this.#sessionId, cursor: this.#hooks.getCursor() });
   }
 
-  /** What came for a connection that one of its messages had us let go of will come again. */
+  /** If a message closes this port, the rest of its batch is dropped: the next connection resends it. */
   #onMessages(port, messages) {
     this.#heard = performance.now();
     this.#silences = 0;
@@ -133,13 +133,13 @@ export class Connection {
   }
 
   #onLink(isUp) {
-    if (isUp && !this.#isUp) listChanged(); // perhaps, while nothing could be heard
+    if (isUp && !this.#isUp) listChanged(); // it may have changed while the connection was down
     this.#isUp = isUp;
     this.#tellLink();
-    if (isUp && this.#timers.retry) this.refresh(); // what the one could reach, the other can
+    if (isUp && this.#timers.retry) this.refresh(); // the server is reachable again
   }
 
-  /** Events do not help as long as the snapshot is missing that they follow. */
+  /** The link counts as down while the snapshot keeps failing: events cannot be applied without it. */
   #tellLink() {
     this.#hooks.onLink(this.#isUp && this.#attempts < 2);
   }
@@ -149,7 +149,7 @@ export class Connection {
       this.#isReset = true;
       this.#kept = [];
       this.refresh();
-      if (name === "gone") listChanged(); // with its last session the connection goes, and hears no more of it
+      if (name === "gone") listChanged(); // the connection of a last session closes, so no `list` would follow
     } else if (this.#kept) {
       this.#kept.push([name, data, id]);
     } else {
@@ -158,8 +158,9 @@ export class Connection {
   }
 
   /**
-   * A worker that has died says nothing: another one is started. One that hangs is found again then; so the second time in a
-   * row this tab does without. A tab that was asleep itself listens first. (A timer for each message would cost more than this.)
+   * A dead worker sends nothing, so start another one. A hung worker would be found again under the same name; so after
+   * a second silence in a row, this tab connects on its own. A tab that was suspended itself waits for one more check.
+   * (A timer per message would cost more.)
    */
   #look() {
     const now = performance.now();

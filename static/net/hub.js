@@ -1,42 +1,42 @@
 /**
- * The one event stream of all tabs, kept open by a layer over EventSource that does not give up.
+ * The event stream shared by all tabs: a layer over EventSource that always reconnects.
  *
- * A tab is a port. It says `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers `ping` with
- * `pong`. It hears lists of `{type: "event", name, data, id}` (of its session; `data` is JSON), `{type: "link", isUp}`,
- * `refused` (the server turned the connection down), `behind` (what it has missed will not come: it needs the snapshot),
- * `list` (the list of sessions has changed), `ping`, and `forgotten` (it had been silent for too long, and should say again
- * what it watches).
+ * A tab is a port. It sends `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers
+ * `ping` with `pong`. It receives arrays of `{type: "event", name, data, id}` (of its session; `data` is JSON),
+ * `{type: "link", isUp}`, `refused` (the server rejected the connection), `behind` (missed events will not come: it
+ * needs the snapshot), `list` (the list of sessions has changed), `ping`, and `forgotten` (it was silent for too long
+ * and must send `watch` again).
  */
 
 import { at } from "./addresses.js";
 import { Outbox } from "./outbox.js";
 
-const LOGGED = ["start", "status", "reasoning", "token", "end"]; // frames with an id, `<session>/<cursor>`
+const LOGGED = ["start", "status", "reasoning", "token", "end"]; // events with an id, `<session>/<cursor>`
 const OTHERS = ["block", "tail", "reset", "gone"];
-const SILENCE = 11_000; // ms; the server's heartbeat to a page comes every 5 s
+const SILENCE = 11_000; // ms; the server sends a page a heartbeat every 5 s
 const LOOK = 2_000; // ms
-const OPENING = 3_000; // ms for the answer to a connection that may have been given a dead one of the pool
-const POOL = 6; // connections that a browser keeps to a server
-const ASLEEP = 40_000; // ms without an answer to a ping
+const OPENING = 3_000; // ms to open a connection when the browser may reuse a dead one of its pool
+const POOL = 6; // connections per server in a browser's pool
+const ASLEEP = 40_000; // ms without a pong
 const BACKOFF = { first: 500, most: 30_000 }; // ms
-const LOST_AFTER = 2_000; // ms without a connection before the page speaks of it
-const PING = 5_000; // ms; a tab tells by it that its worker lives: see `SILENCE` in link.js
-const MOST = 32; // sessions in one stream
+const LOST_AFTER = 2_000; // ms without a connection before the page says so
+const PING = 5_000; // ms; shows a tab that its worker is alive: see `SILENCE` in connection.js
+const MOST = 32; // sessions per connection
 
 export class Hub {
   #tabs = new Map(); // outbox: {sessionId, heard}
-  #cursors = new Map(); // session: where its events go on
+  #cursors = new Map(); // session: the cursor to resume from
   #source = null;
   #attempts = 0;
-  #heard = 0; // when the server was, in the time of `performance.now()`
-  #suspects = 0; // connections of the pool that may be dead, too: each attempt that gets no answer closes one
+  #heard = 0; // time of the server's last event, `performance.now()`
+  #suspects = 0; // pooled connections that may also be dead: each attempt without a response closes one
   #timers = { connect: 0, opening: 0, silence: 0, lost: 0, ping: 0 };
 
-  /** Listen to a tab. */
+  /** Accept a tab. */
   attach(port) {
     const tab = new Outbox(port);
     port.onmessage = ({ data }) => this.#onMessage(tab, data);
-    port.onclose = () => this.#leave(tab); // where there is such an event, also of a tab that has crashed
+    port.onclose = () => this.#leave(tab); // where supported, also fires for a crashed tab
   }
 
   #onMessage(tab, { type, sessionId, cursor }) {
@@ -49,8 +49,8 @@ export class Hub {
   }
 
   /**
-   * The connection begins where the first tab is. It does not go back for another one: what comes again comes joined to
-   * what the others have not seen yet, and cannot be told apart.
+   * The connection starts at the first tab's cursor. It does not go back for another tab: replayed tokens arrive joined
+   * with tokens that are new to the others, and the two cannot be separated.
    */
   #watch(tab, sessionId, cursor) {
     this.#tabs.set(tab, { sessionId, heard: Date.now() });
@@ -68,10 +68,10 @@ export class Hub {
     if (!left) return;
     this.#tabs.delete(tab);
     if (Array.from(this.#tabs.values()).some(({ sessionId }) => sessionId === left.sessionId)) return;
-    if (this.#cursors.delete(left.sessionId)) this.#connectWithin(0); // without it: or the server would think it watched
+    if (this.#cursors.delete(left.sessionId)) this.#connectWithin(0); // else the server would still count a viewer
   }
 
-  /** A tab that has died says nothing, one that sleeps neither. */
+  /** A dead tab sends no pong, and neither does a suspended one. */
   #ping() {
     for (const [tab, { heard }] of this.#tabs) {
       if (Date.now() - heard > ASLEEP) this.#leave(tab);
@@ -113,7 +113,7 @@ export class Hub {
     this.#listen();
     const { session_id: sessionId } = JSON.parse(data);
     this.#tell({ type: "event", name, data, id: null }, sessionId);
-    if (name === "reset" || name === "gone") this.#cursors.delete(sessionId); // if there is another one, its tabs bring it
+    if (name === "reset" || name === "gone") this.#cursors.delete(sessionId); // its tabs set the new one
   }
 
   #up() {
@@ -124,13 +124,13 @@ export class Hub {
     this.#tell({ type: "link", isUp: true });
   }
 
-  /** EventSource would go on from where it began, and with one session's cursor only: a new one has them all. */
+  /** EventSource would reconnect with its original URL and one `Last-Event-ID`; a new one has all cursors. */
   #down(isRefused) {
     this.#drop();
     if (isRefused) this.#tell({ type: "refused" });
     this.#tellLater();
     const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
-    this.#connectWithin(longest / 2 + (longest / 2) * Math.random()); // a restarted server should not see everybody at once
+    this.#connectWithin(longest / 2 + (longest / 2) * Math.random()); // jitter, for a restarted server
   }
 
   #connectWithin(wait) {
@@ -142,7 +142,7 @@ export class Hub {
     this.#heard = performance.now();
   }
 
-  /** A dead connection can look open for ever; the heartbeat tells. (A timer for each event would cost more than this.) */
+  /** A dead connection can look open forever, so check for heartbeats. (A timer per event would cost more.) */
   #look() {
     if (performance.now() - this.#heard < SILENCE) return;
     if (!this.#isOpen) return this.#down(false);
@@ -160,7 +160,7 @@ export class Hub {
     this.#timers.lost ||= setTimeout(() => this.#tell({ type: "link", isUp: false }), LOST_AFTER);
   }
 
-  /** To the tabs of one session, or to all. */
+  /** Send to the tabs of one session, or to all. */
   #tell(message, of = null) {
     for (const [tab, { sessionId }] of this.#tabs) {
       if (of === null || sessionId === of) tab.say(message);
@@ -187,7 +187,7 @@ export class Hub {
   }
 }
 
-/** Whether a cursor (`<epoch>-<seq>`, or `null`: nothing has been seen) comes before another one. */
+/** Whether a cursor (`<epoch>-<seq>`, or `null`: nothing received yet) is before another one. */
 function isBefore(cursor, other) {
   if (!cursor || !other) return !cursor && Boolean(other);
   const [epoch, seq] = cursor.split("-").map(Number);

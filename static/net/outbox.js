@@ -1,4 +1,4 @@
-/** What is said to a tab. Each message is a task of its page, so what comes within one frame of the screen goes together. */
+/** Messages to a tab. Each `postMessage` costs its page a task, so messages within one frame are sent together. */
 
 const FRAME = 16; // ms
 
@@ -11,7 +11,7 @@ export class Outbox {
     this.#port = port;
   }
 
-  /** Say something: at once where nothing has been said within this frame. */
+  /** Queue a message; it is sent at once if nothing was sent within this frame. */
   say(message) {
     this.#waiting.push(message);
     if (this.#timer === 0) this.#send();

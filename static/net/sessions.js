@@ -1,10 +1,10 @@
-/** The HTTP side of the list of sessions. */
+/** HTTP requests for the list of sessions and models. */
 
 import { request } from "./api.js";
 
 export const PART = 50; // sessions
 
-/** A part of the list: `{sessions, next}`. */
+/** One page of the list: `{sessions, next}`. */
 export function loadSessions(query, after, signal, limit = PART) {
   const asked = { limit, ...(query ? { q: query } : {}), ...(after ? { after } : {}) };
   return request(`/api/sessions?${new URLSearchParams(asked)}`, { signal });
@@ -24,12 +24,12 @@ export function deleteSession(sessionId, signal) {
   return request(`/api/sessions/${sessionId}`, { method: "DELETE", signal });
 }
 
-/** Undo a deletion. A 404 says that it is too late. */
+/** Undo a deletion. A 404 means that it is too late. */
 export function restoreSession(sessionId, signal) {
   return request(`/api/sessions/${sessionId}/restore`, { method: "POST", signal });
 }
 
-/** The models that there are now: `{models, unreachable, default, total}`; `asked` may have words of the name and a limit. */
+/** The available models: `{models, unreachable, default, total}`. `asked` may have `q` (words in the name), `limit`. */
 export function loadModels(signal, asked = null) {
   return request(`/api/models${asked ? `?${new URLSearchParams(asked)}` : ""}`, { signal });
 }

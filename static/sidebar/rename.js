@@ -1,6 +1,6 @@
-/** Another name for a session, typed where the old one stood. */
+/** Renames a session in place. */
 
-/** Put a field in the place of `link`. Resolves to what was typed, or to `""`; then the link stands there again. */
+/** Replace `link` with a text field. Resolves to the name entered, `""` if cancelled; the link is put back first. */
 export function askName(link, label) {
   const field = Object.assign(document.createElement("input"), { className: "rename", value: link.textContent, maxLength: 200 });
   field.setAttribute("aria-label", label);
@@ -8,7 +8,7 @@ export function askName(link, label) {
     field.addEventListener("blur", () => resolve(field.value.trim()));
     field.addEventListener("keydown", (event) => {
       if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
-      event.preventDefault(); // Escape must not close what the list is in, nor stop an answer
+      event.preventDefault(); // Escape must neither close the sidebar nor stop an answer
       resolve(event.key === "Enter" ? field.value.trim() : "");
     });
   });

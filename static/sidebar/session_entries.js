@@ -1,4 +1,4 @@
-/** The sessions in the list: searched, continued, and made from what the server says of them. */
+/** The entries of the session list: search, paging, and rendering of the server's data. */
 
 import { at } from "../net/addresses.js";
 import { isAbort } from "../net/api.js";
@@ -6,12 +6,12 @@ import { PART, loadSessions } from "../net/sessions.js";
 import { toast } from "./toast.js";
 import { t } from "../state/i18n.js";
 
-const MOST = 200; // sessions that the server lists at once
+const MOST = 200; // sessions per page, the server's limit
 const UNSEEN = "● "; // see `session.js`
 
-let search = new AbortController(); // aborts the one before
+let search = new AbortController(); // a new search aborts the previous one
 
-/** Show what the search field asks for. */
+/** Show the sessions that match the search field. */
 export async function find(sidebar) {
   search.abort();
   search = new AbortController();
@@ -19,32 +19,32 @@ export async function find(sidebar) {
   if (page) show(sidebar, page, (entries) => sidebar.list.replaceChildren(...entries));
 }
 
-/** Another tab has changed something: list as many as before. What stays is not touched: it may have the focus. */
+/** Reload as many entries as are shown. Entries that stay keep their element, which may have the focus. */
 export async function refresh(sidebar) {
   search.abort();
   search = new AbortController();
   const shown = new Map(Array.from(sidebar.list.children, (item) => [item.dataset.sessionId, item]));
   const limit = Math.min(MOST, Math.max(PART, shown.size));
   const page = await loadSessions(sidebar.query, null, search.signal, limit).catch((error) => {
-    if (error.status === 401) toast(error.message); // signed out in another tab; else it stays as it is
+    if (error.status === 401) toast(error.message); // signed out elsewhere; otherwise the old list stays
     return null;
   });
   if (!page) return;
   const known = new Set(page.sessions.map((session) => session.session_id));
-  for (const [id, item] of shown) if (!known.has(id) && !item.querySelector(".rename")) item.remove(); // somebody types in it
+  for (const [id, item] of shown) if (!known.has(id) && !item.querySelector(".rename")) item.remove(); // being renamed
   show(sidebar, page, (entries) => entries.forEach((entry, index) => {
     const item = shown.get(entry.dataset.sessionId) ?? entry;
     retitle(item, entry.querySelector(".session").textContent);
     const place = sidebar.list.children[index];
     if (place !== item) sidebar.list.insertBefore(item, place ?? null);
   }));
-  if (document.querySelector("[data-gone]") && sidebar.list.querySelector("[aria-current]")) location.reload(); // it is back
+  if (document.querySelector("[data-gone]") && sidebar.list.querySelector("[aria-current]")) location.reload();
 }
 
-/** An entry has another title, and so has the page, if it is of the session that is shown. */
+/** Set an entry's title, and the page's if the entry is of the session shown. */
 export function retitle(item, title) {
   const link = item.querySelector(".session");
-  if (!link || link.textContent === title) return; // somebody types another one
+  if (!link || link.textContent === title) return; // it is being renamed, or unchanged
   link.textContent = title;
   item.querySelector(".more").setAttribute("aria-label", t("Chat options for “%(title)s”", { title }));
   if (!link.hasAttribute("aria-current")) return;
@@ -52,7 +52,7 @@ export function retitle(item, title) {
   document.title = `${document.title.startsWith(UNSEEN) ? UNSEEN : ""}${title} · Tailrace`;
 }
 
-/** Append the next part of the list. */
+/** Append the next page of the list. */
 export async function goOn(sidebar) {
   const after = new URL(sidebar.part("further").href).searchParams.get("after");
   const page = await load(sidebar, after, search.signal);
@@ -62,7 +62,7 @@ export async function goOn(sidebar) {
   sidebar.list.children[count]?.querySelector("a").focus();
 }
 
-/** The entry of a session. */
+/** The list item of a session, from the template. */
 export function entryOf({ session_id: sessionId, title }, isCurrent) {
   const entry = document.getElementById("session-entry").content.cloneNode(true);
   const item = entry.querySelector("li");
@@ -77,7 +77,7 @@ export function entryOf({ session_id: sessionId, title }, isCurrent) {
   return item;
 }
 
-/** Say so where nothing is listed. */
+/** Show or hide the entry of a current session that is not listed, and the notice for an empty list. */
 export function tend(sidebar) {
   const current = sidebar.part("elsewhere").querySelector("li")?.dataset.sessionId;
   const isListed = sidebar.list.querySelector(`[data-session-id="${CSS.escape(current ?? "")}"]`) !== null;

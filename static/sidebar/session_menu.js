@@ -11,9 +11,9 @@ import { t } from "../state/i18n.js";
 
 const FORMATS = ["markdown", "json"];
 
-let menu = null; // made when it is opened for the first time
+let menu = null; // created when first opened
 
-/** Open the menu of the session beside which `more` stands. */
+/** Open the menu of the session that the button `more` belongs to. */
 export function openMenu(sidebar, more) {
   menu ??= new SessionMenu(sidebar);
   menu.open(more);
@@ -22,8 +22,8 @@ export function openMenu(sidebar, more) {
 class SessionMenu {
   #sidebar;
   #menu;
-  #item = null; // of the list: the session that the menu is about
-  #signal = new AbortController().signal; // what was begun is finished
+  #item = null; // the list item of the session the menu is for
+  #signal = new AbortController().signal; // never aborted: actions run to completion
 
   constructor(sidebar) {
     this.#sidebar = sidebar;
@@ -43,7 +43,7 @@ class SessionMenu {
     this.#menu.addEventListener("toggle", ({ newState }) => { if (newState === "closed") this.#focus(more); }, { once: true });
   }
 
-  /** Beside what opened it, and inside the window. */
+  /** Place the menu next to the button, inside the window. */
   #place({ left, bottom, top }) {
     const { style, offsetWidth, offsetHeight } = this.#menu;
     const isBelow = bottom + offsetHeight < innerHeight;
@@ -59,7 +59,7 @@ class SessionMenu {
     rows.at((rows.indexOf(document.activeElement) + step) % rows.length).focus();
   }
 
-  /** The closed menu gives the focus back, unless it has gone elsewhere already. */
+  /** Return the focus to the button, unless it is elsewhere already. */
   #focus(more) {
     if (more.isConnected && (document.activeElement === document.body || this.#menu.contains(document.activeElement))) more.focus();
   }
@@ -74,7 +74,7 @@ class SessionMenu {
     link.textContent = title;
     try {
       const session = await patchSession(item.dataset.sessionId, { title }, this.#signal);
-      link.textContent = before; // as everything else on the page says it still
+      link.textContent = before; // as in the rest of the page, so that `retitle` changes both
       retitle(item, session.title);
       tellTabs();
     } catch (error) {
@@ -95,7 +95,7 @@ class SessionMenu {
     }
     tellTabs();
     if (item.querySelector("[aria-current]")) {
-      location.assign(at(`/?deleted=${sessionId}`)); // that page offers the undo
+      location.assign(at(`/?deleted=${sessionId}`)); // the new page offers the undo
       return;
     }
     const place = item.nextElementSibling;
@@ -109,7 +109,7 @@ class SessionMenu {
     try {
       const restored = await restoreSession(sessionId, this.#signal);
       tellTabs();
-      if (restored.session_id !== sessionId) return location.assign(at(`/sessions/${restored.session_id}`)); // its id is taken
+      if (restored.session_id !== sessionId) return location.assign(at(`/sessions/${restored.session_id}`)); // new id
     } catch (error) {
       if (!isAbort(error)) toast(error.status === 404 ? t("This chat can't be restored any more.") : error.message);
       return;

@@ -1,14 +1,14 @@
-/** `<tailrace-sidebar>`: the list of sessions. What can be done with it is loaded when it is done for the first time. */
+/** `<tailrace-sidebar>`: the list of sessions. Its actions are loaded on first use. */
 
 import { onTold, tellTabs } from "../state/storage.js";
 
-const PAUSE = 200; // ms without a key before a search
+const PAUSE = 200; // ms without input before a search
 
-/** Put a session that has just begun at the head of the list. */
+/** Put a new session at the head of the list. */
 export async function addSession(sessionId, title) {
   const sidebar = document.querySelector("tailrace-sidebar");
   const { entryOf, tend } = await import("./session_entries.js");
-  sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // of one that was deleted elsewhere
+  sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // stale: deleted elsewhere
   sidebar.list.prepend(entryOf({ session_id: sessionId, title }, true));
   tend(sidebar);
   tellTabs();
@@ -29,12 +29,12 @@ class Sidebar extends HTMLElement {
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
     // Without a connection the list stays as it is; the next change refreshes it.
     onTold(() => import("./session_entries.js").then(({ refresh }) => refresh(this), () => {}), signal);
-    document.addEventListener("submit", ({ target }) => { // an undo, or an import: it is done when the next page comes
+    document.addEventListener("submit", ({ target }) => { // an undo or an import: done once the next page loads
       if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
     }, { signal });
     const preferences = document.getElementById("preferences");
     const late = async (name, ...given) => (await import("../preferences.js"))[name](...given);
-    preferences.querySelector('[data-part="save"]').hidden = true; // what is chosen takes effect at once
+    preferences.querySelector('[data-part="save"]').hidden = true; // choices take effect at once
     preferences.addEventListener("change", ({ target }) => late("choose", target.form, target), { signal });
     preferences.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -53,7 +53,7 @@ class Sidebar extends HTMLElement {
     return this.querySelector("#sessions");
   }
 
-  /** What is searched for. */
+  /** The search text. */
   get query() {
     return this.part("search").elements.q.value.trim();
   }

@@ -1,10 +1,10 @@
-/** A sentence at the edge of the page, for a while, with something to take it back. */
+/** A short notice at the edge of the page, with an optional undo. */
 
 const DURATION = 10_000; // ms
 
 let timer = 0;
 
-/** Show `sentence`. `undo()` is called if the reader asks for it; without it there is only the sentence. */
+/** Show `sentence`, with an Undo button that calls `undo()` if that is given. */
 export function toast(sentence, undo = null) {
   const box = document.querySelector('[data-part="toast"]');
   const form = box.querySelector("form");
@@ -18,13 +18,13 @@ export function toast(sentence, undo = null) {
   show(box);
 }
 
-/** The toast that came with the page goes after a while, too. */
+/** Show a toast that the server rendered, and hide it after `DURATION`. */
 export function tendToast() {
   const box = document.querySelector('[data-part="toast"]');
   if (!box.hidden) show(box);
 }
 
-/** Over everything, also over an open list of sessions. */
+/** Re-showing the popover puts it on top, also of an open sidebar. */
 function show(box) {
   box.hidden = false;
   box.popover = "manual";

@@ -1,4 +1,4 @@
-/** Messages as the page shows them, and how a list of them is read and changed, as pure functions. */
+/** The page's messages: defaults, queries and updates, as pure functions. */
 
 import { EMPTY } from "./answer.js";
 
@@ -13,22 +13,22 @@ export const BEGUN = {
   upstreamClosed: true, thoughtSince: null, thoughtMs: null, next: { token: 0, reasoning: 0 },
 };
 
-/** A whole message from some of its fields. */
+/** A complete message from some of its fields. */
 export function message(fields) {
   return { ...BLANK, key: fields.key ?? fields.id, ...fields };
 }
 
-/** How long a model has thought, as the server says it. While it goes on, what counts is when it began. */
+/** The fields of thinking time: `thoughtMs` once it is over, `thoughtSince` while it lasts. `ms` is from the server. */
 export function thought(isOn, ms, now) {
   return isOn && ms !== null ? { thoughtMs: null, thoughtSince: now - ms } : { thoughtMs: ms, thoughtSince: null };
 }
 
-/** The answer that a stream makes, or `null`. */
+/** The answer of a stream, or `null`. */
 export function answerOf(state, streamId) {
   return state.messages.find((each) => each.role === "assistant" && each.streamId === streamId) ?? null;
 }
 
-/** The guard: an event belongs to the answer of its own stream, and to that only until its end. */
+/** A predicate: events apply only to their own stream's answer, and only until its end. */
 export function live(streamId) {
   return (each) => each.role === "assistant" && each.streamId === streamId && each.status !== "ended";
 }
@@ -38,7 +38,7 @@ export function change(state, matches, update) {
   return { ...state, messages: state.messages.map((each) => (matches(each) ? update(each) : each)) };
 }
 
-/** What comes before `place`, and of the rest what is in the log. */
+/** The messages before `place`, and those after it that are in the session log. */
 export function cut(messages, place) {
   return [messages.slice(0, place), messages.slice(place).filter((each) => !each.local)];
 }

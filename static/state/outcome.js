@@ -1,17 +1,17 @@
-/** What the line under an answer says, the same as `templates/partials/message.html`. */
+/** The line under an answer, worded as in `templates/partials/message.html`. */
 
 import { hasText } from "./answer.js";
 import { number, said, t, tn } from "./i18n.js";
 
 const SHOW_ELAPSED_AFTER = 3; // seconds
 
-/** Whether an answer broke off, so that it can be continued. */
+/** Whether an answer is incomplete and can be continued. */
 export function isBroken(message) {
   const { status, outcome, finishReason } = message;
   return status === "ended" && hasText(message) && (outcome !== "complete" || finishReason === "length");
 }
 
-/** What ended an answer, where it is not what everybody expects. The words are those of `app/web/i18n/labels.py`. */
+/** Why an answer ended, unless it simply completed. The words are those of `app/web/i18n/labels.py`. */
 export function labelOf(message) {
   const { status, stopping, note, outcome, finishReason, upstreamClosed } = message;
   if (status !== "ended") return hasText(message) && (stopping || note || status === "thinking") ? doing(message) : "";
@@ -20,18 +20,18 @@ export function labelOf(message) {
   return said(`is:${reason}`, said("is:other").replace("%(reason)s", reason));
 }
 
-/** What the model does while there is nothing new to read: what it says itself, else that it thinks. */
+/** What the model is doing while no text comes: its own note, else "Thinking…". */
 export function doing({ stopping, note }) {
   return stopping ? t("Stopping…") : note ? t(note) : t("Thinking…");
 }
 
-/** How long something has taken, in whole seconds, from the third on. */
+/** Elapsed time in whole seconds; empty before the third. */
 export function elapsed(ms) {
   const seconds = Math.floor(ms / 1000);
   return seconds >= SHOW_ELAPSED_AFTER ? t("%(seconds)s s", { seconds }) : "";
 }
 
-/** How long the model thought, in whole seconds, at least one; `null`: nobody knows. */
+/** How long the model thought, in whole seconds, at least one; `null` if unknown. */
 export function thoughtFor(ms) {
   if (ms === null) return t("Reasoning");
   const seconds = Math.max(1, Math.floor((ms + 500) / 1000));
@@ -40,7 +40,7 @@ export function thoughtFor(ms) {
     : t("Thought for %(minutes)s min %(seconds)s s", { minutes: Math.floor(seconds / 60), seconds: seconds % 60 });
 }
 
-/** Halves are rounded up, here as in the template. */
+/** Tokens, rate and duration. Halves are rounded up, as in the template. */
 export function figures({ count, rate, durationMs }) {
   const tenths = Math.floor((durationMs + 50) / 100);
   return [
@@ -50,5 +50,5 @@ export function figures({ count, rate, durationMs }) {
   ].join(" · ");
 }
 
-// What a browser knows of numbers it loads at their first use: rather in an idle moment than at the end of an answer.
+// The browser loads its number formatting data on first use: do that when idle, not at the end of an answer.
 (globalThis.requestIdleCallback ?? setTimeout)(() => figures({ count: 1, rate: 1, durationMs: 100 }));

@@ -1,15 +1,14 @@
 /**
- * What the page shows of a session, as a pure function of what happened: no DOM, no clock, no network.
+ * What the page shows of a session, as a pure function of actions and events: no DOM, no clock, no network.
  *
- * A state is `{cursor, messages, before, torn}`; the messages are the newest of the branch that is shown, `before` is the id
- * of the one before them, `null` if they are all. A message is
+ * A state is `{cursor, messages, before, torn}`; `messages` are the newest of the branch shown, `before` is the id of
+ * the message before them, `null` if there is none. A message is
  * `{key, id, role, reasoning, streamId, status, stopping, outcome, finishReason, error, model, count, rate, durationMs,
- *   thoughtSince, thoughtMs, note, upstreamClosed, since, siblings, images, local, again, undo, next}` and the text of
- * `answer.js`: `key` stays the same for
- * as long as it is shown, `siblings` are the ids of the messages in its place, its own among them, `local` is true until
- * the session log has spoken of it, `again` is the answer's prompt where that was asked again, `undo` is what comes back
- * if the server refuses, `next` counts the tokens taken of each kind (`null`: not known).
- * `torn` says that events are missing, so that a snapshot has to be loaded.
+ *   thoughtSince, thoughtMs, note, upstreamClosed, since, siblings, images, local, again, undo, next}` and the fields
+ * of `answer.js`: `key` never changes while the message is shown, `siblings` are the ids of all versions of the
+ * message, its own included, `local` is true until the session log mentions it, `again` is the id of the prompt that is
+ * answered again, `undo` is restored if the server refuses, `next` is the next token position of each kind (`null`:
+ * unknown). `torn` is true if events are missing, so that a snapshot must be loaded.
  */
 
 import { close, reopen } from "./answer.js";
@@ -20,7 +19,7 @@ export function initial({ cursor = null, messages = [], before = null } = {}) {
   return { cursor, messages: messages.map(message), before, torn: false };
 }
 
-/** The answer that is being made or waited for, or `null`. With several it is the newest. */
+/** The answer in progress or awaited, or `null`; the newest if there are several. */
 export function running(state) {
   return state.messages.findLast((each) => each.role === "assistant" && each.status !== "ended") ?? null;
 }
@@ -29,13 +28,13 @@ export function reduce(state, action) {
   const own = OWN[action.type];
   if (own) return own(state, action);
   if (isPast(action.id, state.cursor)) return state;
-  const logged = LOGGED[action.type] ?? ((unknown) => unknown); // of a newer server
+  const logged = LOGGED[action.type] ?? ((unknown) => unknown); // an event of a newer server
   return { ...logged(state, action.data, action.at ?? null, action.id), cursor: action.id ?? state.cursor };
 }
 
-/** What this page did, or learnt other than from the session log. */
+/** Actions of this page, and facts that do not come from the session log. */
 const OWN = {
-  /** The user sent a prompt; the server has not answered yet. With a `parentId` it takes the place of what followed that. */
+  /** The user sent a prompt; no response yet. With a `parentId` it replaces what followed that message. */
   prompted(state, { key, text, images = [], model, at, parentId }) {
     const [kept, undo] = parentId === undefined ? [state.messages, []] : cut(state.messages, indexOf(state, parentId) + 1);
     const prompt = message({ key: `${key}-prompt`, text, images, local: true });
@@ -43,7 +42,7 @@ const OWN = {
     return { ...state, messages: [...kept, prompt, answer] };
   },
 
-  /** The user asked for another answer in the place of the one with the id `of`. */
+  /** The user asked for another answer to replace the one with the id `of`. */
   regenerated(state, { key, of, model, at }) {
     const place = indexOf(state, of);
     const [kept, undo] = cut(state.messages, place);
@@ -52,35 +51,35 @@ const OWN = {
     return { ...state, messages: [...kept, answer] };
   },
 
-  /** The user asked that an answer goes on. */
+  /** The user asked to continue an answer. */
   continued(state, { key, at }) {
     return change(state, (each) => each.key === key, (each) => (
       { ...each, ...BEGUN, streamId: null, since: at, local: true, undo: [each] }
     ));
   },
 
-  /** The server took what was asked. The log may already have said so. */
+  /** The server accepted the request. The log may already have shown that. */
   accepted(state, { key, streamId, cursor }) {
     const known = { ...state, cursor: state.cursor ?? cursor };
     if (answerOf(state, streamId)) return without(known, key);
     return change(known, (each) => each.key === key && each.local, (each) => ({ ...each, streamId }));
   },
 
-  /** The server did not take it: all is as it was. */
+  /** The server refused the request: restore the messages. */
   refused: (state, { key }) => without(state, key, (each) => each.undo),
 
   stopping(state, { key, value }) {
     return change(state, (each) => each.key === key && each.status !== "ended", (each) => ({ ...each, stopping: value }));
   },
 
-  /** The server no longer knows the session: nothing will come for what still runs. */
+  /** The server no longer knows the session: answers in progress will get no more events. */
   lost(state) {
     return change(state, (each) => each.status !== "ended", (each) => (
       { ...each, status: "ended", stopping: false, outcome: "interrupted" }
     ));
   },
 
-  /** The session as the server has it, at its cursor. What was sent and not yet answered stays at the end. */
+  /** The session as of the server's cursor. Requests without a response yet stay at the end. */
   snapshot(state, { cursor, messages, before = null }) {
     const keys = new Map(state.messages.map((each) => [`${each.role} ${each.id}`, each]));
     const kept = messages.map((fields) => {
@@ -96,14 +95,14 @@ const OWN = {
     return { cursor, messages: [...kept, ...waiting.filter((each) => each.local)], before, torn: false };
   },
 
-  /** The messages before the one with the id `first`: they are dropped if that is no longer the first one. */
+  /** The messages before the one with the id `first`; dropped if that is no longer the first. */
   earlier(state, { first, messages, before }) {
     if (state.messages[0]?.id !== first) return state;
     return { ...state, messages: [...messages.map(message), ...state.messages], before };
   },
 };
 
-/** What the session log says. Each takes the event's data and the time at which it came, in ms. */
+/** Events of the session log. Each handler takes the event's data and its time of arrival in ms. */
 const LOGGED = {
   start(state, data, at) {
     const own = answerOf(state, data.stream_id) ?? awaited(state, data);
@@ -123,7 +122,7 @@ const LOGGED = {
     each.thoughtMs === null && each.thoughtSince !== null ? { thoughtMs: at - each.thoughtSince } : {}
   )),
 
-  /** A block is closed, or an earlier one has changed: its answer may have ended meanwhile. */
+  /** A block was closed, or an earlier one changed; its answer may have ended already. */
   block(state, data) {
     const answer = answerOf(state, data.stream_id);
     const closed = answer && close(answer, data);
@@ -131,7 +130,7 @@ const LOGGED = {
     return change(state, (each) => each === answer, () => closed);
   },
 
-  /** The last block of a continued answer is open again; it stays as it is if this page has taken tokens since. */
+  /** The last block of a continued answer is reopened; ignored if this page has applied tokens since. */
   tail(state, data) {
     return change(state, (each) => live(data.stream_id)(each) && each.next.token === 0, (each) => reopen(each, data));
   },
@@ -145,7 +144,7 @@ const LOGGED = {
   },
 };
 
-/** Append what is new. A repetition is dropped; a gap, or half a repetition, tears the state. */
+/** Append new tokens. A repetition is dropped; a gap or a partial repetition sets `torn`. */
 function grow(state, { stream_id: streamId, position, count, text }, id, kind, field, clock) {
   const answer = answerOf(state, streamId);
   if (!answer || answer.status === "ended") return state;
@@ -159,19 +158,19 @@ function grow(state, { stream_id: streamId, position, count, text }, id, kind, f
   }));
 }
 
-/** Take away what was added under `key` and is not in the log, and put `instead` in its place. */
+/** Replace the local messages of `key` with what `instead` returns. */
 function without(state, key, instead = () => []) {
   const dropped = new Set(pair(state, key).filter((each) => each.local));
   return { ...state, messages: state.messages.flatMap((each) => (dropped.has(each) ? instead(each) : [each])) };
 }
 
-/** Whether the first of `count` tokens, of which the last has this id, were before `cursor`. */
+/** Whether the first of `count` tokens, the last of which has this id, is at or before `cursor`. */
 function isHalfPast(id, count, cursor) {
   const [epoch, seq] = id.split("-").map(Number);
   return isPast(`${epoch}-${seq - count + 1}`, cursor);
 }
 
-/** Whether the event `id` (`<epoch>-<seq>`) is not after `cursor`. Frames without an id are never past. */
+/** Whether the event `id` (`<epoch>-<seq>`) is at or before `cursor`. Events without an id are never past. */
 function isPast(id, cursor) {
   if (!id || !cursor) return false;
   const [epoch, seq] = id.split("-").map(Number);

@@ -1,9 +1,9 @@
-/** What the `start` of a stream does to the messages that are shown: it takes a place among them. */
+/** How a stream's `start` event changes the messages: where its prompt and answer go. */
 
 import { hasText } from "./answer.js";
 import { BEGUN, change, cut, indexOf, message, pair } from "./messages.js";
 
-/** An answer goes on, in its place. */
+/** Continue an answer in place. */
 export function goOn(state, { message_id: id }, begun, at) {
   const place = indexOf(state, id);
   if (place < 0) return { ...state, torn: true };
@@ -13,7 +13,7 @@ export function goOn(state, { message_id: id }, begun, at) {
   }));
 }
 
-/** A prompt and its answer, or another answer to a prompt: they take the place of what followed the same message. */
+/** Add a prompt and its answer, or another answer to a prompt: they replace what followed the same message. */
 export function begin(state, { message_id: id, prompt, parent_id: parentId }, begun, at, own) {
   const asked = own && !own.again ? pair(state, own.key).find((each) => each.role === "user") : null;
   const logged = state.messages.filter((each) => !each.local && each !== asked && each !== own);
@@ -37,16 +37,16 @@ export function begin(state, { message_id: id, prompt, parent_id: parentId }, be
 function promptOf(asked, prompt, siblings) {
   if (!prompt) return asked ? [{ ...asked, local: false }] : [];
   const { message_id: id, text, images = [] } = prompt;
-  return [{ ...(asked ?? message({ key: id })), id, text, images, siblings, local: false }]; // its images by their ids
+  return [{ ...(asked ?? message({ key: id })), id, text, images, siblings, local: false }]; // these images have ids
 }
 
-/** The ids of what stands where `first` stood, now that `id` does. */
+/** The siblings of `id`, which replaces `first`: the other ids, then `id`. */
 function beside(first, id) {
   const others = first ? first.siblings : [];
   return [...(others.length > 0 || !first ? others : [first.id]).filter((each) => each !== id), id];
 }
 
-/** The oldest answer whose POST is still under way and that this `start` may be of: the log can be the faster of the two. */
+/** The oldest answer with a pending POST that this `start` may belong to: the event can arrive before the response. */
 export function awaited(state, { message_id: id, prompt }) {
   return state.messages.find((each) => {
     if (!each.local || each.role !== "assistant" || each.streamId) return false;

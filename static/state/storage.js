@@ -1,13 +1,12 @@
 /**
- * What the browser keeps for its reader: what was typed and not sent, the model chosen last, the reasoning that was
- * unfolded, and the place in a conversation; and when its tabs last changed the list of sessions. Storage can be switched
- * off, so nothing depends on it.
+ * Browser storage: drafts, the last model, which reasoning is unfolded, scroll positions, and when a tab last changed
+ * the list of sessions. Storage can be disabled, so nothing depends on it.
  */
 
 const PREFIX = "tailrace.";
 const CHANGED = "changed";
 
-/** The draft of a session; of one that has no prompt yet, the draft of this tab. */
+/** The draft of a session; with `null`, of this tab's new session. */
 export function loadDraft(sessionId) {
   return read(sessionId === null ? "sessionStorage" : "localStorage", draftKey(sessionId)) ?? "";
 }
@@ -33,7 +32,7 @@ export function saveUnfolded(messageId, isUnfolded) {
   write("sessionStorage", `unfolded.${messageId}`, isUnfolded ? "1" : "");
 }
 
-/** Where the reader of a page was when this tab left it, in px from the top; `null` is the end. */
+/** The scroll position at which this tab left a page, in px from the top; `null` is the bottom. */
 export function loadPlace(path) {
   const top = read("sessionStorage", `place.${path}`);
   return top === null ? null : Number(top);
@@ -43,17 +42,17 @@ export function savePlace(path, top) {
   write("sessionStorage", `place.${path}`, top === null ? "" : String(top));
 }
 
-/** Let the browser's other tabs know that the list of sessions is another one now. */
+/** Tell the browser's other tabs that the list of sessions has changed. */
 export function tellTabs() {
   write("localStorage", CHANGED, String(Date.now()));
 }
 
-/** The server says so. */
+/** The server reported a changed list: tell this tab. */
 export function listChanged() {
   window.dispatchEvent(new Event(CHANGED));
 }
 
-/** Call `hear()` when another tab or the server has told. Unlike a channel, this keeps no page out of the back/forward cache. */
+/** Call `hear()` when the list changes. Unlike a BroadcastChannel, this does not block the back/forward cache. */
 export function onTold(hear, signal) {
   window.addEventListener(CHANGED, hear, { signal });
   window.addEventListener("storage", ({ key }) => { if (key === PREFIX + CHANGED) hear(); }, { signal });
@@ -67,7 +66,7 @@ function read(area, name) {
   try {
     return window[area].getItem(PREFIX + name);
   } catch {
-    return null; // refused by a privacy setting: as if nothing had been kept
+    return null; // blocked by a privacy setting: treat as not stored
   }
 }
 
@@ -76,6 +75,6 @@ function write(area, name, value) {
     if (value) window[area].setItem(PREFIX + name, value);
     else window[area].removeItem(PREFIX + name);
   } catch {
-    // refused or full: it lives as long as the page does
+    // blocked or full: the value is lost with the page
   }
 }

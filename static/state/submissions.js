@@ -1,19 +1,19 @@
-/** What the user asks of the server: it is shown at once, and taken back if the server refuses it. */
+/** Sends the user's requests: each is shown at once and undone if the server refuses it. */
 
 import { isAbort, newKey, postStream } from "../net/api.js";
 
 /**
- * A wish is `{text, parentId?, images?, edits?}` (a prompt, in the place of what followed `parentId`; it was made of the one
- * with the id `edits`), `{regenerate}` (another answer in the place of the one with that id) or `{goOn, key}` (that the
- * answer with that id goes on); each may have `model` and `options`. Hooks: `dispatch(action)`; `isArrived(key)`, whether
- * the log has spoken of what is shown under that key; `onAccepted(key, wish, answer)` and `onRefused(wish, error)`.
+ * A wish is `{text, parentId?, images?, edits?}` (a prompt; it replaces what followed `parentId`, and `edits` is the id
+ * of the prompt it was edited from), `{regenerate}` (replace the answer with that id) or `{goOn, key}` (continue the
+ * answer with that id); each may have `model`, `options` and `remember`. Hooks: `dispatch(action)`; `isArrived(key)`,
+ * whether the log has confirmed the messages of that key; `onAccepted(key, wish, answer)` and `onRefused(wish, error)`.
  */
 export class Submissions {
   #sessionId;
   #hooks;
   #signal;
-  #sending = new Set(); // wishes whose POST is under way
-  #unsure = null; // a wish that may have arrived though no answer came, and its idempotency key
+  #sending = new Set(); // bodies of pending POSTs, as JSON
+  #unsure = null; // a body that may have arrived without a response, and its idempotency key
 
   constructor(sessionId, hooks, signal) {
     this.#sessionId = sessionId;
@@ -24,7 +24,7 @@ export class Submissions {
   async send(wish) {
     const body = bodyOf(wish);
     const words = JSON.stringify(body);
-    if (this.#sending.has(words)) return; // Enter twice
+    if (this.#sending.has(words)) return; // Enter pressed twice
     this.#sending.add(words);
     const sent = this.#unsure?.words === words ? this.#unsure : { words, key: newKey() };
     const shown = wish.key ?? newKey();
@@ -42,7 +42,7 @@ export class Submissions {
   }
 
   #onRefused(shown, wish, sent, error) {
-    if (this.#hooks.isArrived(shown)) { // the answer to the POST was lost, but the log has its start
+    if (this.#hooks.isArrived(shown)) { // the POST's response was lost, but the log has its `start`
       this.#hooks.onAccepted(shown, wish, null);
       return;
     }

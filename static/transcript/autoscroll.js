@@ -1,18 +1,18 @@
-/** Keeps a scrolled box at its bottom while the reader is there, and leaves it alone otherwise. */
+/** Keeps a scroll box at the bottom while the reader is there. */
 
-const AWAY = 3; // px up: the reader wants to stay
-const PAUSE = 500; // ms: what is further apart is not one movement
-const NEAR = 60; // px from the bottom: the reader is back
+const AWAY = 3; // px scrolled up, after which following stops
+const PAUSE = 500; // ms; scrolls further apart are separate movements
+const NEAR = 60; // px from the bottom, within which following resumes
 
 export class Autoscroll {
   #box;
   #lowest = 0;
-  #up = 0; // px that the reader has gone up, however often the growing text took it back
-  #upAt = 0; // ms, when that was
+  #up = 0; // px scrolled up in this movement, even if growing text scrolled it back
+  #upAt = 0; // time of that scroll, `performance.now()`
   #pinned = true;
   #onChange;
 
-  /** `onChange(isPinned)` is called when the reader leaves the bottom or comes back. */
+  /** `onChange(isPinned)` is called when the reader leaves the bottom or returns to it. */
   constructor(box, onChange, signal) {
     this.#box = box;
     this.#onChange = onChange;
@@ -23,25 +23,25 @@ export class Autoscroll {
     return this.#pinned;
   }
 
-  /** Go to the bottom, if the reader is there; call it after each growth. */
+  /** Scroll to the bottom if pinned; call it whenever the content has grown. */
   follow() {
     if (!this.#pinned) return;
     this.#box.scrollTop = this.#box.scrollHeight;
     this.#lowest = this.#box.scrollTop;
   }
 
-  /** Go to the bottom and stay there. */
+  /** Scroll to the bottom and stay there. */
   jump() {
     this.#set(true);
     this.follow();
   }
 
-  /** Where the reader is, in px from the top; `null` is the bottom. */
+  /** The scroll position, in px from the top; `null` is the bottom. */
   get place() {
     return this.#pinned ? null : this.#box.scrollTop;
   }
 
-  /** Go to a place. */
+  /** Scroll to a `place`. */
   restore(top) {
     if (top === null) return this.jump();
     this.#set(false);
@@ -49,7 +49,7 @@ export class Autoscroll {
     this.#lowest = this.#box.scrollTop;
   }
 
-  /** Move what is shown up by so many px: something that grew or shrank above it must not move it. */
+  /** Scroll by `px`, to compensate for content above that grew or shrank. */
   shift(px) {
     this.restore(this.#box.scrollTop + px);
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
@@ -59,17 +59,17 @@ export class Autoscroll {
   #look() {
     const { scrollTop, scrollHeight, clientHeight, parentElement } = this.#box;
     const below = scrollHeight - clientHeight - scrollTop;
-    const without = below - (parentElement.clientHeight - clientHeight); // the way back that stands below the box meanwhile
+    const without = below - (parentElement.clientHeight - clientHeight); // less the "jump" button's row below the box
     if (this.#pinned && below >= 1 && this.#rise(this.#lowest - scrollTop) > AWAY) {
       this.#set(false);
     } else if (!this.#pinned && scrollTop > this.#lowest && without < NEAR) {
       this.#set(true);
     }
     this.#lowest = this.#pinned ? Math.max(this.#lowest, scrollTop) : scrollTop;
-    if (below <= AWAY) this.#lowest = scrollTop; // the box got smaller, or the window larger
+    if (below <= AWAY) this.#lowest = scrollTop; // the content shrank, or the window grew
   }
 
-  /** Add to what the reader has gone up in one movement. */
+  /** Add to the px scrolled up in one movement; returns the sum. */
   #rise(px) {
     if (px <= 0) return 0;
     const now = performance.now();

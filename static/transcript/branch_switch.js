@@ -1,8 +1,9 @@
-/** Turning to another version of a message: the hand stays on the button, and the button where it is. */
+/** Switches to another version of a message, and keeps the focus and the position of the button. */
 
 /**
- * `link` was pressed, and leads to the message `id`. `show()` resolves once that is shown. The link of the same direction
- * has the focus then, or the other one at the end of the row, at the height at which it was.
+ * `link` was pressed and leads to the message `id`. `show()` resolves once that is shown. Then the new message's link
+ * in the same direction, or at the end of the row the other link, gets the focus and is scrolled to the old link's
+ * height.
  */
 export async function turn(link, id, show, pin) {
   const isLater = link.matches(":last-child");
@@ -11,7 +12,7 @@ export async function turn(link, id, show, pin) {
   const links = document.querySelectorAll(`.message[data-message-id="${CSS.escape(id)}"] [data-part="branches"] a`);
   const [same, other] = isLater ? [links[1], links[0]] : links;
   const shown = same?.hasAttribute("href") ? same : other;
-  if (!shown) return; // the version is gone: the page says so
+  if (!shown) return; // the version is gone; the page shows that
   shown.focus({ preventScroll: true });
   pin.shift(shown.getBoundingClientRect().top - top);
 }

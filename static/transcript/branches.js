@@ -1,4 +1,4 @@
-/** `‹ 2/3 ›`: the branches that a conversation has at a message. Its links are links; the session makes them quick. */
+/** `‹ 2/3 ›`: the versions of a message. The links work without JavaScript; the transcript handles their clicks. */
 
 export class BranchView {
   #box;
@@ -19,7 +19,7 @@ export class BranchView {
   }
 }
 
-/** Without an address a link is none. */
+/** Set a link's target; without one it is not a link. */
 function point(link, id) {
   if (id) link.setAttribute("href", `?branch=${id}`);
   else link.removeAttribute("href");

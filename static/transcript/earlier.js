@@ -1,22 +1,22 @@
-/** The messages that a long chat's page came without: they are loaded when the reader scrolls up, searches or prints. */
+/** Loads the earlier messages of a long chat when the reader scrolls up, searches or prints. */
 
 import { at } from "../net/addresses.js";
 import { isAbort, loadSession, sessionOf, snapshotURL } from "../net/api.js";
 
-const AHEAD = 1200; // px above what is seen
+const AHEAD = 1200; // px above the visible part
 
 export class Earlier {
-  #box; // that scrolls
-  #line; // stands where messages are missing
+  #box; // the scroll box
+  #line; // the "Show earlier messages" line, where messages are missing
   #sessionId;
   #hooks;
   #signal;
-  #seen; // looks whether the reader comes near the line
+  #seen; // IntersectionObserver: whether the line is near the visible part
   #loading = Promise.resolve();
 
   /**
-   * Hooks: `getState()`, of the reducer; `getBranch()`; `add(session)`, the action `earlier` of the reducer, shown at
-   * once; and `complain(sentence)`.
+   * Hooks: `getState()`, the reducer's state; `getBranch()`; `add(session)`, which dispatches the reducer's action
+   * `earlier` and shows the result at once; and `complain(sentence)`.
    */
   constructor(transcript, sessionId, hooks, signal) {
     this.#box = transcript.querySelector("[data-part=scroll]");
@@ -33,32 +33,32 @@ export class Earlier {
     window.addEventListener("beforeprint", () => this.#loadNow(), { signal });
   }
 
-  /** Messages were added, or the page shows another branch. */
+  /** Call this after messages were added or the branch has changed. */
   update() {
     const isMissing = this.#first !== null;
     this.#line.hidden = !isMissing;
     this.#seen.disconnect();
-    if (isMissing) this.#seen.observe(this.#line); // tells once where the line is now
+    if (isMissing) this.#seen.observe(this.#line); // reports the current position once
   }
 
-  /** The first message that is shown, if it is not the first of the branch. */
+  /** The id of the first message shown, `null` if it is the first of the branch. */
   get #first() {
     const { before, messages } = this.#hooks.getState();
     return before === null ? null : messages[0].id;
   }
 
   #onClick(event) {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // meant for another tab
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another tab or window
     event.preventDefault();
     this.#load({ all: 1 });
   }
 
-  /** A search of the page, or its print, finds everything by the time that somebody has typed. */
+  /** Load everything when a find or print shortcut is pressed: it arrives while the reader types. */
   #onKey({ key, ctrlKey, metaKey }) {
     if (key === "F3" || ((ctrlKey || metaKey) && ["f", "g", "p"].includes(key.toLowerCase()))) this.#load({ all: 1 });
   }
 
-  /** Load the part before the first message, or all before it: one after the other. */
+  /** Load the part before the first message, or all of it. Loads run one at a time. */
   #load(more = {}) {
     this.#loading = this.#loading.then(() => this.#fetch(more));
   }
@@ -70,11 +70,11 @@ export class Earlier {
     try {
       this.#add(first, await loadSession(this.#sessionId, query, this.#signal));
     } catch (error) {
-      if (!isAbort(error)) this.#hooks.complain(error.message); // the line stays, to be pressed
+      if (!isAbort(error)) this.#hooks.complain(error.message); // the line stays, to retry
     }
   }
 
-  /** What is printed is what is there when this returns, so the request has to be one that waits. */
+  /** The browser prints what is there when `beforeprint` returns, so the request is synchronous. */
   #loadNow() {
     const first = this.#first;
     if (first === null) return;
@@ -84,12 +84,12 @@ export class Earlier {
     try {
       request.send();
     } catch {
-      return; // no connection: what is there is printed
+      return; // no connection: print what is there
     }
     if (request.status === 200) this.#add(first, sessionOf(JSON.parse(request.responseText)));
   }
 
-  /** Show what came, without moving what the reader looks at; the address then says where the page begins. */
+  /** Add messages without moving the visible text, and put the first one's id into the URL. */
   #add(first, { messages, before }) {
     const below = this.#box.scrollHeight - this.#box.scrollTop;
     this.#hooks.add({ first, messages, before });

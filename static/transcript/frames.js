@@ -1,22 +1,22 @@
-/** Paints once a frame, and no more than a quarter of the time: a slow machine keeps the rest for what its reader does. */
+/** Paints at most once a frame, then rests for a multiple of the paint, so input gets time on slow machines. */
 
-const REST = 3; // times as long as the paint took
-const LONGEST = 100; // ms of rest, however long it took
+const REST = 3; // rest, as a multiple of the paint's duration
+const LONGEST = 100; // ms of rest at most
 
 export class Frames {
   #paint;
   #frame = 0;
   #timer = 0;
-  #rest = 0; // until then, in the time of `performance.now()`
+  #rest = 0; // end of the rest, `performance.now()`
   #begin = 0;
-  #after = new MessageChannel(); // whose message arrives once the frame is laid out and painted
+  #after = new MessageChannel(); // its message arrives after the frame's layout and paint
 
   constructor(paint) {
     this.#paint = paint;
     this.#after.port1.onmessage = () => this.#onPainted(performance.now());
   }
 
-  /** Paint in the next frame that is free, however often this is called. */
+  /** Paint once in the next free frame, however often this is called. */
   request() {
     if (this.#frame || this.#timer) return;
     const rest = this.#rest - performance.now();
@@ -30,7 +30,7 @@ export class Frames {
     this.#paint();
   }
 
-  /** Nothing is painted after this. */
+  /** Stop painting. */
   close() {
     this.#forget();
     this.#after.port1.close();

@@ -1,4 +1,4 @@
-/** One message on the page: reads what the server rendered, and changes only what has changed. */
+/** The view of one message: reads the server's HTML and updates only what has changed. */
 
 import { at } from "../net/addresses.js";
 import { hasText } from "../state/answer.js";
@@ -11,14 +11,14 @@ import { ReasoningView } from "./reasoning.js";
 import { appendBoxes } from "../markdown/text.js";
 import { said, t } from "../state/i18n.js";
 
-const GROWING = new Set(["text", "from", "blocks", "closed", "next", "reasoning"]); // the fields that change while an answer comes
+const GROWING = new Set(["text", "from", "blocks", "closed", "next", "reasoning"]); // fields of a growing answer
 
 export class MessageView {
   #article;
   #parts = {};
   #shown = {};
-  #content = null; // of an answer
-  #reasoning = null; // of an answer
+  #content = null; // answers only
+  #reasoning = null; // answers only
   #plain = ""; // the text of a prompt
   #branches;
 
@@ -39,12 +39,12 @@ export class MessageView {
     return this.#article;
   }
 
-  /** The message that is shown. */
+  /** The message shown. */
   get message() {
     return this.#shown.message;
   }
 
-  /** The message as the server rendered it, in the fields of the reducer. */
+  /** The message as rendered by the server, in the reducer's fields. */
   read() {
     const {
       messageId, streamId, role, status, outcome, finishReason, createdAt, model, siblings, thoughtMs, note,
@@ -69,7 +69,7 @@ export class MessageView {
     };
   }
 
-  /** Show `message`, which follows the one with the id `parentId`. Returns whether all of it is shown. */
+  /** Show `message`, a child of the message `parentId`. Returns whether all of it is shown. */
   update(message, { isLast, parentId }) {
     const shown = this.#shown;
     const isInPlace = isLast === shown.isLast && parentId === shown.parentId;
@@ -82,7 +82,7 @@ export class MessageView {
     return isDone;
   }
 
-  /** Show how long the model has been thinking. */
+  /** Update the time that the model has been thinking. */
   tick(now) {
     const { message } = this.#shown;
     if (!message || message.status === "ended" || hasText(message) || message.since === null) return;
@@ -112,7 +112,7 @@ export class MessageView {
     if (!edit.open) prompt.value = text;
   }
 
-  /** A picture that the server has can be opened. */
+  /** An image that is on the server is a link to it. */
   #picture({ image_id: id, media_type: type, data }, shown) {
     if (shown?.matches("a") || (shown && !id)) return;
     const image = shown ?? thumbnail(id ? at(`/api/images/${id}`) : `data:${type};base64,${data}`);
@@ -135,7 +135,7 @@ export class MessageView {
     dataset.streamId = message.streamId ?? "";
     dataset.status = message.status;
     dataset.outcome = message.outcome ?? "";
-    const isSilent = message.reasoning === ""; // else the line over the reasoning says that
+    const isSilent = message.reasoning === ""; // else the reasoning's line shows the status
     this.#show("thinking", !ended && !hasText(message) && isSilent);
     this.#parts["thinking-text"].textContent = isSilent ? doing(message) : "";
     const label = labelOf(message);
@@ -143,7 +143,7 @@ export class MessageView {
     this.#show("label", label !== "");
     this.#show("problem", message.outcome === "failed");
     this.#parts.model.textContent = message.model ?? "";
-    // The server rendered the figures of the answers that had ended; only those of later ones come this way.
+    // The server rendered the figures of answers that had already ended.
     if (!ended) this.#parts.figures.textContent = "";
     else if (message.count && message.durationMs) this.#parts.figures.textContent = figures(message);
   }
@@ -155,19 +155,19 @@ export class MessageView {
     regenerate.hidden = !ended || message.id === null;
     regenerate.elements.regenerate.value = message.id ?? "";
     regenerate.querySelector("button").textContent = message.outcome === "failed" ? t("Retry") : t("Regenerate");
-    if (!goOn) return; // the server offers no such thing
+    if (!goOn) return; // the server does not support it
     goOn.hidden = !isLast || !isBroken(message);
     goOn.elements.continue.value = message.id ?? "";
   }
 
   #problem(error, isNews) {
-    if (isNews) this.#parts.problem.setAttribute("role", "alert"); // said once, when it happens
+    if (isNews) this.#parts.problem.setAttribute("role", "alert"); // announced once, when it happens
     const sentence = error?.isSaid ? error.message : said(error?.code, error?.message);
     this.#write("problem-text", sentence || t("The answer failed."));
     this.#write("problem-code", error?.code || "unknown");
   }
 
-  /** What is written again in an alert is said again. */
+  /** Set the text only if it differs: rewriting an alert announces it again. */
   #write(part, text) {
     if (this.#parts[part].textContent !== text) this.#parts[part].textContent = text;
   }
@@ -182,7 +182,7 @@ export class MessageView {
     this.#parts[part].hidden = !visible;
   }
 
-  /** Append what is new; start over only if the text is another one. */
+  /** Append new text; start over only if the text does not continue the old one. */
   #paint(text) {
     const painted = this.#plain;
     if (text === painted) return;
@@ -193,12 +193,12 @@ export class MessageView {
   }
 }
 
-/** Whether a prompt is folded, as the template has it. */
+/** Whether a prompt is folded; the same rule as in the template. */
 function isLong(text) {
   return text.split("\n").length > 15 || Array.from(text).length > 1200;
 }
 
-/** Whether nothing but an answer's text has changed: most changes are of that kind, and need not be described anew. */
+/** Whether only an answer's text has changed: then, which is most often, `#describe` is not needed. */
 function grew(before, message) {
   if (!before || hasText(before) !== hasText(message) || !before.reasoning !== !message.reasoning) return false;
   return Object.keys(message).every((name) => GROWING.has(name) || message[name] === before[name]);

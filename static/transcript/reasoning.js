@@ -1,4 +1,4 @@
-/** The reasoning of an answer: a line that says how long the model has thought, and folded under it what it thought. */
+/** The reasoning of an answer: a line with the thinking time, and the text folded below it. */
 
 import { hasText } from "../state/answer.js";
 import { Content } from "../markdown/content.js";
@@ -9,8 +9,8 @@ export class ReasoningView {
   #line;
   #pulse;
   #content;
-  #shown; // the text as it was painted last, or as the page came with it
-  #isRendered; // by the server
+  #shown; // the text last painted, or rendered by the server
+  #isRendered; // whether the server rendered it as blocks
 
   constructor(box) {
     this.#box = box;
@@ -22,17 +22,17 @@ export class ReasoningView {
     this.#isRendered = text.querySelector(".block") !== null;
   }
 
-  /** What the page came with. */
+  /** The text that came with the page. */
   read() {
     return this.#shown;
   }
 
-  /** Whether plain text can be painted by now. */
+  /** Whether the text is plain and the painter is now loaded. */
   get isReady() {
     return this.#content.isReady;
   }
 
-  /** Show what is new. Returns whether all of it is shown. What the server has rendered stays as it is. */
+  /** Show new text. Returns whether all of it is shown. What the server rendered is kept until it grows. */
   paint({ reasoning, status }) {
     const isOver = status === "ended";
     if (this.#isRendered && (isOver || reasoning === this.#shown)) return true;
@@ -42,7 +42,7 @@ export class ReasoningView {
     return this.#content.paint({ blocks: [], closed: 0, from: 0, text: reasoning }, isOver);
   }
 
-  /** Say what goes on, or how long it took. */
+  /** Update the line: the status, or how long the model thought. */
   describe(message, now) {
     const isOn = message.status !== "ended" && !hasText(message);
     this.#box.hidden = message.reasoning === "";

@@ -1,4 +1,4 @@
-/** `<tailrace-transcript>`: the conversation. It shows the reducer's messages, one view each, and keeps the scroll. */
+/** `<tailrace-transcript>`: shows the reducer's messages, one view each, and manages scrolling. */
 
 import { hasText } from "../state/answer.js";
 import { meansSend } from "../composer/keys.js";
@@ -9,7 +9,7 @@ import { loadPainter } from "../markdown/painter.js";
 import { Autoscroll } from "./autoscroll.js";
 
 class Transcript extends HTMLElement {
-  #views = new Map(); // by the message's key
+  #views = new Map(); // by message key
   #state = { messages: [], before: null };
   #isDone = true;
   #pin = null;
@@ -26,7 +26,7 @@ class Transcript extends HTMLElement {
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
     this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
     this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
-    this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // it does not bubble
+    this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // does not bubble
     document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
     this.#pace = new Frames(() => this.#render());
     this.#sizes = new ResizeObserver(() => this.#pin.follow());
@@ -41,7 +41,7 @@ class Transcript extends HTMLElement {
     this.#tickWhile(false);
   }
 
-  /** The messages as the server rendered them, in the fields of the reducer. */
+  /** The messages as rendered by the server, in the reducer's fields. */
   read() {
     const views = Array.from(this.querySelectorAll(".message"), (article) => new MessageView(article));
     const messages = views.map((view) => view.read());
@@ -51,19 +51,19 @@ class Transcript extends HTMLElement {
     return messages;
   }
 
-  /** Show the messages of the reducer's state soon, however often this is called. */
+  /** Show the reducer's state in the next free frame. */
   show(state) {
     this.#state = state;
     this.#pace.request();
   }
 
-  /** Show them at once. */
+  /** Show the reducer's state at once. */
   showNow(state) {
     this.#state = state;
     this.#pace.paintNow();
   }
 
-  /** Open the editor of the prompt with this id, with `text` in it: what somebody has written is not lost. */
+  /** Open the editor of the prompt with this id, containing `text`, so that the user's text is not lost. */
   edit(id, text) {
     const view = Array.from(this.#views.values()).find(({ message }) => message.id === id);
     if (!view) return;
@@ -72,12 +72,12 @@ class Transcript extends HTMLElement {
     editor.querySelector("textarea").value = text;
   }
 
-  /** Remember where the reader is, for the way back. */
+  /** Save the scroll position for a return to this page. */
   keepPlace() {
     savePlace(location.pathname, this.#pin.place);
   }
 
-  /** Go to the latest message and stay there. */
+  /** Scroll to the latest message and stay there. */
   jump() {
     this.#pin.jump();
   }
@@ -104,26 +104,26 @@ class Transcript extends HTMLElement {
     this.#tickWhile(messages.some((message) => message.status !== "ended" && !hasText(message)));
     this.#pin.follow();
     this.#isDone = isDone;
-    if (!isDone && getSelection().isCollapsed) this.show(this.#state); // there was more than a frame bears
+    if (!isDone && getSelection().isCollapsed) this.show(this.#state); // more than one frame's budget
   }
 
-  /** An empty chat greets its reader, and has its composer in the middle. */
+  /** An empty chat shows the welcome, with the composer in the middle. */
   #fill(hasMessages) {
     this.#part("welcome").hidden = hasMessages;
     this.closest("tailrace-session").toggleAttribute("data-empty", !hasMessages);
   }
 
-  /** What waited for a selection may be shown when that is gone. */
+  /** Updates wait for the end of a selection: try again. */
   #onSelection() {
     if (!this.#isDone) this.show(this.#state);
   }
 
-  /** An answer that is made needs the painter now, others perhaps later. */
+  /** An answer in progress needs the painter at once. */
   #expect(messages) {
     if (messages.some(({ status }) => status !== "ended")) this.#loadPainter();
   }
 
-  /** What is plain by then is painted. */
+  /** Then repaint plain text. */
   async #loadPainter() {
     if (await loadPainter()) this.show(this.#state);
   }
@@ -136,7 +136,7 @@ class Transcript extends HTMLElement {
     return view;
   }
 
-  /** One timer, and only while somebody is waiting for a first token. */
+  /** Run a single timer, only while an answer waits for its first token. */
   #tickWhile(waiting) {
     if (waiting === this.#ticking > 0) return;
     clearInterval(this.#ticking);
@@ -155,7 +155,7 @@ class Transcript extends HTMLElement {
   }
 
   async #onBranch(event, link) {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // meant for another tab
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another tab or window
     event.preventDefault();
     const { turn } = await import("./branch_switch.js");
     const id = new URL(link.href).searchParams.get("branch");
@@ -163,7 +163,7 @@ class Transcript extends HTMLElement {
     await turn(link, id, show, this.#pin);
   }
 
-  /** What an answer says is fetched when it is asked for: the page has its HTML only. */
+  /** The Markdown source is fetched on demand: the page has only the HTML. */
   async #copy(button) {
     const { copyAnswer, copyListing } = await import("../markdown/clipboard.js");
     if (button.matches(".copy-code")) return copyListing(button);
@@ -180,7 +180,7 @@ class Transcript extends HTMLElement {
     event.target.closest("details")?.removeAttribute("open");
   }
 
-  /** An editor is sent by the same keys as the message box. Escape closes it. */
+  /** The same keys as in the message box submit an editor. Escape closes it. */
   #onKey(event) {
     const form = event.target.closest("[data-part='edit-form']");
     if (!form || event.isComposing) return;
@@ -201,13 +201,13 @@ class Transcript extends HTMLElement {
     else if (target.open && target.dataset.part === "fold") this.#stay();
   }
 
-  /** Who unfolds a prompt wants to read it, whatever comes below. */
+  /** Stop following once a prompt is unfolded: the reader wants to read it. */
   #stay() {
     const { scrollHeight, clientHeight, scrollTop } = this.#part("scroll");
     if (scrollHeight > clientHeight) this.#pin.restore(scrollTop);
   }
 
-  /** An editor is opened to write in it; closed, it has what was sent. */
+  /** Focus an opened editor; reset a closed one to the prompt's text. */
   #onEditor(target) {
     const box = target.querySelector("textarea");
     if (!target.open) {
@@ -232,7 +232,7 @@ class Transcript extends HTMLElement {
   }
 }
 
-/** What each form asks for, in the fields of `asking.js`. */
+/** The wish that each form submits, in the fields of `submissions.js`. */
 const ASKS = {
   regenerate: ({ id }) => ({ regenerate: id }),
   continue: ({ id, key, model }) => ({ goOn: id, key, model }),
@@ -241,12 +241,12 @@ const ASKS = {
   ),
 };
 
-/** Whether somebody comes back to a page, and does not open it anew. */
+/** Whether this is a reload or a return through the history. */
 function isReturn() {
   return ["reload", "back_forward"].includes(performance.getEntriesByType("navigation")[0]?.type);
 }
 
-/** An image that the server has is not sent again. */
+/** Refer to an image by its id if the server has it. */
 function again({ image_id: id, media_type: type, data }) {
   return id ? { image_id: id } : { media_type: type, data };
 }
