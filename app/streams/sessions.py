@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from app.chat.ports import Logger
 from app.chat.records import History
-from app.log.session_log import MemoryLog
+from app.log.memory_log import MemoryLog
 from app.streams.bounds import Bounds
 from app.streams.counters import Counters, Statistics
 from app.streams.session import Session

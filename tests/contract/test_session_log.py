@@ -23,7 +23,8 @@ from app.chat.ports import Kind
 from app.chat.states import Outcome, Status
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Event, Prompt, Start, StatusChange
-from app.log.session_log import MemoryLog, SessionLog
+from app.log.memory_log import MemoryLog
+from app.log.session_log import SessionLog
 
 ROOMY = 10**7  # bytes
 

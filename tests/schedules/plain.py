@@ -18,7 +18,8 @@ from app.chat.states import OUTCOMES, Outcome, Reason, Status
 from app.chat.submission import Submission
 from app.log.cursors import Cursor
 from app.log.entries import End, Prompt, Start, StatusChange
-from app.log.session_log import MemoryLog, SessionLog
+from app.log.memory_log import MemoryLog
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
 from app.streams.registry import Registered
 from app.tasks.timeouts import within

@@ -6,7 +6,7 @@ import asyncio
 
 from app.chat.ports import Kind
 from app.log.entries import Event
-from app.log.session_log import MemoryLog
+from app.log.memory_log import MemoryLog
 from app.web.events.viewer import Viewer
 from tests.schedules.plain import PlainRegistry
 

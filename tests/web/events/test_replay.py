@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.log.session_log import READ_BYTES, MemoryLog, Reading
+from app.log.memory_log import MemoryLog
+from app.log.session_log import READ_BYTES, Reading
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
 from tests.web.wire import wire
