@@ -11,32 +11,27 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import msgspec
-
-from app.chat.archive import Archive, renamed
 from app.chat.branches import without
 from app.chat.errors import (
-    ArchiveTooLarge,
     Draining,
     KeyReused,
     Refused,
     SessionBusy,
-    SessionExists,
     TooManyStreams,
 )
 from app.chat.ports import Logger, Options
-from app.chat.records import Exchange, History, Message, SessionHead, SessionInfo, StreamState
+from app.chat.records import Exchange, History, Message, SessionHead, StreamState
 from app.chat.states import Reason, Status
 from app.chat.submission import Submission
 from app.chat.submission import exchange as exchange_of
 from app.log.cursors import Cursor
+from app.streams.archives import Archives
 from app.streams.arrivals import Arrivals
 from app.streams.bounds import Bounds
 from app.streams.counters import Statistics
 from app.streams.session import Session
 from app.streams.sessions import Sessions
 from app.streams.stream import Stream
-from app.streams.undo import MOST_BYTES, UndoBuffer
 from app.tasks.timeouts import within
 
 
@@ -75,8 +70,10 @@ class Registry:
         self._registrations: set[asyncio.Task[Registered]] = set()
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the latest for each key
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session id
-        self._trash = UndoBuffer()
         self.arrivals = Arrivals()
+        self.archives = Archives(
+            history=history, sessions=self._sessions, arrivals=self.arrivals, gate=self._gate, new_id=new_id
+        )
 
     def __repr__(self) -> str:
         state = " draining" if self._draining else ""
@@ -266,7 +263,7 @@ class Registry:
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None:
         """Stop the streams of a session, delete its messages, and disconnect its viewers.
 
-        `restore` can undo this for `undo.SECONDS`.
+        `archives.restore` can undo this for `undo.SECONDS`.
 
         Raises `SessionNotFound`, or `SessionBusy` if a stream has not ended `wait` seconds after it was stopped:
         otherwise a new session with the same id could run concurrently with it.
@@ -275,64 +272,12 @@ class Registry:
         session = self.session(session_id)
         try:
             await _empty(session, wait)
-            archive = await self._last_archive(owner, session_id)
-            await self.history.delete(owner, session_id)
+            await self.archives.delete(owner, session_id)
         except BaseException:
             session.undelete()
             raise
-        if archive is not None:
-            self._trash.put(owner, archive)
         self._sessions.drop(session)
         session.close_viewers()
-
-    async def _last_archive(self, owner: str, session_id: str) -> Archive | None:
-        with suppress(ArchiveTooLarge):
-            return await self.history.archive(owner, session_id, most=MOST_BYTES)
-        return None
-
-    # ---- archive and restore ---------------------------------------------------------------------------------
-
-    async def archive(self, owner: str, session_id: str) -> Archive:
-        """Return the whole session, with the text so far of a running answer. Raises `SessionNotFound`."""
-        archive = await self.history.archive(owner, session_id)
-        session = self.find(session_id)
-        answer = session.log.answer if session else None
-        messages = [
-            msgspec.structs.replace(message, content=answer.content, reasoning=answer.thoughts)
-            if answer is not None and message.message_id == answer.message_id
-            else message
-            for message in archive.messages
-        ]
-        return msgspec.structs.replace(archive, messages=messages, keys=[])
-
-    async def adopt(self, owner: str, archive: Archive) -> str:
-        """Store an imported session under new ids; return its id. The archive must not have a `flaw`."""
-        own = renamed(archive, self._new_id)
-        await self.history.restore(owner, own)
-        return own.session_id
-
-    async def restore(self, owner: str, session_id: str) -> SessionInfo:
-        """Undo a recent delete. If the restore fails, it can be retried for another `undo.SECONDS`.
-
-        If a prompt has created another session under that id, the deleted one is restored under a new id.
-        Raises `NothingToRestore`.
-        """
-        async with self._gate(session_id):
-            archive = self._trash.take(owner, session_id)
-            try:
-                restored_id = await self._bring_back(owner, archive)
-            except BaseException:
-                self._trash.put(owner, archive)
-                raise
-        return await self.history.session(owner, restored_id)
-
-    async def _bring_back(self, owner: str, archive: Archive) -> str:
-        try:
-            await self.history.restore(owner, archive)
-        except SessionExists:
-            return await self.adopt(owner, archive)
-        self.arrivals.tell(owner, archive.session_id)
-        return archive.session_id
 
     # ---- shutdown --------------------------------------------------------------------------------------------
 
@@ -346,7 +291,7 @@ class Registry:
         Takes at most `patience` + `shutdown_timeout` + `close_timeout`. The last is for the log and the history.
         """
         self.drain()
-        self._trash.clear()
+        self.archives.clear()
         self._sessions.stop_sweeping()
         if patience > 0:
             await self._all_ended(patience)

@@ -32,7 +32,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     registry, owner = request.app[REGISTRY], request[OWNER]
     match request.query.get("format", "json"):
         case "json":
-            archive = await registry.archive(owner, session_id)
+            archive = await registry.archives.export(owner, session_id)
             # Megabytes, perhaps: the event loop is not the place for them.
             data = await asyncio.to_thread(_indented, archive)
             return _file(data, "application/json", archive.title, "json")
@@ -76,7 +76,7 @@ async def import_session(request: web.Request) -> web.StreamResponse:
     is_form = request.content_type == "multipart/form-data"
     data = await (_uploaded(request) if is_form else _sent(request))
     archive = await asyncio.to_thread(_read, data)
-    session_id = await request.app[REGISTRY].adopt(request[OWNER], archive)
+    session_id = await request.app[REGISTRY].archives.adopt(request[OWNER], archive)
     request.app[LISTS].changed(request[OWNER])
     if is_form:
         raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
@@ -141,6 +141,6 @@ def _read(data: bytes) -> Archive:
 async def restore_session(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/restore: undo a delete that was a moment ago."""
     session_id = bodies.path_id(request, "session_id")
-    restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
+    restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
     request.app[LISTS].changed(request[OWNER])
     return bodies.respond_json(restored)

@@ -44,7 +44,7 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
 async def post_restore(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/restore: the undo of a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
-    restored = await request.app[REGISTRY].restore(request[OWNER], session_id)
+    restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
     request.app[LISTS].changed(request[OWNER])
     raise web.HTTPSeeOther(at(request, f"/sessions/{restored.session_id}"))
 

@@ -96,7 +96,7 @@ async def test_after_its_time_a_delete_is_final(stage: Stage, monkeypatch: pytes
     monkeypatch.setattr(undo, "SECONDS", 0.05)
     await stage.answer("s1", "hello", "Hi")
     await stage.client.delete("/api/sessions/s1")
-    await until(lambda: "sessions=0" in repr(stage.registry._trash))
+    await until(lambda: "sessions=0" in repr(stage.registry.archives))
     async with stage.http.post("/api/sessions/s1/restore") as response:
         await problem(response, 404, "nothing_to_restore")
     await refused_unknown(stage)
@@ -169,7 +169,7 @@ async def test_a_restart_undoes_nothing(tmp_path: Path) -> None:
     async with on_stage(tmp_path) as stage:
         await stage.answer("s1", "a secret", "Hush")
         await stage.client.delete("/api/sessions/s1")
-        store = stage.registry._trash
+        store = stage.registry.archives._deleted
     assert "sessions=0" in repr(store)
     assert rows(tmp_path, "SELECT count(*) FROM messages") == [(0,)]
     async with on_stage(tmp_path) as stage:
