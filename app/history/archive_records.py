@@ -51,7 +51,7 @@ def _archived_stream(created_at: str | None, state: StreamState) -> ArchivedStre
 
 
 def info_of(archive: Archive) -> SessionInfo:
-    """Return the session without its messages."""
+    """Return the session record, which has no messages."""
     return SessionInfo(
         session_id=archive.session_id,
         title=archive.title,

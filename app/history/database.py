@@ -16,7 +16,7 @@ from app.history.errors import DatabaseUnusable
 from app.history.migration import NEWEST, UnknownRevision, migrate
 from app.history.statements.recover import end_streams, running_nodes
 
-PATIENCE = 2.0  # seconds that one statement waits for a lock, or a connection for its server
+PATIENCE = 2.0  # seconds that a statement waits for a lock, or a connection attempt for the server
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]  # a synchronous function; the database decides where it runs

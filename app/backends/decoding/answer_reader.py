@@ -263,7 +263,7 @@ class AnswerReader(DeltaBuffer):
             if self._thinking.over:
                 self._thinking = None
 
-    # ---- what went wrong -------------------------------------------------------------------------------------------
+    # ---- errors ----------------------------------------------------------------------------------------------------
 
     def _complain(self, data: bytes, error: UpstreamError) -> NoReturn:
         self.complaint = data

@@ -52,7 +52,7 @@ class EmbeddedBackend:
         self._server: _Server | None = None
         self._starting: asyncio.Task[_Server] | None = None
         self._watching: set[asyncio.Task[None]] = set()
-        self._deaths = 0  # quick ones, in a row
+        self._deaths = 0  # quick deaths in a row
         self._not_before = 0.0  # loop time of the next start
         self._closed = False
 
@@ -109,7 +109,7 @@ class EmbeddedBackend:
         if self._server is not None:
             await self._server.aclose()
         if self._watching:
-            await asyncio.wait(self._watching)  # they end with the child
+            await asyncio.wait(self._watching)  # these tasks end with the child
 
     def _weights(self) -> Path:
         weights = find_weights() if has_server() else None

@@ -30,7 +30,7 @@ MAX_REDACTED = 16 * 1024  # characters of it that are searched for secrets; the 
 _REFUSALS = {401: ("rejected the API key", " Check the key."), 403: ("denied access", "")}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _CONTEXT_WORDS = ("context length", "context size", "context window", "prompt is too long", "too many tokens")
-_BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: Anthropic is overloaded
+_BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: overloaded, at Anthropic
 _UNAUTHORIZED = ("401", "403", "invalid_api_key", "authentication_error", "permission_error")
 # Phrases of servers about an unknown path. A 404 with any other message is about the request.
 _NO_ADDRESS = (

@@ -103,7 +103,7 @@ class Pending:
         """Whether any answer has queued changes."""
         return any(answer.pending for answer in self._answers.values())
 
-    # ---- the life of an answer -------------------------------------------------------------------------------
+    # ---- lifecycle of an answer ------------------------------------------------------------------------------
 
     def arrive(self, exchange: Exchange) -> PendingAnswer:
         """Add an exchange whose admission is being written. It is hidden until `admit`."""

@@ -67,7 +67,7 @@ class Writer:
                 if writer._line:
                     logger.error("history_left_behind", changes=len(writer._line))
 
-    # ---- for others ------------------------------------------------------------------------------------------
+    # ---- interface -------------------------------------------------------------------------------------------
 
     def later(self, change: Change, answer: PendingAnswer | None = None) -> None:
         """Queue a change without waiting for it. Raises `HistoryUnavailable` if the queue is full."""
@@ -100,7 +100,7 @@ class Writer:
         """Wake the writer because an answer has started to grow."""
         self._wake.set()
 
-    # ---- when ------------------------------------------------------------------------------------------------
+    # ---- scheduling ------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while not self._closing:
@@ -132,7 +132,7 @@ class Writer:
             return self._next
         return self._tended + TEND if self._untended else None
 
-    # ---- what ------------------------------------------------------------------------------------------------
+    # ---- writing ---------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
         """Write a batch. Waiters get the result or the error; entries without a waiter stay queued until written."""
