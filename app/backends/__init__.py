@@ -1,1 +1,1 @@
-"""Model servers behind one port, one file each: Ollama, OpenAI-compatible, embedded llama.cpp, scripted."""
+"""Model servers behind one port, one package each: Ollama, OpenAI-compatible, embedded llama.cpp, scripted."""

@@ -1,4 +1,4 @@
-"""All backends together: which models there are now, and which backend a model's name means."""
+"""The models of all backends, and the lookup of a model and its backend by name."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from app.backends.similar_names import similar_names
 from app.chat.errors import NoModels, UnknownModel
 from app.chat.ports import Backend, Logger, Model, ModelListing
 
-FRESH_FOR = 10.0  # s that an answer is reused
-UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: it may just have been pulled
-SETTLE = 0.5  # s that the backends have for their first answer before a list is shown without them
-FIRST_WAIT = 2.0  # s to wait for a first model while nothing at all is known
-OWN_WAIT = 2.0  # s that a prompt waits for the list, or the details, of its own backend
+FRESH_FOR = 10.0  # s that a model list is reused
+UNKNOWN_AFTER = 1.0  # s; with an older list a name is not reported as unknown: it may just have been pulled
+SETTLE = 0.5  # s to wait for the first list of each backend before the listing is shown without it
+FIRST_WAIT = 2.0  # s to wait for a first model while no backend has one and some have not answered
+OWN_WAIT = 2.0  # s that a prompt waits for the model list, or the model details, of its own backend
 CLOSE_TIMEOUT = (
-    10.0  # s that a caller who was cancelled still waits for the backends, whose own bounds are shorter
+    10.0  # s that a cancelled caller still waits for the backends to close; their own bounds are shorter
 )
-REFRESH_WAIT = 2.0  # s to wait for all backends where somebody asks for news
+REFRESH_WAIT = 2.0  # s to wait for all backends when a refresh is requested
 
 
 class Catalog:
-    """Answers from memory. Each backend has its own list, age and question: none waits for another.
+    """Answers from cached lists. Each backend has its own list, age and request, so none waits for another.
 
-    The order of `backends` is the order of preference for a prompt that names no model: what an operator
-    configured on purpose before what is found by itself, so `openai`, `ollama`, `embedded`, `scripted`.
-    `named` are, for each backend, the models that can be used even if its server does not list them; `contexts`
-    (tokens) are those of models of which nothing else is known.
+    The order of `backends` is the order of preference for a prompt that names no model: explicitly configured
+    backends come before those found automatically, so `openai`, `ollama`, `embedded`, `scripted`.
+    `named` holds, for each backend, models that can be used even if its server does not list them. `contexts` holds,
+    for each backend, the context in tokens of models whose own context is unknown.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class Catalog:
 
     @property
     def backends(self) -> list[Backend]:
-        """All of them, in order."""
+        """All backends, in order of preference."""
         return [known.backend for known in self._lists.values()]
 
     def start(self) -> None:
-        """Ask all backends for the first time, without waiting, so that the first page finds answers."""
+        """Request the lists of all backends without waiting, so that they are ready for the first page."""
         self._refresh(FRESH_FOR)
 
     async def listing(self, *, refresh: bool = False) -> ModelListing:
-        """See the port `Catalog`. `refresh` asks again even if the last answers are fresh."""
+        """See the port `Catalog`. `refresh` requests all lists again even if they are fresh."""
         if refresh:
             self._refresh(0.0)
             await _wait([known.question for known in self._lists.values()], REFRESH_WAIT)
@@ -85,11 +85,11 @@ class Catalog:
         )
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
-        """Return what `model_id` means; without one the configured default, else the first model there is.
+        """Return the backend and the model of `model_id`; without one, of the configured default or the first model.
 
-        Only the backend that a name belongs to is asked. A name whose backend does not answer just now is
-        accepted: its stream then says what is wrong. Raises `UnknownModel`, or `NoModels` where no name is given
-        and no backend has one.
+        Only the backend that the name's prefix selects is asked. A name whose backend does not respond is accepted:
+        its stream then reports the error. Raises `UnknownModel`, or `NoModels` if no name is given and no backend
+        has a model.
         """
         wanted = model_id or self._default
         if wanted is None:
@@ -102,7 +102,7 @@ class Catalog:
         return known.backend, await _detailed(known, model)
 
     async def aclose(self) -> None:
-        """Close all backends, also if the caller is cancelled meanwhile. Bounded, idempotent."""
+        """Close all backends, even if the caller is cancelled. Bounded, idempotent."""
         closing = asyncio.create_task(self._close(), name="catalog close")
         try:
             await asyncio.wait({closing})
@@ -138,7 +138,7 @@ class Catalog:
             await known.wait(OWN_WAIT)
             found = known.find(name)
         if found is None and (known.failure is not None or not known.is_known):
-            # It is not known what it can do. If it cannot do what is asked of it, its stream says that, too.
+            # Its capabilities are unknown. If it cannot do what is requested, its stream reports that.
             return known.unlisted(name, continues=True)
         return found
 
@@ -149,7 +149,7 @@ class Catalog:
         return UnknownModel(f"There is no model named {wanted[:200]!r}.{hint}", near)
 
     def _models(self) -> list[Model]:
-        """Return the models of all backends: the same list as long as nothing has changed."""
+        """Return the models of all backends: the same list object as long as nothing has changed."""
         models = [model for known in self._lists.values() for model in known.models]
         if models != self._joined:
             self._joined = models
@@ -160,7 +160,7 @@ class Catalog:
             known.refresh(max_age)
 
     async def _something(self) -> None:
-        """Refresh behind, and wait only for what has never answered: bounded, and longest while there is no model."""
+        """Refresh in the background. Wait, bounded, for backends that never answered; longest without any model."""
         self._refresh(FRESH_FOR)
         loop = asyncio.get_running_loop()
         if not any(known.models for known in self._lists.values()):
@@ -173,7 +173,7 @@ class Catalog:
             await _wait([known.question for known in new], max(ends) - loop.time())
 
     async def _any_model(self, until: float) -> None:
-        """Return as soon as a backend has a model, all have answered, or the loop's clock says `until`."""
+        """Return when a backend has a model, when all have answered, or at loop time `until`."""
         loop = asyncio.get_running_loop()
         while not any(known.models for known in self._lists.values()):
             asking = [known.question for known in self._lists.values()]
@@ -193,5 +193,5 @@ async def _wait(
 
 
 async def _detailed(known: ModelList, model: Model) -> Model:
-    """Return the model with what only a question for it alone tells, as far as that is answered in time."""
+    """Return the model with its details if the backend gives them within `OWN_WAIT`."""
     return model if known.detailed is None else await known.detailed.describe(model, OWN_WAIT)

@@ -1,4 +1,4 @@
-"""Values out of a model server's JSON, read tolerantly: what is of another type than expected counts as missing."""
+"""Tolerant access to a model server's JSON: a value of an unexpected type counts as missing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 _decoder = msgspec.json.Decoder()
-MAX_SIZE = 4 * 1024 * 1024  # bytes; values of any shape take up to twenty times as much memory as their text
-MAX_LENIENT = 1024 * 1024  # bytes, for the slower of the two readers
-MAX_DIGITS = 40  # of an integer; none that counts anything has more
+MAX_SIZE = 4 * 1024 * 1024  # bytes; decoded values take up to twenty times the memory of their text
+MAX_LENIENT = 1024 * 1024  # bytes, for the slower, lenient decoder
+MAX_DIGITS = 40  # of an integer; no real count has more
 
 
 def decode(data: bytes) -> Any:
-    """Return the JSON value in `data`. Raises `ValueError` for what is no JSON, is too large or nested too deeply.
+    """Return the JSON value in `data`. Raises `ValueError` if it is not JSON, too large, or nested too deeply.
 
-    Beyond RFC 8259 it takes what servers are known to write: NaN and infinities, control characters in texts,
-    lone surrogates, and bytes that are no UTF-8, which become lone surrogates as PEP 383 has it.
+    Beyond RFC 8259 it accepts what servers are known to send: NaN and infinities, control characters in strings,
+    lone surrogates, and invalid UTF-8 bytes, which become lone surrogates (PEP 383).
     """
     if len(data) > MAX_SIZE:
         raise ValueError("too large")
@@ -40,21 +40,21 @@ def _leniently(data: bytes) -> Any:
 
 
 def _integer(digits: str) -> int:
-    return int(digits) if len(digits) <= MAX_DIGITS else 0  # int() refuses to read thousands of them
+    return int(digits) if len(digits) <= MAX_DIGITS else 0  # int() rejects thousands of digits
 
 
 def member(value: Any, name: str) -> Any:
-    """Return a member of an object; `None` where `value` is no object, or has none of that name."""
+    """Return a member of an object, `None` if `value` is not an object or has no such member."""
     return value.get(name) if isinstance(value, dict) else None
 
 
 def text_or_none(value: Any) -> str | None:
-    """Return a text that says something."""
+    """Return a non-empty string, else `None`."""
     return value if isinstance(value, str) and value else None
 
 
 def count_or_none(value: Any) -> int | None:
-    """Return a whole number that counts something. Servers also write `7.0`; neither -1 nor `true` is a count."""
+    """Return a non-negative integer, else `None`. Servers also send `7.0`; `true` is not a count."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -63,14 +63,14 @@ def count_or_none(value: Any) -> int | None:
 
 
 def items(value: Any) -> list[Any]:
-    """Return a list, empty where `value` is none."""
+    """Return `value` if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 
 def listing(value: Any) -> list[Any]:
-    """Return the list in an answer that lists something: bare, under `data` or `models`, or null where it is empty.
+    """Return the entries of a list response: a bare list, a list under `data` or `models`, or null if it is empty.
 
-    Raises `ValueError` for what is no such answer.
+    Raises `ValueError` for any other value.
     """
     if value is None or isinstance(value, list):
         return items(value)

@@ -1,4 +1,4 @@
-"""The models of one backend as it told them last, and the one task that asks it again."""
+"""The last known model list of one backend, and the task that refreshes it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 from app.chat.errors import UpstreamError, UpstreamGarbled, UpstreamUnauthorized, UpstreamUnreachable
 from app.chat.ports import Backend, DetailedBackend, Logger, Model, Unreachable
 
-ANSWER_TIMEOUT = 8.0  # s for one backend, above its own bounds
-CLOSE_TIMEOUT = 1.0  # s that a cancelled question may take to end
+ANSWER_TIMEOUT = 8.0  # s for a backend's model list, longer than the backend's own bounds
+CLOSE_TIMEOUT = 1.0  # s that a cancelled request may take to end
 
 
 class ModelList:
-    """What is known of one backend. It knows nothing of the others, so it can wait for none of them.
+    """The models of one backend, independent of all other backends.
 
-    `named` are models that the operator has named: they can be used even if the server does not list them. `context`
-    (tokens) is that of models of which nothing else is known.
+    `named` are models that the operator configured: they can be used even if the server does not list them. `context`
+    is the context in tokens of models whose own context is unknown.
     """
 
     def __init__(
         self, backend: Backend, *, logger: Logger, named: Sequence[str] = (), context: int | None = None
     ) -> None:
         self.backend = backend
-        # Asked once: isinstance with a protocol is slow.
+        # Checked once: isinstance with a protocol is slow.
         self.detailed = backend if isinstance(backend, DetailedBackend) else None
-        self.failure: Unreachable | None = None  # why the last question had no answer
-        self.question: asyncio.Task[None] | None = None  # that is under way
+        self.failure: Unreachable | None = None  # why the last request failed
+        self.question: asyncio.Task[None] | None = None  # the request in progress
         self.first_asked: float | None = None  # loop time
         self._logger = logger
         self._named = tuple(named)
@@ -42,26 +42,26 @@ class ModelList:
 
     @property
     def is_known(self) -> bool:
-        """Whether the backend has answered, or failed to, at least once."""
+        """Whether a request for the list has succeeded or failed at least once."""
         return self._answered_at is not None
 
     @property
     def age(self) -> float:
-        """Seconds since the last answer; infinite before the first."""
+        """Seconds since the last answer or failure; infinite before the first."""
         if self._answered_at is None:
             return float("inf")
         return asyncio.get_running_loop().time() - self._answered_at
 
     @property
     def models(self) -> list[Model]:
-        """The models of the last answer, with the details that are known by now."""
+        """The models of the last list, with the details known by now."""
         if self.detailed is not None and self.failure is None and self._told:
             return self._with_named(self.detailed.listed())
         return self._told
 
     @property
     def unreachable(self) -> Unreachable | None:
-        """Why the backend offers nothing, `None` if it offers something or has nothing to offer."""
+        """Why the backend offers no models; `None` if it offers some or its list is empty."""
         if self._told:
             return None
         if self.is_known:
@@ -70,18 +70,18 @@ class ModelList:
         return Unreachable(name, UpstreamUnreachable.code, f"{name} has not answered yet.")
 
     def find(self, name: str) -> Model | None:
-        """Return a model by its name in the backend.
+        """Return a model by its name in the backend, `None` if it is not listed.
 
-        By Ollama's own rule a name without a tag means the tag `latest`.
+        As in Ollama, a name without a tag means the tag `latest`.
         """
         return next((model for model in self.models if model.name in (name, f"{name}:latest")), None)
 
     def unlisted(self, name: str, *, continues: bool = False) -> Model:
-        """Return a model of which the list says nothing."""
+        """Return a model that is not in the list."""
         return Model(name, self.backend.name, self._context, continues=continues)
 
     def refresh(self, max_age: float) -> None:
-        """Ask again, unless the last answer is at most `max_age` seconds old or a question is under way."""
+        """Request the list again unless it is at most `max_age` seconds old or a request is in progress."""
         if self._closed or self.question is not None or self.age <= max_age:
             return
         loop = asyncio.get_running_loop()
@@ -92,15 +92,15 @@ class ModelList:
         question.add_done_callback(self._asked)
 
     async def wait(self, timeout: float) -> None:
-        """Return once the question under way is answered, or after `timeout` seconds.
+        """Wait for the request in progress, `timeout` seconds at most.
 
-        A caller that is cancelled here leaves the question to the others.
+        A cancelled waiter does not cancel the shared request.
         """
         if self.question is not None:
             await asyncio.wait({self.question}, timeout=timeout)
 
     async def aclose(self) -> None:
-        """Give up the question under way. Bounded, idempotent."""
+        """Cancel the request in progress. Bounded, idempotent."""
         self._closed = True
         if (question := self.question) is not None:
             question.cancel()
@@ -113,7 +113,7 @@ class ModelList:
         except UpstreamError as error:
             self._fail(Unreachable(backend.name, error.code, str(error)), error)
         except Exception as error:
-            # A fault of ours, or an input that nobody thought of. It must not cost the other backends their models.
+            # A bug, or unexpected input. It must not affect the models of other backends.
             self._logger.error("catalog_failed", backend=backend.name, exc_info=error)
             sentence = f"The model list of {backend.name} is unreadable."
             self._fail(Unreachable(backend.name, UpstreamGarbled.code, sentence), error)
@@ -126,7 +126,7 @@ class ModelList:
         return [*told, *map(self.unlisted, missing)] if missing else told
 
     def _fail(self, failure: Unreachable, error: Exception) -> None:
-        # A server without a list can still have the models that its operator named. One that is down has none now.
+        # A server without a list can still serve the models that the operator configured. One that is down cannot.
         is_away = isinstance(error, (UpstreamUnreachable, UpstreamUnauthorized))
         self._know([] if is_away else self._with_named([]), failure)
 
@@ -141,7 +141,7 @@ class ModelList:
         self._answered_at = asyncio.get_running_loop().time()
 
     def _give_up(self, question: asyncio.Task[None]) -> None:
-        # Not asyncio.timeout: what counts is that the list is free again, whatever the question makes of its end.
+        # Not asyncio.timeout: the list must become free at once, even if the request does not end on cancellation.
         if self.question is not question:
             return
         self.question = None

@@ -1,19 +1,19 @@
-"""Which names are near to one that does not exist."""
+"""Finds names similar to an unknown one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-NEAREST = 5  # names that are told
-_CANDIDATES = 50  # names that are compared thoroughly
+NEAREST = 5  # names returned
+_CANDIDATES = 50  # names compared with the slow method
 _LENGTH = 200  # characters of a name that are compared
 
 
 def similar_names(wanted: str, names: Sequence[str]) -> list[str]:
-    """Return up to `NEAREST` of the names, the likest first; all of them, in their order, if there are no more.
+    """Return up to `NEAREST` of the names, the most similar first; all of them in their order if there are no more.
 
-    The thorough comparison is slow, so a rough one chooses among thousands of names first.
+    The exact comparison is slow, so a rough one first selects the candidates from possibly thousands of names.
     """
     if len(names) <= NEAREST:
         return list(names)
@@ -26,7 +26,7 @@ def similar_names(wanted: str, names: Sequence[str]) -> list[str]:
 
     candidates = sorted(names, key=roughly, reverse=True)[:_CANDIDATES]
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(meant)  # what it keeps of the second sequence serves for all comparisons
+    matcher.set_seq2(meant)  # the matcher caches its analysis of the second sequence
 
     def closely(name: str) -> float:
         matcher.set_seq1(_folded(name))

@@ -1,1 +1,1 @@
-"""Sessions, messages and streams that are remembered, behind the port `History` of the heart."""
+"""Stored sessions, messages and streams: the implementations of the port `History`."""

@@ -1,4 +1,4 @@
-"""Between an archive and the records of a history."""
+"""Converts between an archive and the records of a history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def archived(
     keys: Mapping[str, KnownKey],
     images: Mapping[str, bytes],
 ) -> Archive:
-    """Return a session as an archive. A state comes with the time at which its stream was registered."""
+    """Return a session as an archive. Each state is paired with the time at which its stream was registered."""
     oldest_first = sorted(states, key=lambda known: (known[0] or "", known[1].stream_id))
     return Archive(
         kind="tailrace-session",
@@ -51,7 +51,7 @@ def _archived_stream(created_at: str | None, state: StreamState) -> ArchivedStre
 
 
 def info_of(archive: Archive) -> SessionInfo:
-    """Return the session without its messages."""
+    """Return the session record, which has no messages."""
     return SessionInfo(
         session_id=archive.session_id,
         title=archive.title,
@@ -62,7 +62,7 @@ def info_of(archive: Archive) -> SessionInfo:
 
 
 def states_of(archive: Archive) -> list[StreamState]:
-    """Return the streams. Those that were running were interrupted."""
+    """Return the states of the streams. Streams without an outcome become `interrupted`."""
     return [_state(archive.session_id, stream) for stream in archive.streams]
 
 
@@ -74,7 +74,7 @@ def _state(session_id: str, stream: ArchivedStream) -> StreamState:
 
 
 def messages_of(archive: Archive) -> list[Message]:
-    """Return the messages. An answer has the outcome and the figures of the stream that it names."""
+    """Return the messages. Each answer gets the outcome and the figures of its stream."""
     states = {state.stream_id: state for state in states_of(archive)}
     return [_message(message, states.get(message.stream_id or "")) for message in archive.messages]
 

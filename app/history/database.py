@@ -1,4 +1,4 @@
-"""A database that is open: work done inside its transactions, and one vocabulary for what goes wrong."""
+"""An open database: runs work in transactions and translates database errors."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from app.history.errors import DatabaseUnusable
 from app.history.migration import NEWEST, UnknownRevision, migrate
 from app.history.statements.recover import end_streams, running_nodes
 
-PATIENCE = 2.0  # seconds that one statement waits for a lock, or a connection for its server
+PATIENCE = 2.0  # seconds that a statement waits for a lock, or a connection attempt for the server
 
 T = TypeVar("T")
-Work = Callable[[Connection], T]  # plain functions of a connection; where they run is the database's to say
+Work = Callable[[Connection], T]  # a synchronous function; the database decides where it runs
 
 
 class Database(ABC):
-    """What SQLite and PostgreSQL have in common. Subclasses open and close it, in a context manager `opened`."""
+    """The common part of SQLite and PostgreSQL. Subclasses open and close it in the context manager `opened`."""
 
     def __init__(self) -> None:
-        self.node = secrets.randbits(62)  # the number of this server among those that share the database
+        self.node = secrets.randbits(62)  # identifies this server among those that share the database
 
     async def read(self, work: Work[T]) -> T:
-        """Do work that reads, all of it as of one moment. Raises what it raises, or `HistoryUnavailable`."""
+        """Run read-only work in one transaction. Raises what the work raises, or `HistoryUnavailable`."""
         try:
             return await self._read(work)
         except TailraceError:
@@ -38,10 +38,10 @@ class Database(ABC):
             raise _translated(error) from error
 
     async def write(self, work: Work[T]) -> T:
-        """Do work in a transaction: once this returns, all of it is kept; if this raises, nothing.
+        """Run work in a transaction: committed when this returns, rolled back when it raises.
 
-        Raises `HistoryUnavailable` if the database cannot keep anything now, and errors of SQLAlchemy if it cannot
-        keep this.
+        Raises `HistoryUnavailable` if the database cannot write anything now, and SQLAlchemy's errors if it rejects
+        this work.
         """
         try:
             return await self._write(work)
@@ -56,22 +56,22 @@ class Database(ABC):
 
     @abstractmethod
     def holds(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-        """Return the condition that a column holds a text, in upper or lower case."""
+        """Return the condition that a column contains a text, ignoring case."""
 
     @abstractmethod
     async def tend(self) -> None:
-        """Do what has to be done about once a second while there are changes. Raises `HistoryUnavailable`."""
+        """Run maintenance, about once a second while there are changes. Raises `HistoryUnavailable`."""
 
     @abstractmethod
     def lock_migration(self, connection: Connection, /) -> None:
-        """Keep other servers from migrating, until the end of the transaction."""
+        """Prevent other servers from migrating until the transaction ends."""
 
     @abstractmethod
     def dead(self, connection: Connection, nodes: Collection[int], /) -> Collection[int]:
-        """Return those of `nodes` that do not live any more."""
+        """Return those of `nodes` that no longer run."""
 
     async def prepare(self, logger: Logger) -> None:
-        """Migrate to the newest revision, and end what dead servers left running. Raises `DatabaseUnusable`."""
+        """Migrate to the newest revision and end the streams of dead servers. Raises `DatabaseUnusable`."""
         try:
             migrated, interrupted = await self.write(self._prepare)
         except UnknownRevision as error:
@@ -93,23 +93,23 @@ class Database(ABC):
 
 
 def cause(error: BaseException) -> str:
-    """Return what a database itself said, in one line, without statements or parameters."""
+    """Return the database's own error message: its first line, without statements or parameters."""
     while isinstance(error, HistoryUnavailable) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, sql.DBAPIError) and error.orig is not None:
         error = error.orig
     if error.__cause__ is not None and str(error).startswith("<class "):
-        error = error.__cause__  # SQLAlchemy's wrapper of asyncpg puts the class before the message
+        error = error.__cause__  # SQLAlchemy's asyncpg wrapper puts the class before the message
     return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
 
 
 def _translated(error: Exception) -> Exception:
-    """Return `HistoryUnavailable` for what may pass by itself; what is wrong with the statement stays as it is."""
+    """Return `HistoryUnavailable` for transient errors; errors of the statement itself are returned unchanged."""
     own_fault = (sql.IntegrityError, sql.DataError, sql.ProgrammingError, sql.InterfaceError)
     if isinstance(error, sql.DBAPIError):
         passing = error.connection_invalidated or not isinstance(error, own_fault)
     else:
-        # asyncpg's own errors come as they are while a connection is made.
+        # SQLAlchemy does not wrap asyncpg's errors while a connection is being made.
         passing = isinstance(error, (sql.TimeoutError, OSError)) or type(error).__module__.startswith(
             "asyncpg"
         )

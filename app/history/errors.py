@@ -1,7 +1,7 @@
-"""Why a server cannot start on its history."""
+"""The error that prevents a server from starting on its database."""
 
 from __future__ import annotations
 
 
 class DatabaseUnusable(Exception):
-    """The database cannot be used at all. The message says why, and what to do."""
+    """The database cannot be used. The message says why and what to do."""

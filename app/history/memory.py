@@ -1,4 +1,4 @@
-"""A history in memory: complete and fast, and gone with the process."""
+"""A history in memory: complete and fast, lost when the process ends."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from app.history.session_list import place_of, title_of, utc_now, words_of
 
 
 class MemoryHistory:
-    """`History` in memory. No method suspends, so each is one moment to everybody else."""
+    """`History` in memory. No method suspends, so each call is atomic."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, MemorySession] = {}
         self._streams: dict[str, StreamState] = {}
-        self._registered: dict[str, str | None] = {}  # when, by stream
+        self._registered: dict[str, str | None] = {}  # registration time by stream
         self._images: dict[str, bytes] = {}
-        self._before: dict[str, Message] = {}  # answers as they were before a stream continued them
+        self._before: dict[str, Message] = {}  # by stream: the answer before that stream continued it
 
     def __repr__(self) -> str:
         return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
@@ -101,7 +101,7 @@ class MemoryHistory:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
 
     def _take_over(self, session: MemorySession, exchange: Exchange) -> None:
-        """The answer belongs to another stream from now on."""
+        """Assign the answer to the new stream. Raises `AnswerMoved` if another stream has already continued it."""
         answer = session.find(exchange.answer.message_id)
         if answer is None or answer.stream_id != exchange.stream.continues:
             raise AnswerMoved("This answer is already being continued.")
@@ -122,7 +122,7 @@ class MemoryHistory:
             del self._sessions[session.info.session_id]
 
     def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
-        """See `History`. Nothing here survives a crash."""
+        """See `History`. Does nothing: nothing in memory survives a crash."""
 
     async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
         """See `History`."""
@@ -159,7 +159,7 @@ class MemoryHistory:
         return state
 
     async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
-        """See `History`. What was interrupted with the server went with it."""
+        """See `History`. Always empty: interrupted answers are lost with the process."""
         del since, tries, limit
         return ()
 
@@ -249,7 +249,7 @@ class MemoryHistory:
 
 
 def _show(answer: Message, state: StreamState) -> None:
-    """Let an answer have the outcome and the figures of the stream that writes it."""
+    """Copy the outcome and the figures of a stream to the answer that it writes."""
     answer.stream_id, answer.model = state.stream_id, state.model
     answer.outcome, answer.finish_reason = state.outcome, state.finish_reason
     answer.error = state.error or None

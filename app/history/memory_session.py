@@ -1,4 +1,4 @@
-"""One session as a history in memory has it."""
+"""One session of the in-memory history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from app.chat.records import KnownKey, Message, SessionInfo
 
 
 class MemorySession:
-    """Everything that is remembered of one session."""
+    """One session with its messages, idempotency keys and stream IDs."""
 
     def __init__(self, owner: str, info: SessionInfo) -> None:
         self.owner = owner
@@ -16,12 +16,12 @@ class MemorySession:
         self.streams: set[str] = set()
 
     def follow(self, message: Message) -> None:
-        """Put a message behind the one that it follows."""
+        """Append a message. An unknown parent is replaced by the newest message."""
         there = [before.message_id for before in self.messages]
         if message.parent_id is not None and message.parent_id not in there:
             message.parent_id = there[-1] if there else None
         self.messages.append(message)
 
     def find(self, message_id: str) -> Message | None:
-        """Return a message."""
+        """Return a message by its ID, `None` if there is none."""
         return next((message for message in self.messages if message.message_id == message_id), None)

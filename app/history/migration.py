@@ -1,4 +1,4 @@
-"""Brings a database to the newest revision, with Alembic, and says which revision that is."""
+"""Migrates a database to the newest revision with Alembic."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-NEWEST = "0003"  # held against the migrations by a test; Alembic takes a quarter of a second to find it out
+NEWEST = "0003"  # a test compares it with the migrations; asking Alembic takes a quarter of a second
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
 class UnknownRevision(Exception):
-    """The database has a revision that these migrations do not know: a newer Tailrace has written it."""
+    """The database has a revision that these migrations do not contain: a newer Tailrace wrote it."""
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the revision that a database has, `None` if it has none yet."""
+    """Return the revision of a database, `None` if it has none yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -24,11 +24,11 @@ def revision(connection: Connection) -> str | None:
 
 
 def migrate(connection: Connection, to: str = NEWEST) -> bool:
-    """Apply what is missing, inside the caller's transaction; tell whether anything was. Raises `UnknownRevision`."""
+    """Apply missing migrations in the caller's transaction; return whether there were any. Raises `UnknownRevision`."""
     if revision(connection) == to:
         return False
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its plug-ins
-    # Imported late: most starts find nothing to do.
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # at INFO it logs its plug-ins
+    # Imported late: on most starts there is nothing to migrate.
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

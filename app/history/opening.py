@@ -1,4 +1,4 @@
-"""Opens the history that the settings ask for."""
+"""Opens the configured history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def opened(
 ) -> AsyncIterator[History]:
     """Yield the history at `url`: `postgresql://…`, `memory:`, or by default a SQLite file in `data_dir`.
 
-    `alone` refuses a PostgreSQL on which another server runs; a SQLite file has one server in any case.
+    `alone` refuses a PostgreSQL database that another server uses; a SQLite file always has one server only.
     Raises `DatabaseUnusable`.
     """
     if url == MEMORY:
@@ -41,7 +41,7 @@ def _database(
 ) -> AbstractAsyncContextManager[Database]:
     if url is None:
         return SqliteDatabase.opened(data_dir / FILE)
-    # Imported late: its libraries take a tenth of a second, and most servers have no use for them.
+    # Imported late: its libraries take a tenth of a second to import, and most servers do not need them.
     from app.history.postgres import PostgresDatabase
 
     return PostgresDatabase.opened(url, logger=logger, alone=alone)

@@ -1,4 +1,4 @@
-"""The history's database on a PostgreSQL server, which several servers of ours may share."""
+"""The history database on PostgreSQL. Several Tailrace servers may share it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from app.history.sign import SignOfLife
 
 STATEMENT_SECONDS = 5.0
 CONNECTIONS = 8
-MIGRATION = 0x7461696C72616365  # the number of the lock: "tailrace"
+MIGRATION = 0x7461696C72616365  # advisory lock key: "tailrace"
 
 
 class PostgresDatabase(Database):
-    """A PostgreSQL. A server holds a lock for as long as it lives, by which others see that it does."""
+    """A PostgreSQL database. Each server holds an advisory lock while it runs, so that others can see that it does."""
 
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         super().__init__()
@@ -33,9 +33,9 @@ class PostgresDatabase(Database):
     async def opened(
         cls, url: str, *, logger: Logger, alone: bool = False
     ) -> AsyncIterator[PostgresDatabase]:
-        """Open `postgresql://…`, as libpq writes it, for as long as the block lasts. Raises `DatabaseUnusable`.
+        """Open a libpq URL (`postgresql://…`) for the duration of the block. Raises `DatabaseUnusable`.
 
-        `alone` refuses it while another server that was opened so runs on it, after `TAKEOVER_SECONDS`.
+        `alone` allows one such server per database: it waits `TAKEOVER_SECONDS` for another one, then raises.
         """
         engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -43,7 +43,7 @@ class PostgresDatabase(Database):
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=PATIENCE,
-            pool_pre_ping=True,  # after a restart of the server, connections are found dead and made anew
+            pool_pre_ping=True,  # replaces connections that died when PostgreSQL restarted
             hide_parameters=True,
         )
         database = cls(engine, url)
@@ -76,7 +76,7 @@ class PostgresDatabase(Database):
         return column.icontains(text, autoescape=True)
 
     async def tend(self) -> None:
-        """See `Database`. Give the sign of life again if the connection that gave it was lost."""
+        """See `Database`. Take the locks again if their connection was lost."""
         await self._sign.give()
 
     def lock_migration(self, connection: Connection) -> None:
@@ -84,7 +84,7 @@ class PostgresDatabase(Database):
         connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
 
     def dead(self, connection: Connection, nodes: Collection[int]) -> Collection[int]:
-        """See `Database`. Whose lock can be had does not hold it any more; it is given back with the transaction."""
+        """See `Database`. A node is dead if its lock is free. Locks taken here are released with the transaction."""
         return [node for node in nodes if connection.scalar(select(func.pg_try_advisory_xact_lock(node)))]
 
 

@@ -1,4 +1,4 @@
-"""A server's sign of life on a PostgreSQL: locks that last as long as one connection of it."""
+"""A server's sign of life on PostgreSQL: advisory locks tied to one connection."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from app.chat.ports import Logger
 from app.history.database import PATIENCE, cause
 from app.history.errors import DatabaseUnusable
 
-SERVER = 0x7461696C72616366  # the number of the lock of the one server that runs on a database: "tailracf"
-TRY_SECONDS = 0.25  # from one try to take that lock to the next
-TAKEOVER_SECONDS = 30.0  # that a start waits for the server before it, which may be draining
-LOOK_SECONDS = 1.0  # from one look at the connection to the next
-ASK_LOOKS = 10  # looks from one question to PostgreSQL to the next: a connection may also die without a word
+SERVER = 0x7461696C72616366  # advisory lock key of the only server on a database: "tailracf"
+TRY_SECONDS = 0.25  # between attempts to take that lock
+TAKEOVER_SECONDS = 30.0  # how long a start waits for the previous server, which may be draining
+LOOK_SECONDS = 1.0  # between checks of the connection
+ASK_LOOKS = 10  # checks between queries to PostgreSQL: a dead connection may still look open
 
 _TROUBLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class SignOfLife:
-    """Locks on a connection of their own. PostgreSQL gives them back when that ends, however it ends.
+    """Advisory locks on a dedicated connection. PostgreSQL releases them when the connection ends for any reason.
 
-    One has the number of this server, by which others see that it lives; one, if claimed, is that of the only server
-    on the database. Lost with their connection, they are taken again within `LOOK_SECONDS` of the loss being known.
+    One lock has this server's node number as its key and shows others that the server runs. The other, if claimed, is
+    that of the only server on the database. When the connection is lost, both are taken again within `LOOK_SECONDS`
+    of its detection.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]], node: int) -> None:
@@ -41,17 +42,20 @@ class SignOfLife:
 
     @property
     def is_given(self) -> bool:
-        """Whether the connection is open, as far as that is known here."""
+        """Whether the connection looks open from here."""
         return self._connection is not None and not self._connection.is_closed()
 
     async def give(self) -> None:
-        """Take the locks, unless they are held. Raises `HistoryUnavailable`."""
+        """Take the locks unless they are held. Raises `HistoryUnavailable`."""
         async with self._giving:
             if not self.is_given:
                 self._connection = await self._locked()
 
     async def claim(self) -> None:
-        """Take the lock of the one server. Raises `DatabaseUnusable` while another has it, `HistoryUnavailable`."""
+        """Take the lock of the only server, waiting up to `TAKEOVER_SECONDS`.
+
+        Raises `DatabaseUnusable` if another server keeps it, and `HistoryUnavailable`.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + TAKEOVER_SECONDS
         while self._connection is None or not await _try_to_claim(self._connection):
@@ -65,7 +69,7 @@ class SignOfLife:
 
     @asynccontextmanager
     async def kept(self, logger: Logger) -> AsyncIterator[None]:
-        """Look after the locks for as long as the block lasts, whether anything is written or not."""
+        """Check the locks, and take lost ones again, for the duration of the block, even if nothing is written."""
         keeping = asyncio.create_task(self._keep(logger), name="history-sign")
         try:
             yield
@@ -74,7 +78,7 @@ class SignOfLife:
             await asyncio.wait({keeping})
 
     async def close(self) -> None:
-        """Give the locks back. Bounded."""
+        """Release the locks. Bounded."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await _close(connection)
@@ -95,7 +99,7 @@ class SignOfLife:
                     logger.info("history_sign_given")
 
     async def _given_again(self, logger: Logger, *, first: bool) -> bool:
-        """Take the locks and tell whether that succeeded; the log hears of the `first` failure in a row."""
+        """Take the locks; return whether that succeeded. Logs only the `first` of consecutive database failures."""
         try:
             await self.give()
         except HistoryUnavailable as error:
@@ -108,7 +112,7 @@ class SignOfLife:
         return True
 
     async def _ask(self) -> None:
-        """Find out whether a connection that looks open is. Bounded by asyncpg's timeout of a command."""
+        """Test a connection that looks open, and terminate it if it fails. Bounded by asyncpg's command timeout."""
         connection = self._connection
         if connection is not None and self.is_given:
             try:
@@ -117,7 +121,7 @@ class SignOfLife:
                 connection.terminate()
 
     async def _locked(self) -> asyncpg.Connection:
-        """Return a new connection that holds the locks. One that does not get them is closed."""
+        """Return a new connection that holds the locks, or close it and raise `HistoryUnavailable`."""
         try:
             connection = await self._connect()
         except _TROUBLE as error:
@@ -126,7 +130,7 @@ class SignOfLife:
             await connection.execute("SELECT pg_advisory_lock($1)", self._node)
             if self._claimed:
                 await _claim_again(connection)
-        except BaseException as error:  # also a cancelled one leaves no connection behind
+        except BaseException as error:  # a cancellation must not leak the connection either
             connection.terminate()
             if isinstance(error, _TROUBLE):
                 raise _unavailable(error) from error

@@ -1,7 +1,7 @@
 """The durable history: `History` on a database.
 
-A prompt is on disk before its `admit` returns. An answer is seen by every read from its `finish` on, and the disk
-follows. What is read is always of one moment: the moment at which the read returns.
+A prompt is on disk before its `admit` returns. Every read sees an answer as soon as `finish` returns; the write to
+disk follows later. A read is a consistent snapshot of the moment at which it returns.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ from app.history.write_queue.queue import InDoubt
 from app.history.write_queue.read_batcher import ReadBatcher
 from app.history.write_queue.writer import Writer
 
-READ_AGAIN = 16  # times, if what is read changes meanwhile
+READ_AGAIN = 16  # attempts, while changes make the result stale
 
 
 class SqlHistory:
-    """`History` on SQLite or PostgreSQL. Made by `opened`, or by `on` for a database that is open already."""
+    """`History` on SQLite or PostgreSQL. Created by `opened`, or by `on` for an open database."""
 
     def __init__(self, database: Database, reads: ReadBatcher, unwritten: Pending, writer: Writer) -> None:
         self._database = database
@@ -76,7 +76,7 @@ class SqlHistory:
     @classmethod
     @asynccontextmanager
     async def on(cls, database: Database, logger: Logger) -> AsyncIterator[SqlHistory]:
-        """Use a database for as long as the block lasts. What was interrupted by a crash is ended first.
+        """Use a database for the duration of the block. Streams that a crash interrupted are ended first.
 
         Raises `DatabaseUnusable`.
         """
@@ -91,9 +91,10 @@ class SqlHistory:
     # ---- reading ---------------------------------------------------------------------------------------------
 
     async def _read(self, key: str, what: Hashable, work: Work[T]) -> T:
-        """Read, and read again if a change came in between: what is returned is of this moment.
+        """Read, and repeat if a change made the result stale: the returned value is current.
 
-        `key` is the session or stream whose changes count, `what` says what is read: others may get the same object.
+        `key` is the session or stream whose changes count. `what` identifies the read: concurrent callers with the same
+        `key` and `what` share the returned object. Raises `HistoryUnavailable` after `READ_AGAIN` attempts.
         """
         for _ in range(READ_AGAIN):
             with self._unwritten.reading(key) as reading:
@@ -128,7 +129,7 @@ class SqlHistory:
         )
         if not self._unwritten.is_off(stream_id):
             return standing
-        # The newest message on disk is one that nobody may follow any more.
+        # The newest message on disk is no longer part of the conversation.
         info, messages = await self.conversation(owner, session_id)
         return SessionHead(messages[-1].message_id if messages else None, info.options)
 
@@ -169,23 +170,23 @@ class SqlHistory:
             return Conversation(info, read_messages(connection, session_id))
 
         info, messages = await self._read(session_id, ("conversation", owner), read)
-        # Nothing is awaited from the last look for changes to here, nor from here to the caller.
+        # Nothing is awaited between the last staleness check and the return to the caller.
         own = [msgspec.structs.replace(message) for message in messages]
         return Conversation(msgspec.structs.replace(info), self._unwritten.complete(own))
 
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
     ) -> Page:
-        """See `History`. What was finished a moment ago is on disk before the list is read from there."""
+        """See `History`. Flushes pending changes first, because the list is read from disk."""
         if self._unwritten.behind:
-            with suppress(HistoryUnavailable):  # then the list is as new as the disk is
+            with suppress(HistoryUnavailable):  # then the list shows the state on disk
                 await self._writer.now(Mark())
         holds, words = self._database.holds, words_of(query)
 
         def read(connection: Connection) -> list[SessionInfo]:
             return read_sessions(connection, holds, owner, words, after, limit + 1)
 
-        # A search may take long: nobody else's read is to wait for it.
+        # A search may be slow, so it does not share a transaction with other reads.
         searching = self._database.read(read) if words else None
         found = await (searching or self._reads.read(("sessions", owner, after, limit), read))
         page = [msgspec.structs.replace(info) for info in found[:limit]]
@@ -199,7 +200,7 @@ class SqlHistory:
         try:
             await self._writer.now(Admit(exchange))
         except (InDoubt, asyncio.CancelledError):
-            # It may be on disk all the same, or be there in a moment; but nobody is told that it was accepted.
+            # It may be on disk now or soon, but the caller does not learn that it was accepted: withdraw it.
             self._unwritten.drop(exchange.stream.stream_id, hide=True)
             self._writer.later(Withdraw(exchange.stream.stream_id), answer)
             raise
@@ -220,7 +221,7 @@ class SqlHistory:
         self._unwritten.end(finish)
 
     async def discard(self, stream_id: str) -> None:
-        """See `History`. Waits only for an exchange that is on disk already."""
+        """See `History`. Waits only if the exchange is already completely on disk."""
         if (answer := self._unwritten.find(stream_id)) is not None:
             self._writer.later(Discard(stream_id), answer)
             self._unwritten.drop(stream_id)

@@ -1,4 +1,4 @@
-"""The history's database as one SQLite file, for one server."""
+"""The history database as one SQLite file, for one server."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from sqlalchemy.engine import URL
 from app.history.database import PATIENCE, Database, T, Work
 from app.history.errors import DatabaseUnusable
 
-CHECKED_BYTES = (
-    32 * 1024 * 1024
-)  # files up to this size are read through at start, to see that they are whole
-# A thread that has waited so long for the interpreter gets it from a busy event loop. A transaction gives it up dozens
-# of times; at Python's own 5 ms that made a prompt wait for tenths of a second where the loop was half busy.
+CHECKED_BYTES = 32 * 1024 * 1024  # files up to this size are checked completely at start
+# A thread waits this long before it takes the GIL from a busy event loop. A transaction releases the GIL dozens of
+# times; with Python's default of 5 ms a prompt waited tenths of a second when the loop was half busy.
 SWITCH_SECONDS = 0.0005
-READERS = 3  # threads, each with a connection, beside the one that writes
+READERS = 3  # threads, each with a connection, in addition to the writer's
 PRAGMAS = (
-    "journal_mode = WAL",  # readers do not wait for the writer, nor it for them
+    "journal_mode = WAL",  # readers and the writer do not block each other
     "synchronous = NORMAL",  # see `SqliteDatabase.tend`
     "foreign_keys = ON",
     "journal_size_limit = 16777216",
@@ -33,15 +31,15 @@ PRAGMAS = (
 
 
 class SqliteDatabase(Database):
-    """A file in WAL mode. What is committed survives the server at once, and a power cut after the next `tend`.
+    """A file in WAL mode. A commit survives a crash of the server at once, and a power cut after the next `tend`.
 
-    All work is done in threads of its own, a transaction at a time: the event loop only hands it over.
+    All work runs in the database's own threads, one transaction at a time in each. The event loop does no database I/O.
     """
 
     def __init__(self, engine: Engine, readers: ThreadPoolExecutor, writer: ThreadPoolExecutor) -> None:
         super().__init__()
         self.engine = engine
-        # A writer takes its lock at the beginning: one that reads first could find it taken later.
+        # A writer takes its lock at BEGIN: if it read first, upgrading to the write lock could fail.
         self._writing_engine = engine.execution_options(begin="BEGIN IMMEDIATE")
         self._readers = readers
         self._writer = writer
@@ -52,7 +50,7 @@ class SqliteDatabase(Database):
     @classmethod
     @asynccontextmanager
     async def opened(cls, path: Path) -> AsyncIterator[SqliteDatabase]:
-        """Open the file, made if it is missing, for as long as the block lasts. Raises `DatabaseUnusable`."""
+        """Open the file for the duration of the block, creating it if missing. Raises `DatabaseUnusable`."""
         with _locked(path.with_suffix(".lock")):
             await asyncio.to_thread(_check, path)
             engine = create_engine(
@@ -75,7 +73,7 @@ class SqliteDatabase(Database):
                         threads.shutdown(wait=False, cancel_futures=True)
                     for threads in (readers, writer):
                         await asyncio.to_thread(threads.shutdown)
-                finally:  # also if a cancellation cuts the wait short
+                finally:  # even if the wait is cancelled
                     engine.dispose()
 
     async def _read(self, work: Work[T]) -> T:
@@ -93,20 +91,20 @@ class SqliteDatabase(Database):
         return await asyncio.get_running_loop().run_in_executor(self._writer, writing)
 
     def holds(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-        """See `Database`. SQLite knows upper and lower case of ASCII only; for the rest Python is asked, row by row."""
+        """See `Database`. SQLite folds the case of ASCII only; other text is folded in Python, row by row."""
         if text.isascii():
             return column.icontains(text, autoescape=True)
         return func.casefold(column).contains(text.casefold(), autoescape=True)
 
     async def tend(self) -> None:
-        """See `Database`. Take the journal to the platter, so that commits need not wait for it."""
+        """See `Database`. Checkpoint the WAL, which syncs it to disk, so that commits need not wait for that."""
         await self.read(_checkpoint)
 
     def lock_migration(self, _: Connection) -> None:
-        """See `Database`. Whoever may write has the file alone."""
+        """See `Database`. Does nothing: the lock file ensures that only one server uses the file."""
 
     def dead(self, _: Connection, nodes: Collection[int]) -> Collection[int]:
-        """See `Database`. The lock file says that nobody else is alive."""
+        """See `Database`. All of them: this server holds the lock file, so no other one runs."""
         return nodes
 
 
@@ -116,7 +114,7 @@ def _checkpoint(connection: Connection) -> None:
 
 
 def _set_up(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # `_begin` says when a transaction begins, not the driver
+    connection.isolation_level = None  # `_begin` starts transactions, not the driver
     cursor = connection.cursor()
     for pragma in PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
@@ -130,9 +128,9 @@ def _begin(connection: Connection) -> None:
 
 
 def _check(path: Path) -> None:
-    """See that an existing file is a whole database, before anything is written to it."""
+    """Check the integrity of an existing file before anything is written to it. Raises `DatabaseUnusable`."""
     try:
-        path.touch(mode=0o600)  # what people said is for nobody else on this machine to read
+        path.touch(mode=0o600)  # other users of this machine must not read chats
         size = path.stat().st_size
         with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as connection:
             check = "PRAGMA quick_check(1)" if size <= CHECKED_BYTES else "SELECT count(*) FROM sqlite_master"
@@ -152,7 +150,7 @@ def _advice(path: Path, problem: str) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back from a dead process. Raises `DatabaseUnusable` if another holds it."""
+    """Hold a lock that the OS releases when the process dies. Raises `DatabaseUnusable` if another process holds it."""
     try:
         file = path.open("a+b")
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Answers of model servers, read tolerantly into deltas."""
+"""Tolerant decoding of model server answers into deltas."""

@@ -1,4 +1,4 @@
-"""Reads an answer tolerantly: server-sent events, lines of JSON, or one JSON value, in the shapes that servers use."""
+"""Reads an answer tolerantly: server-sent events, JSON lines, or one JSON value, in all known shapes."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from app.chat.ports import Kind
 
 END_MARKS = (b"[DONE]", b'"[DONE]"')
 BOM = b"\xef\xbb\xbf"
-MAX_PAGE = 8 * 1024  # bytes of a web page that are looked at
-MAX_STRAY = 1024  # bytes of what is none of the protocol; it may say what went wrong
-MAX_ATTEMPTS = 16  # to read several lines as one value
+MAX_PAGE = 8 * 1024  # bytes of a web page that are searched for a title
+MAX_STRAY = 1024  # bytes of text outside the protocol that are kept for the error message
+MAX_ATTEMPTS = 16  # to decode several lines as one value
 
 
 class AnswerReader(DeltaBuffer):
-    """What the decoders of both wire formats have in common. See `Decoder`.
+    """The common part of the decoders of both wire formats. See `Decoder`.
 
-    A decoder reads the usual line by itself, quickly, and hands every other line to `line`. Where a line is a whole
-    JSON value it counts at once: many servers end an event with one newline, where WHATWG's `text/event-stream` wants a
-    blank line, and no JSON value goes on in another line.
+    A decoder handles usual lines itself on a fast path and passes every other line to `line`. A line that is a complete
+    JSON value is processed at once: many servers end an event with one newline, where WHATWG's `text/event-stream`
+    requires a blank line, and a complete JSON value cannot continue on the next line.
     """
 
     def __init__(self, voice: ErrorMapper, *, begins: bool = True) -> None:
         super().__init__()
         self._voice = voice
         self._lines = LineSplitter()
-        self._started = False  # whether any line has come
-        self._event: list[bytes] = []  # data lines of an event that is not complete
-        self._name = b""  # of the event
-        self._raw: list[bytes] = []  # lines of a JSON value that is no event
+        self._started = False  # whether any line has arrived
+        self._event: list[bytes] = []  # data lines of an incomplete event
+        self._name = b""  # `event` field of the current event
+        self._raw: list[bytes] = []  # lines of a JSON value outside of events
         self._page: list[bytes] = []  # lines of a web page
-        self._size = 0  # bytes in these lists; none means that the next line begins something new
+        self._size = 0  # bytes in these lists; 0 means that the next line starts a new item
         self._attempts = 0
         self._stray: list[bytes] = []
 
-        # Whether text can be added as it is: never before the first piece, nor after the end.
+        # Whether text can be added unchanged: never before the first piece or after the end.
         self.plain = False
         self._thinking = ThinkTags() if begins else None
         self._mending = CharacterJoiner()
         self._mended: Kind = "token"
-        self._values = 0  # how many parts of an answer have come; 2 stands for several
-        self._whole = False  # whether the last of them was all of an answer
+        self._values = 0  # number of parts of the answer so far; decoders set 2 for "several"
+        self._whole = False  # whether the last part was a whole answer
         self._refused = False
         self._tools = False
 
     def split(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes. Raises `UpstreamGarbled` for one that is too long."""
+        """Return the lines that `data` completes. Raises `UpstreamGarbled` if a line is too long."""
         lines = self._lines.feed(data)
         if lines and not self._started:
             self._started = True
@@ -62,7 +62,7 @@ class AnswerReader(DeltaBuffer):
         return lines
 
     def line(self, line: bytes) -> None:
-        """Take in any line. Raises `UpstreamError`."""
+        """Process any line. Raises `UpstreamError`."""
         if self.done:
             return
         if self._page:
@@ -75,7 +75,7 @@ class AnswerReader(DeltaBuffer):
             self._field(line)
 
     def say(self, kind: Kind, text: str) -> None:
-        """Add a piece, mended, and told apart from reasoning within the answer."""
+        """Add a piece after joining split characters and separating reasoning in think tags."""
         if self._mending.held and self._mended != kind:
             self._sort(self._mended, self._mending.flush())
         self._mended = kind
@@ -97,21 +97,21 @@ class AnswerReader(DeltaBuffer):
         self._fail(self._why_incomplete(broken))
 
     def finish(self) -> None:
-        """The answer is complete."""
+        """Complete the answer and set its finish reason."""
         self._release()
         self.done = True
         self.plain = False
         reason = self.finish_reason or "stop"
         if reason == "stop" and self._refused:
             reason = "refusal"
-        elif reason == "stop" and self._tools and self._thinking is not None:  # it did not say anything
+        elif reason == "stop" and self._tools and self._thinking is not None:  # the answer has no text
             reason = "tool_calls"
         self.finish_reason = reason
 
     # ---- framing -------------------------------------------------------------------------------------------------
 
     def _field(self, line: bytes) -> None:
-        """Take in one field of an event (WHATWG HTML, section 9.2.6), or what is none."""
+        """Process one field of an event (WHATWG HTML, section 9.2.6), or a line that is none."""
         name, colon, value = line.partition(b":")
         if name == b"data":
             self._data(value[1:] if value.startswith(b" ") else value)
@@ -122,7 +122,7 @@ class AnswerReader(DeltaBuffer):
 
     def _data(self, data: bytes) -> None:
         if self._event and data[:1] in (b"{", b"["):
-            self._complete()  # the event before it ended with one newline
+            self._complete()  # the previous event ended with one newline
         value = data.strip()
         if value in END_MARKS:
             self.finish()
@@ -130,14 +130,14 @@ class AnswerReader(DeltaBuffer):
             self._hold(self._event, data)
 
     def _complete(self) -> None:
-        """Take in the lines held so far if they are a value."""
+        """Process the held lines if they form a JSON value."""
         if self._attempts < MAX_ATTEMPTS:
             self._attempts += 1
             if self._read(b"\n".join(self._event)):
                 self._drop(self._event)
 
     def _dispatch(self) -> None:
-        """The event is complete."""
+        """Process the complete event."""
         if self._event and not self.done:
             data = b"\n".join(self._event)
             self._drop(self._event)
@@ -146,11 +146,11 @@ class AnswerReader(DeltaBuffer):
         self._name = b""
 
     def _unreadable(self, data: bytes) -> None:
-        """Take in an event that is no JSON: an error in plain text, a sign of life, or nonsense."""
+        """Process an event that is not JSON: a plain-text error, a keep-alive, or garbage."""
         if self._name == b"error":
             self._complain(data, self._voice.in_band(data.decode("utf-8", "replace")))
         if self._name not in (b"", b"message"):
-            return  # `event: ping`, say
+            return  # for example `event: ping`
         if data.lstrip()[:1] in (b"{", b"["):
             self._fail(self._voice.garbled())
         self._keep(data)
@@ -167,7 +167,7 @@ class AnswerReader(DeltaBuffer):
 
     def _raw_line(self, line: bytes) -> None:
         self._hold(self._raw, line)
-        # Printed prettily, a value ends with its bracket at the beginning of a line.
+        # A pretty-printed value ends with a bracket at the start of a line.
         if line.rstrip() in (b"}", b"]") and self._attempts < MAX_ATTEMPTS:
             self._attempts += 1
             if self._read(b"\n".join(self._raw)):
@@ -201,7 +201,7 @@ class AnswerReader(DeltaBuffer):
     # ---- values --------------------------------------------------------------------------------------------------
 
     def _read(self, data: bytes) -> bool:
-        """Take in a JSON value, and tell whether it was one."""
+        """Process a JSON object or array; return whether `data` was one."""
         if not data:
             return True
         try:
@@ -238,7 +238,7 @@ class AnswerReader(DeltaBuffer):
 
     def _say_all(self, found: Found) -> None:
         pieces = found.pieces
-        if not pieces and self._thinking is not None:  # no delta has said anything
+        if not pieces and self._thinking is not None:  # no delta has had text
             pieces = [(kind, text) for kind, text in found.spare if kind == "token"]
         for kind, text in pieces:
             self.say(kind, text)
@@ -255,7 +255,7 @@ class AnswerReader(DeltaBuffer):
             self._thinking = None
 
     def _release(self) -> None:
-        """Add what was held back."""
+        """Add the text that was held back."""
         self._sort(self._mended, self._mending.flush())
         if self._thinking is not None:
             for piece in self._thinking.flush():
@@ -263,7 +263,7 @@ class AnswerReader(DeltaBuffer):
             if self._thinking.over:
                 self._thinking = None
 
-    # ---- what went wrong -------------------------------------------------------------------------------------------
+    # ---- errors ----------------------------------------------------------------------------------------------------
 
     def _complain(self, data: bytes, error: UpstreamError) -> NoReturn:
         self.complaint = data

@@ -1,4 +1,4 @@
-"""A piece of an answer in whichever shape a model server gives it: what is needed of it, and nothing else."""
+"""Extracts the needed values from one piece of an answer, in any known shape."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from app.backends.errors.bodies import ErrorDetails, describe, error_in
 from app.backends.json_values import count_or_none, member
 from app.chat.ports import Kind, Usage
 
-MAX_DEPTH = 6  # of parts within parts
-MAX_PARTS = 10_000  # of one list
+MAX_DEPTH = 6  # of nested parts
+MAX_PARTS = 10_000  # per list
 _REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought", "reasoning_details")
 _REASONING_TYPES = (
     "thinking",
@@ -26,7 +26,7 @@ _WRAPPERS = ("data", "result", "response", "output")
 
 
 class Found:
-    """What one JSON value says of an answer."""
+    """What one JSON value contains of an answer."""
 
     __slots__ = (
         "complaint",
@@ -43,12 +43,10 @@ class Found:
 
     def __init__(self) -> None:
         self.pieces: list[tuple[Kind, str]] = []
-        self.spare: list[
-            tuple[Kind, str]
-        ] = []  # a whole message beside a delta: of use where no delta said anything
-        self.reason: str | None = None  # why the answer ended, in the protocol's words
+        self.spare: list[tuple[Kind, str]] = []  # a whole message next to a delta: used if no delta had text
+        self.reason: str | None = None  # finish reason, in the protocol's terms
         self.done = False  # whether this is the end mark
-        self.whole = False  # whether it is all of an answer rather than a piece
+        self.whole = False  # whether it is a whole answer rather than a piece
         self.known = False  # whether it was any part of an answer at all
         self.refused = False  # whether the text is a refusal
         self.tools = False  # whether the model asked for a tool
@@ -57,7 +55,7 @@ class Found:
 
 
 def find(value: Any) -> Found:
-    """Return what is needed of a JSON value. It never fails: what has an unknown shape says nothing."""
+    """Extract the needed values from a JSON value. Never fails: unknown shapes give an empty `Found`."""
     found = Found()
     value = _unwrapped(value)
     choice = _choice(value)
@@ -80,7 +78,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return the answer out of an envelope, `{"code": 0, "data": {"choices": …}}`."""
+    """Return the answer from an envelope such as `{"code": 0, "data": {"choices": …}}`."""
     if isinstance(value, dict) and not value.get("choices"):
         for key in _WRAPPERS:
             if isinstance(inner := value.get(key), dict) and inner.get("choices"):
@@ -89,7 +87,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _choice(value: Any) -> dict[str, Any] | None:
-    """Return the first choice: more were not asked for."""
+    """Return the first choice: only one was requested."""
     choices = member(value, "choices")
     if isinstance(choices, dict):
         return choices
@@ -109,7 +107,7 @@ def _choose(found: Found, choice: dict[str, Any], value: Any) -> None:
     _message(found, found.pieces, delta)
     if delta is None:
         _message(found, found.pieces, message)
-        _add(found, found.pieces, "token", choice.get("text"), 0)  # of the old completions
+        _add(found, found.pieces, "token", choice.get("text"), 0)  # legacy completions
         found.whole = bool(found.pieces) and member(value, "object") != "chat.completion.chunk"
     else:
         _message(found, found.spare, message)
@@ -135,14 +133,14 @@ def _end(found: Found, value: Any) -> None:
 
 
 def _usage(value: Any, choice: Any) -> Usage | None:
-    """Return the count of tokens, where it is one: of OpenAI, beside the choices or in one, or of Ollama."""
+    """Return the token counts: OpenAI's, next to the choices or in one, or Ollama's; `None` without them."""
     for counts in (member(value, "usage"), member(choice, "usage"), value):
         prompt, completion = (
             _first_count(counts, ("prompt_tokens", "input_tokens", "prompt_eval_count")),
             _first_count(counts, ("completion_tokens", "output_tokens", "eval_count")),
         )
         if completion is not None:
-            # Ollama leaves prompt_eval_count out where the whole prompt was in its cache.
+            # Ollama omits prompt_eval_count if the whole prompt was cached.
             return Usage(prompt or 0, completion)
     return None
 
@@ -155,12 +153,12 @@ Pieces = list[tuple[Kind, str]]
 
 
 def _message(found: Found, into: Pieces, message: Any) -> None:
-    """Gather what a message or a delta says: its reasoning first, then its content, then a refusal."""
+    """Collect the texts of a message or a delta: reasoning first, then content, then a refusal."""
     if not isinstance(message, dict):
         _add(found, into, "token", message, 0)
         return
     before = len(into)
-    for name in _REASONING:  # some servers send the same under two of these names
+    for name in _REASONING:  # some servers send the same text under two of these names
         _add(found, into, "reasoning", message.get(name), 0)
         if len(into) > before:
             break
@@ -181,7 +179,7 @@ def _refusal(found: Found, into: Pieces, refusal: Any) -> None:
 
 
 def _add(found: Found, into: Pieces, kind: Kind, value: Any, depth: int) -> None:
-    """Gather the texts in a value: a text, a list of parts, or a part."""
+    """Collect the texts in a value: a string, a number, a list of parts, or a part."""
     if isinstance(value, str):
         if value:
             into.append((kind, value))

@@ -1,4 +1,4 @@
-"""What the decoders of the wire formats share: gathering deltas, and the port that a generation feeds."""
+"""The port of a decoder, which a generation feeds, and the buffer of deltas that decoders share."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from app.chat.ports import Delta, Kind, Usage
 
 
 class Decoder(Protocol):
-    """Turns the bytes of one answer into deltas. It does no I/O, so it can be fed in any pieces."""
+    """Converts the bytes of one answer to deltas. Does no I/O; accepts the bytes in any chunks."""
 
     done: bool  # the answer is complete
-    finished: bool  # the model has said why it ended; nothing but usage and an end mark can follow
+    finished: bool  # the model has given a finish reason; only usage and an end mark can follow
     finish_reason: str | None
     usage: Usage | None
-    complaint: bytes | None  # the error that the server sent in the place of an answer, or in it, as it came
+    complaint: bytes | None  # the raw error that the server sent instead of an answer, or within it
 
     def feed(self, data: bytes) -> None:
-        """Take in what has arrived. Raises `UpstreamError`; deltas from before it can still be taken."""
+        """Process received bytes. Raises `UpstreamError`; deltas from before the error can still be taken."""
         ...
 
     def flush(self, *, broken: bool = False) -> None:
-        """Take in what an ended connection left unfinished; `broken` says that it did not end cleanly.
+        """Process unfinished input after the connection ended; `broken` if it did not end cleanly.
 
-        Raises `UpstreamError` if the answer is not complete then.
+        Raises `UpstreamError` if the answer is incomplete.
         """
         ...
 
     def take(self) -> list[Delta]:
-        """Return the deltas gathered since the last call."""
+        """Return the deltas since the last call."""
         ...
 
 
 class DeltaBuffer:
-    """Gathers pieces in order; neighbours of one kind become one delta."""
+    """Collects pieces in order; consecutive pieces of one kind become one delta."""
 
     def __init__(self) -> None:
         self.done = False
@@ -44,7 +44,7 @@ class DeltaBuffer:
         self._deltas: list[Delta] = []
 
     def add(self, kind: Kind, text: str) -> None:
-        """Append one piece as the model server sent it."""
+        """Append one piece."""
         deltas = self._deltas
         if deltas and deltas[-1].kind == kind:
             deltas[-1].texts.append(text)

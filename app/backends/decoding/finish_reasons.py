@@ -1,10 +1,10 @@
-"""Why an answer ended: the words of many servers as the few that the protocol has."""
+"""Maps the finish reasons of many servers to the few of the protocol."""
 
 from __future__ import annotations
 
 from typing import Any
 
-MAX_REASON = 40  # characters of a reason that we do not know
+MAX_REASON = 40  # characters
 ERROR = "error"
 
 _NONE = ("", "null", "none", "unspecified", "finish_reason_unspecified", "in_progress")
@@ -26,9 +26,9 @@ _KNOWN = {alias: word for word, aliases in _WORDS.items() for alias in aliases.s
 
 
 def end_reason(reason: Any) -> str | None:
-    """Return why an answer ended, in the protocol's word where there is one; `None` while it goes on.
+    """Return the finish reason, in the protocol's term if there is one; `None` while the answer continues.
 
-    A number or an object ends the answer as well, but says nothing that anybody would understand: `stop`.
+    A number or an object also ends the answer, but has no readable meaning: it becomes `stop`.
     """
     if not isinstance(reason, str):
         return "stop" if reason else None

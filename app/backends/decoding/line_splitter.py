@@ -1,16 +1,16 @@
-"""Splits what arrives from a socket into lines, however it was cut into pieces."""
+"""Splits bytes from a socket into lines, for any chunking."""
 
 from __future__ import annotations
 
 from app.chat.errors import UpstreamGarbled
 
-MAX_LINE = 16 * 1024 * 1024  # bytes; a model server that sends more in one line is not speaking its protocol
+MAX_LINE = 16 * 1024 * 1024  # bytes; no model server sends longer lines in its protocol
 
 
 class LineSplitter:
-    """Cuts bytes into lines ended by LF, CRLF or CR, in time linear in their number.
+    """Splits bytes at LF, CRLF or CR, in linear time.
 
-    The pieces of an unfinished line are kept apart and joined once, when its end arrives.
+    The pieces of an unfinished line are joined only once, when its end arrives.
     """
 
     __slots__ = ("_after_cr", "_limit", "_pieces", "held")
@@ -19,13 +19,13 @@ class LineSplitter:
         self._limit = limit
         self._pieces: list[bytes] = []
         self.held = 0  # bytes of an unfinished line
-        self._after_cr = False  # a LF that comes now belongs to a CR that ended the last line
+        self._after_cr = False  # a LF that comes next belongs to the CR that ended the last line
 
     def __repr__(self) -> str:
         return f"<LineSplitter held={self.held}>"
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes, without ends. Raises `UpstreamGarbled` past the limit."""
+        """Return the lines that `data` completes, without line ends. Raises `UpstreamGarbled` past the limit."""
         if self._after_cr and data:
             self._after_cr = False
             if data[0] == 10:
@@ -43,7 +43,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> list[bytes]:
-        """Return the last line if the bytes ended without a line end."""
+        """Return the last line if it has no line end."""
         return [self._complete(b"")] if self._pieces else []
 
     def _hold(self, piece: bytes) -> None:

@@ -1,20 +1,20 @@
-"""Joins characters that a model server cut in two."""
+"""Joins characters that a model server split across pieces."""
 
 from __future__ import annotations
 
 import re
 
-HIGH = ("\ud800", "\udbff")  # the first half of a surrogate pair
+HIGH = ("\ud800", "\udbff")  # range of the first half of a surrogate pair
 REPLACEMENT = "\ufffd"
-_ESCAPED = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as PEP 383 writes them
-_CUT = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]{0,2}$")  # what may be the beginning of a character in UTF-8
+_ESCAPED = re.compile("[\udc80-\udcff]+")  # invalid UTF-8 bytes, escaped as in PEP 383
+_CUT = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]{0,2}$")  # possibly the start of a UTF-8 character
 
 
 class CharacterJoiner:
-    """Mends texts in the order of their arrival, and holds what may be half of a character until the other half comes.
+    """Repairs texts in order of arrival, holding back a possible half of a character until the other half arrives.
 
-    A server that sends each token as it comes cuts characters that are made of several tokens: between the two escapes
-    of a surrogate pair (RFC 8259, section 7), or between the bytes of UTF-8. A half that stays alone becomes U+FFFD.
+    A server that sends each token separately splits characters that consist of several tokens: between the escapes of
+    a surrogate pair (RFC 8259, section 7), or between UTF-8 bytes. A half that stays alone becomes U+FFFD.
     """
 
     __slots__ = ("held",)
@@ -26,7 +26,7 @@ class CharacterJoiner:
         return f"<Mending held={self.held!r}>"
 
     def mend(self, text: str) -> str:
-        """Return what is whole of the text so far; it may be empty."""
+        """Return the text so far up to the last complete character; it may be empty."""
         text = self.held + text
         self.held = ""
         if text.isascii():
@@ -39,13 +39,13 @@ class CharacterJoiner:
         return _whole(text)
 
     def flush(self) -> str:
-        """Return what is left: nothing, or a half that stayed alone."""
+        """Return what was held back: nothing, or U+FFFD for a lone half."""
         held, self.held = self.held, ""
         return _whole(held)
 
 
 def _paired(text: str) -> str:
-    """Join surrogates that stand beside each other; those that are alone stay."""
+    """Join adjacent surrogates to characters; lone ones stay."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
@@ -55,7 +55,7 @@ def _complete(cut: str) -> bool:
 
 
 def _whole(text: str) -> str:
-    """Return the text without lone surrogates."""
+    """Decode escaped bytes and replace lone surrogates by U+FFFD."""
     text = _ESCAPED.sub(lambda found: _bytes(found[0]).decode("utf-8", "replace"), text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

@@ -1,4 +1,4 @@
-"""Reasoning that a model writes into its answer: `<think>…</think>` at the beginning."""
+"""Separates reasoning that a model writes at the start of its answer: `<think>…</think>`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ TAGS = {
     "[THINK]": "[/THINK]",  # Mistral
     "◁think▷": "◁/think▷",  # Kimi
 }
-MAX_SPACE = (
-    4096  # characters of white space that are held; a model that writes nothing else is heard after them
-)
+MAX_SPACE = 4096  # characters of white space that are held back; after them they are passed on
 
 Piece = tuple[Kind, str]
 
 
 class ThinkTags:
-    """Tells reasoning from answer while both come in pieces, and trims the white space around the reasoning.
+    """Separates reasoning from the answer in a sequence of pieces, and trims the white space around the reasoning.
 
-    Only what an answer begins with counts: a tag further on is something that the model writes about. Pieces stay as
-    they came wherever they are all of one kind, because each stands for a token.
+    Only a tag at the start of the answer counts: a later tag is part of the text. Pieces of a single kind are not
+    merged, because each stands for a token.
     """
 
     def __init__(self) -> None:
-        self.over = False  # whether the answer itself has begun, so that there is nothing left to do here
+        self.over = False  # whether the answer itself has begun, so that there is nothing left to separate
         self._closing = ""  # the tag that ends the reasoning, once it has begun
-        self._closed = False  # whether that has come
+        self._closed = False  # whether that tag has arrived
         self._begun = False  # whether the reasoning has anything but white space
-        self._held: list[str] = []  # pieces that may be a tag, or white space around it
+        self._held: list[str] = []  # pieces that may be part of a tag, or white space around it
 
     def __repr__(self) -> str:
         state = (
@@ -39,20 +37,20 @@ class ThinkTags:
         return f"<Thinking {state} held={self._held!r}>"
 
     def take(self, text: str) -> list[Piece]:
-        """Return what can be told of the text so far, in order."""
+        """Return the pieces whose kind is certain by now, in order."""
         if self._closed:
             return self._after(text)
         return self._inside(text) if self._closing else self._before(text)
 
     def flush(self) -> list[Piece]:
-        """Return what was held at the end of the answer, or at the beginning of something else."""
+        """Return what is held back, at the end of the answer or when the text cannot be a tag."""
         held, self._held = self._held, []
         if self._closed:
             return []
         if not self._closing:
             self.over = bool(held)
             return [("token", piece) for piece in held]
-        rest = "".join(held).rstrip()  # of reasoning that the model did not close, perhaps with half of a tag
+        rest = "".join(held).rstrip()  # reasoning without a closing tag, perhaps with a part of one
         return [("reasoning", rest)] if rest else []
 
     def _before(self, text: str) -> list[Piece]:
@@ -94,7 +92,7 @@ class ThinkTags:
 
 
 def _certain(thought: str, closing: str) -> int:
-    """Return how much of the thought is none of the white space before a closing tag, nor the beginning of that tag."""
+    """Return the length of the thought without a possible start of the closing tag and the white space before it."""
     keep = len(thought)
     for size in range(min(len(closing) - 1, keep), 0, -1):
         if thought.endswith(closing[:size]):

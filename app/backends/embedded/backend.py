@@ -1,4 +1,4 @@
-"""The embedded model: llama.cpp's own server in a child process, started on first need and watched."""
+"""The embedded model: llama.cpp's own server in a child process, started on demand and supervised."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from app.chat.errors import UpstreamError, UpstreamUnreachable
 from app.chat.ports import Logger, Model, Request
 
 MODEL = "smollm2-135m"
-SLOTS = 4  # answers at a time; more wait for a free slot
-CONTEXT = 4096  # tokens per slot. Memory for all slots is taken at the start, 22 KiB a token
-QUICK_DEATH = 30.0  # s; a child that lived longer than that starts again without a pause
-DEATH_NOTICE = 1.0  # s to wait for the news of a death, after a connection broke
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # s, doubled from death to quick death
+SLOTS = 4  # concurrent answers; further ones wait for a free slot
+CONTEXT = 4096  # tokens per slot. Memory for all slots is allocated at start, 22 KiB per token
+QUICK_DEATH = 30.0  # s; a child that lived longer is restarted without a pause
+DEATH_NOTICE = 1.0  # s to wait for the child's exit to be reported after a connection broke
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # s, doubled with each quick death in a row
 
 
 class Slot(msgspec.Struct):
-    """One of llama.cpp's places for an answer."""
+    """One of llama.cpp's slots, as `/slots` reports it."""
 
     id: int
     n_ctx: int
@@ -52,7 +52,7 @@ class EmbeddedBackend:
         self._server: _Server | None = None
         self._starting: asyncio.Task[_Server] | None = None
         self._watching: set[asyncio.Task[None]] = set()
-        self._deaths = 0  # quick ones, in a row
+        self._deaths = 0  # quick deaths in a row
         self._not_before = 0.0  # loop time of the next start
         self._closed = False
 
@@ -61,17 +61,17 @@ class EmbeddedBackend:
 
     @property
     def open(self) -> int:
-        """How many generations are open."""
+        """Number of open generations."""
         return self._server.upstream.open if self._server else 0
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child, `None` while there is none."""
+        """Process ID of the child, `None` while there is none."""
         return self._server.process.pid if self._server else None
 
     @property
     def address(self) -> str | None:
-        """Where the child serves, `None` while there is none."""
+        """Base URL of the child's server, `None` while there is none."""
         return self._server.process.address if self._server else None
 
     async def models(self) -> list[Model]:
@@ -86,8 +86,8 @@ class EmbeddedBackend:
 
         async def prepare() -> Call:
             server = await self._ready()
-            # While it reads a prompt llama.cpp looks for clients that have left only when nothing at all has
-            # been generated for a second. Reporting progress makes it notice after the next batch.
+            # While llama.cpp processes a prompt, it checks for disconnected clients only if nothing has been
+            # generated for a second. With progress reports, it notices after the next batch.
             body = await encoded(request, lambda: chat_body(request, begun, owner=owner, progress=True))
             return Call(server.upstream, CHAT, body)
 
@@ -95,13 +95,13 @@ class EmbeddedBackend:
         return HttpGeneration(prepare, decoder, self._voice, begun.joint)
 
     async def slots(self) -> list[Slot]:
-        """Return llama.cpp's own account of what it generates; none while the child is not running."""
+        """Return the state of llama.cpp's slots; empty while the child is not running."""
         if self._server is None:
             return []
         return await self._server.control.ask("slots", _read_slots)
 
     async def aclose(self) -> None:
-        """End the child, bounded, and wait for everything. See `Backend`."""
+        """Stop the child, bounded, and wait for all tasks. See `Backend`."""
         self._closed = True
         if self._starting is not None:
             self._starting.cancel()
@@ -109,7 +109,7 @@ class EmbeddedBackend:
         if self._server is not None:
             await self._server.aclose()
         if self._watching:
-            await asyncio.wait(self._watching)  # they end with the child
+            await asyncio.wait(self._watching)  # these tasks end with the child
 
     def _weights(self) -> Path:
         weights = find_weights() if has_server() else None
@@ -120,12 +120,12 @@ class EmbeddedBackend:
         return weights
 
     async def _ready(self) -> _Server:
-        """Return the running server, started if need be; everybody who needs it waits for one start."""
+        """Return the running server. If necessary start it; concurrent callers share one start."""
         if self._closed:
             raise UpstreamUnreachable("The embedded model is shutting down.")
         server = self._server
         if server is not None and server.upstream.broke:
-            # Its sockets tell of a death before the loop hears of it from the kernel.
+            # Broken sockets show the child's death before the loop gets its exit status.
             await asyncio.wait(set(self._watching), timeout=DEATH_NOTICE)
             server.upstream.broke = False
         if self._server is not None:
@@ -134,7 +134,7 @@ class EmbeddedBackend:
             self._starting = asyncio.create_task(self._start(), name="embedded-start")
             self._starting.add_done_callback(self._started)
         starting = self._starting
-        await asyncio.wait({starting})  # whoever is cancelled here leaves the start to the others
+        await asyncio.wait({starting})  # a cancelled waiter does not cancel the shared start
         if starting.cancelled():
             raise UpstreamUnreachable("The embedded model is shutting down.")
         return starting.result()
@@ -182,12 +182,12 @@ class EmbeddedBackend:
 
 
 def pause_after(deaths: int) -> float:
-    """Return how many seconds to wait before the next start, after so many quick deaths in a row."""
+    """Return the seconds to wait before the next start after `deaths` quick deaths in a row."""
     return min(FIRST_PAUSE * 2 ** (deaths - 1), LONGEST_PAUSE) if deaths else 0.0
 
 
 class _Server:
-    """A running child and the way to it."""
+    """A running child and its HTTP clients."""
 
     def __init__(self, process: LlamaProcess, voice: ErrorMapper) -> None:
         self.process = process
@@ -198,10 +198,10 @@ class _Server:
         return f"<{self.process!r} {self.upstream!r}>"
 
     async def aclose(self) -> None:
-        """Abort what is open and end the child."""
+        """Abort open generations and stop the child."""
         try:
             await self.upstream.aclose()
-        finally:  # also of a caller that was cancelled
+        finally:  # even if the caller is cancelled
             try:
                 await self.control.aclose()
             finally:

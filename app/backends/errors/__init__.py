@@ -1,1 +1,1 @@
-"""What goes wrong with a model server, as errors that a user understands."""
+"""Maps errors of model servers to errors with user-readable messages."""

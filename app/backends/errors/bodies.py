@@ -1,4 +1,4 @@
-"""What a model server complains of, in whichever of the many forms that errors have in JSON."""
+"""Extracts message and code from the many forms of error bodies."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ FINE: tuple[Any, ...] = (
     "success",
     [],
     {},
-)  # what is written where nothing went wrong
+)  # values that mean "no error"
 MAX_DEPTH = 8
-MAX_PARTS = 8  # of a list of complaints
-# Where the words are, the most telling first. What they hold may be an object or a list in its turn.
+MAX_PARTS = 8  # of a list of errors
+# Members that hold messages, the most informative first. Their values may be objects or lists again.
 _WORDS = (
     "error", "errors", "message", "detail", "msg", "description", "error_description", "error_message", "errorMessage",
     "error_msg", "status_msg", "reason", "faultstring", "fault", "exception", "base_resp", "title",
 )  # fmt: skip
 _CODES = ("code", "type", "status", "error_code", "errorCode", "status_code")
-# Without any choices, these make an object an error. Elsewhere they may mean anything.
+# These mark an object as an error if it is no part of an answer. Otherwise they may mean anything.
 _TELLING = ("errors", "detail", "message", "msg", "error_message", "errorMessage", "error_msg", "fault")
 
 
 class ErrorDetails(NamedTuple):
-    """What went wrong, in the server's own words, and the code that programs tell it by; either may be empty."""
+    """The server's own message and its machine-readable error code; either may be empty."""
 
     message: str
     code: str
 
 
 def error_in(value: Any, *, answers: bool) -> ErrorDetails | None:
-    """Return the complaint in an object that came in the place of a piece of an answer, `None` where there is none.
+    """Return the error in an object received where a piece of an answer was expected, `None` if there is none.
 
-    `answers` says that the object holds a piece of an answer as well.
+    `answers` says that the object also contains a piece of an answer.
     """
     if not isinstance(value, dict):
         return None
@@ -55,7 +55,7 @@ def error_in(value: Any, *, answers: bool) -> ErrorDetails | None:
 
 
 def describe(value: Any) -> ErrorDetails:
-    """Return message and code of an error: a text, an object or a list, nested in whichever way."""
+    """Return message and code of an error: a string, an object or a list, with any nesting."""
     parts: list[str] = []
     for part in _words(value, 0):
         if part not in parts:
@@ -69,7 +69,7 @@ def describe(value: Any) -> ErrorDetails:
 
 
 def read_error_body(body: bytes) -> ErrorDetails:
-    """Return what an error's body says: JSON in any form, the title of a page, or text as it is."""
+    """Return the details from an error body: JSON in any form, the title of an HTML page, or plain text."""
     try:
         return describe(decode(body))
     except ValueError:
@@ -78,7 +78,7 @@ def read_error_body(body: bytes) -> ErrorDetails:
 
 
 def title_of(page: str) -> str:
-    """Return the title of a page of HTML, or its first heading: all of it that may help somebody."""
+    """Return the title of an HTML page, or its first `h1`: its only useful parts. Empty if there is none."""
     lower = page.lower()
     for tag in ("title", "h1"):
         start = lower.find(f"<{tag}")
@@ -90,7 +90,7 @@ def title_of(page: str) -> str:
 
 
 def _fine(value: Any) -> bool:
-    """Tell whether the `error` of an object says that there is none."""
+    """Return whether the value of an `error` member means "no error"."""
     if isinstance(value, dict) and value:
         return all(_fine(value.get(key)) for key in (*_WORDS, "code")) and not value.keys().isdisjoint(
             ("code", "message")
@@ -112,7 +112,7 @@ def _is_error(value: dict[str, Any]) -> bool:
 
 
 def _words(value: Any, depth: int) -> Iterator[str]:
-    """Yield the words of an error, those of one level beside each other."""
+    """Yield the messages in an error, depth first."""
     if depth > MAX_DEPTH:
         return
     if isinstance(value, str):
@@ -125,7 +125,7 @@ def _words(value: Any, depth: int) -> Iterator[str]:
 
 
 def _text(value: str, depth: int) -> Iterator[str]:
-    """Yield a text, or what it says where it is JSON once more, as gateways pass on what they got."""
+    """Yield a string, or the messages in it if it is JSON again, as when gateways forward an error body."""
     if value.lstrip().startswith(("{", "[")):
         try:
             inner = list(_words(decode(value.encode("utf-8", "surrogatepass")), depth + 1))
@@ -148,7 +148,7 @@ def _said(value: dict[str, Any], depth: int) -> Iterator[str]:
     yield from found
     yield from _words(
         member(value.get("metadata"), "raw"), depth + 1
-    )  # what a gateway got from its own upstream
+    )  # the error of a gateway's own upstream
 
 
 def _place(loc: Any) -> str:
@@ -160,7 +160,7 @@ def _place(loc: Any) -> str:
 
 
 def _codes(value: Any, depth: int) -> Iterator[str]:
-    """Yield the codes of an error, the innermost first: the outer ones only repeat the status."""
+    """Yield the codes of an error, innermost first: outer ones only repeat the status."""
     if depth > MAX_DEPTH:
         return
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Turns what goes wrong between us and a model server into errors whose message a user understands."""
+"""Maps failures between Tailrace and a model server to errors with user-readable messages."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from app.chat.errors import (
     UpstreamUnreachable,
 )
 
-MAX_MESSAGE = 300  # characters of a model server's own words that we pass on
-MAX_REDACTED = 16 * 1024  # characters of them that are searched for secrets; the rest is dropped
+MAX_MESSAGE = 300  # characters of a model server's message that are shown
+MAX_REDACTED = 16 * 1024  # characters of it that are searched for secrets; the rest is dropped
 _REFUSALS = {401: ("rejected the API key", " Check the key."), 403: ("denied access", "")}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _CONTEXT_WORDS = ("context length", "context size", "context window", "prompt is too long", "too many tokens")
-_BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: Anthropic is overloaded
+_BUSY = ("429", "503", "529", "rate_limit_exceeded", "overloaded_error")  # 529: overloaded, at Anthropic
 _UNAUTHORIZED = ("401", "403", "invalid_api_key", "authentication_error", "permission_error")
-# What servers say of an address that they do not serve. Whatever else a 404 says is about the request.
+# Phrases of servers about an unknown path. A 404 with any other message is about the request.
 _NO_ADDRESS = (
     "not found",
     "page",
@@ -46,7 +46,7 @@ _NO_ADDRESS = (
 
 
 class ErrorMapper:
-    """Words the errors of one model server: how it is called, and which secrets must never be repeated."""
+    """Creates the errors of one model server. `label` names it in messages; `secrets` are never quoted."""
 
     def __init__(
         self,
@@ -63,20 +63,20 @@ class ErrorMapper:
         return f"<Voice {self.label!r}>"
 
     def unreachable(self) -> UpstreamUnreachable:
-        """No connection, or none that lived until an answer began."""
+        """No connection, or it was lost before an answer began."""
         return UpstreamUnreachable(f"{self.label} isn't responding. {self._remedy}")
 
     def truncated(self, words: str = "") -> UpstreamTruncated:
-        """The connection ended in the middle of an answer. `words` are the server's last, if it said any."""
+        """The connection ended within an answer. `words` is the server's last message, if any."""
         sentence = self._sentence("broke off before the answer was complete", words)
         return UpstreamTruncated(f"{sentence} Try again.")
 
     def garbled(self) -> UpstreamGarbled:
-        """What arrived is not the protocol that we asked for."""
+        """The response does not follow the requested protocol."""
         return UpstreamGarbled(f"{self.label} sent an unreadable reply. Check its URL.")
 
     def page(self, title: str) -> UpstreamGarbled:
-        """What arrived is a web page, of a proxy or of something else at that address."""
+        """The response is a web page, of a proxy or another server at that address."""
         sentence = self._sentence("sent a web page instead of an answer", title)
         return UpstreamGarbled(f"{sentence} Check its URL.")
 
@@ -85,13 +85,13 @@ class ErrorMapper:
         return UpstreamGarbled(f"{self.label} sent a line of more than {limit:,} bytes. Check its URL.")
 
     def before_answer(self, error: Exception) -> UpstreamError:
-        """Translate what aiohttp raises until the response's headers are there."""
+        """Map an error that aiohttp raised before the response headers arrived."""
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.http.HttpProcessingError):
             return self.garbled()
         return self.unreachable()
 
     def rejected(self, status: int, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> UpstreamError:
-        """Translate an answer other than 200. `body` is at most its first few kilobytes."""
+        """Map a response with a status other than 200. `body` holds at most its first few kilobytes."""
         if 300 <= status < 400 and (target := headers.get("Location", "")):
             return UpstreamRejected(self._redirect(status, target))
         message, code = read_error_body(body)
@@ -106,16 +106,16 @@ class ErrorMapper:
         return kind(self._sentence(f"{what} ({status})", message) + (again or hint))
 
     def in_band(self, error: Any) -> UpstreamError:
-        """Translate an error that came in the place of an answer, or in the middle of one, after a 200."""
+        """Map an error that came instead of an answer, or within one, after a 200."""
         return self.complained(describe(error))
 
     def complained(self, complaint: ErrorDetails) -> UpstreamError:
-        """Translate what a server complained of after a 200."""
+        """Map the details of an error that came after a 200."""
         message, code = complaint
         return _kind_of(message, code)(self._sentence("returned an error", message))
 
     def quote(self, words: str) -> str:
-        """Return a server's words as they may be shown: one line of plain text, bounded, without secrets."""
+        """Return a server's message in a form safe to show: one line of plain text, bounded, without secrets."""
         return plain(self._redaction.apply(words[:MAX_REDACTED]))
 
     def _redirect(self, status: int, target: str) -> str:
@@ -123,7 +123,7 @@ class ErrorMapper:
             url = URL(target)
             target = str(url.with_user(None).with_query(None).with_fragment(None) if url.host else url.path)
         except ValueError:
-            pass  # it is quoted as it is
+            pass  # not a URL: quote it unchanged
         return f"{self.label} redirects to {self.quote(target)} ({status}). Check its URL."
 
     def _sentence(self, what: str, words: str) -> str:
@@ -152,7 +152,7 @@ def _no_address(message: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Return `text` in one line without control characters, at most `MAX_MESSAGE` characters long."""
+    """Return `text` on one line without control characters, at most `MAX_MESSAGE` characters long."""
     clean = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text[: 4 * MAX_MESSAGE])
     line = " ".join(clean.split())
     return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 1]}…"

@@ -1,4 +1,4 @@
-"""Takes secrets out of what a model server says: it may repeat the key that it refuses."""
+"""Removes secrets from a model server's messages: a server may repeat the key that it rejects."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from html import escape
 from urllib.parse import quote, quote_plus
 
-SHORTEST = (
-    6  # letters and digits that are looked for between other characters; fewer would be found everywhere
-)
+# Letters and digits that a secret must have to be searched with other characters between; fewer match everywhere.
+SHORTEST = 6
 MARK = "…"
 
 
 class Redaction:
-    """Finds secrets as they are, encoded for URLs, HTML or JSON, and split by white space, quotes or the like."""
+    """Finds secrets verbatim, encoded for URLs, HTML or JSON or in Base64, and split by white space or punctuation."""
 
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
@@ -27,7 +26,7 @@ class Redaction:
         return f"<Redaction forms={len(self._forms)}>"
 
     def apply(self, text: str) -> str:
-        """Return the text with a mark in the place of each secret. Takes time linear in its length."""
+        """Return the text with each secret replaced by `MARK`, in linear time."""
         for form in self._forms:
             text = text.replace(form, MARK)
         for bare in self._bare:
@@ -51,12 +50,12 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def _bare(text: str) -> str:
-    """Return the letters and digits of a text, in lower case."""
+    """Return the ASCII letters and digits of a text, in lower case."""
     return "".join(char.lower() for char in text if char.isalnum() and char.isascii())
 
 
 def _without(text: str, bare: str) -> str:
-    """Return the text with a mark from the first to the last letter of `bare`, whatever else stands between them."""
+    """Replace each occurrence of `bare` by `MARK`, with any other characters between its letters."""
     places = [index for index, char in enumerate(text) if char.isalnum() and char.isascii()]
     letters = "".join(text[index].lower() for index in places)
     kept: list[str] = []

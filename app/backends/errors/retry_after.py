@@ -1,4 +1,4 @@
-"""When a model server wants to be asked again (RFC 9110, section 10.2.3)."""
+"""Reads when a model server allows a retry (RFC 9110, section 10.2.3)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-LONGEST = 7 * 24 * 3600.0  # s; what is longer is no help
-IN_SECONDS, IN_MINUTES = 120, 7200  # s, up to which a time is told in these
+LONGEST = 7 * 24 * 3600.0  # s; longer waits are not reported
+IN_SECONDS, IN_MINUTES = 120, 7200  # s up to which a time is shown in seconds, or in minutes
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return in how many seconds to ask again, `None` where the server does not say, or says nothing sensible."""
+    """Return the seconds to wait before a retry, `None` if the server gives no valid time."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return _sensible(milliseconds / 1000)
@@ -21,7 +21,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def wait_from_headers(seconds: float) -> str:
-    """Return a time as a person reads it, rounded up: `20 s`, `5 min`, `3 h`."""
+    """Format a duration for people, rounded up: `20 s`, `5 min`, `3 h`."""
     if seconds <= IN_SECONDS:
         return f"{_up(seconds, 1)} s"
     return f"{_up(seconds, 60)} min" if seconds <= IN_MINUTES else f"{_up(seconds, 3600)} h"

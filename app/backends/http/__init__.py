@@ -1,1 +1,1 @@
-"""One request to a model server over HTTP: client, generation, continued answers."""
+"""HTTP requests to model servers: client, generation, continued answers."""

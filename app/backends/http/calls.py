@@ -1,4 +1,4 @@
-"""What is sent to a model server for one answer, and what becomes of a request that it refuses."""
+"""The request for one answer, and the handling of a refused request."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from app.backends.http.client import MAX_ERROR_BODY, UpstreamClient
 from app.chat.errors import UpstreamError
 from app.chat.ports import Request
 
-# A gateway may pass on a refusal of the server behind it as its own failure; and templates fail with a 500.
+# Statuses of a refusal. 500, because gateways may report a refusal by their upstream so, and template errors are 500s.
 REFUSALS = frozenset({400, 422, 500})
-_THEIR_FAULT = ("server", "internal")  # in codes that are words, of what is rather a 500 than a 400
+_THEIR_FAULT = ("server", "internal")  # in textual codes that correspond to 500 rather than 400
 
 
 class Refusal(NamedTuple):
-    """What a server said of a request that it does not take."""
+    """A server's response to a request that it refuses."""
 
-    status: int  # of HTTP
+    status: int  # HTTP status
     body: bytes
-    error: UpstreamError  # the same as it is told to people
+    error: UpstreamError  # the same refusal as an error for users
 
     @classmethod
     def after_200(cls, body: bytes, error: UpstreamError) -> Refusal | None:
-        """Return the refusal in an error that came in the place of an answer; `None` if it is something else.
+        """Return the refusal in an error that came instead of an answer; `None` if its status is not in `REFUSALS`.
 
-        Many servers send their headers before they look at the request, so the error says by its code what the status
-        could not say any more. One without a number counts as 400.
+        Many servers send their headers before they check the request, so the error's code takes the place of the
+        status. Without a numeric code it counts as 400, or as 500 if the code names a server fault.
         """
         body = body[:MAX_ERROR_BODY]
         code = read_error_body(body).code.lower()
@@ -40,19 +40,19 @@ class Refusal(NamedTuple):
 
 
 class Retry(Protocol):
-    """What becomes of a request that may be asked in another way."""
+    """Changes a refused request so that it can be sent again."""
 
     async def refused(self, refusal: Refusal) -> Call | None:
-        """Return the request to send in its place, `None` if there is none. May raise `UpstreamError` itself."""
+        """Return the request to send instead, `None` if there is none. May raise `UpstreamError`."""
         ...
 
     def accepted(self) -> None:
-        """The server has begun to answer the request."""
+        """Called when the server has begun to answer."""
         ...
 
 
 class Call(NamedTuple):
-    """Where to send what."""
+    """A request: destination, body, and what to do if it is refused."""
 
     upstream: UpstreamClient
     path: str
@@ -61,7 +61,7 @@ class Call(NamedTuple):
 
 
 async def encoded(request: Request, encode: Callable[[], bytes]) -> bytes:
-    """Return what `encode` makes of a request: beside the event loop where images make it megabytes long."""
+    """Return the result of `encode`. Runs in a thread if the request has images, whose encoding takes long."""
     if any(message.pictures for message in request.messages):
         return await asyncio.to_thread(encode)
     return encode()

@@ -1,4 +1,4 @@
-"""The HTTP side of a model server: one aiohttp session, and a fresh connection for every request."""
+"""The HTTP client of one model server: one aiohttp session, a new connection for each request."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from yarl import URL
 from app.backends.errors.mapper import ErrorMapper
 from app.tasks.timeouts import within
 
-CONNECT_TIMEOUT = 10.0  # s, name lookup and TLS included
-QUESTION_TIMEOUT = 5.0  # s, for the short questions: which models, which context
-LARGE_BODY = 1024 * 1024  # bytes; from here on aiohttp wants to send a body in pieces, and warns otherwise
-MAX_ANSWER = 16 * 1024 * 1024  # bytes of an answer to a short question; lists of models can be long
-SHORTEST_SECRET = 8  # characters of a header's value that is not repeated
-MAX_ERROR_BODY = 16 * 1024  # bytes of an error answer that are read
-# What aiohttp raises where a connection, or what came over it, is broken. RuntimeError: its reader, for a connection
-# that was lost before the first read. HttpProcessingError: its parser, for garbage in the place of a chunk's size.
+CONNECT_TIMEOUT = 10.0  # s, including name lookup and TLS
+QUESTION_TIMEOUT = 5.0  # s for short requests: model lists, model details
+LARGE_BODY = 1024 * 1024  # bytes; aiohttp warns about larger bodies that are not sent in pieces
+MAX_ANSWER = 16 * 1024 * 1024  # bytes of a response to a short request; model lists can be long
+SHORTEST_SECRET = 8  # characters; shorter header values are not treated as secrets
+MAX_ERROR_BODY = 16 * 1024  # bytes of an error response that are read
+# What aiohttp raises for a broken connection or broken data. RuntimeError: its reader, if the connection was lost
+# before the first read. HttpProcessingError: its parser, for an invalid chunk size.
 BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
 
 T = TypeVar("T")
-_SECRET = re.compile(r"key|token|secret|sig|auth|code", re.IGNORECASE)  # names in a query
+_SECRET = re.compile(r"key|token|secret|sig|auth|code", re.IGNORECASE)  # names of query parameters
 
-# Who wants to know the connection that is being made in this task. See `_Connector`.
+# Callback for the connection that is being made in this task. See `_Connector`.
 on_connection: ContextVar[Callable[[ResponseHandler], None] | None] = ContextVar(
     "on_connection", default=None
 )
 
 
 class Abortable(Protocol):
-    """What `UpstreamClient` does to the generations that are still open when it closes."""
+    """An open generation, as seen by `UpstreamClient`, which aborts it when it closes."""
 
     def abort(self) -> None:
-        """Close the connection now."""
+        """Close the connection immediately."""
         ...
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells who asked for a connection as soon as there is one.
+    """Passes each new connection to the `on_connection` callback.
 
-    aiohttp shows a connection with the response only, which is too late for a stop before the headers, and
-    takes it away again once a short answer is complete.
+    aiohttp exposes the connection only with the response, which is too late for a stop before the headers, and
+    removes it when a short response is complete.
     """
 
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
-        """Make a connection and show it to whoever set `on_connection`."""
+        """Make a connection and pass it to the `on_connection` callback of the current context, if set."""
         connection = await super().connect(*args, **kwargs)
         tell = on_connection.get()
         if tell is not None and connection.protocol is not None:
@@ -65,7 +65,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class UpstreamClient:
-    """One model server at one address. It holds no connection between requests."""
+    """The client of one model server. Keeps no connections between requests."""
 
     def __init__(
         self,
@@ -75,16 +75,16 @@ class UpstreamClient:
         api_key: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`base_url` may have user and password, and a query that goes with each request.
+        """`base_url` may contain user and password, and a query that is sent with each request.
 
-        `headers` are sent with each request; they win over those that the rest of it means.
+        `headers` are sent with each request; they override the `Authorization` header of key, user and password.
         """
         given = URL(base_url)
         self.url = given.with_user(None).with_path(
             given.raw_path.rstrip("/") or "/", encoded=True, keep_query=True
         )
         self.voice = voice
-        self.broke = False  # a connection broke since somebody last looked
+        self.broke = False  # whether a connection broke since this was last reset
         self._headers = _joined(_credentials(given, api_key), headers)
         self._session: aiohttp.ClientSession | None = None
         self._open: set[Abortable] = set()
@@ -95,27 +95,27 @@ class UpstreamClient:
 
     @property
     def open(self) -> int:
-        """How many generations have, or are getting, a connection."""
+        """Number of generations that have a connection or are opening one."""
         return len(self._open)
 
     def enlist(self, generation: Abortable) -> None:
-        """Remember an open generation, so that `aclose` can end it."""
+        """Register an open generation, so that `aclose` can abort it."""
         self._open.add(generation)
 
     def dismiss(self, generation: Abortable) -> None:
-        """Forget a generation whose connection is closed."""
+        """Unregister a generation whose connection is closed."""
         self._open.discard(generation)
 
     async def post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
-        """Send a JSON body; return the response once its headers are there. Raises what aiohttp raises."""
+        """Send a JSON body; return the response when its headers have arrived. Raises aiohttp's errors (`BROKEN`)."""
         headers = {"Content-Type": "application/json"}
         data = body if len(body) < LARGE_BODY else BytesIO(body)
         return await self._opened().post(self._at(path), data=data, headers=headers, allow_redirects=False)
 
     async def ask(self, path: str, read: Callable[[bytes], T], body: bytes | None = None) -> T:
-        """Ask a short question, bounded, and return what `read` makes of its answer. Raises `UpstreamError`.
+        """Send a short request, bounded, and return its response as decoded by `read`. Raises `UpstreamError`.
 
-        `read` raises `ValueError` (as msgspec does) or `RecursionError` for what it cannot read.
+        `read` raises `ValueError` (as msgspec does) or `RecursionError` for content that it cannot decode.
         """
         try:
             return await within(QUESTION_TIMEOUT, self._ask(path, read, body))
@@ -141,7 +141,7 @@ class UpstreamClient:
             raise self.voice.garbled() from error
 
     async def aclose(self) -> None:
-        """Abort what is still open and close the session. Idempotent."""
+        """Abort open generations and close the session. Idempotent."""
         self._closed = True
         for generation in list(self._open):
             generation.abort()
@@ -155,15 +155,15 @@ class UpstreamClient:
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
             raise aiohttp.ClientConnectionError("closed")
-        if self._session is None:  # made here and not earlier, because aiohttp wants a running loop
+        if self._session is None:  # created lazily, because aiohttp requires a running loop
             self._session = self._new_session()
         return self._session
 
     def _new_session(self) -> aiohttp.ClientSession:
         headers = {"Accept-Encoding": "identity", **self._headers}  # compression would only delay tokens
         return aiohttp.ClientSession(
-            # No limit: aiohttp would queue the 101st stream behind somebody else's answer. No pool: closing a
-            # connection is what stops a model, so each generation has one of its own.
+            # No limit: aiohttp would queue the 101st stream behind other answers. No pool: closing the connection is
+            # what stops a model, so each generation has its own.
             connector=_Connector(limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -173,9 +173,9 @@ class UpstreamClient:
 
 
 def proxy_for(url: URL) -> str | None:
-    """Return the environment's proxy for `url`, none for this machine itself.
+    """Return the proxy for `url` from the environment, `None` for loopback addresses.
 
-    Not aiohttp's `trust_env`: that would also let a `~/.netrc` replace the API key.
+    aiohttp's `trust_env` is not used, because it would also let a `~/.netrc` replace the API key.
     """
     host = url.host or ""
     if is_loopback(host) or proxy_bypass(host):
@@ -185,22 +185,22 @@ def proxy_for(url: URL) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host` names this machine."""
+    """Return whether `host` is `localhost` or a loopback address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
+    except ValueError:  # a host name
         return False
 
 
 def without_secrets(url: URL) -> str:
-    """Return `url` as it may be shown: without user, password, and a query that may hold a key."""
+    """Return `url` in a form safe to show: without user, password and query, which may contain a key."""
     return str(url.with_user(None).with_query(None)).rstrip("/") if url.host else str(url)
 
 
 def hidden(url: str | URL, api_key: str | None, headers: Mapping[str, str]) -> list[str]:
-    """Return what must never be repeated of how a server is asked."""
+    """Return the secrets in the configuration of a server: key, password, query parameters, header values."""
     password = URL(url).password
     values = [value for value in headers.values() if len(value) >= SHORTEST_SECRET]
     asked = [value for name, value in URL(url).query.items() if _SECRET.search(name)]
@@ -208,13 +208,13 @@ def hidden(url: str | URL, api_key: str | None, headers: Mapping[str, str]) -> l
 
 
 def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
-    """Return all headers; of two with one name, however it is written, theirs."""
+    """Return all headers; `theirs` override `ours`, ignoring the case of names."""
     names = {name.lower() for name in theirs}
     return {**{name: value for name, value in ours.items() if name.lower() not in names}, **theirs}
 
 
 def _credentials(url: URL, api_key: str | None) -> dict[str, str]:
-    """Return the header that carries the key, or the user and the password of the address (RFC 7617)."""
+    """Return the `Authorization` header for the key, or for user and password of the URL (RFC 7617)."""
     if api_key:
         return {"Authorization": f"Bearer {api_key}"}
     if url.user is None and url.password is None:
@@ -224,7 +224,7 @@ def _credentials(url: URL, api_key: str | None) -> dict[str, str]:
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Return the body, or as much of it."""
+    """Return the body, `most` bytes at most."""
     pieces: list[bytes] = []
     while most > 0 and (piece := await response.content.read(most)):
         pieces.append(piece)

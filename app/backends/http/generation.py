@@ -1,4 +1,4 @@
-"""One answer read over HTTP: opened by the first `read`, closed by its end, a fault, or `abort`."""
+"""One answer read over HTTP: opened by the first `read`, closed by its end, an error, or `abort`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from app.chat.ports import Delta, Usage
 from app.tasks.timeouts import within
 
 ERROR_BODY_TIMEOUT = 5.0  # s
-LINGER = 3.0  # s that a connection may stay open and silent after the model has said why its answer ended
-CLOSE_TIMEOUT = 0.5  # s for a refused request's connection, before another one is made
+LINGER = 3.0  # s that a connection may stay open without data after the finish reason
+CLOSE_TIMEOUT = 0.5  # s to wait for a refused request's connection to close before the next one is made
 
 
 class HttpGeneration:
     """The `Generation` of every backend that speaks HTTP.
 
-    `prepare` says where to send what. It may take its time (a child process that has to start first) and may
-    raise `UpstreamError`. The opening runs in a task of its own, so that `abort` can cut it short while a
-    `read` waits for it. A request that is refused may be sent in another form, also where the refusal comes after a
-    200: as long as nothing of an answer has come. Each response has a new decoder.
+    `prepare` returns the request. It may take long (a child process may have to start first) and may raise
+    `UpstreamError`. The connection is opened in a separate task, so that `abort` can cancel it while a `read` waits
+    for it. A refused request may be sent again in another form, even if the refusal comes after a 200, as long as no
+    part of an answer has arrived. Each response gets a new decoder.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class HttpGeneration:
         self._voice = voice
         self._joint = joint
         self._upstream: UpstreamClient | None = None
-        self._retry: Retry | None = None  # of the call that was sent last
-        self._answering = False  # whether anything of an answer has come
-        self._refusal: Refusal | None = None  # that came in the place of one
+        self._retry: Retry | None = None  # of the last call
+        self._answering = False  # whether any part of an answer has arrived
+        self._refusal: Refusal | None = None  # received instead of an answer
         self._opening: asyncio.Task[None] | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._protocol: ResponseHandler | None = None
@@ -64,7 +64,7 @@ class HttpGeneration:
         return f"<HttpGeneration {self._state()} of {self._voice.label!r}>"
 
     async def read(self) -> list[Delta]:
-        """See `Generation`. Once for every token: so nothing but aiohttp's own reader is awaited on the way."""
+        """See `Generation`. Called once per token, so the usual path awaits nothing but aiohttp's own reader."""
         try:
             while self._failure is None:
                 if self._decoder.done:
@@ -78,13 +78,13 @@ class HttpGeneration:
                     return deltas
                 if self._refusal is not None:
                     await self._ask_again(self._refusal)
-                elif b"\n" in data or b"\r" in data:  # bytes of one line that never ends are no sign of life
+                elif b"\n" in data or b"\r" in data:  # an endless line is no sign of life
                     self.heard = self._loop.time()
-        except UpstreamError as failure:  # of the opening
+        except UpstreamError as failure:  # from the opening
             self._failure = failure
             self.abort()
             raise
-        except BaseException:  # also a cancelled read loses the generation
+        except BaseException:  # a cancelled read also ends the generation
             self.abort()
             raise
         raise self._failure
@@ -99,15 +99,15 @@ class HttpGeneration:
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
         if self._protocol is not None:
-            self._protocol.abort()  # not close(): that would first send the rest of a large prompt
+            self._protocol.abort()  # not close(), which would first send the rest of a large prompt
         if self._response is not None:
-            self._response.close()  # wakes a `read` that waits
+            self._response.close()  # wakes a waiting `read`
         if self._upstream is not None:
             self._upstream.dismiss(self)
 
     async def wait_closed(self) -> None:
         """See `Generation`."""
-        # asyncio.wait, because it neither raises what they raise nor cancels them if we are cancelled.
+        # asyncio.wait neither raises the exceptions of these futures nor cancels them if this task is cancelled.
         if self._opening is not None:
             await asyncio.wait({self._opening})
         if self._gone is not None:
@@ -122,16 +122,16 @@ class HttpGeneration:
         await asyncio.wait({self._opening})
         if not self._opening.cancelled():
             self._opening.result()
-        if self._response is None or self._aborted:  # cut short by `abort`, from another task
+        if self._response is None or self._aborted:  # `abort` was called by another task
             raise self._voice.truncated()
         return self._response
 
     async def _connect(self) -> None:
-        """Get a response with status 200. Raises `UpstreamError` for everything else."""
+        """Get a response with status 200. Raises `UpstreamError` otherwise."""
         await self._send_until_taken(await self._prepare())
 
     async def _ask_again(self, refusal: Refusal) -> None:
-        """Send the request in another form. Raises `UpstreamError` if there is none."""
+        """Send the request again in another form. Raises `UpstreamError` if there is none."""
         self._refusal = self._failure = None
         self._opening = asyncio.create_task(self._reconnect(refusal), name="backend-open-again")
         self._opening.add_done_callback(_retrieve)
@@ -146,12 +146,12 @@ class HttpGeneration:
         await self._send_until_taken(again)
 
     async def _send_until_taken(self, call: Call | None) -> None:
-        on_connection.set(self._attach)  # this task's context only
+        on_connection.set(self._attach)  # set in this task's context only
         while call is not None:
             call = await self._send(call)
 
     async def _send(self, call: Call) -> Call | None:
-        """Send a request; return the one to send in its place, if the server refused it and there is one."""
+        """Send a request. If it is refused, return the one to send instead; without one raise `UpstreamError`."""
         self._upstream, self._retry = call.upstream, call.retry
         self._upstream.enlist(self)
         try:
@@ -171,7 +171,7 @@ class HttpGeneration:
         return again
 
     async def _drop(self) -> None:
-        """Close the connection of a refused request: the model server never has two of one generation."""
+        """Close the connection of a refused request, so that a generation never has two connections."""
         response, self._response = self._response, None
         if self._protocol is not None:
             self._protocol.abort()
@@ -187,7 +187,7 @@ class HttpGeneration:
             self._gone.add_done_callback(_retrieve)
 
     def _take_in(self, data: bytes) -> list[Delta]:
-        """Return what `data` completes; no data is the end of the connection."""
+        """Return the deltas that `data` completes; empty `data` means the end of the connection."""
         decoder = self._decoder
         broken = self._failure
         try:
@@ -197,13 +197,13 @@ class HttpGeneration:
                 decoder.flush(broken=broken is not None)
         except UpstreamError as failure:
             failure.__cause__ = failure.__cause__ or (broken and broken.__cause__)
-            self._failure = failure  # raised by the next pass, after what came before it
+            self._failure = failure  # raised by `read` after the deltas from before it
         deltas = decoder.take()
         if not self._answering and (deltas or decoder.done):
             self._answering = True
             if self._retry is not None:
                 self._retry.accepted()
-        if decoder.done:  # whatever went wrong after the end does not matter
+        if decoder.done:  # errors after the end of the answer do not matter
             self._failure = None
             self.finish_reason, self.usage = decoder.finish_reason, decoder.usage
             self.abort()
@@ -216,28 +216,28 @@ class HttpGeneration:
         return self._joint.join(deltas) if self._joint is not None else deltas
 
     def _refused(self, failure: UpstreamError) -> Refusal | None:
-        """Return the refusal that a failure was, if the request may still be sent in another form."""
+        """Return a failure as a refusal if the request may still be sent in another form, else `None`."""
         body = self._decoder.complaint
         if body is None or self._answering or self._aborted or self._retry is None:
             return None
         return Refusal.after_200(body, failure)
 
     def _wait_for_the_mark(self) -> None:
-        """The model has ended its answer. Its server has a moment more for the usage and the end mark."""
+        """Give the server `LINGER` seconds after the finish reason to send the usage and the end mark."""
         if self._linger is not None:
             self._linger.cancel()
         if self._response is not None:
-            self._linger = self._loop.call_later(LINGER, self._response.close)  # wakes a `read` that waits
+            self._linger = self._loop.call_later(LINGER, self._response.close)  # wakes a waiting `read`
 
     def _broken_off(self, content: aiohttp.StreamReader, error: Exception) -> bytes:
-        """Note the fault, and return what came before it."""
+        """Record the failure and return the bytes received before it."""
         self._failure = self._voice.truncated()
         self._failure.__cause__ = error
         if self._aborted:
             return b""
         if self._upstream is not None and not self._decoder.finished:
             self._upstream.broke = True
-        # aiohttp raises first and would keep what came just before the fault; there is no public way to it.
+        # aiohttp raises before it returns the bytes still buffered; there is no public API for them.
         return content._read_nowait(-1)
 
     def _state(self) -> str:
@@ -253,7 +253,7 @@ class HttpGeneration:
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body, or what of it came in time: without any of it the status alone has to say it."""
+    """Return the body, or the part that arrived in time. It may be empty: the status alone then describes the error."""
     pieces: list[bytes] = []
     with contextlib.suppress(*BROKEN):
         await within(ERROR_BODY_TIMEOUT, _gather(response.content, pieces))
@@ -266,6 +266,6 @@ async def _gather(content: aiohttp.StreamReader, pieces: list[bytes]) -> None:
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Look at how an opening or a connection ended, so that the loop does not report it as overlooked."""
+    """Retrieve the exception of a future, so that the loop does not report it as never retrieved."""
     if not future.cancelled():
         future.exception()

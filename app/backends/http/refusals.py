@@ -1,4 +1,4 @@
-"""What a refusal names: a field of the request, an option that somebody set, the role of the system."""
+"""Finds what a refusal is about: a field of the request, an option set by the user, or the system role."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.backends.http.calls import Refusal
 from app.chat.errors import UpstreamRejected
 from app.chat.ports import ChatMessage, Options
 
-# Options that a user sets, each with the names that it has on the wire.
+# Options that a user can set, with their names on the wire.
 CHOSEN = {
     "temperature": ("temperature",),
     "top_p": ("top_p",),
@@ -20,20 +20,20 @@ CHOSEN = {
 
 _ALTERNATE = re.compile(r"roles? must alternate", re.IGNORECASE)
 _SYSTEM = re.compile(r"\bsystem\b", re.IGNORECASE)
-# Not the names of JSON's members: nearly every error has its words in one that is called "message".
+# Not the name of a JSON member: nearly every error has its text in a member "message".
 _ROLE = re.compile(r"role|messages?\b(?!\\*\"\s*:)|prompt|instruction|template", re.IGNORECASE)
 _ROLE_STRICTLY = re.compile(r"role|template", re.IGNORECASE)
 
 
 def names(text: str, field: str) -> bool:
-    """Tell whether a text names a field of the request."""
+    """Return whether a text contains the name of a field as a whole word."""
     return re.search(rf"(?<![A-Za-z0-9_]){field}(?![A-Za-z0-9_])", text) is not None
 
 
 def explained(refusal: Refusal, options: Options) -> UpstreamRejected | None:
-    """Return the error of a refusal that names an option which the user has set; `None` if it names none.
+    """Return an error for a refusal that names an option set by the user; `None` if it names none.
 
-    What somebody has set is not dropped in silence.
+    Options set by a user are never dropped silently.
     """
     text = refusal.body.decode("utf-8", "replace")
     chosen = (field for field in CHOSEN if getattr(options, field) is not None)
@@ -44,7 +44,7 @@ def explained(refusal: Refusal, options: Options) -> UpstreamRejected | None:
 
 
 def refuses_system(status: int, text: str, messages: Sequence[ChatMessage]) -> bool:
-    """Tell whether a refusal is one of the system message that these messages begin with."""
+    """Return whether a refusal is about the system message at the start of `messages`."""
     if not messages or messages[0].role != "system":
         return False
     if _ALTERNATE.search(text):
@@ -54,7 +54,7 @@ def refuses_system(status: int, text: str, messages: Sequence[ChatMessage]) -> b
 
 
 def without_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Put the system prompt in front of the first message of the user."""
+    """Prepend the system prompt to the first user message. `messages` must start with a system message."""
     system, *rest = messages
     for place, message in enumerate(rest):
         if message.role == "user":

@@ -1,1 +1,1 @@
-"""Ollama."""
+"""The backend for Ollama."""

@@ -1,4 +1,4 @@
-"""One answer being asked for from Ollama, or from a server that speaks as Ollama does and takes less."""
+"""A request for one answer from Ollama, or from an Ollama-compatible server that accepts fewer fields."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CHAT = "api/chat"
 
 
 class OllamaServer(NamedTuple):
-    """A server, and what was learned of it."""
+    """A server and what is known about it."""
 
     name: str
     upstream: UpstreamClient
     voice: ErrorMapper
-    forms: dict[str, Form]  # that models take, by their names, where it is not the usual one
+    forms: dict[str, Form]  # by model name, where the accepted form is not the default
     logger: Logger | None
 
 
 class OllamaAttempt:
-    """One answer being asked for, in whichever form the server takes. See `Retry`."""
+    """A request for one answer, adapted to the form that the server accepts. See `Retry`."""
 
     def __init__(self, server: OllamaServer, request: Request, begun: Begun, context: int | None) -> None:
-        """`context` is in tokens."""
+        """`context` is in tokens, `None` to omit it."""
         self._server = server
         self._request = request
         self._begun = begun
@@ -51,7 +51,7 @@ class OllamaAttempt:
         return Call(self._server.upstream, CHAT, await encoded(request, encode), self)
 
     async def refused(self, refusal: Refusal) -> Call | None:
-        """Leave out `truncate`, then move the system prompt: each of them once."""
+        """See `Retry`. Omit `truncate`, then move the system prompt, each at most once."""
         changed = self._without(refusal)
         if changed is not None:
             self._form = changed
@@ -61,7 +61,7 @@ class OllamaAttempt:
         return None
 
     def accepted(self) -> None:
-        """Remember what had to be changed."""
+        """Remember the accepted form."""
         server, model = self._server, self._request.model
         if self._form != server.forms.get(model, Form()):
             server.forms[model] = self._form

@@ -1,4 +1,4 @@
-"""Ollama: `/api/chat` as newline-delimited JSON, models from `/api/tags`, their context from `/api/show`."""
+"""Ollama: `/api/chat` as newline-delimited JSON, models from `/api/tags`, their details from `/api/show`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.backends.ollama.models import Shown, Tag, full_name, read_shown, read_t
 from app.chat.ports import Logger, Model, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
-MAX_CONTEXT = 8192  # tokens. Ollama reserves memory for all of `num_ctx`, and models claim up to a million
+MAX_CONTEXT = 8192  # tokens. Ollama allocates memory for all of `num_ctx`, and models declare up to a million
 _PASTED = (
     "/api/chat",
     "/api/generate",
@@ -29,8 +29,8 @@ _PASTED = (
     "/api/show",
     "/api",
     "/v1",
-)  # as documentation shows addresses
-DETAILS_WAIT = 0.25  # s that a list waits for the details of its models: a few models come complete
+)  # endings of URLs as documentation shows them
+DETAILS_WAIT = 0.25  # s that a list waits for the details of its models; enough for a few models
 
 
 class OllamaBackend:
@@ -62,20 +62,20 @@ class OllamaBackend:
 
     @property
     def open(self) -> int:
-        """How many generations are open."""
+        """Number of open generations."""
         return self._upstream.open
 
     async def models(self) -> list[Model]:
-        """Return the models, the one used last first, as Ollama lists them. See `Backend`.
+        """Return the models in Ollama's order, most recently modified first. See `Backend`.
 
-        Details that take longer come later: see `listed`.
+        Details that arrive later than `DETAILS_WAIT` are in `listed`.
         """
         self._tags = await self._upstream.ask("api/tags", read_tags)
         await self._details.look(self._tags, DETAILS_WAIT)
         return self.listed()
 
     def listed(self) -> list[Model]:
-        """See `DetailedBackend`. Models that are known not to chat are left out."""
+        """See `DetailedBackend`. Models that are known not to support chat are omitted."""
         about = [(tag.name, self._details.known(tag.name)) for tag in self._tags]
         return [self._model(name, shown) for name, shown in about if shown is None or shown.chats]
 
@@ -87,7 +87,7 @@ class OllamaBackend:
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
         model = full_name(request.model)
-        begun = Begun.of(request)  # Ollama goes on with a last message of the assistant by itself
+        begun = Begun.of(request)  # Ollama continues a final assistant message without an option
 
         async def prepare() -> Call:
             context = self._context(await self._details.get(model))
@@ -100,7 +100,7 @@ class OllamaBackend:
         """See `Backend`."""
         try:
             await self._details.aclose()
-        finally:  # also of a caller that was cancelled
+        finally:  # even if the caller is cancelled
             await self._upstream.aclose()
 
     def _model(self, name: str, shown: Shown | None) -> Model:
@@ -108,7 +108,7 @@ class OllamaBackend:
         return Model(name, self.name, self._context(shown), continues=True, vision=sees)
 
     def _context(self, shown: Shown | None) -> int | None:
-        """Return the context to ask for: what the model's file sets, else what it can, up to our bound."""
+        """Return the `num_ctx` to request: that of the modelfile, else the trained context up to `max_context`."""
         if shown is None:
             return None
         configured = shown.configured_context
@@ -118,11 +118,11 @@ class OllamaBackend:
         return min(trained, self._max_context) if trained is not None else None
 
     async def _ask_about(self, model: str) -> Shown:
-        """Raises `UpstreamError`."""
+        """Return the details of a model. Raises `UpstreamError`."""
         return await self._upstream.ask("api/show", read_shown, msgspec.json.encode({"model": model}))
 
 
 def _base(url: str) -> str:
-    """Return an address without what was pasted along with it."""
+    """Return a URL without white space around it and without a pasted API path."""
     url = url.strip().rstrip("/")
     return url.removesuffix(next(filter(url.endswith, _PASTED), ""))

@@ -1,4 +1,4 @@
-"""What comes back from `/api/chat`: newline-delimited JSON, read into deltas."""
+"""Decodes the response of `/api/chat`: newline-delimited JSON to deltas."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from app.backends.decoding.answer_reader import AnswerReader
 
 
 class OllamaDecoder(AnswerReader):
-    """Reads the lines of a chat. See `Decoder`.
+    """Decodes the lines of a chat response. See `Decoder`.
 
-    One strict decoder reads the usual lines, for there is one in every token's way. `AnswerReader` reads whatever that
-    one refuses, and the last line of an answer.
+    A strict, fast decoder handles the usual lines, one per token. `AnswerReader` handles lines that it rejects, and the
+    last line of an answer.
     """
 
     def feed(self, data: bytes) -> None:
         """See `Decoder`."""
-        # Whole lines, as Ollama sends them: one call decodes them all.
+        # Complete lines, as Ollama sends them: one call decodes all of them.
         if data.endswith(b"\n") and not self._lines.held and not self._size:
             try:
                 chunks = _decode_lines(data)
             except (ValueError, RecursionError):
                 pass
             else:
-                # Nearly all chunks are text and no more. Those cost no calls but the one that keeps the text.
+                # Nearly all chunks are plain text. They cost only one call, to `add`.
                 for chunk in chunks:
                     message = chunk.message
                     content = message.content
@@ -39,12 +39,12 @@ class OllamaDecoder(AnswerReader):
             self._line(line)
 
     def _rest(self, chunks: list[_Chunk], first: _Chunk, data: bytes) -> None:
-        """Take in the chunks from `first` on, each with the bytes that it came in."""
+        """Process the chunks from `first` on, each with its raw bytes."""
         self._started = True
         begin = next(place for place, chunk in enumerate(chunks) if chunk is first)
         values = _raw_lines(
             data
-        )  # read in the same way, so that there are as many of them: not all end with a line
+        )  # split by the same decoder as the chunks, so that both match: not every value is on its own line
         for chunk, value in zip(chunks[begin:], values[begin:], strict=True):
             if not self._takes(chunk):
                 self.line(bytes(value))
@@ -58,7 +58,7 @@ class OllamaDecoder(AnswerReader):
             self.line(line)
 
     def _takes(self, chunk: _Chunk) -> bool:
-        """Take in a chunk, if it is one that says something and no more."""
+        """Process a chunk if it contains only text or reasoning; return whether it did."""
         message = chunk.message
         content = message.content
         thinking = message.thinking
@@ -73,7 +73,7 @@ class OllamaDecoder(AnswerReader):
 
 
 class _Message(msgspec.Struct, gc=False):
-    """What a token comes in. What is null here is read elsewhere where it is not."""
+    """The message of a usual chunk. Chunks with other values are left to `AnswerReader`."""
 
     content: str | None = None
     thinking: str | None = None

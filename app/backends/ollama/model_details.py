@@ -1,4 +1,4 @@
-"""What `/api/show` tells of each model: asked a few at a time, kept by digest, and at once for a prompt."""
+"""The details of models from `/api/show`, cached by digest. Few requests at a time, but immediate for a prompt."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from app.backends.ollama.models import Shown, Tag
 from app.chat.errors import UpstreamUnreachable
 
-AT_ONCE = 4  # questions about models that nobody waits for
-PASS_TIMEOUT = 30.0  # s for all of them together; what is left is asked after the next list
-CLOSE_TIMEOUT = 1.0  # s that cancelled questions may take to end
+AT_ONCE = 4  # concurrent background requests
+PASS_TIMEOUT = 30.0  # s for all background requests; the rest is requested after the next list
+CLOSE_TIMEOUT = 1.0  # s that cancelled requests may take to end
 
 
 class Details:
-    """Asks once for each model and digest; everybody who needs the same answer waits for one question."""
+    """Sends one request per model and digest. Concurrent callers share it."""
 
     def __init__(self, ask: Callable[[str], Awaitable[Shown]]) -> None:
         self._ask = ask
         self._shown: dict[Tag, Shown] = {}
-        self._tags: dict[str, Tag] = {}  # by name, of the last list
+        self._tags: dict[str, Tag] = {}  # by name, from the last list
         self._questions: dict[Tag, asyncio.Task[Shown]] = {}
         self._pass: asyncio.Task[None] | None = None
         self._end: asyncio.TimerHandle | None = None
@@ -29,13 +29,13 @@ class Details:
         return f"<Details known={len(self._shown)} asking={len(self._questions)}>"
 
     def known(self, name: str) -> Shown | None:
-        """Return what was told of a model, `None` if nothing was."""
+        """Return the cached details of a model, `None` without any."""
         return self._shown.get(self._tag(name))
 
     async def look(self, tags: Sequence[Tag], seconds: float) -> None:
-        """Ask about those of a list that are not known; return once all are, or after so many seconds.
+        """Request the details of listed models that are unknown; wait for them, `seconds` at most.
 
-        The questions go on then.
+        The requests continue after the wait.
         """
         self._tags = {tag.name: tag for tag in tags}
         self._shown = {tag: shown for tag, shown in self._shown.items() if self._tags.get(tag.name) == tag}
@@ -48,16 +48,18 @@ class Details:
             await asyncio.wait({self._pass}, timeout=seconds)
 
     async def get(self, name: str, seconds: float | None = None) -> Shown | None:
-        """Return what Ollama tells of a model, `None` if it does not, or not within so many seconds."""
+        """Return the details of a model, `None` if the request fails or takes longer than `seconds`."""
         tag = self._tag(name)
         if tag in self._shown or self._closed:
             return self._shown.get(tag)
         question = self._question(tag)
-        await asyncio.wait({question}, timeout=seconds)  # who is cancelled here leaves it to the others
+        await asyncio.wait(
+            {question}, timeout=seconds
+        )  # a cancelled waiter does not cancel the shared request
         return self._shown.get(tag)
 
     async def aclose(self) -> None:
-        """Give up all questions. Bounded, idempotent."""
+        """Cancel all requests. Bounded, idempotent."""
         self._closed = True
         tasks: set[asyncio.Task[None] | asyncio.Task[Shown]] = set(self._questions.values())
         if self._pass is not None:
@@ -78,7 +80,7 @@ class Details:
 
             def asked(question: asyncio.Task[Shown]) -> None:
                 del self._questions[tag]
-                # The details are a help, not a need: the chat itself will say what is wrong.
+                # Details are optional: if the server has a problem, the chat reports it.
                 if not question.cancelled() and question.exception() is None:
                     self._shown[tag] = question.result()
 
@@ -103,7 +105,7 @@ class Details:
             if question.cancelled() or self._closed:
                 return
             if isinstance(question.exception(), UpstreamUnreachable):
-                for _ in left:  # it hangs or is gone: the rest is asked after the next list
+                for _ in left:  # skip the rest, which is requested after the next list
                     pass
 
     def _passed(self, _: asyncio.Task[None]) -> None:

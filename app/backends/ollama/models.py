@@ -1,4 +1,4 @@
-"""What comes back from `/api/tags` and `/api/show`."""
+"""Decodes the responses of `/api/tags` and `/api/show`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from app.backends.json_values import count_or_none, decode, listing, member, tex
 
 
 class Tag(NamedTuple):
-    """One model of the list."""
+    """One entry of the model list. An unknown digest is empty."""
 
     name: str
     digest: str
 
 
 def read_tags(content: bytes) -> list[Tag]:
-    """Return the models of a list; an entry without a name is left out. Raises `ValueError` for what is no list."""
+    """Return the entries of a list, without unnamed ones. Raises `ValueError` if it is not a list."""
     return [tag for item in listing(decode(content)) if (tag := _tag(item)) is not None]
 
 
@@ -26,25 +26,25 @@ def _tag(item: Any) -> Tag | None:
 
 
 class Shown(NamedTuple):
-    """What Ollama says of one model."""
+    """The details of one model."""
 
-    capabilities: list[Any] | None  # older servers do not say
-    configured_context: int | None  # tokens, `num_ctx` as the model's file sets it
-    trained_context: int | None  # tokens, the longest context that the model was trained for
+    capabilities: list[Any] | None  # `None` from older servers
+    configured_context: int | None  # tokens, `num_ctx` of the modelfile
+    trained_context: int | None  # tokens, the longest context in the model's training
 
     @property
     def chats(self) -> bool:
-        """Whether the model answers at all; some only compute embeddings."""
+        """Whether the model supports chat; some only compute embeddings."""
         return self.capabilities is None or "completion" in self.capabilities
 
     @property
     def sees(self) -> bool | None:
-        """Whether the model takes images; `None` where the server does not say."""
+        """Whether the model accepts images; `None` if the server does not report it."""
         return None if self.capabilities is None else "vision" in self.capabilities
 
 
 def read_shown(content: bytes) -> Shown:
-    """Return what is told of a model. Raises `ValueError` for what is no JSON."""
+    """Return the details of a model. Raises `ValueError` if `content` is not JSON."""
     value = decode(content)
     capabilities = member(value, "capabilities")
     return Shown(
@@ -55,7 +55,7 @@ def read_shown(content: bytes) -> Shown:
 
 
 def _configured(parameters: str) -> int | None:
-    """Return `num_ctx` of a model's file: one "name  value" a line."""
+    """Return `num_ctx` from the parameters of a modelfile, which have one "name  value" per line."""
     found = re.search(r"^num_ctx[ \t]+(\d{1,12})[ \t\r]*$", parameters, re.MULTILINE)
     return int(found[1]) if found else None
 
@@ -68,5 +68,5 @@ def _trained(info: Any) -> int | None:
 
 
 def full_name(model: str) -> str:
-    """Return the name with its tag: Ollama reads `llama3.2` as `llama3.2:latest`."""
+    """Return the name with its tag: for Ollama `llama3.2` means `llama3.2:latest`."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"

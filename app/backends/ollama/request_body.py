@@ -1,4 +1,4 @@
-"""What is sent to `/api/chat`."""
+"""Encodes the request body of `/api/chat`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from app.chat.ports import ChatMessage, Options
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How a request differs from what Ollama itself takes. `True` is what was refused."""
+    """How a request differs from Ollama's own form. `True` marks a part that the server refused."""
 
-    truncate: bool = False  # left out
-    system: bool = False  # put in front of the first message of the user
+    truncate: bool = False  # omitted
+    system: bool = False  # prepended to the first user message
 
     @property
     def changes(self) -> list[str]:
-        """What is different, for the log."""
+        """The differences, for the log."""
         said = {
             "truncate": "truncate left out",
             "system": "system prompt put in front of the first user message",
@@ -45,11 +45,13 @@ class _Body(msgspec.Struct, omit_defaults=True):
     messages: list[_Said]
     options: _Settings
     stream: bool
-    truncate: bool | None = None  # `False` refuses a prompt that is too long rather than drop its beginning
+    truncate: bool | None = (
+        None  # `False` makes Ollama refuse a prompt that is too long instead of dropping its start
+    )
 
 
 def chat_body(model: str, begun: Begun, options: Options, context: int | None, form: Form) -> bytes:
-    """Return the JSON body of a chat. `context` is in tokens; `form` is what the server has refused before."""
+    """Return the JSON body of a chat request. `context` is in tokens; `form` has the known refusals of the server."""
     messages = without_system(begun.messages) if form.system else begun.messages
     settings = _Settings(
         num_ctx=context,

@@ -1,1 +1,1 @@
-"""OpenAI-compatible servers."""
+"""The backend for OpenAI-compatible servers."""

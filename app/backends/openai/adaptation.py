@@ -1,4 +1,4 @@
-"""What a server has refused to take, how to ask it without, and what is remembered of it."""
+"""Adapts requests to a server that refuses a field, and remembers the adaptations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.backends.http.refusals import names, refuses_system
 from app.chat.ports import ChatMessage, Options
 
 _OURS = ("stream_options", "include_usage")
-# A limit that is exceeded names its field, too. It is no refusal of the field.
+# An error about an exceeded limit also names the field, but does not refuse it.
 _TOO_MUCH = re.compile(
     r"too (large|big|high|long|many)|exceed|at most|at least|maximum|minimum|less than|greater than|must be|range"
     r"|context",
@@ -21,15 +21,15 @@ _TOO_MUCH = re.compile(
 
 
 class Adaptation(msgspec.Struct, frozen=True):
-    """How a request differs from what OpenAI's own servers take. `True` is what was refused."""
+    """How a request differs from OpenAI's own form. `True` marks a part that the server refused."""
 
-    stream_options: bool = False  # left out
+    stream_options: bool = False  # omitted
     max_tokens: bool = False  # sent as `max_completion_tokens`
-    system: bool = False  # put in front of the first message of the user
+    system: bool = False  # prepended to the first user message
 
     @property
     def changes(self) -> list[str]:
-        """What is different, for the log."""
+        """The differences, for the log."""
         said = {
             "stream_options": "stream_options left out",
             "max_tokens": "max_completion_tokens in the place of max_tokens",
@@ -38,7 +38,7 @@ class Adaptation(msgspec.Struct, frozen=True):
         return [sentence for field, sentence in said.items() if getattr(self, field)]
 
     def after(self, refusal: Refusal, messages: Sequence[ChatMessage], options: Options) -> Adaptation | None:
-        """Return how to ask again after a refusal, `None` if nothing that we can change was refused."""
+        """Return the adaptation for the next attempt, `None` if the refusal names nothing that can be changed."""
         if refusal.status not in REFUSALS:
             return None
         text = refusal.body.decode("utf-8", "replace")
@@ -53,7 +53,7 @@ class Adaptation(msgspec.Struct, frozen=True):
 
 
 class RefusedOptions:
-    """What was learned of one server: of all its models, or of one."""
+    """The known adaptations of one server, per server and per model."""
 
     def __init__(self) -> None:
         self._without_stream_options = False
@@ -63,12 +63,12 @@ class RefusedOptions:
         return f"<Memory stream_options={not self._without_stream_options} models={len(self._models)}>"
 
     def of(self, model: str) -> Adaptation:
-        """Return how to ask this model."""
+        """Return the adaptation for a model."""
         known = self._models.get(model, Adaptation())
         return msgspec.structs.replace(known, stream_options=self._without_stream_options)
 
     def learn(self, model: str, adaptation: Adaptation) -> None:
-        """Remember what worked. `stream_options` are the server's matter, the rest is the model's."""
+        """Remember an accepted adaptation: `stream_options` for the whole server, the rest for the model."""
         self._without_stream_options = self._without_stream_options or adaptation.stream_options
         self._models[model] = adaptation
 

@@ -1,4 +1,4 @@
-"""Where the API of an OpenAI-compatible server is, from the URL that somebody configured or pasted."""
+"""Finds the API of an OpenAI-compatible server from a configured or pasted URL."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from yarl import URL
 
 CHAT = "chat/completions"
 MODELS = "models"
-PASTED = (CHAT, "completions", MODELS)  # endings of addresses as documentation shows them
+PASTED = (CHAT, "completions", MODELS)  # endings of URLs as documentation shows them
 
 
 class Address:
-    """The base of the API's paths. Of a bare host it is found out by trying, and remembered.
+    """The base URL of the API. For a URL without a path, the prefix is found by trying, and remembered.
 
-    A URL with a path is used as it is: servers have `/v1`, `/api/v3`, `/inference`, `/openai/deployments/name`. A query
-    stays: Azure wants its `?api-version=` with each request.
+    A path is kept: servers use `/v1`, `/api/v3`, `/inference`, `/openai/deployments/name`. So is a query: Azure
+    requires its `?api-version=` in each request.
     """
 
     def __init__(self, url: str) -> None:
@@ -30,14 +30,14 @@ class Address:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """What may stand before a path of the API, the likeliest first; only one once that is known."""
+        """The possible prefixes of API paths, the likeliest first; a single one once it is known."""
         return self._prefixes if self._found is None else (self._found,)
 
     def found(self, prefix: str) -> None:
-        """Remember that the API answered there."""
+        """Remember the prefix at which the API answered."""
         self._found = prefix
 
     def missed(self, prefix: str) -> None:
-        """Take back what was remembered: the API does not answer there any more."""
+        """Forget the remembered prefix: the API no longer answers there."""
         if len(self._prefixes) > 1 and self._found == prefix:
             self._found = None

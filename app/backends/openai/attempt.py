@@ -1,4 +1,4 @@
-"""One answer being asked for: at the address and in the form that the server takes."""
+"""A request for one answer, at the address and in the form that the server accepts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from app.backends.openai.request_body import chat_body
 from app.chat.errors import ModelMissing, UpstreamError
 from app.chat.ports import Logger, Request
 
-WRONG_ADDRESS = (404, 405, 501)  # statuses of an address where there is nothing
+WRONG_ADDRESS = (404, 405, 501)  # statuses of a path that the server does not have
 
 
 class Server(NamedTuple):
-    """A server, and what was learned of it."""
+    """A server and what is known about it."""
 
     name: str
     address: Address
@@ -30,7 +30,7 @@ class Server(NamedTuple):
 
 
 class Attempt:
-    """One answer being asked for, in whichever way the server takes it. See `Retry`."""
+    """A request for one answer, adapted to the server. See `Retry`."""
 
     def __init__(self, server: Server, request: Request, begun: Begun, owner: str | None) -> None:
         self._server = server
@@ -39,7 +39,7 @@ class Attempt:
         self._owner = owner
         self._adaptation = server.memory.of(request.model)
         self._prefixes = list(server.address.prefixes)
-        self._missed: UpstreamError | None = None  # what the likeliest address said
+        self._missed: UpstreamError | None = None  # the error of the first address tried, the likeliest
 
     async def call(self) -> Call:
         """Return the request to send now."""
@@ -52,7 +52,7 @@ class Attempt:
         return Call(self._server.upstream, self._prefixes[0] + CHAT, body, self)
 
     async def refused(self, refusal: Refusal) -> Call | None:
-        """Look for another address, then for another form of the request: each of them once."""
+        """See `Retry`. Try another address, then another form of the request, each at most once."""
         error = refusal.error
         if refusal.status in WRONG_ADDRESS and not isinstance(error, ModelMissing):
             self._missed = self._missed or error
@@ -69,7 +69,7 @@ class Attempt:
         return None
 
     def accepted(self) -> None:
-        """Remember the address, and what had to be changed."""
+        """Remember the address and the adaptation."""
         server, model = self._server, self._request.model
         server.address.found(self._prefixes[0])
         if self._adaptation != server.memory.of(model):

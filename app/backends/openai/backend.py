@@ -24,9 +24,9 @@ CONTINUING = (LLAMA_CPP, VLLM)
 
 
 class OpenAIBackend:
-    """The `Backend` of a server that speaks OpenAI's chat completions.
+    """The `Backend` of a server with OpenAI's chat completions API.
 
-    `name` is the prefix of its models, `context` (tokens) that of models whose context it does not tell.
+    `name` is the prefix of its models. `context` is the context in tokens of models for which the server reports none.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class OpenAIBackend:
         self._upstream = UpstreamClient(base, self._voice, api_key=api_key, headers=headers)
         self._context = context
         self._server = Server(name, self._address, self._upstream, self._voice, RefusedOptions(), logger)
-        self._owners: dict[str, str] = {}  # of the models listed last
+        self._owners: dict[str, str] = {}  # `owned_by`, by model of the last list
 
     def __repr__(self) -> str:
         return f"<OpenAIBackend {self.name} {self._upstream!r}>"
 
     @property
     def open(self) -> int:
-        """How many generations are open."""
+        """Number of open generations."""
         return self._upstream.open
 
     async def models(self) -> list[Model]:
@@ -67,7 +67,7 @@ class OpenAIBackend:
         ]
 
     async def _listed(self) -> list[ListedModel]:
-        """Ask for the list wherever it may be. Raises what the likeliest address gave."""
+        """Request the list at each possible address. Raises the error of the likeliest one."""
         failure: UpstreamError | None = None
         for prefix in self._address.prefixes:
             try:
@@ -94,7 +94,7 @@ class OpenAIBackend:
         return HttpGeneration(prepare, decoder, self._voice, begun.joint)
 
     async def _continuing(self, model: str) -> str:
-        """Return whose server it is that goes on with an answer. Raises `UpstreamRejected` if it would begin anew."""
+        """Return the `owned_by` of a server that can continue answers. Raises `UpstreamRejected` if it cannot."""
         if model not in self._owners:
             await self.models()
         owner = self._owners.get(model, "")

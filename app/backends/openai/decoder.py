@@ -1,4 +1,4 @@
-"""What comes back from `/v1/chat/completions`: events, read into deltas."""
+"""Decodes the response of `/v1/chat/completions`: server-sent events to deltas."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from app.chat.ports import Usage
 
 
 class OpenAIDecoder(AnswerReader):
-    """Reads the events of a chat completion. See `Decoder`.
+    """Decodes the events of a chat completion. See `Decoder`.
 
-    One strict decoder reads the usual chunk, for there is one in every token's way. `AnswerReader` reads whatever
-    that one refuses.
+    A strict, fast decoder handles the usual chunks, one per token. `AnswerReader` handles chunks that it rejects.
     """
 
     def feed(self, data: bytes) -> None:
         """See `Decoder`."""
         for line in self.split(data):
             if not line and not self._size and not self._name:
-                continue  # the end of an event that has counted already
+                continue  # the end of an event that was processed already
             if self._size or self._name or not line.startswith(b"data:"):
                 self.line(line)
                 continue
@@ -35,7 +34,7 @@ class OpenAIDecoder(AnswerReader):
     def _take_in(self, chunk: _Chunk, line: bytes) -> None:
         choice = chunk.choices[0]
         delta = choice.delta
-        reasoning = delta.reasoning_content or delta.reasoning  # some servers send both, with one text
+        reasoning = delta.reasoning_content or delta.reasoning  # some servers send the same text in both
         content = delta.content
         if choice.finish_reason is not None or not (content or reasoning):
             self.line(line)
@@ -56,7 +55,7 @@ class OpenAIDecoder(AnswerReader):
 
 
 class _Delta(msgspec.Struct, gc=False):
-    """What a token comes in. What is null here is read elsewhere where it is not."""
+    """The delta of a usual chunk. Chunks with other values are left to `AnswerReader`."""
 
     content: str | None = None
     reasoning_content: str | None = None

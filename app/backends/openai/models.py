@@ -1,4 +1,4 @@
-"""What comes back from `/v1/models`."""
+"""Decodes the response of `/v1/models`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from app.backends.json_values import count_or_none, decode, listing, member, tex
 
 
 class ListedModel(NamedTuple):
-    """One model of the list."""
+    """One entry of the model list."""
 
     name: str
-    owner: str  # `owned_by`, empty where the server does not say
-    context: int | None  # tokens, where the server says
+    owner: str  # `owned_by`, empty if the server does not report it
+    context: int | None  # tokens, `None` if the server does not report it
 
 
 def read_models(content: bytes) -> list[ListedModel]:
-    """Return the models of a list: in whichever form. An entry without a name is left out.
+    """Return the entries of a list in any known form, without unnamed ones.
 
-    Raises `ValueError` for what is no list of models.
+    Raises `ValueError` if it is not a list of models.
     """
     entries = map(_entry, listing(decode(content)))
     return [entry for entry in entries if entry is not None]

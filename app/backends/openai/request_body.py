@@ -1,4 +1,4 @@
-"""What is sent to `/v1/chat/completions`."""
+"""Encodes the request body of `/v1/chat/completions`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.backends.http.refusals import without_system
 from app.backends.openai.adaptation import Adaptation
 from app.chat.ports import ChatMessage, Request
 
-# Whose servers go on with a last message of the assistant, by `owned_by` in their lists of models. Others answer anew.
+# Servers that continue a final assistant message, by `owned_by` in their model lists. Others start a new answer.
 LLAMA_CPP, VLLM = "llamacpp", "vllm"
 PLAIN = Adaptation()
 
@@ -21,7 +21,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _Template(msgspec.Struct):
-    """llama.cpp refuses to go on with the answer of a model that could think first."""
+    """Disables thinking: llama.cpp refuses to continue the answer of a model that could think first."""
 
     enable_thinking: bool = False
 
@@ -51,12 +51,12 @@ class _Body(msgspec.Struct, omit_defaults=True):
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
-    max_completion_tokens: int | None = None  # of newer servers, which refuse `max_tokens`
+    max_completion_tokens: int | None = None  # for newer servers, which refuse `max_tokens`
     seed: int | None = None
     stop: list[str] | None = None
-    return_progress: bool = False  # llama.cpp's own
+    return_progress: bool = False  # llama.cpp only
     chat_template_kwargs: _Template | None = None
-    continue_final_message: bool = False  # vLLM's own, both of them
+    continue_final_message: bool = False  # vLLM only, as is `add_generation_prompt`
     add_generation_prompt: bool | None = None
 
 
@@ -68,9 +68,9 @@ def chat_body(
     progress: bool = False,
     adaptation: Adaptation = PLAIN,
 ) -> bytes:
-    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp alone.
+    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp only.
 
-    `owner` says whose server it is where the answer is `begun`. `adaptation` is what the server has refused before.
+    `owner` is the server's `owned_by`, if an answer is continued. `adaptation` has the known refusals of the server.
     """
     options = request.options
     messages = without_system(begun.messages) if adaptation.system else begun.messages
@@ -96,7 +96,7 @@ def chat_body(
 
 
 def _said(message: ChatMessage) -> _Said:
-    """Return a message as OpenAI has it: one with images is made of parts."""
+    """Return a message in OpenAI's form: a message with images consists of parts."""
     if not message.pictures:
         return _Said(message.role, message.content)
     parts: list[_TextPart | _ImagePart] = [_TextPart(message.content)] if message.content else []

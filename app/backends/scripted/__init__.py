@@ -1,1 +1,1 @@
-"""Models that do on request what a real one does rarely."""
+"""Scripted models, which reproduce rare behaviour of real models on demand."""

@@ -1,4 +1,4 @@
-"""The scripted backend: models that do what a real one shows rarely, the same way every time."""
+"""The scripted backend: models that deterministically reproduce rare behaviour of real models."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KEPT_REQUESTS = 1000
 
 
 class ScriptedBackend:
-    """The `Backend` of the scripts. It needs nothing but the loop's timers, so it also runs in virtual time.
+    """The `Backend` of the scripts. It uses only the loop's timers, so it also runs in virtual time.
 
-    `hurry` divides all times. `ledger` counts the generations, and `requests` keeps the last ones, for tests.
+    `hurry` divides all times. For tests, `ledger` counts the generations and `requests` keeps the last requests.
     """
 
     name = "scripted"
@@ -47,7 +47,7 @@ class ScriptedBackend:
         return ScriptedGeneration(self._scripts.get(request.model), request, self, self._hurry)
 
     def release(self) -> None:
-        """Let those that do not close, close."""
+        """Close all open generations, including those whose script never closes."""
         for generation in list(self._open):
             generation.close()
 
@@ -56,13 +56,13 @@ class ScriptedBackend:
         self.release()
 
     def enlist(self, generation: ScriptedGeneration, request: Request) -> LedgerEntry:
-        """Count a generation that opens."""
+        """Record a generation that opens."""
         self.requests.append(request)
         self._open.add(generation)
         return self.ledger.start(session_mark(request.messages))
 
     def dismiss(self, generation: ScriptedGeneration, entry: LedgerEntry, *, finished: bool) -> None:
-        """Count a generation that closes."""
+        """Record a generation that closes."""
         self._open.discard(generation)
         if finished:
             self.ledger.finish(entry)
@@ -71,7 +71,7 @@ class ScriptedBackend:
 
 
 class ScriptedGeneration:
-    """The `Generation` of a script: a timetable, and how much of it has been read."""
+    """The `Generation` of a script: its timed steps and the current position in them."""
 
     def __init__(
         self, script: Script | None, request: Request, backend: ScriptedBackend, hurry: float
@@ -109,7 +109,7 @@ class ScriptedGeneration:
                     return deltas
                 if not self._is_over():
                     await self._until(self._due)
-        except BaseException:  # also a cancelled read loses the generation
+        except BaseException:  # a cancelled read also ends the generation
             self.abort()
             raise
 
@@ -128,7 +128,7 @@ class ScriptedGeneration:
             await self._entry.closed.wait()
 
     def close(self) -> None:
-        """Close what stands for the connection."""
+        """Close the simulated connection."""
         self._aborted = True
         _wake(self._waiter)
         if self._obeys is not None:
@@ -137,7 +137,7 @@ class ScriptedGeneration:
             self._backend.dismiss(self, self._entry, finished=self._is_over())
 
     def _check(self) -> None:
-        """Open at the first call; raise what is to be raised."""
+        """Open the generation at the first call. Raises `UpstreamError` if it has failed or was aborted."""
         if self._failure is not None:
             raise self._failure
         if self._aborted and self.finish_reason is None:
@@ -155,7 +155,7 @@ class ScriptedGeneration:
         self._due += self._next.after / self._hurry
 
     def _arrived(self) -> Sequence[Piece]:
-        """Return all that is due by now."""
+        """Return the pieces that are due."""
         now = asyncio.get_running_loop().time()
         gathering = DeltaBuffer()
         while self._next is not None and self._due <= now:
@@ -184,7 +184,7 @@ class ScriptedGeneration:
         return self.finish_reason is not None or self._failure is not None
 
     def _turns_a_deaf_ear(self) -> bool:
-        """Tell whether the script ignores a stop just now. It will obey once its deafness has passed."""
+        """Return whether the script ignores an abort now. If so, schedule the abort for the end of `Script.deaf`."""
         if self._entry is None or self._script is None or self._entry.closed.is_set():
             return False
         loop = asyncio.get_running_loop()
@@ -196,7 +196,7 @@ class ScriptedGeneration:
         return True
 
     async def _until(self, when: float) -> None:
-        """Wait for a moment of the loop's time, or for `abort`. A deaf one swallows its cancellation."""
+        """Wait until a loop time or `abort`. A deaf script ignores cancellation and returns early."""
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
         timer = loop.call_at(when, _wake, waiter) if when < math.inf else None

@@ -1,4 +1,4 @@
-"""Keeps count of generations, in all and by session: the proof that none overlap and none stay open."""
+"""Counts generations, in total and per session, to prove that none overlap and none stay open."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def session_mark(messages: Sequence[ChatMessage]) -> str:
 
 @dataclass(eq=False)
 class LedgerEntry:
-    """One generation that was opened. The events are set once and never cleared."""
+    """One opened generation. The events are set once and never cleared."""
 
     session: str
-    finished: asyncio.Event = field(default_factory=asyncio.Event)  # to its natural end
+    finished: asyncio.Event = field(default_factory=asyncio.Event)  # ended by itself
     aborted: asyncio.Event = field(default_factory=asyncio.Event)  # closed by the other side
-    closed: asyncio.Event = field(default_factory=asyncio.Event)  # in either way
+    closed: asyncio.Event = field(default_factory=asyncio.Event)  # finished or aborted
 
 
 class GenerationLedger:
-    """Counts generations: open now, most at once, opened, finished, aborted."""
+    """Counts generations: open, maximum open at once, opened, finished, aborted."""
 
     def __init__(self) -> None:
-        self.entries: deque[LedgerEntry] = deque(maxlen=KEPT_ENTRIES)  # the last ones, in order
+        self.entries: deque[LedgerEntry] = deque(maxlen=KEPT_ENTRIES)  # the last `KEPT_ENTRIES`, in order
         self.open = 0
         self.most_open = 0
         self.opened = 0
-        self.finished = 0  # came to their natural end, or failed
-        self.aborted = 0  # were closed by the other side
+        self.finished = 0  # ended by themselves or failed
+        self.aborted = 0  # closed by the other side
         self.most_open_by_session: Counter[str] = Counter()
         self._open_by_session: Counter[str] = Counter()
         self._changed = asyncio.Event()
@@ -54,15 +54,15 @@ class GenerationLedger:
 
     @property
     def overlaps(self) -> list[str]:
-        """Sessions that ever had two generations open at once. Unmarked ones do not count."""
+        """Sessions that ever had two generations open at once. Generations without a session do not count."""
         return sorted(session for session, most in self.most_open_by_session.items() if session and most > 1)
 
     def open_in(self, session: str) -> int:
-        """Return how many generations of one session are open now."""
+        """Return the number of open generations of a session."""
         return self._open_by_session[session]
 
     def start(self, session: str) -> LedgerEntry:
-        """Count one generation more."""
+        """Record a new generation of a session."""
         entry = LedgerEntry(session)
         self.entries.append(entry)
         self.opened += 1
@@ -74,19 +74,19 @@ class GenerationLedger:
         return entry
 
     def finish(self, entry: LedgerEntry) -> None:
-        """Note that a generation came to its end by itself. Only the first of `finish` and `abort` counts."""
+        """Record that a generation ended by itself. Only the first of `finish` and `abort` counts."""
         if self._close(entry):
             self.finished += 1
             entry.finished.set()
 
     def abort(self, entry: LedgerEntry) -> None:
-        """Note that the other side closed a generation."""
+        """Record that the other side closed a generation."""
         if self._close(entry):
             self.aborted += 1
             entry.aborted.set()
 
     async def until(self, condition: Callable[[GenerationLedger], bool], *, within: float = 5.0) -> None:
-        """Wait until the counts are so. Raises `TimeoutError` after `within` seconds."""
+        """Wait until the condition holds. Raises `TimeoutError` after `within` seconds."""
         await bounded(within, self._until(condition))
 
     async def _until(self, condition: Callable[[GenerationLedger], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What the scripted models do, as data."""
+"""The behaviour of the scripted models, as data."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Ending = Literal["stop", "hang", "error"]
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """What one scripted model does. Times are in seconds."""
+    """The behaviour of one scripted model. Times are in seconds."""
 
-    text: str | None = ""  # the answer; `None` repeats the prompt, or tells what it sees
-    sees: bool = False  # whether it takes images
-    repeat: int = 1  # how often the text comes
-    note: str = ""  # what it does before everything else
-    thought: str = ""  # reasoning that comes before it
+    text: str | None = ""  # the answer; `None` repeats the prompt. Not used with `sees`
+    sees: bool = False  # whether it accepts images; it answers with their number and size
+    repeat: int = 1  # number of times that the text is sent
+    note: str = ""  # note that is sent first
+    thought: str = ""  # reasoning before the answer
     first: float = 0.05  # until the first token
     pace: float = 0.02  # between tokens
     ending: Ending = "stop"
     closes: bool = True  # whether the connection ever closes after an abort
-    deaf: float = 0.0  # how long after its opening it ignores both `abort` and a cancelled `read`
+    deaf: float = 0.0  # time from its opening during which it ignores `abort` and cancellation of `read`
 
 
 class Step(NamedTuple):
-    """What comes next, `after` so many seconds: a piece, an error, or (with neither) the end."""
+    """The next step, `after` seconds: a piece, an error, or (with neither) the end."""
 
     after: float
     kind: Kind | Literal["note"] = "token"
@@ -147,7 +147,7 @@ _PIECES = re.compile(r"\s*\S+|\s+$")
 
 
 def steps(script: Script, request: Request) -> Iterator[Step]:
-    """Yield what happens, in order. It always ends with an end, an error, or a step that never comes."""
+    """Yield the steps in order. The last one read is an end, an error, or a step at infinite time."""
     pieces = _pieces(script, request)
     limit = request.options.max_tokens
     after = script.first
@@ -179,7 +179,7 @@ def _pieces(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
 
 
 def _rest(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
-    """Yield what comes after the text that the answer has; it has thought before."""
+    """Yield the text after the start of a continued answer, without the reasoning."""
     text = _text(script, request) * script.repeat
     for token in _PIECES.findall(text.removeprefix(request.messages[-1].content)):
         yield "token", token

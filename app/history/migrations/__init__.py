@@ -1,1 +1,1 @@
-"""Migrations of the history's database, applied at start."""
+"""Migrations of the history database, applied at start."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection and inside the transaction that it was given."""
+"""Alembic's environment: runs the migrations on the caller's connection, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from app.history.statements.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    transactional_ddl=True,  # SQLite can do it as well: all of a migration, or nothing
+    transactional_ddl=True,  # SQLite supports it too, so a migration is all or nothing
 )
 context.run_migrations()

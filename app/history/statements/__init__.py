@@ -1,1 +1,1 @@
-"""The SQL, one module for each kind of change or read."""
+"""The SQL statements, one module for each kind of change or read."""

@@ -1,4 +1,4 @@
-"""The statements that keep a prompt and the place of its answer, or take over an answer that broke off."""
+"""The statements that store a prompt and its empty answer, or assign an interrupted answer to a new stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Results = list[Refused | None]
 
 
 def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
-    """Keep these exchanges; return for each why it was refused, `None` if it was not."""
+    """Store these exchanges; return for each the error that refused it, or `None`."""
     exchanges = [change.exchange for change in group]
     _age(connection, exchanges)
     owners = _owners(connection, exchanges)
@@ -42,7 +42,7 @@ def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
 
 
 def _touch(insert: Any) -> Any:
-    """A session comes into being with its first prompt; a later one only makes it younger."""
+    """The first prompt creates the session; later ones only update `updated_at`."""
     statement = insert(sessions)
     return statement.on_conflict_do_update(
         index_elements=["session_id"],
@@ -95,7 +95,7 @@ _OF_PARENT = bindparam("of_parent", type_=Name)
 _IN_SESSION = select(_SAID.c.message_id).where(_SAID.c.session_id == _OF_SESSION)
 _PARENT = _IN_SESSION.where(_SAID.c.message_id == _OF_PARENT).scalar_subquery()
 _NEWEST = _IN_SESSION.order_by(_SAID.c.place.desc()).limit(1).scalar_subquery()
-# Rows are inserted one by one, so an answer finds its prompt.
+# Rows are inserted one at a time, so the subquery of an answer finds its prompt.
 _SAY = messages.insert().values(
     parent_id=case((_OF_PARENT.is_(None), None), else_=func.coalesce(_PARENT, _NEWEST))
 )
@@ -117,14 +117,14 @@ def _keep(connection: Connection, node: int, exchanges: Sequence[Exchange]) -> N
 
 
 def _new(exchange: Exchange) -> Sequence[Message]:
-    """Return the messages that are not there yet."""
+    """Return the messages to insert: none if the answer is continued."""
     if exchange.stream.continues is not None:
         return ()
     return (exchange.prompt, exchange.answer) if exchange.asks else (exchange.answer,)
 
 
 def _take_over(connection: Connection, exchange: Exchange) -> bool:
-    """Let the answer belong to the new stream, if it still belongs to the one before."""
+    """Assign the answer to the new stream if it still belongs to the continued one; return whether it did."""
     done = connection.execute(
         update(messages)
         .where(
@@ -183,7 +183,7 @@ def _key_row(exchange: Exchange) -> dict[str, Any]:
 
 
 def stream_row(state: StreamState) -> dict[str, Any]:
-    """Return a stream as its row, but for what never changes after its registration."""
+    """Return the row of a stream, without the columns that are set once at registration."""
     return {
         "stream_id": state.stream_id,
         "message_id": state.message_id,

@@ -1,4 +1,4 @@
-"""The statements that change the history: each takes neighbouring changes of one kind, and executes them together."""
+"""The statements that change the history. Consecutive changes of one kind are executed together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.history.write_queue.changes import (
 
 
 def apply(connection: Connection, node: int, changes: Sequence[Change]) -> Results:
-    """Apply the changes in their order; return for each why it was refused, `None` if it was not."""
+    """Apply the changes in order; return for each the error that refused it, or `None`."""
     results: Results = []
     for kind, group in groupby(changes, type):
         results += _APPLIERS[kind](connection, node, list(group))
@@ -38,7 +38,7 @@ def apply(connection: Connection, node: int, changes: Sequence[Change]) -> Resul
 
 
 def grow(connection: Connection, grown: Sequence[Piece]) -> None:
-    """Keep what answers have grown by. A piece that is there already gives way: it may be shorter."""
+    """Store pieces of growing answers. A piece replaces a stored one with the same start, which may be shorter."""
     connection.execute(_GROW[connection.dialect.name], [piece._asdict() for piece in grown])
 
 
@@ -58,14 +58,14 @@ _OF_STREAM = bindparam("of_stream", type_=Name)
 _OF_MESSAGE = bindparam("of_message", type_=Name)
 _OF_SESSION = bindparam("of_session", type_=Name)
 _END = update(streams).where(streams.c.stream_id == _OF_STREAM)
-# Not if another stream writes that answer by now.
+# Only while the answer belongs to this stream: another one may have continued it.
 _ANSWER = update(messages).where(messages.c.message_id == _OF_MESSAGE, messages.c.stream_id == _OF_STREAM)
 _AGE = update(sessions).where(sessions.c.session_id == _OF_SESSION)
 _FOLD = delete(pieces).where(pieces.c.message_id == _OF_MESSAGE)
 
 
 def _finish(connection: Connection, _: int, group: list[Finish]) -> Results:
-    """The answer as a whole takes the place of its pieces. Of a deleted session no row is left to match."""
+    """Replace the pieces by the whole answer. If the session was deleted, no row matches."""
     ends, answers, ages = [], [], []
     for state, content, reasoning, ended_at in group:
         figures = stream_row(state)

@@ -1,4 +1,4 @@
-"""The statements that read a session as a whole, and that put it back."""
+"""The statements that read and restore a whole session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF = bindparam("of_session", type_=Name)
 
 
 def read_archive(connection: Connection, owner: str, session_id: str, most: int | None) -> Archive:
-    """Return everything of a session. Raises `SessionNotFound`, `ArchiveTooLarge`."""
+    """Return a whole session. Raises `SessionNotFound`, or `ArchiveTooLarge` above `most` bytes of text and images."""
     info = read_session(connection, owner, session_id)
     if most is not None and _size(connection, session_id) > most:
         raise ArchiveTooLarge(f"This chat is larger than {most} bytes.")
@@ -51,11 +51,11 @@ _STREAMS = select(streams).where(streams.c.session_id == _OF)
 _KEYS = select(keys).where(keys.c.session_id == _OF)
 
 
-# ---- putting back --------------------------------------------------------------------------------------------
+# ---- restoring -----------------------------------------------------------------------------------------------
 
 
 def restore(connection: Connection, node: int, group: Sequence[Restore]) -> list[Refused | None]:
-    """Keep these sessions as a whole; return for each why it was refused, `None` if it was not."""
+    """Store these whole sessions; return for each the error that refused it, or `None`."""
     return [_restore(connection, node, change.owner, change.archive) for change in group]
 
 

@@ -1,4 +1,4 @@
-"""The statements that take an exchange out of a conversation, or make it never have been there."""
+"""The statements that remove an exchange from a conversation, or undo its admission."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.history.write_queue.changes import Discard, Withdraw
 
 
 def discard(connection: Connection, _: int, group: Sequence[Discard]) -> Results:
-    """Drop the messages of these exchanges; their streams stay known."""
+    """Delete the messages of these exchanges; their streams stay."""
     _drop(connection, {change.stream_id for change in group})
     return [None] * len(group)
 
 
 def withdraw(connection: Connection, _: int, group: Sequence[Withdraw]) -> Results:
-    """Forget these exchanges, and the sessions that came into being with them."""
+    """Delete these exchanges with their streams and keys, and the sessions that are empty afterwards."""
     gone = {change.stream_id for change in group}
     emptied = _drop(connection, gone)
     connection.execute(delete(keys).where(keys.c.stream_id.in_(gone)))
@@ -32,7 +32,7 @@ def withdraw(connection: Connection, _: int, group: Sequence[Withdraw]) -> Resul
 
 
 def _drop(connection: Connection, gone: Collection[str]) -> set[str]:
-    """Drop what came with these streams; return the sessions that had it."""
+    """Delete the messages of these streams, or return continued answers; return the sessions concerned."""
     rows = connection.execute(
         select(streams.c.stream_id, streams.c.session_id, streams.c.message_id, streams.c.continues).where(
             streams.c.stream_id.in_(gone)

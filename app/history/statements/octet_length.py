@@ -1,4 +1,4 @@
-"""The size of a text in bytes, asked of the database."""
+"""The SQL function `octet_length`: the size of a text in bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.sql.functions import GenericFunction
 
 
 class octet_length(GenericFunction[int]):  # noqa: N801 - named as in SQL
-    """`octet_length(text)`, as the SQL standard has it: bytes, where `length` counts characters."""
+    """`octet_length(text)` of the SQL standard: counts bytes, where `length` counts characters."""
 
     type = Integer()
     inherit_cache = True
@@ -18,5 +18,5 @@ class octet_length(GenericFunction[int]):  # noqa: N801 - named as in SQL
 
 @compiles(octet_length, "sqlite")
 def _for_sqlite(function: octet_length, compiler: Any, **options: Any) -> str:
-    """SQLite has a function of that name from 3.43 on only."""
+    """SQLite has `octet_length` only since 3.43."""
     return f"length(CAST({compiler.process(function.clauses, **options)} AS BLOB))"

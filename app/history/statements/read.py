@@ -1,4 +1,4 @@
-"""The statements that read the history, and the records that their rows become."""
+"""The statements that read the history, and the conversion of rows to records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.chat.records import KnownKey, Message, SessionHead, SessionInfo, Stream
 from app.chat.states import Outcome, Status
 from app.history.statements.tables import Name, images, keys, messages, sessions, storable, streams
 
-Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # whether a column holds a text, in any case
+Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # see `Database.holds`
 
 _INFO = (
     sessions.c.session_id,
@@ -28,8 +28,8 @@ _INFO = (
 _SESSION_ID = bindparam("session_id", type_=Name)
 _OWNER = select(sessions.c.owner).where(sessions.c.session_id == _SESSION_ID)
 _SESSION = select(sessions.c.owner, *_INFO).where(sessions.c.session_id == _SESSION_ID)
-# Only an answer has a stream of its own; its prompt goes by the same stream, but not by the same message. And of the
-# streams that wrote an answer, it has the last.
+# A prompt and its answer have the same stream_id, but streams.message_id names the answer only, so the join shows
+# figures on answers alone. If several streams wrote an answer, its stream_id is that of the last one.
 _MESSAGES = (
     select(
         messages.c.message_id,
@@ -91,13 +91,13 @@ _KEY = (
 
 
 def read_owner(connection: Connection, session_id: str) -> str | None:
-    """Return whose a session is, `None` if there is none."""
+    """Return the owner of a session, `None` if there is no such session."""
     found: str | None = connection.scalar(_OWNER, {"session_id": session_id})
     return found
 
 
 def read_key(connection: Connection, session_id: str, key: str) -> KnownKey | None:
-    """Return what an idempotency key stands for."""
+    """Return the stream and the request hash of an idempotency key, `None` if it is unknown."""
     row = (connection.execute(_KEY, {"session_id": session_id, "key": key})).one_or_none()
     return KnownKey(row.stream_id, row.request_hash) if row else None
 
@@ -131,9 +131,9 @@ def read_image(connection: Connection, owner: str, image_id: str) -> ImageData:
 
 
 def read_head(connection: Connection, owner: str, session_id: str) -> tuple[SessionHead, str | None]:
-    """Return what a new prompt starts from, and the stream that the newest message came with.
+    """Return the newest message and the options of a session, and the stream of that message.
 
-    Raises `SessionNotFound` if the session is somebody else's.
+    Raises `SessionNotFound` if the session belongs to another owner.
     """
     of = {"session_id": session_id}
     session = connection.execute(_STANDING, of).one_or_none()
@@ -157,7 +157,7 @@ def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamSta
 def read_sessions(
     connection: Connection, holds: Holds, owner: str, words: Sequence[str], after: str | None, limit: int
 ) -> list[SessionInfo]:
-    """Return up to `limit` sessions, newest first, that hold all of `words`, after a place in the list."""
+    """Return up to `limit` sessions that contain all of `words`, newest first, after the cursor `after`."""
     wanted = select(*_INFO).where(sessions.c.owner == owner)
     said = select(messages.c.place).where(messages.c.session_id == sessions.c.session_id)
     for word in map(storable, words):

@@ -1,4 +1,4 @@
-"""After a crash: what dead servers were writing is ended, with the text that it had, and found again to go on."""
+"""Recovery after a crash: ends the streams of dead servers with their stored text, and finds answers to continue."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _RUNNING = streams.c.outcome.is_(None)
 
 
 def running_nodes(connection: Connection) -> list[int]:
-    """Return the servers that have streams which have not ended."""
+    """Return the node numbers of servers with running streams."""
     return list((connection.execute(select(streams.c.node).where(_RUNNING).distinct())).scalars())
 
 
 def end_streams(connection: Connection, dead: Collection[int]) -> int:
-    """End what these servers were running as `interrupted`; return how many streams that were."""
+    """End the streams of these servers as `interrupted`; return their number."""
     interrupted = connection.execute(
         select(streams.c.stream_id, streams.c.message_id).where(_RUNNING, streams.c.node.in_(dead))
     )
@@ -63,7 +63,7 @@ _INTERRUPTED = (
 
 
 def read_interrupted(connection: Connection, since: datetime, tries: int, limit: int) -> list[Interrupted]:
-    """Return what can be gone on with; see `History.interrupted`."""
+    """Return the answers that can be continued; see `History.interrupted`."""
     found = []
     for *answer, created_at, duration_ms in connection.execute(_INTERRUPTED, {"tries": tries}):
         if datetime.fromisoformat(created_at) + timedelta(milliseconds=duration_ms) >= since:
@@ -75,7 +75,8 @@ def _end(connection: Connection, stream_id: str, message_id: str) -> None:
     own = pieces.c.message_id == message_id
     rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
     texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
-    # A continued answer has a text already, and its pieces go on from there. Without one it was begun anew.
+    # A continued answer has text already and its pieces are appended. An answer without text was started over, so its
+    # old reasoning is dropped.
     thought = case((messages.c.content == "", ""), else_=messages.c.reasoning)
     connection.execute(
         update(messages)
@@ -91,7 +92,7 @@ def _end(connection: Connection, stream_id: str, message_id: str) -> None:
             tokens=sum(row.tokens for row in rows if row.kind == "token"),
             reasoning_tokens=sum(row.tokens for row in rows if row.kind == "reasoning"),
             duration_ms=max((row.elapsed_ms for row in rows), default=0),
-            upstream_closed=True,  # the connections of a dead process are closed by its system
+            upstream_closed=True,  # the OS closes the connections of a dead process
         )
     )
     connection.execute(delete(pieces).where(own))

@@ -1,4 +1,4 @@
-"""The tables of the history, alike in SQLite and PostgreSQL. `migrations/` brings a database to them."""
+"""The tables of the history, the same in SQLite and PostgreSQL. `migrations/` creates them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from app.chat.ports import Options
 
 
 def storable(text: str) -> str:
-    """Return the text with U+FFFD for what a database cannot hold: NUL (PostgreSQL refuses it), lone surrogates."""
+    """Replace what a database cannot store by U+FFFD: NUL (PostgreSQL rejects it) and lone surrogates."""
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace("\0", "\ufffd")
 
 
 class StorableText(TypeDecorator[str]):
-    """Text that somebody or some model wrote, made `storable`."""
+    """Text from users or models, made `storable`."""
 
     impl = Text
     cache_ok = True
@@ -41,14 +41,14 @@ class StorableText(TypeDecorator[str]):
 
 
 def options_json(options: Options) -> str:
-    """Return the options of a session as they are kept."""
+    """Return the options of a session as stored: JSON."""
     return msgspec.json.encode(options).decode()
 
 
-# Names and times sort by their bytes everywhere, whatever the locale of a PostgreSQL.
+# Names and times sort bytewise, whatever the locale of the PostgreSQL database.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
 Time = Name  # RFC 3339, UTC
-Place = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in an `INTEGER PRIMARY KEY` alone
+Place = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an `INTEGER PRIMARY KEY`
 
 metadata = MetaData()
 
@@ -60,7 +60,7 @@ sessions = Table(
     Column("title", StorableText, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
-    Column("options", StorableText),  # as JSON; none where nothing was chosen
+    Column("options", StorableText),  # JSON; NULL if none were set
     Index("ix_sessions_newest", "owner", "updated_at", "session_id"),
 )
 
@@ -69,13 +69,15 @@ streams = Table(
     metadata,
     Column("stream_id", Name, primary_key=True),
     Column("session_id", Name, ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
-    Column("message_id", Name, nullable=False),  # of the answer; another stream may have written it before
-    Column("continues", Name),  # the stream before, where this one goes on with its answer
-    Column("created_at", Time),  # when it was registered; not known of the oldest ones
+    Column(
+        "message_id", Name, nullable=False
+    ),  # of the answer; an earlier stream may have written part of it
+    Column("continues", Name),  # the earlier stream whose answer this one continues
+    Column("created_at", Time),  # time of registration; NULL in rows older than this column
     Column("node", BigInteger, nullable=False),  # the server that runs it; see `Database.node`
     Column("model", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("outcome", Text),  # none while it runs
+    Column("outcome", Text),  # NULL while it runs
     Column("finish_reason", Text),
     Column("tokens", BigInteger, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
@@ -83,24 +85,24 @@ streams = Table(
     Column("reasoning_tokens", BigInteger, nullable=False, server_default="0"),
     Column("thought_ms", BigInteger),
     Column("upstream_closed", Boolean, nullable=False),
-    Column("prompt_tokens", BigInteger),  # as the model server counted
+    Column("prompt_tokens", BigInteger),  # as counted by the model server
     Column("completion_tokens", BigInteger),
     Column("error_code", Text),
     Column("error_message", StorableText),
     Index("ix_streams_session", "session_id"),
     Index("ix_streams_message", "message_id"),
 )
-# What a start has to end is found without a look at all that ever ran.
+# A partial index: a start finds the running streams without a scan of all streams.
 _RUNNING = streams.c.outcome.is_(None)
 Index("ix_streams_running", streams.c.node, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
 
 messages = Table(
     "messages",
     metadata,
-    Column("place", Place, primary_key=True),  # grows from message to message, whatever the clock does
+    Column("place", Place, primary_key=True),  # increases with every message, independent of the clock
     Column("message_id", Name, nullable=False),
     Column("session_id", Name, ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
-    Column("parent_id", Name),  # the message that it follows; two with one parent are branches
+    Column("parent_id", Name),  # the message before it; messages with the same parent are branches
     Column("stream_id", Name),
     Column("role", Text, nullable=False),
     Column("content", StorableText, nullable=False),
@@ -118,14 +120,14 @@ images = Table(
     Column("image_id", Name, primary_key=True),
     Column("session_id", Name, ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
     Column("message_id", Name, nullable=False),  # of the prompt
-    Column("number", Integer, nullable=False),  # its place among those of that prompt
+    Column("number", Integer, nullable=False),  # position among the images of the prompt
     Column("media_type", Text, nullable=False),
     Column("size", BigInteger, nullable=False),  # bytes
     Column("data", LargeBinary, nullable=False),
     Index("ix_images_session", "session_id", "message_id", "number"),
 )
 
-# An answer while it grows: what came since the last piece. At its end the pieces give way to the whole.
+# The text of a growing answer: one row per write with the new tokens. The whole answer replaces them at the end.
 pieces = Table(
     "pieces",
     metadata,
@@ -133,7 +135,7 @@ pieces = Table(
     Column("kind", Text, primary_key=True),  # "token" or "reasoning"
     Column(
         "start", BigInteger, primary_key=True, autoincrement=False
-    ),  # index of its first token in its kind
+    ),  # index of its first token, counted per kind
     Column("tokens", BigInteger, nullable=False),
     Column("text", StorableText, nullable=False),
     Column("elapsed_ms", BigInteger, nullable=False),  # since the prompt was admitted

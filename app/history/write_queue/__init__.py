@@ -1,1 +1,1 @@
-"""Changes on their way to the database, and reads that include them."""
+"""Queues changes for the database, and batches reads."""

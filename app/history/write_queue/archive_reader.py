@@ -1,4 +1,4 @@
-"""Reads a session as a whole: from the disk alone, once that has all there is of it."""
+"""Reads a whole session from disk, once all its changes are written."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from app.history.write_queue.changes import Mark
 from app.history.write_queue.pending import Pending
 from app.history.write_queue.writer import Writer
 
-READ_AGAIN = 16  # times, if the session changes meanwhile
+READ_AGAIN = 16  # attempts, while the session changes
 
 
 async def read_settled(
     database: Database, unwritten: Pending, writer: Writer, owner: str, session_id: str, most: int | None
 ) -> Archive:
-    """Return everything of a session. Raises what `History.archive` raises."""
+    """Return a whole session. Raises what `History.archive` raises."""
 
     def read(connection: Connection) -> Archive:
         return read_archive(connection, owner, session_id, most)

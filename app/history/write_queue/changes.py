@@ -1,4 +1,4 @@
-"""What can be done to the history, as data: it stands in the writer's line until the disk has it."""
+"""The changes of the history, as data. They are queued for the writer until they are on disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.chat.records import Exchange, StreamState
 
 
 class Admit(NamedTuple):
-    """Keep a prompt and the place of its answer."""
+    """Store a prompt and its empty answer, or assign an answer to the stream that continues it."""
 
     exchange: Exchange
 
 
 class Finish(NamedTuple):
-    """Keep an answer, and the state in which its stream ended."""
+    """Store an answer and the final state of its stream."""
 
     state: StreamState
     content: str
@@ -25,19 +25,19 @@ class Finish(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """Drop the messages of an exchange, or give a continued answer back to the stream before."""
+    """Delete the messages of an exchange, or return a continued answer to its previous stream."""
 
     stream_id: str
 
 
 class Withdraw(NamedTuple):
-    """Undo `Admit`, whether or not it ever came to the disk."""
+    """Undo `Admit`, whether or not it reached the disk."""
 
     stream_id: str
 
 
 class Rename(NamedTuple):
-    """Give a session another title."""
+    """Set the title of a session."""
 
     owner: str
     session_id: str
@@ -45,7 +45,7 @@ class Rename(NamedTuple):
 
 
 class Configure(NamedTuple):
-    """Give a session other options."""
+    """Set the options of a session."""
 
     owner: str
     session_id: str
@@ -53,29 +53,29 @@ class Configure(NamedTuple):
 
 
 class Delete(NamedTuple):
-    """Forget a session and everything in it."""
+    """Delete a session with everything in it."""
 
     owner: str
     session_id: str
 
 
 class Restore(NamedTuple):
-    """Keep a session as a whole."""
+    """Store a whole session."""
 
     owner: str
     archive: Archive
 
 
 class Mark(NamedTuple):
-    """Nothing; but once it is done, so is all that stood before it."""
+    """Does nothing. When it completes, all changes queued before it are on disk."""
 
 
 class Piece(NamedTuple):
-    """What an answer has grown by."""
+    """New text of a growing answer. Not a `Change`."""
 
     message_id: str
     kind: Kind
-    start: int  # index of its first token in its kind
+    start: int  # index of its first token, counted per kind
     tokens: int
     text: str
     elapsed_ms: int  # since the prompt was admitted

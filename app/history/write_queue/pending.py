@@ -1,4 +1,4 @@
-"""What the disk does not have yet: answers from their admission until their end is written. Reads look here as well."""
+"""Answers that are not completely on disk, from admission until their end is written. Reads consult them, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.history.write_queue.changes import Finish, Piece
 
 
 class Growth:
-    """One of the two texts of an answer, and how much of it the disk has."""
+    """One of the two texts of an answer, and how many of its tokens are on disk."""
 
     __slots__ = ("kind", "message_id", "since", "texts", "written")
 
@@ -29,11 +29,11 @@ class Growth:
 
     @property
     def grown(self) -> bool:
-        """Whether there is something that the disk does not have."""
+        """Whether there are tokens that are not on disk."""
         return self.written != len(self.texts)
 
     def piece(self, now: float) -> Piece:
-        """Return what the disk does not have."""
+        """Return the tokens that are not on disk. `now` is loop time."""
         new = self.texts[self.written :]
         return Piece(
             message_id=self.message_id,
@@ -46,38 +46,38 @@ class Growth:
 
 
 class PendingAnswer:
-    """One exchange that is not wholly on disk."""
+    """An exchange that is not completely on disk."""
 
     __slots__ = ("dropped", "ending", "exchange", "hidden", "pending", "since")
 
     def __init__(self, exchange: Exchange, since: float) -> None:
         self.exchange = exchange
         self.since = since
-        self.hidden = True  # not admitted yet, or withdrawn: for everybody it does not exist
+        self.hidden = True  # not admitted yet, or withdrawn: no read sees it
         self.dropped = False  # from the conversation
         self.ending: Finish | None = None
-        self.pending = 0  # changes of it that stand in the writer's line
+        self.pending = 0  # its changes in the writer's queue
 
     @property
     def off(self) -> bool:
-        """Whether its messages are not part of the conversation."""
+        """Whether its messages are excluded from the conversation."""
         return self.hidden or self.dropped
 
     @property
     def state(self) -> StreamState:
-        """The state of its stream, as last known here."""
+        """The last known state of its stream."""
         return self.ending.state if self.ending else self.exchange.stream
 
 
 class Cut(NamedTuple):
-    """A piece, and the growth that it was cut from."""
+    """A piece and the growth that it was cut from."""
 
     growth: Growth
     piece: Piece
 
 
 class PendingView:
-    """A read under way. It is `stale` if what it reads has changed meanwhile."""
+    """A read in progress. It becomes `stale` when the data that it reads changes."""
 
     __slots__ = ("stale",)
 
@@ -86,13 +86,13 @@ class PendingView:
 
 
 class Pending:
-    """All answers that are not wholly on disk, and the reads that have to know of them. Nothing here awaits."""
+    """All answers that are not completely on disk, and the reads in progress. No method awaits."""
 
     def __init__(self) -> None:
         self._answers: dict[str, PendingAnswer] = {}  # by stream
         self._growing: dict[
             str, tuple[Growth, Growth]
-        ] = {}  # tokens and reasoning of those that may have grown
+        ] = {}  # tokens and reasoning of the answers that may have grown, by stream
         self._readings: dict[str, set[PendingView]] = {}  # by session, or by stream
 
     def __repr__(self) -> str:
@@ -100,41 +100,41 @@ class Pending:
 
     @property
     def behind(self) -> bool:
-        """Whether anything that has happened is not on disk."""
+        """Whether any answer has queued changes."""
         return any(answer.pending for answer in self._answers.values())
 
-    # ---- the life of an answer -------------------------------------------------------------------------------
+    # ---- lifecycle of an answer ------------------------------------------------------------------------------
 
     def arrive(self, exchange: Exchange) -> PendingAnswer:
-        """An exchange is on its way to the disk. It is hidden until it is `admit`ted."""
+        """Add an exchange whose admission is being written. It is hidden until `admit`."""
         exchange = msgspec.structs.replace(
             exchange, pictures=()
-        )  # they need not be here for as long as it is
+        )  # do not hold the images in memory until the answer ends
         answer = PendingAnswer(exchange, asyncio.get_running_loop().time())
         self._answers[exchange.stream.stream_id] = answer
         return answer
 
     def admit(self, answer: PendingAnswer) -> None:
-        """It is on disk: everybody sees it from now on."""
+        """Make an exchange visible: its admission is on disk."""
         answer.hidden = False
         self.changed(answer)
 
     def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
-        """Its text grows in these lists from now on."""
+        """Take the text of an answer from these growing lists."""
         answer = self._answers.get(stream_id)
         if answer is not None and answer.ending is None:
             of = (answer.exchange.answer.message_id, answer.since)
             self._growing[stream_id] = Growth("token", texts, *of), Growth("reasoning", reasoning, *of)
 
     def end(self, finish: Finish) -> None:
-        """Its text is complete."""
+        """Store the complete answer until it is on disk."""
         answer = self._answers.get(finish.state.stream_id)
         if answer is not None:
             self._growing.pop(finish.state.stream_id, None)
             answer.ending = finish
 
     def drop(self, stream_id: str, *, hide: bool = False) -> PendingAnswer | None:
-        """It is not part of the conversation any more; hidden, it never was. `None` if it is not known here."""
+        """Exclude an exchange from the conversation; with `hide`, from all reads. `None` if it is unknown here."""
         answer = self._answers.get(stream_id)
         if answer is not None:
             self._growing.pop(stream_id, None)
@@ -144,13 +144,13 @@ class Pending:
         return answer
 
     def written(self, answer: PendingAnswer) -> None:
-        """One of its changes is on disk. With the last one it is of no more interest here."""
+        """Count a change as done. After the last one of an ended or dropped answer, the answer is forgotten."""
         answer.pending -= 1
         if not answer.pending and (answer.ending or answer.dropped):
             self.forget(answer)
 
     def forget(self, answer: PendingAnswer) -> None:
-        """The disk knows all that there is to know."""
+        """Remove an answer: from now on, reads take it from disk."""
         stream_id = answer.exchange.stream.stream_id
         if self._answers.get(stream_id) is answer:
             del self._answers[stream_id]
@@ -158,7 +158,7 @@ class Pending:
         self.changed(answer)
 
     def forget_session(self, session_id: str) -> None:
-        """The session was deleted."""
+        """Remove all answers of a deleted session."""
         for answer in [a for a in self._answers.values() if a.exchange.session_id == session_id]:
             self.forget(answer)
         self._spoil(session_id)
@@ -167,12 +167,12 @@ class Pending:
 
     @property
     def growing(self) -> int:
-        """How many answers may have grown."""
+        """Number of answers that may have grown."""
         return len(self._growing)
 
     def cut(self) -> list[Cut]:
-        """Return what has grown since it was last written, one piece for each text."""
-        # Written out, for it looks at each of thousands of streams that may all be silent.
+        """Return the tokens that are not on disk, one piece for each text that has grown."""
+        # Not via `grown`, for speed: there may be thousands of streams, most without new tokens.
         grown = [
             (tokens, thoughts)
             for tokens, thoughts in self._growing.values()
@@ -184,22 +184,22 @@ class Pending:
     # ---- reads -----------------------------------------------------------------------------------------------
 
     def find(self, stream_id: str) -> PendingAnswer | None:
-        """Return an answer that is not wholly on disk."""
+        """Return the answer of a stream, `None` if it is completely on disk or unknown."""
         return self._answers.get(stream_id)
 
     def complete(self, messages: Iterable[Message]) -> list[Message]:
-        """Return messages as they are at this moment, given what was read from the disk."""
+        """Bring messages that were read from disk up to date with the pending answers."""
         found = [self._as_it_is(message) for message in messages]
         gone = {message.message_id for message in found if self.is_off(message.stream_id)}
         return without(found, gone) if gone else found
 
     def is_off(self, stream_id: str | None) -> bool:
-        """Tell whether what came with a stream is not part of the conversation, although the disk may have it."""
+        """Return whether the messages of a stream are excluded from the conversation although they may be on disk."""
         answer = self._answers.get(stream_id) if stream_id else None
         return answer is not None and answer.off
 
     def is_open(self, session_id: str) -> bool:
-        """Tell whether the disk does not have all there is of a session, or has more than that."""
+        """Return whether the session on disk is incomplete, or has messages that are no longer part of it."""
         return any(
             answer.exchange.session_id == session_id and (answer.pending or answer.off)
             for answer in self._answers.values()
@@ -210,7 +210,9 @@ class Pending:
         if answer is None or message.message_id != answer.state.message_id:
             return message
         if answer.off and answer.state.continues is not None:
-            return msgspec.structs.replace(answer.exchange.answer, parent_id=message.parent_id)  # as before
+            return msgspec.structs.replace(
+                answer.exchange.answer, parent_id=message.parent_id
+            )  # as it was before
         if answer.ending is not None:
             state, message.content, message.reasoning, _ = answer.ending
             message.outcome, message.finish_reason = state.outcome, state.finish_reason
@@ -220,7 +222,7 @@ class Pending:
 
     @contextmanager
     def reading(self, key: str) -> Iterator[PendingView]:
-        """Watch a session, or a stream, while it is read from the disk."""
+        """Track changes of a session or a stream while it is read from disk."""
         reading = PendingView()
         readings = self._readings.setdefault(key, set())
         readings.add(reading)
@@ -232,7 +234,7 @@ class Pending:
                 del self._readings[key]
 
     def changed(self, answer: PendingAnswer) -> None:
-        """What is read of this exchange right now has to be read again."""
+        """Mark the reads in progress of this exchange's session and stream as stale."""
         self._spoil(answer.exchange.session_id)
         self._spoil(answer.exchange.stream.stream_id)
 
@@ -242,6 +244,6 @@ class Pending:
 
 
 def mark_written(cut: Collection[Cut]) -> None:
-    """The disk has these pieces."""
+    """Record that these pieces are on disk."""
     for growth, piece in cut:
         growth.written = piece.start + piece.tokens

@@ -1,4 +1,4 @@
-"""The line in which changes wait for the disk, in the order in which they were made."""
+"""The queue of changes for the disk, in the order in which they were made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from app.chat.sizes import utf8_size
 from app.history.write_queue.changes import Admit, Change, Finish, Restore
 from app.history.write_queue.pending import PendingAnswer
 
-BATCH = 256  # changes that are taken at once
-BACKLOG_BYTES = 64 * 1024 * 1024  # of text that may wait for a database which does not answer
-CHANGE_BYTES = 256  # of a change beside its text, about
+BATCH = 256  # changes per transaction
+BACKLOG_BYTES = 64 * 1024 * 1024  # text and images that may be queued while the database does not respond
+CHANGE_BYTES = 256  # approximate size of a change without its text
 
 
 class InDoubt(HistoryUnavailable):
-    """It is not known whether the change was kept: the database fell silent at the very moment."""
+    """It is unknown whether the change was committed: the database stopped responding during the commit."""
 
 
 class QueuedChange:
-    """A change in line, who waits for it, and the answer that it belongs to, where that is of interest."""
+    """A queued change, with its waiter and its pending answer, if any."""
 
     __slots__ = ("answer", "change", "size", "waiter")
 
@@ -35,18 +35,18 @@ class QueuedChange:
         self.size = CHANGE_BYTES + _text(change)
 
     def succeed(self) -> None:
-        """It is on disk."""
+        """Tell the waiter that the change is on disk."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """It is not going to be."""
+        """Raise an error in the waiter: the change was not written, or this is unknown."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_exception(error)
 
 
 def _text(change: Change) -> int:
-    """Return how many bytes of text and images a change carries."""
+    """Return the size of a change's text and images in bytes."""
     match change:
         case Finish():
             return utf8_size(change.content) + utf8_size(change.reasoning)
@@ -62,12 +62,12 @@ def _text(change: Change) -> int:
 
 
 class WriteQueue:
-    """First in, first out. Nothing here awaits."""
+    """First in, first out. No method awaits."""
 
     def __init__(self) -> None:
         self._entries: deque[QueuedChange] = deque()
         self._size = 0
-        self.awaited = 0  # entries that somebody waits for
+        self.awaited = 0  # entries with a waiter
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,27 +76,27 @@ class WriteQueue:
         return f"<Line entries={len(self)} bytes={self._size} awaited={self.awaited}>"
 
     def append(self, entry: QueuedChange) -> None:
-        """Put an entry at the end. Raises `HistoryUnavailable` if too much waits already."""
+        """Add an entry at the end. Raises `HistoryUnavailable` if more than `BACKLOG_BYTES` are queued."""
         if self._size > BACKLOG_BYTES:
             raise HistoryUnavailable("Chat history can't keep up right now. Try again later.")
         self._entries.append(entry)
         self._count(entry, 1)
 
     def take(self) -> list[QueuedChange]:
-        """Take the first entries out of the line."""
+        """Remove and return the first entries, `BATCH` at most."""
         taken = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
         for entry in taken:
             self._count(entry, -1)
         return taken
 
     def put_back(self, entries: Sequence[QueuedChange]) -> None:
-        """Put entries where they were taken from."""
+        """Return taken entries to the front of the queue."""
         self._entries.extendleft(reversed(entries))
         for entry in entries:
             self._count(entry, 1)
 
     def remove(self, entry: QueuedChange) -> bool:
-        """Take one entry out; tell whether it was in line still."""
+        """Remove an entry; return whether it was still queued."""
         if entry not in self._entries:
             return False
         self._entries.remove(entry)

@@ -1,7 +1,7 @@
-"""Reads that gather: what many ask for at one moment is read once, and what waits goes to the database together.
+"""Batches reads: equal reads that wait are done once, and several waiting reads share a transaction.
 
-After a restart every viewer comes back in the same second. Each has its answer, and the database sees a few
-transactions: never one for each of them, and never more than `LANES` at a time.
+After a restart all viewers reconnect within a second. They are served by a few transactions instead of one for each
+viewer, with at most `LANES` at a time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from sqlalchemy import Connection
 from app.chat.errors import HistoryUnavailable, TailraceError
 from app.history.database import Database, T, Work
 
-LANES = 2  # transactions at a time
-TOGETHER = 16  # reads in one of them
+LANES = 2  # concurrent transactions
+TOGETHER = 16  # reads per transaction
 
 
 class _Read:
-    """One read, and everybody who asked for it before it began."""
+    """One read and the callers that requested it before it started."""
 
     __slots__ = ("waiters", "work")
 
@@ -31,7 +31,7 @@ class _Read:
         self.waiters: list[asyncio.Future[Any]] = []
 
     def settle(self, outcome: Any) -> None:
-        """Tell everybody what was found, or what went wrong."""
+        """Give the result, or raise the exception, to all waiters."""
         for waiter in self.waiters:
             if waiter.done():
                 continue
@@ -42,11 +42,11 @@ class _Read:
 
 
 class ReadBatcher:
-    """Made by the context manager `gathering`, which owns the tasks that read."""
+    """Created by the context manager `gathering`, which owns the reading tasks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[Hashable, _Read] = {}  # in the order of asking
+        self._waiting: dict[Hashable, _Read] = {}  # in order of arrival
         self._lanes: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class ReadBatcher:
     @classmethod
     @asynccontextmanager
     async def gathering(cls, database: Database) -> AsyncIterator[ReadBatcher]:
-        """Read for as long as the block lasts; whoever still waits then is cancelled."""
+        """Read for the duration of the block. Callers that still wait at its end are cancelled."""
         reads = cls(database)
         try:
             yield reads
@@ -70,9 +70,9 @@ class ReadBatcher:
                     waiter.cancel()
 
     async def read(self, key: Hashable, work: Work[T]) -> T:
-        """Do work that reads; `key` says what it reads. Raises what the work raises, or `HistoryUnavailable`.
+        """Run read-only work; `key` identifies it. Raises what the work raises, or `HistoryUnavailable`.
 
-        It begins after the call, so it sees all that was kept before. What is returned may be shared with others.
+        The work starts after the call, so it sees every earlier commit. The result may be shared with other callers.
         """
         read = self._waiting.get(key)
         if read is None:
@@ -89,7 +89,7 @@ class ReadBatcher:
             while self._waiting:
                 await self._take()
         finally:
-            # Here and not in a callback, which runs later: meanwhile a read would count on a lane that is over.
+            # Not in a done callback, which runs later: a read in between would rely on a lane that has ended.
             self._lanes -= {lane for lane in self._lanes if lane is asyncio.current_task()}
 
     async def _take(self) -> None:
@@ -97,7 +97,7 @@ class ReadBatcher:
         together = [self._waiting.pop(key) for key in keys]
         try:
             await self._do(together)
-        finally:  # also if the server ends in the middle
+        finally:  # also on cancellation at shutdown
             for read in together:
                 read.settle(HistoryUnavailable("The server is shutting down. Try again in a moment."))
 
@@ -107,9 +107,9 @@ class ReadBatcher:
 
         try:
             outcomes = await self._database.read(work)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
+        except Exception as error:  # noqa: BLE001 - the waiters get it
             if len(together) > 1 and not isinstance(error, HistoryUnavailable):
-                # One of them is at fault. It must not take the others with it.
+                # One read failed: repeat each alone, so that the others do not fail with it.
                 for read in together:
                     await self._do([read])
                 return
@@ -119,7 +119,7 @@ class ReadBatcher:
 
 
 def _attempted(work: Work[Any], connection: Connection) -> Any:
-    """Return what the work finds, or why it finds nothing; what is wrong with the database is raised."""
+    """Return the result of the work, or its `TailraceError`; database errors are raised."""
     try:
         return work(connection)
     except TailraceError as error:

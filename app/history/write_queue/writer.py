@@ -1,7 +1,7 @@
-"""The one writer: it takes all changes that have gathered to the disk in one transaction, in their order.
+"""The only writer: it writes queued changes in batches, one transaction per batch, in order.
 
-A change that somebody waits for goes at once, and whatever stands before it goes along. The others, and what answers
-have grown by, go every quarter of a second. So a transaction is never for one token, and never for one stream.
+A change with a waiter is written at once, with everything queued before it. Changes without a waiter, and the growth
+of answers, are written every quarter of a second. So there is never a transaction per token or per stream.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from app.history.write_queue.changes import Change
 from app.history.write_queue.pending import Cut, Pending, PendingAnswer, mark_written
 from app.history.write_queue.queue import InDoubt, QueuedChange, WriteQueue
 
-TICK = 0.25  # seconds from one batch that nobody waits for to the next
-TEND = 1.0  # seconds from one `Database.tend` to the next, while there are changes
-WAIT = 5.0  # seconds that somebody waits for a change at most
-LAST = 1.0  # seconds for what is left at the end
-SLOWEST = 4.0  # seconds at most from one attempt to the next, on a database that does not answer
+TICK = 0.25  # seconds between batches without a waiter
+TEND = 1.0  # seconds between calls of `Database.tend`, while there are changes
+WAIT = 5.0  # seconds that a waiter waits at most
+LAST = 1.0  # seconds to write the rest of the queue at shutdown
+SLOWEST = 4.0  # maximum seconds between attempts while the database does not respond
 
 
 class Writer:
-    """Runs in a task of its own, which the context manager `writing` owns."""
+    """Runs in its own task, which the context manager `writing` owns."""
 
     def __init__(self, database: Database, unwritten: Pending, logger: Logger) -> None:
         self._database = database
@@ -38,11 +38,11 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._line = WriteQueue()
         self._wake = asyncio.Event()
-        self._next = 0.0  # when what nobody waits for may go
+        self._next = 0.0  # loop time of the next batch without a waiter
         self._tended = 0.0
-        self._untended = False  # whether anything was written since
+        self._untended = False  # whether anything was written since `_tended`
         self._failures = 0  # in a row
-        self._committing = False  # whether a failure would leave open what is on disk
+        self._committing = False  # whether a failure now would leave the commit in doubt
         self._closing = False
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class Writer:
     @classmethod
     @asynccontextmanager
     async def writing(cls, database: Database, unwritten: Pending, logger: Logger) -> AsyncIterator[Writer]:
-        """Write for as long as the block lasts; then write what is left, for `LAST` seconds at most."""
+        """Write for the duration of the block, then write the rest of the queue for `LAST` seconds at most."""
         writer = cls(database, unwritten, logger)
         task = writer._loop.create_task(writer._run(), name="history writer")
         try:
@@ -61,26 +61,26 @@ class Writer:
             writer._wake.set()
             try:
                 await asyncio.wait({task}, timeout=LAST)
-            finally:  # also if a cancellation cuts the wait short: it must not write to a closed database
+            finally:  # even if the wait is cancelled: the task must not write to a closed database
                 task.cancel()
                 await asyncio.wait({task})
                 if writer._line:
                     logger.error("history_left_behind", changes=len(writer._line))
 
-    # ---- for others ------------------------------------------------------------------------------------------
+    # ---- interface -------------------------------------------------------------------------------------------
 
     def later(self, change: Change, answer: PendingAnswer | None = None) -> None:
-        """Take a change to the disk soon. Raises `HistoryUnavailable` if too much waits already."""
+        """Queue a change without waiting for it. Raises `HistoryUnavailable` if the queue is full."""
         self._line.append(QueuedChange(change, None, answer))
         if answer is not None:
             answer.pending += 1
         self._wake.set()
 
     async def now(self, change: Change) -> None:
-        """Take a change to the disk, and return once it is there. Waits `WAIT` seconds at most.
+        """Write a change and return when it is on disk. Waits `WAIT` seconds at most.
 
-        Raises what refuses the change, or `HistoryUnavailable`: it was not kept. Only of `InDoubt`, and if the caller
-        is cancelled, that is not known.
+        Raises the error that refuses the change, or `HistoryUnavailable`: the change was not written. After `InDoubt`,
+        or if the caller is cancelled, it is unknown whether the change was or will be written.
         """
         waiter = self._loop.create_future()
         entry = QueuedChange(change, waiter, None)
@@ -92,15 +92,15 @@ class Writer:
                 waiter.result()
                 return
         finally:
-            waiter.cancel()  # nobody looks at it any more; one that is done stays as it is
+            waiter.cancel()  # its result is no longer needed; no effect if it is done
         late = HistoryUnavailable if self._line.remove(entry) else InDoubt
         raise late("Chat history can't keep up right now. Try again in a moment.")
 
     def stir(self) -> None:
-        """Something grows: look at it from time to time."""
+        """Wake the writer because an answer has started to grow."""
         self._wake.set()
 
-    # ---- when ------------------------------------------------------------------------------------------------
+    # ---- scheduling ------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while not self._closing:
@@ -114,7 +114,7 @@ class Writer:
             await asyncio.sleep(TICK)
 
     async def _until_due(self) -> None:
-        """Return when somebody waits, when it is time, or when the server ends."""
+        """Return when a change has a waiter, when the next batch is due, or at shutdown."""
         while not (self._line.awaited or self._closing):
             self._wake.clear()
             due = self._due()
@@ -132,10 +132,10 @@ class Writer:
             return self._next
         return self._tended + TEND if self._untended else None
 
-    # ---- what ------------------------------------------------------------------------------------------------
+    # ---- writing ---------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Write what has gathered. Whoever waits is told; what nobody waits for stays in line until it is written."""
+        """Write a batch. Waiters get the result or the error; entries without a waiter stay queued until written."""
         entries = self._line.take()
         cut: list[Cut] = []
         if self._next <= self._loop.time():
@@ -191,16 +191,16 @@ class Writer:
             self._logger.error("history_unavailable", error=str(error), changes=len(self._line))
 
     async def _one_by_one(self, entries: Sequence[QueuedChange], cut: Sequence[Cut]) -> None:
-        """The database refuses something in a batch: find out what, for it must not hold up the rest."""
+        """Write the entries of a rejected batch one at a time, so that one bad entry does not block the others."""
         for index, entry in enumerate(entries):
             try:
                 await self._commit([entry], [])
             except HistoryUnavailable as error:
                 self._postpone(entries[index:], error)
                 return
-            except Exception as error:  # noqa: BLE001 - it is logged, and whoever waits is told
+            except Exception as error:  # noqa: BLE001 - it is logged, and the waiter gets it
                 self._give_up(entry, error)
-        mark_written(cut)  # a piece that the database refuses may come with the answer as a whole
+        mark_written(cut)  # the pieces are skipped: the whole answer is written at its end
 
     def _give_up(self, entry: QueuedChange, error: Exception) -> None:
         self._logger.error("history_change_lost", change=type(entry.change).__name__, exc_info=error)
