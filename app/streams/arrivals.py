@@ -65,7 +65,7 @@ class Arrivals:
             try:
                 tell(cursor)
             except Exception as error:  # noqa: BLE001 - it is reported
-                report("who waited for a session could not be told", error)
+                report("a client that waits for a session could not be notified", error)
 
     def close(self) -> None:
         """Notify all waiters, present and future, that the server is shutting down."""

@@ -41,12 +41,12 @@ class AutoContinue:
         self._taken = 0
 
     def __repr__(self) -> str:
-        return f"<TakingUp taken={self._taken}>"
+        return f"<AutoContinue taken={self._taken}>"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Continue interrupted answers in the background; the task is cancelled when the block ends."""
-        task = asyncio.get_running_loop().create_task(self.run(), name="taking up")
+        task = asyncio.get_running_loop().create_task(self.run(), name="auto continue")
         try:
             yield
         finally:

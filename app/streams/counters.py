@@ -35,7 +35,7 @@ class Counters:
         self.ended: Counter[Outcome] = Counter()
 
     def __repr__(self) -> str:
-        return f"<Tally started={self.started} ended={sum(self.ended.values())} zombies={self.zombies}>"
+        return f"<Counters started={self.started} ended={sum(self.ended.values())} zombies={self.zombies}>"
 
     def count_end(self, outcome: Outcome | None, tokens: int) -> None:
         """Count an ended stream and its tokens."""

@@ -27,7 +27,7 @@ class UndoBuffer:
         self._size = 0
 
     def __repr__(self) -> str:
-        return f"<Trash sessions={len(self._kept)} bytes={self._size}>"
+        return f"<UndoBuffer sessions={len(self._kept)} bytes={self._size}>"
 
     def put(self, owner: str, archive: Archive) -> None:
         """Keep a session. One that is larger than `MOST_BYTES` by itself is not kept."""

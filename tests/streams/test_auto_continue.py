@@ -152,7 +152,7 @@ async def test_a_server_that_ends_takes_up_nothing(heart: Heart, found: Found) -
     async with waiting.running():
         while catalog.away >= 1:
             await asyncio.sleep(0)
-    assert not [task for task in asyncio.all_tasks() if task.get_name() == "taking up"]
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "auto continue"]
     heart.registry.drain()
     await taking_up(heart, OneModel(heart)).run()
     assert len(heart.backend.generations) == 1

@@ -23,7 +23,7 @@ class CharacterJoiner:
         self.held = ""
 
     def __repr__(self) -> str:
-        return f"<Mending held={self.held!r}>"
+        return f"<CharacterJoiner held={self.held!r}>"
 
     def mend(self, text: str) -> str:
         """Return the text so far up to the last complete character; it may be empty."""

@@ -34,7 +34,7 @@ class ThinkTags:
         state = (
             "over" if self.over else "closed" if self._closed else "open" if self._closing else "not begun"
         )
-        return f"<Thinking {state} held={self._held!r}>"
+        return f"<ThinkTags {state} held={self._held!r}>"
 
     def take(self, text: str) -> list[Piece]:
         """Return the pieces whose kind is certain by now, in order."""

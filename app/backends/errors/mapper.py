@@ -60,7 +60,7 @@ class ErrorMapper:
         self._redaction = Redaction(secrets)
 
     def __repr__(self) -> str:
-        return f"<Voice {self.label!r}>"
+        return f"<ErrorMapper {self.label!r}>"
 
     def unreachable(self) -> UpstreamUnreachable:
         """No connection, or it was lost before an answer began."""

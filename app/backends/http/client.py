@@ -91,7 +91,7 @@ class UpstreamClient:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Upstream {without_secrets(self.url)} open={len(self._open)}>"
+        return f"<UpstreamClient {without_secrets(self.url)} open={len(self._open)}>"
 
     @property
     def open(self) -> int:

@@ -28,7 +28,7 @@ class Continuation:
         self._held = begun[len(self.given) :]
 
     def __repr__(self) -> str:
-        return f"<Joint held={self._held!r}>"
+        return f"<Continuation held={self._held!r}>"
 
     def join(self, deltas: list[Delta]) -> list[Delta]:
         """Return the deltas without the repeated white space, in order."""

@@ -60,7 +60,9 @@ class RefusedOptions:
         self._models: dict[str, Adaptation] = {}
 
     def __repr__(self) -> str:
-        return f"<Memory stream_options={not self._without_stream_options} models={len(self._models)}>"
+        return (
+            f"<RefusedOptions stream_options={not self._without_stream_options} models={len(self._models)}>"
+        )
 
     def of(self, model: str) -> Adaptation:
         """Return the adaptation for a model."""

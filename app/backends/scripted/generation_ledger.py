@@ -48,7 +48,7 @@ class GenerationLedger:
 
     def __repr__(self) -> str:
         return (
-            f"<Ledger open={self.open} most={self.most_open} opened={self.opened} "
+            f"<GenerationLedger open={self.open} most={self.most_open} opened={self.opened} "
             f"finished={self.finished} aborted={self.aborted}>"
         )
 

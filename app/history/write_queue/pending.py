@@ -96,7 +96,7 @@ class Pending:
         self._readings: dict[str, set[PendingView]] = {}  # by session, or by stream
 
     def __repr__(self) -> str:
-        return f"<Unwritten answers={len(self._answers)} growing={len(self._growing)}>"
+        return f"<Pending answers={len(self._answers)} growing={len(self._growing)}>"
 
     @property
     def behind(self) -> bool:

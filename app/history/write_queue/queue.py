@@ -73,7 +73,7 @@ class WriteQueue:
         return len(self._entries)
 
     def __repr__(self) -> str:
-        return f"<Line entries={len(self)} bytes={self._size} awaited={self.awaited}>"
+        return f"<WriteQueue entries={len(self)} bytes={self._size} awaited={self.awaited}>"
 
     def append(self, entry: QueuedChange) -> None:
         """Add an entry at the end. Raises `HistoryUnavailable` if more than `BACKLOG_BYTES` are queued."""

@@ -50,7 +50,7 @@ class ReadBatcher:
         self._lanes: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<Reads waiting={len(self._waiting)} lanes={len(self._lanes)}>"
+        return f"<ReadBatcher waiting={len(self._waiting)} lanes={len(self._lanes)}>"
 
     @classmethod
     @asynccontextmanager

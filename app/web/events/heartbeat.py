@@ -27,7 +27,7 @@ class HeartbeatTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Pulse every={self._tick * TICKS:g}s beating={len(self._beating)}>"
+        return f"<HeartbeatTimer every={self._tick * TICKS:g}s beating={len(self._beating)}>"
 
     def add(self, beating: HasHeartbeat) -> None:
         """Tick for `beating` from now on."""

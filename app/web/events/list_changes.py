@@ -16,7 +16,7 @@ class ListChanges:
         self._changes: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<Lists {self._changes.total()}>"
+        return f"<ListChanges {self._changes.total()}>"
 
     def changed(self, owner: str) -> None:
         """A session of `owner` was begun, renamed, deleted, brought back or imported."""

@@ -58,7 +58,7 @@ class AnswerBlocks:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<LiveAnswer blocks={self._count} waiting={len(self._waiting)} {self._splitter!r}>"
+        return f"<AnswerBlocks blocks={self._count} waiting={len(self._waiting)} {self._splitter!r}>"
 
     @property
     def open_again(self) -> tuple[int, int, str]:
