@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from app.chat.ports import Catalog, Logger
+from app.chat.records import History
 from app.streams.registry import Registry
 from app.web import operations, problems, routes
 from app.web.app_keys import (
     BASE,
     CATALOG,
     CHANNELS,
+    HISTORY,
     LIMITS,
     LISTS,
     PAGE_CHANNELS,
@@ -41,6 +43,7 @@ HEALTH = frozenset(
 def create_application(
     *,
     registry: Registry,
+    history: History,
     catalog: Catalog,
     gate: access.Access,
     limits: Limits,
@@ -69,6 +72,7 @@ def create_application(
     app[LISTS] = ListChanges()
     app[SIGNS_IN] = gate.required
     app[REGISTRY] = registry
+    app[HISTORY] = history
     app[CATALOG] = catalog
     app[LIMITS] = limits
     app[PULSE] = HeartbeatTimer(heartbeat)
