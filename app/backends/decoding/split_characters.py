@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 HIGH = ("\ud800", "\udbff")  # the first half of a surrogate pair
-REPLACEMENT = "\ufffd"
 _ESCAPED = re.compile("[\udc80-\udcff]+")  # bytes that are no UTF-8, as PEP 383 writes them
 _CUT = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]{0,2}$")  # what may be the beginning of a character in UTF-8
 
