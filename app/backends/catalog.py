@@ -16,9 +16,7 @@ UNKNOWN_AFTER = 1.0  # s; an older answer is not enough to call a name unknown: 
 SETTLE = 0.5  # s that the backends have for their first answer before a list is shown without them
 FIRST_WAIT = 2.0  # s to wait for a first model while nothing at all is known
 OWN_WAIT = 2.0  # s that a prompt waits for the list, or the details, of its own backend
-CLOSE_TIMEOUT = (
-    10.0  # s that a caller who was cancelled still waits for the backends, whose own bounds are shorter
-)
+CLOSE_TIMEOUT = 10.0  # s that a cancelled caller still waits for the backends; their own bounds are shorter
 REFRESH_WAIT = 2.0  # s to wait for all backends where somebody asks for news
 
 

@@ -13,9 +13,7 @@ MOST_CHARACTERS = 2_000  # of a search; SQLite refuses patterns of more than 50,
 
 def title_of(prompt: str) -> str:
     """Return the title of a session that begins with this prompt: one line of its first words."""
-    words = prompt.split(maxsplit=TITLE_LENGTH)[
-        :TITLE_LENGTH
-    ]  # so many words are long enough; the rest stays unsplit
+    words = prompt.split(maxsplit=TITLE_LENGTH)[:TITLE_LENGTH]  # these are long enough
     return " ".join(words)[:TITLE_LENGTH]
 
 

@@ -109,9 +109,8 @@ class ToStructlog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`. The message becomes a value: its words cannot pass for an event of ours."""
-        level = min(
-            max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL
-        )  # structlog knows no others
+        # structlog knows no others.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
         try:
             message = record.getMessage()
         except (TypeError, ValueError):  # the caller's arguments do not fit its format

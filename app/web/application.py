@@ -35,9 +35,7 @@ from app.web.page.live.channel import PageChannel
 from app.web.page.live.renderer import Renderer
 from app.web.security import access, host_and_origin
 
-HEALTH = frozenset(
-    {operations.healthz, operations.readyz}
-)  # for every machine that asks: they tell their state, no more
+HEALTH = frozenset({operations.healthz, operations.readyz})  # for every machine that asks
 
 
 def create_application(

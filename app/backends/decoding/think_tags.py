@@ -11,9 +11,7 @@ TAGS = {
     "[THINK]": "[/THINK]",  # Mistral
     "◁think▷": "◁/think▷",  # Kimi
 }
-MAX_SPACE = (
-    4096  # characters of white space that are held; a model that writes nothing else is heard after them
-)
+MAX_SPACE = 4096  # characters of white space that are held; a model that writes no more is heard after them
 
 Piece = tuple[Kind, str]
 

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from urllib.parse import quote, quote_plus
 
-SHORTEST = (
-    6  # letters and digits that are looked for between other characters; fewer would be found everywhere
-)
+SHORTEST = 6  # letters and digits that are looked for between other characters; fewer are everywhere
 MARK = "…"
 
 

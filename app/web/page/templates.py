@@ -75,8 +75,8 @@ def render(
         "chosen_language": chosen.language,
         "theme": chosen.theme,
         "single_keys": chosen.single_keys,
-        "on_apple": "Mac OS X"
-        in request.headers.get(hdrs.USER_AGENT, ""),  # also an iPad or an iPhone says so
+        # An iPad or an iPhone says so, too.
+        "on_apple": "Mac OS X" in request.headers.get(hdrs.USER_AGENT, ""),
     }
     response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
     response.headers["Cache-Control"] = "no-store"
@@ -106,7 +106,7 @@ def _sentence(context: Context, code: str) -> str:
 @jinja2.pass_context
 def _number(context: Context, value: float, digits: int = 0) -> str:
     """Return a number as the reader's language writes it, with so many digits behind the point."""
-    pattern = "#,##0" + f".{'0' * digits}" * bool(digits)
+    pattern = f"#,##0.{'0' * digits}" if digits else "#,##0"
     return format_decimal(value, pattern, locale=context["language"].code)
 
 

@@ -78,9 +78,7 @@ async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage
         try:
             return await pieces_of(await session_of(request, session.session_id, place.message_id))
         except TailraceError:
-            return (
-                None  # Deleted meanwhile, or the database is away: what was rendered first has an end, too.
-            )
+            return None  # Deleted, or the database is away: what was rendered first has an end, too.
 
     viewer = growing_page.PlainViewer(
         live,
