@@ -23,6 +23,7 @@ from app.web.i18n import translations
 from app.web.i18n.error_texts import SENTENCES, said, words
 from app.web.i18n.labels import label, label_words
 from app.web.page import reader_choices
+from app.web.page.noscript.growing_answer import GROUP
 
 WORDS = web.AppKey("words", dict[str, str])  # by language: what scripts say in it, as JSON that HTML can hold
 
@@ -49,10 +50,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
-    environment.globals["said"] = _said
-    environment.globals["label"] = _label
-    environment.globals["number"] = _number
-    environment.globals["sentence"] = _sentence
+    environment.globals.update(said=_said, label=_label, number=_number, sentence=_sentence, group_size=GROUP)
     for name in environment.list_templates():
         environment.get_template(name)
     return cast("jinja2.Environment", environment)
