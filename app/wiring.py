@@ -187,6 +187,7 @@ async def running(
         own_host = (settings.host,) if hosts.canonical(settings.host) else ()
         app = create_application(
             registry=registry,
+            history=history,
             catalog=catalog,
             gate=Access(settings.access_token, cookie_secret),
             limits=Limits(

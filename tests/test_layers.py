@@ -29,7 +29,7 @@ def layer(ours: str = "", theirs: str = "", never: str = "") -> Layer:
 
 
 HTTP_BACKEND = "chat tasks backends.errors backends.http backends.decoding"
-WEB = "aiohttp multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin"
+WEB = "aiohttp cachetools multidict yarl aiohttp_sse aiohttp_jinja2 jinja2 babel itsdangerous limits rjsmin"
 # What shows something reads the session log, never the stream that writes it.
 SHOWS = "app.streams.stream app.streams.producer"
 

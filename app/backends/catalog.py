@@ -16,9 +16,7 @@ UNKNOWN_AFTER = 1.0  # s; with an older list a name is not reported as unknown: 
 SETTLE = 0.5  # s to wait for the first list of each backend before the listing is shown without it
 FIRST_WAIT = 2.0  # s to wait for a first model while no backend has one and some have not answered
 OWN_WAIT = 2.0  # s that a prompt waits for the model list, or the model details, of its own backend
-CLOSE_TIMEOUT = (
-    10.0  # s that a cancelled caller still waits for the backends to close; their own bounds are shorter
-)
+CLOSE_TIMEOUT = 10.0  # s that a cancelled caller still waits for the backends to close
 REFRESH_WAIT = 2.0  # s to wait for all backends when a refresh is requested
 
 

@@ -25,11 +25,7 @@ def archived(
     return Archive(
         kind="tailrace-session",
         version=1,
-        session_id=info.session_id,
-        title=info.title,
-        created_at=info.created_at,
-        updated_at=info.updated_at,
-        options=info.options,
+        **msgspec.structs.asdict(info),
         messages=[_archived_message(message, images) for message in messages],
         streams=[_archived_stream(created_at, state) for created_at, state in oldest_first],
         keys=[ArchivedKey(key, known.stream_id, known.request_hash) for key, known in sorted(keys.items())],
@@ -52,13 +48,7 @@ def _archived_stream(created_at: str | None, state: StreamState) -> ArchivedStre
 
 def info_of(archive: Archive) -> SessionInfo:
     """Return the session record, which has no messages."""
-    return SessionInfo(
-        session_id=archive.session_id,
-        title=archive.title,
-        created_at=archive.created_at,
-        updated_at=archive.updated_at,
-        options=archive.options,
-    )
+    return SessionInfo(**{name: getattr(archive, name) for name in SessionInfo.__struct_fields__})
 
 
 def states_of(archive: Archive) -> list[StreamState]:

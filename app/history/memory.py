@@ -30,8 +30,29 @@ from app.chat.records import (
     StreamState,
 )
 from app.history.archive_records import archived, info_of, messages_of, states_of
-from app.history.memory_session import MemorySession
 from app.history.session_list import place_of, title_of, utc_now, words_of
+
+
+class MemorySession:
+    """Everything that is remembered of one session."""
+
+    def __init__(self, owner: str, info: SessionInfo) -> None:
+        self.owner = owner
+        self.info = info
+        self.messages: list[Message] = []
+        self.keys: dict[str, KnownKey] = {}
+        self.streams: set[str] = set()
+
+    def follow(self, message: Message) -> None:
+        """Put a message behind the one that it follows."""
+        there = [before.message_id for before in self.messages]
+        if message.parent_id is not None and message.parent_id not in there:
+            message.parent_id = there[-1] if there else None
+        self.messages.append(message)
+
+    def find(self, message_id: str) -> Message | None:
+        """Return a message."""
+        return next((message for message in self.messages if message.message_id == message_id), None)
 
 
 class MemoryHistory:

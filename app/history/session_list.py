@@ -13,9 +13,7 @@ MOST_CHARACTERS = 2_000  # of a search; SQLite rejects patterns of more than 50,
 
 def title_of(prompt: str) -> str:
     """Return the title of a session: the first `TITLE_LENGTH` characters of its first prompt, on one line."""
-    words = prompt.split(maxsplit=TITLE_LENGTH)[
-        :TITLE_LENGTH
-    ]  # each word has at least one character; the rest need not be split
+    words = prompt.split(maxsplit=TITLE_LENGTH)[:TITLE_LENGTH]  # each has at least one character
     return " ".join(words)[:TITLE_LENGTH]
 
 

@@ -30,6 +30,7 @@ from app.chat.records import (
 )
 from app.history.database import Database, T, Work
 from app.history.session_list import place_of, utc_now, words_of
+from app.history.statements.archive import read_archive
 from app.history.statements.read import (
     read_head,
     read_image,
@@ -41,7 +42,6 @@ from app.history.statements.read import (
     read_stream,
 )
 from app.history.statements.recover import read_interrupted
-from app.history.write_queue.archive_reader import read_settled
 from app.history.write_queue.changes import (
     Admit,
     Configure,
@@ -257,8 +257,19 @@ class SqlHistory:
     # ---- whole sessions --------------------------------------------------------------------------------------
 
     async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
-        """See `History`."""
-        return await read_settled(self._database, self._unwritten, self._writer, owner, session_id, most)
+        """See `History`. The disk alone is read, once it has all there is of the session."""
+
+        def read(connection: Connection) -> Archive:
+            return read_archive(connection, owner, session_id, most)
+
+        for _ in range(READ_AGAIN):
+            if self._unwritten.is_open(session_id):
+                await self._writer.now(Mark())
+            with self._unwritten.reading(session_id) as reading:
+                found = await self._database.read(read)
+                if not (reading.stale or self._unwritten.is_open(session_id)):
+                    return found
+        raise HistoryUnavailable("This chat is changing too fast to read. Try again in a moment.")
 
     async def restore(self, owner: str, archive: Archive) -> None:
         """See `History`."""

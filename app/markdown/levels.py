@@ -16,9 +16,7 @@ _HEADING = re.compile(r"<(/?)h([3-6])>")  # in HTML of the renderer, where text 
 class Levels(NamedTuple):
     """What the headings so far say about the next one."""
 
-    lift: int | None = (
-        None  # by how many levels all of them are lifted: as many as the first one; before it, `None`
-    )
+    lift: int | None = None  # levels that all of them are lifted by, as many as the first; before it, `None`
     last: int = TOP - 1  # the level of the last one
 
     def after(self, level: int) -> Levels:

@@ -109,9 +109,8 @@ class ToStructlog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`. The message becomes a value, so that it cannot pass for one of our events."""
-        level = min(
-            max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL
-        )  # structlog supports no other levels
+        # structlog supports no other levels.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
         try:
             message = record.getMessage()
         except (TypeError, ValueError):  # the caller's arguments do not match its format

@@ -18,8 +18,6 @@ from prometheus_client.registry import Collector
 from app.telemetry.logging import LineWriter
 from app.telemetry.loop_health import LoopHealth
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 
 class Statistics(Protocol):
     """The statistics that the metrics read. Counters run from the start of the process."""
@@ -116,5 +114,5 @@ def collectors(read: Callable[[], Statistics], health: LoopHealth | None = None)
 
 
 def render(registry: CollectorRegistry) -> bytes:
-    """Return the metrics in Prometheus text format; the content type is `CONTENT_TYPE`."""
+    """Return the metrics in Prometheus text format."""
     return generate_latest(registry)

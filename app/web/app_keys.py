@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.chat.ports import Catalog
+from app.chat.records import History
 from app.streams.registry import Registry
 from app.web.events.channels import Channel, Channels
 from app.web.events.heartbeat import HeartbeatTimer
@@ -14,6 +15,7 @@ from app.web.page.live.channel import PageChannel
 from app.web.page.live.renderer import Renderer
 
 REGISTRY = web.AppKey("registry", Registry)
+HISTORY = web.AppKey("history", History)
 CATALOG = web.AppKey("catalog", Catalog)
 PULSE = web.AppKey("pulse", HeartbeatTimer)
 PAGE_PULSE = web.AppKey("page_pulse", HeartbeatTimer)  # of the event streams of pages, which beat more often

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from app.chat.ports import Catalog, Logger
+from app.chat.records import History
 from app.streams.registry import Registry
-from app.web import operations, problems
-from app.web.api import archives, images, sessions, streams
+from app.web import operations, problems, routes
 from app.web.app_keys import (
     BASE,
     CATALOG,
     CHANNELS,
+    HISTORY,
     LIMITS,
     LISTS,
     PAGE_CHANNELS,
@@ -28,30 +29,19 @@ from app.web.events.channels import Channels, ndjson_channel, sse_channel
 from app.web.events.heartbeat import PAGE_HEARTBEAT, HeartbeatTimer
 from app.web.events.list_changes import ListChanges
 from app.web.http import accept, trailing_slash
-from app.web.input import bodies
 from app.web.limits import Limits
-from app.web.page import (
-    composer_forms,
-    form_problems,
-    models_page,
-    preferences,
-    session_forms,
-    templates,
-    views,
-)
-from app.web.page.live import snapshots
+from app.web.page import form_problems, templates
 from app.web.page.live.channel import PageChannel
 from app.web.page.live.renderer import Renderer
 from app.web.security import access, host_and_origin
 
-HEALTH = frozenset(
-    {operations.healthz, operations.readyz}
-)  # for every machine that asks: they tell their state, no more
+HEALTH = frozenset({operations.healthz, operations.readyz})  # for every machine that asks
 
 
 def create_application(
     *,
     registry: Registry,
+    history: History,
     catalog: Catalog,
     gate: access.Access,
     limits: Limits,
@@ -80,6 +70,7 @@ def create_application(
     app[LISTS] = ListChanges()
     app[SIGNS_IN] = gate.required
     app[REGISTRY] = registry
+    app[HISTORY] = history
     app[CATALOG] = catalog
     app[LIMITS] = limits
     app[PULSE] = HeartbeatTimer(heartbeat)
@@ -104,52 +95,6 @@ def add_routes(app: web.Application, login: access.LoginPage) -> None:
     base = app[BASE]
     if base:
         app.router.add_get(base, trailing_slash.add)
+    addresses = [*(described.route for described in routes.API), *routes.pages(login)]
     for start in dict.fromkeys((base, "")):
-        app.add_routes(web.RouteDef(r.method, start + r.path, r.handler, r.kwargs) for r in _routes(login))
-
-
-def _routes(login: access.LoginPage) -> list[web.RouteDef]:
-    """Every address of the server, in one place."""
-    return [
-        web.get("/", views.new_session_page),
-        web.get("/sessions/{session_id}", views.session_page),
-        web.get("/sessions/{session_id}/snapshot", snapshots.get_page_snapshot),
-        web.get("/events", snapshots.get_page_events, allow_head=False),
-        web.post("/sessions/{session_id}/stop", composer_forms.post_stop),
-        web.post("/sessions/{session_id}/refresh", composer_forms.post_refresh),
-        web.get("/sessions/{session_id}/manage", session_forms.manage_page),
-        web.post("/sessions/{session_id}/rename", session_forms.post_rename),
-        web.post("/sessions/{session_id}/delete", session_forms.post_delete),
-        web.post("/sessions/{session_id}/restore", session_forms.post_restore),
-        web.post("/preferences", preferences.post_preferences),
-        web.get("/models", models_page.get_models_page),
-        web.get("/login", login.show),
-        web.post("/login", login.submit),
-        web.post("/logout", login.sign_out),
-        web.post("/api/sessions/{session_id}/streams", post_prompt),
-        web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
-        web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
-        web.get("/api/sessions", sessions.list_sessions),
-        web.post("/api/sessions/import", archives.import_session),
-        web.get("/api/sessions/{session_id}/export", archives.export_session),
-        web.post("/api/sessions/{session_id}/restore", archives.restore_session),
-        web.get("/api/sessions/{session_id}", sessions.get_session),
-        web.patch("/api/sessions/{session_id}", sessions.patch_session),
-        web.delete("/api/sessions/{session_id}", sessions.delete_session),
-        web.get("/api/images/{image_id}", images.get_image),
-        web.get("/api/streams/{stream_id}", streams.get_stream),
-        web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
-        web.delete("/api/streams/{stream_id}", streams.delete_stream),
-        web.get("/api/models", operations.models),
-        web.get("/api/openapi.json", operations.openapi),
-        web.get("/healthz", operations.healthz),
-        web.get("/readyz", operations.readyz),
-        web.get("/metrics", operations.metrics),
-        web.get("/static/{path:.+}", static_files().get),
-    ]
-
-
-async def post_prompt(request: web.Request) -> web.StreamResponse:
-    """POST /api/sessions/{session_id}/streams: a form gets the page, anything else the API."""
-    is_form = request.content_type in bodies.FORMS
-    return await (composer_forms.post_prompt(request) if is_form else streams.post_stream(request))
+        app.add_routes(web.RouteDef(r.method, start + r.path, r.handler, r.kwargs) for r in addresses)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from app.web.api.openapi import document
 from app.web.api.schemas import ModelEntry, ModelList, State
-from app.web.app_keys import BASE, CATALOG, REGISTRY
+from app.web.app_keys import CATALOG, REGISTRY
 from app.web.i18n import translations
 from app.web.i18n.error_texts import said
 from app.web.input import bodies
@@ -35,12 +34,6 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET /metrics, for Prometheus."""
     return web.Response(body=request.app[METRICS](), headers={"Content-Type": METRICS_TYPE})
-
-
-async def openapi(request: web.Request) -> web.StreamResponse:
-    """GET /api/openapi.json"""
-    base = request.app[BASE]
-    return bodies.respond_json({**document(), **({"servers": [{"url": base}]} if base else {})})
 
 
 async def models(request: web.Request) -> web.StreamResponse:

@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from app.chat.errors import HistoryUnavailable, StreamNotFound
 from app.chat.states import IfActive, Outcome
@@ -21,7 +23,9 @@ from app.streams.bounds import Bounds
 from app.streams.registry import Registry
 from app.streams.session import Session
 from app.streams.stream import Stream
+from app.web import app_keys
 from app.web.api.sessions import Snapshot, take_snapshot
+from app.web.app_keys import HISTORY, REGISTRY
 from tests.history.files import rows
 from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, ended, exchange
@@ -119,10 +123,14 @@ async def test_a_snapshot_is_of_one_moment(tmp_path: Path, seed: int, claimed: l
     ):
         bounds = Bounds(viewer_grace=None, queue_limit=100)
         registry = Registry(history=history, bounds=bounds, logger=Recorder())
+        app = web.Application()
+        app[REGISTRY], app[HISTORY] = registry, history
+        request = make_mocked_request("GET", "/", app=app)
+        request[app_keys.OWNER] = OWNER
         conversing = asyncio.create_task(converse(registry, backend))
         while not conversing.done():
             if await history.check(OWNER, "s"):
-                snapshot = await take_snapshot(registry, OWNER, "s")
+                snapshot = await take_snapshot(request, "s")
                 check(snapshot, registry.session("s").log, claimed)
                 taken += 1
             await asyncio.sleep(0)

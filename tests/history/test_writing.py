@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from app.history.sql import SqlHistory
 from app.history.write_queue.writer import TICK
+from app.web.app_keys import HISTORY
 from tests.history.files import rows
 from tests.support.server import LiveServer
 from tests.support.waiting import until
@@ -24,7 +25,7 @@ class Statements:
     """Counts what the database of a running server is asked."""
 
     def __init__(self, live: LiveServer) -> None:
-        history: Any = live.registry.history
+        history: Any = live.app[HISTORY]
         assert isinstance(history, SqlHistory)
         self.threads: set[int] = set()
         self.commits = 0

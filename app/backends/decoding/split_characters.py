@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 HIGH = ("\ud800", "\udbff")  # range of the first half of a surrogate pair
-REPLACEMENT = "\ufffd"
 _ESCAPED = re.compile("[\udc80-\udcff]+")  # invalid UTF-8 bytes, escaped as in PEP 383
 _CUT = re.compile("[\udcc2-\udcf4][\udc80-\udcbf]{0,2}$")  # possibly the start of a UTF-8 character
 

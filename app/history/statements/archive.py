@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, func, select
 
 from app.chat.archive import Archive, ArchivedKey, ArchivedMessage
@@ -80,15 +81,7 @@ def _restore(connection: Connection, node: int, owner: str, archive: Archive) ->
 
 
 def _message_row(message: ArchivedMessage) -> dict[str, Any]:
-    return {
-        "message_id": message.message_id,
-        "parent_id": message.parent_id,
-        "role": message.role,
-        "content": message.content,
-        "reasoning": message.reasoning,
-        "stream_id": message.stream_id,
-        "created_at": message.created_at,
-    }
+    return {name: value for name, value in msgspec.structs.asdict(message).items() if name != "images"}
 
 
 def _image_rows(message: ArchivedMessage) -> list[dict[str, Any]]:

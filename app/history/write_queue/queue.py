@@ -105,4 +105,5 @@ class WriteQueue:
 
     def _count(self, entry: QueuedChange, sign: int) -> None:
         self._size += sign * entry.size
-        self.awaited += sign * (entry.waiter is not None)
+        if entry.waiter is not None:
+            self.awaited += sign

@@ -21,9 +21,7 @@ class Guesses:
         self._blank = True  # whether the last line was
         self._fence = ""  # the mark of a listing that seems to be open
         self._folded = 0  # blocks of `<details>` that seem to be open, in each other
-        self._formula = (
-            False  # whether one has begun since the last blank line: nothing is sure up to the next
-        )
+        self._formula = False  # whether one began since the last blank line: nothing is sure up to the next
 
     def may_end(self, line: str, first: str) -> bool:
         """Guess whether `line` ends a block. `first` is the first line that is open and not blank, if any."""

@@ -46,9 +46,7 @@ class Splitter:
         self._guess = False  # a line came that may have ended a block
         self._trust = 0.0  # characters that have to be open before a guess is believed
         self._seen = 0  # characters that were open after the last parse
-        self._until: str | None = (
-            None  # in a block that is too long: the fence that ends it, or "": a blank line does
-        )
+        self._until: str | None = None  # in a block too long: the fence that ends it, or "": a blank line
         self._count = 0  # blocks so far
         self._looked = (0, 0)  # lines, and characters in them, where that was not found
         self._last: list[Block] = []  # what `finish` had cut when its time was up

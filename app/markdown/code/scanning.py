@@ -65,9 +65,7 @@ class _Scanner:
         self.pieces: list[tuple[str, int, int]] = []  # class, begin, end; no two neighbours of one class
         self._text = text
         self._done = 0  # what is before it is in `pieces`
-        self._no_regex = (
-            0  # up to there, none begins: what was looked at for the end of one is not looked at again
-        )
+        self._no_regex = 0  # up to there none begins: no end is looked for twice
 
     def put(self, kind: str, start: int, end: int) -> None:
         """Add what was passed over up to `start`, and then the piece up to `end`."""
@@ -133,7 +131,7 @@ class _Scanner:
         position, in_class = begin + 1, False
         end = min(end, begin + REGEX_LENGTH)
         while (found := _REGEX_MARKS.search(self._text, position, end)) is not None and found[0] != "\n":
-            position = found.end() + (found[0] == "\\")
+            position = found.end() + (1 if found[0] == "\\" else 0)
             if found[0] == "/" and not in_class:
                 while position < end and self._text[position].isalpha():
                     position += 1

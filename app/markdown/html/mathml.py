@@ -62,7 +62,7 @@ def _is_balanced(source: str) -> bool:
     """Tell whether each brace has its partner, and there are not too many within each other."""
     depth = 0
     for character in _ESCAPED.sub("", source):
-        depth += (character == "{") - (character == "}")
+        depth += {"{": 1, "}": -1}.get(character, 0)
         if not 0 <= depth <= MATHS_DEPTH:
             return False
     return depth == 0

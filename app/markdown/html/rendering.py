@@ -58,8 +58,8 @@ def _formula(token: Token, env: Any) -> str:
 
 def _task(token: Token, _: Any) -> str:
     """Write the sign of a box, which is read aloud and copied; the page draws it."""
-    is_done = token.markup == "x"
-    return f'<span class="task{" done" * is_done}">{"☑" if is_done else "☐"}</span>'
+    kind, sign = ("task done", "☑") if token.markup == "x" else ("task", "☐")
+    return f'<span class="{kind}">{sign}</span>'
 
 
 def _footnote(token: Token, env: Any) -> str:

@@ -37,7 +37,7 @@ def _fence(state: Any, start: int, end: int, silent: bool) -> bool:
     if silent:
         return True
     last, is_closed = _last_line(state, start, end, mark, nests=language(info).lower() in NESTING)
-    state.line = last + is_closed
+    state.line = last + 1 if is_closed else last
     token = state.push("fence", "code", 0)
     token.info, token.markup, token.map = info, mark, [start, state.line]
     token.content = state.getLines(start + 1, last, state.sCount[start], True)

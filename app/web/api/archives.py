@@ -29,15 +29,14 @@ FIELD = "file"  # of the form
 async def export_session(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions/{session_id}/export?format=json|markdown&branch="""
     session_id = bodies.path_id(request, "session_id")
-    registry, owner = request.app[REGISTRY], request[OWNER]
     match request.query.get("format", "json"):
         case "json":
-            archive = await registry.archives.export(owner, session_id)
+            archive = await request.app[REGISTRY].archives.export(request[OWNER], session_id)
             # Megabytes, perhaps: the event loop is not the place for them.
             data = await asyncio.to_thread(_indented, archive)
             return _file(data, "application/json", archive.title, "json")
         case "markdown":
-            snapshot = await take_snapshot(registry, owner, session_id, request.query.get("branch"))
+            snapshot = await take_snapshot(request, session_id, request.query.get("branch"))
             text = await asyncio.to_thread(as_markdown, snapshot)
             return _file(text.encode(), "text/markdown; charset=utf-8", snapshot.title, "md")
         case _:

@@ -8,20 +8,19 @@ from aiohttp import web
 
 from app.chat.errors import SessionNotFound
 from app.log.cursors import Cursor
-from app.streams.registry import Registry
 from app.streams.session import Session
 from app.web.api.streams import place
-from app.web.app_keys import LIMITS, OWNER, PULSE, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, OWNER, PULSE, REGISTRY
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import EventStream
 from app.web.events.viewer import heartbeat, refuse, view
 
 
-async def exists(registry: Registry, owner: str, session_id: str) -> bool:
-    """Tell whether the owner has such a session. One of another owner does not exist."""
+async def exists(request: web.Request, session_id: str) -> bool:
+    """Tell whether who asks has such a session. One of another owner does not exist."""
     try:
-        await registry.history.session(owner, session_id)
+        await request.app[HISTORY].session(request[OWNER], session_id)
     except SessionNotFound:
         return False
     return True
@@ -60,10 +59,12 @@ class Waiter(EventPush):
 
 async def events_to_come(request: web.Request, session_id: str) -> web.StreamResponse:
     """Answer with the events of a session that did not exist a moment ago, once it does. Raises `TooManyWaiting`."""
-    registry, owner, response = request.app[REGISTRY], request[OWNER], EventStream()
+    registry, response = request.app[REGISTRY], EventStream()
     waiter = Waiter(request.app[PULSE], lambda: registry.session(session_id))
-    with registry.arrivals.wait(owner, session_id, waiter.tell, most=request.app[LIMITS].max_waiting):
-        if await exists(registry, owner, session_id):  # It began before anybody waited.
+    with registry.arrivals.wait(
+        request[OWNER], session_id, waiter.tell, most=request.app[LIMITS].max_waiting
+    ):
+        if await exists(request, session_id):  # It began before anybody waited.
             waiter.tell()
         await waiter.hold(request, response)
     session = waiter.session

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from aiohttp import web
 
 from app.chat.ports import ImageData
-from app.web.app_keys import LIMITS, OWNER, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, OWNER
 from app.web.input import bodies
 from app.web.input.stream_request import ImageUpload
 from app.web.problems import ProblemError
@@ -46,7 +46,7 @@ async def images_of(request: web.Request, images: Sequence[ImageUpload]) -> Sequ
 async def _data(request: web.Request, image: ImageUpload) -> bytes:
     if image.data is not None:
         return image.data
-    sent_before = await request.app[REGISTRY].history.image(request[OWNER], image.image_id or "")
+    sent_before = await request.app[HISTORY].image(request[OWNER], image.image_id or "")
     return sent_before.data
 
 
@@ -68,7 +68,7 @@ def _checked(files: Iterable[bytes], limit: int) -> Sequence[ImageData]:
 async def get_image(request: web.Request) -> web.StreamResponse:
     """GET /api/images/{image_id}: 304 if the client has it already."""
     image_id = bodies.path_id(request, "image_id")
-    picture = await request.app[REGISTRY].history.image(request[OWNER], image_id)
+    picture = await request.app[HISTORY].image(request[OWNER], image_id)
     known = request.if_none_match or ()
     if any(tag.value in (image_id, "*") for tag in known):
         response = web.Response(status=304, headers=CACHING)

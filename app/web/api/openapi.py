@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
+from aiohttp import web
 
 from app import __version__
 from app.chat.archive import Archive
 from app.chat.records import SessionInfo, StreamState
-from app.web.api.openapi_parts import any_json, content, id_in_path, json_of, operation, parameter
 from app.web.api.schemas import Imported, ModelList, ProblemDetails, Registered, SessionList, State, Stopped
 from app.web.api.sessions import Snapshot
-from app.web.input.bodies import KEY_PATTERN, Changes
+from app.web.input.bodies import ID_PATTERN, Changes
 from app.web.input.stream_request import WHAT, StreamRequest
-from app.web.page.model_menu import MOST_MODELS
 
 COMPONENTS = (
     StreamRequest,
@@ -32,20 +32,24 @@ COMPONENTS = (
     ModelList,
     State,
 )
-SSE = "text/event-stream"
-NDJSON = "application/x-ndjson"
 
 
-@cache
-def document() -> dict[str, Any]:
+class Operation(NamedTuple):
+    """A route of the API, and what the document says of it."""
+
+    route: web.RouteDef
+    described: dict[str, Any]
+
+
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document."""
-    schemas, components = msgspec.json.schema_components(
-        COMPONENTS, ref_template="#/components/schemas/{name}"
-    )
-    del schemas
+    _, components = msgspec.json.schema_components(COMPONENTS, ref_template="#/components/schemas/{name}")
     components["StreamRequest"]["oneOf"] = [
         {"required": [name], "properties": {name: {"type": "string"}}} for name in WHAT
     ]
+    paths: dict[str, dict[str, Any]] = {}
+    for route, described in operations:
+        paths.setdefault(route.path, {})[route.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,7 +58,7 @@ def document() -> dict[str, Any]:
             "description": "Streaming chat server. A session runs one stream at a time; a newer prompt replaces it.",
             "license": {"name": "MIT"},
         },
-        "paths": _paths(),
+        "paths": paths,
         "components": {
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -63,168 +67,56 @@ def document() -> dict[str, Any]:
     }
 
 
-def _paths() -> dict[str, Any]:
-    session, stream = id_in_path("session_id"), id_in_path("stream_id")
-    cursors = [
-        parameter("after", "query", {"type": "string"}, "Cursor: resume after this event."),
-        parameter("cursor", "query", {"type": "string"}, "Same as `after`."),
-        parameter("Last-Event-ID", "header", {"type": "string"}, "Cursor; takes precedence over `after`."),
+def operation(
+    route: web.RouteDef,
+    summary: str,
+    answers: Mapping[int, Any],
+    *refusals: int,
+    parameters: Iterable[dict[str, Any]] = (),
+    body: str = "",
+) -> Operation:
+    """Return an operation: what it takes beside the ids in its path, what it answers, and how it may be refused.
+
+    `body` and an answer that is a string name a schema.
+    """
+    problem = _content("ProblemDetails", "application/problem+json")
+    answered = {
+        str(status): {"description": "OK", "content": _content(answer)} if isinstance(answer, str) else answer
+        for status, answer in answers.items()
+    }
+    refused = {
+        str(status): {"description": "Refused.", "content": problem} for status in (*refusals, 401, 421)
+    }
+    in_path = [
+        parameter(name, "path", "ID: 1 to 64 URL-safe characters.", pattern=f"^{ID_PATTERN}$")
+        for name in re.findall(r"{(\w+)}", route.path)
     ]
-    wait = parameter(
-        "wait",
-        "query",
-        {"type": "number", "minimum": 0, "maximum": 5},
-        "Seconds to wait for the stream to end.",
-    )
-    branch = parameter(
-        "branch", "query", {"type": "string"}, "Message ID: return the newest branch that contains it."
-    )
-    listing = [
-        parameter(
-            "q",
-            "query",
-            {"type": "string"},
-            "Words that must all occur in the title or messages.",
-        ),
-        parameter("after", "query", {"type": "string"}, "`next` of the previous page."),
-        parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 200}, "Sessions per page."),
-    ]
+    described = {
+        "summary": summary,
+        "parameters": [*in_path, *parameters],
+        "responses": answered | refused,
+    }
+    if body:
+        described["requestBody"] = {"required": True, "content": _content(body)}
+    return Operation(route, described)
+
+
+def parameter(name: str, place: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
+    """Return a parameter."""
     return {
-        "/api/sessions/{session_id}/streams": {"post": _register(session)},
-        "/api/sessions/{session_id}/events": {
-            "get": operation(
-                "Stream the events of a session. Without a cursor it need not exist yet: "
-                "the stream stays open and begins with its first prompt.",
-                [session, *cursors],
-                {200: content(SSE)},
-                *(404, 422, 429),
-            )
-        },
-        "/api/sessions/{session_id}/stream": {
-            "delete": operation(
-                "Stop the running stream of a session.",
-                [session, wait],
-                {200: json_of("Stopped"), 204: {"description": "Nothing was running."}},
-                *(403, 404, 422),
-            )
-        },
-        "/api/sessions": {"get": operation("List sessions.", listing, {200: json_of("SessionList")}, 422)},
-        "/api/sessions/{session_id}": {
-            "get": operation(
-                "Get a session with the messages of one branch.",
-                [session, branch],
-                {200: json_of("Snapshot")},
-                *(404, 422),
-            ),
-            "patch": operation(
-                "Change the title or options of a session.",
-                [session],
-                {200: json_of("SessionInfo")},
-                *(400, 403, 404, 413, 415, 422),
-                body="Changes",
-            ),
-            "delete": operation(
-                "Delete a session.", [session], {204: {"description": "Deleted."}}, 403, 404, 409, 422
-            ),
-        },
-        "/api/sessions/{session_id}/restore": {
-            "post": operation(
-                "Restore a recently deleted session.",
-                [session],
-                {200: json_of("SessionInfo")},
-                403,
-                404,
-                409,
-                422,
-            )
-        },
-        "/api/sessions/{session_id}/export": {
-            "get": operation(
-                "Export a session: all of it as JSON, or one branch as Markdown.",
-                [session, branch, _FORMAT],
-                {200: _exported()},
-                *(404, 422),
-            )
-        },
-        "/api/sessions/import": {
-            "post": operation(
-                "Import an exported session under new IDs.",
-                [],
-                {201: json_of("Imported")},
-                *(400, 403, 413, 415, 422, 503),
-                body="Archive",
-            )
-        },
-        "/api/images/{image_id}": {
-            "get": operation(
-                "Get an image of a prompt.",
-                [id_in_path("image_id")],
-                {200: {"description": "OK", "content": {"image/*": {"schema": {"type": "string"}}}}},
-                *(404, 422),
-            )
-        },
-        "/api/streams/{stream_id}": {
-            "get": operation("Get the state of a stream.", [stream], {200: json_of("StreamState")}, 404, 422),
-            "delete": operation(
-                "Stop this stream only.", [stream, wait], {200: json_of("Stopped")}, 403, 404, 422
-            ),
-        },
-        "/api/streams/{stream_id}/events": {
-            "get": operation(
-                "Stream the events of one stream until it ends.",
-                [stream, *cursors],
-                {200: content(SSE), 204: {"description": "The cursor is already at the end."}},
-                *(404, 422),
-            )
-        },
-        "/api/models": {
-            "get": operation(
-                "List the models of every reachable backend.",
-                [
-                    parameter("q", "query", {"type": "string"}, "Words in the model's name."),
-                    parameter(
-                        "limit",
-                        "query",
-                        {"type": "integer", "minimum": 1, "maximum": MOST_MODELS},
-                        "Maximum number of models to return; `total` counts all matches.",
-                    ),
-                ],
-                {200: json_of("ModelList")},
-                422,
-            )
-        },
-        "/api/openapi.json": {"get": operation("Get this document.", [], {200: any_json()})},
-        "/healthz": {"get": operation("Liveness: the process responds.", [], {200: json_of("State")})},
-        "/readyz": {
-            "get": operation("Readiness: the server accepts prompts.", [], {200: json_of("State")}, 503)
-        },
-        "/metrics": {"get": operation("Metrics in the Prometheus format.", [], {200: content("text/plain")})},
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "schema": {"type": kind, **schema},
+        "description": description,
     }
 
 
-def _exported() -> dict[str, Any]:
-    answer = json_of("Archive")
-    answer["content"] |= {"text/markdown": {"schema": {"type": "string"}}}
-    return answer
+def content(*media: str, schema: str = "") -> dict[str, Any]:
+    """Return an answer that is JSON of the `schema`, if there is one, or text of a media type."""
+    text = {each: {"schema": {"type": "string"}} for each in media}
+    return {"description": "OK", "content": (_content(schema) if schema else {}) | text}
 
 
-def _register(session: dict[str, Any]) -> dict[str, Any]:
-    key = parameter(
-        "Idempotency-Key",
-        "header",
-        {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
-        "Makes a repeated POST safe: it returns the stream registered first.",
-    )
-    answer = json_of("Registered")
-    answer["content"] |= {media: {"schema": {"type": "string"}} for media in (SSE, NDJSON)}
-    answer["headers"] = {"Location": {"schema": {"type": "string"}}}
-    known = dict(answer, description="The idempotency key was used before: the stream registered then.")
-    refusals = (400, 403, 404, 409, 413, 415, 422, 429, 503)
-    return operation(
-        "Register a stream.", [session, key], {201: answer, 200: known}, *refusals, body="StreamRequest"
-    )
-
-
-_FORMAT = parameter(
-    "format", "query", {"type": "string", "enum": ["json", "markdown"]}, "File format; JSON by default."
-)
+def _content(schema: str, media: str = "application/json") -> dict[str, Any]:
+    return {media: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}

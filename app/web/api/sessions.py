@@ -19,7 +19,7 @@ from app.web.api.awaited_session import events_to_come
 from app.web.api.message_range import WHOLE, MessageRange, bounds
 from app.web.api.schemas import SessionList
 from app.web.api.streams import place
-from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, LISTS, OWNER, REGISTRY
 from app.web.events.response import EventStream
 from app.web.events.viewer import refuse, view
 from app.web.input import bodies
@@ -53,14 +53,15 @@ class Snapshot(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 async def take_snapshot(
-    registry: Registry, owner: str, session_id: str, through: str | None = None, part: MessageRange = WHOLE
+    request: web.Request, session_id: str, through: str | None = None, part: MessageRange = WHOLE
 ) -> Snapshot:
     """Return the session with messages of a branch and a cursor, both of one moment.
 
     The branch is the newest one, or the newest of those that the message `through` is part of; of its messages those
     of the `part` are returned. Raises `SessionNotFound`, `MessageNotFound`.
     """
-    info, messages = await registry.history.conversation(owner, session_id)
+    registry = request.app[REGISTRY]
+    info, messages = await request.app[HISTORY].conversation(request[OWNER], session_id)
     # From here on nothing is awaited: what the log says up to the cursor is what the messages show.
     session = registry.session(session_id)
     families = siblings(messages)
@@ -99,17 +100,14 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions?q=&after=&limit="""
     limit = bodies.number(request, "limit", PAGE_SIZE, least=1, most=200)
     query, after = request.query.get("q", ""), request.query.get("after")
-    page = await request.app[REGISTRY].history.sessions(request[OWNER], query=query, after=after, limit=limit)
+    page = await request.app[HISTORY].sessions(request[OWNER], query=query, after=after, limit=limit)
     return bodies.respond_json(SessionList(sessions=page.sessions, next=page.next))
 
 
 async def get_session(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions/{session_id}?branch="""
     session_id = bodies.path_id(request, "session_id")
-    through = request.query.get("branch")
-    return bodies.respond_json(
-        await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through)
-    )
+    return bodies.respond_json(await take_snapshot(request, session_id, request.query.get("branch")))
 
 
 async def patch_session(request: web.Request) -> web.StreamResponse:
@@ -119,7 +117,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
     if changes == bodies.Changes():
         raise ProblemError(422, "invalid_request", "Send `title`, `options`, or both.")
     title = None if changes.title is None else checked_title(changes.title)
-    history, owner = request.app[REGISTRY].history, request[OWNER]
+    history, owner = request.app[HISTORY], request[OWNER]
     info: SessionInfo = await history.session(owner, session_id)
     if title is not None:
         info = await history.rename(owner, session_id, title)
@@ -154,7 +152,7 @@ async def get_session_events(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     registry, cursor = request.app[REGISTRY], bodies.asked_cursor(request)
     try:
-        await registry.history.session(request[OWNER], session_id)
+        await request.app[HISTORY].session(request[OWNER], session_id)
     except SessionNotFound:
         if cursor is not None:
             raise

@@ -16,7 +16,7 @@ from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from app.web.api import schemas
 from app.web.api.images import images_of
-from app.web.app_keys import CATALOG, LIMITS, LISTS, OWNER, REGISTRY
+from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OWNER, REGISTRY
 from app.web.events.response import EventStream, LineStream
 from app.web.events.viewer import refuse, view
 from app.web.http import accept
@@ -73,7 +73,7 @@ async def _model_of(request: web.Request, session_id: str, body: StreamRequest) 
     answer_id = body.regenerate or body.continues
     if answer_id is None:
         return None
-    messages = await request.app[REGISTRY].history.messages(request[OWNER], session_id)
+    messages = await request.app[HISTORY].messages(request[OWNER], session_id)
     return path(messages, answer_id)[-1].model
 
 

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from app.chat.errors import TailraceError
 from app.web import problems
-from app.web.app_keys import OWNER, REGISTRY
+from app.web.app_keys import HISTORY, OWNER
 from app.web.http.accept import wants_html
 from app.web.http.addresses import came_from
 from app.web.i18n import translations
@@ -80,6 +80,6 @@ def _shown(request: web.Request) -> str:
 
 async def session_or_empty(request: web.Request, session_id: str) -> Any:
     """Return a session as its page shows it, or an empty one where it does not exist."""
-    if session_id and await request.app[REGISTRY].history.check(request[OWNER], session_id):
+    if session_id and await request.app[HISTORY].check(request[OWNER], session_id):
         return await views.session_of(request, session_id)
     return views.empty(session_id or secrets.token_urlsafe(12))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from app.web.api.sessions import checked_title
-from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, LISTS, OWNER, REGISTRY
 from app.web.http.addresses import at
 from app.web.i18n import translations
 from app.web.i18n.error_texts import said
@@ -25,7 +25,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     title = (await text_form(request)).get("title", "")
     try:
-        await request.app[REGISTRY].history.rename(request[OWNER], session_id, checked_title(title))
+        await request.app[HISTORY].rename(request[OWNER], session_id, checked_title(title))
     except ProblemError as problem:
         return await _page(request, draft=title, problem=problem)
     request.app[LISTS].changed(request[OWNER])
@@ -54,7 +54,7 @@ async def _page(
 ) -> web.Response:
     session_id = bodies.path_id(request, "session_id")
     context = {
-        "session": await request.app[REGISTRY].history.session(request[OWNER], session_id),
+        "session": await request.app[HISTORY].session(request[OWNER], session_id),
         "draft": draft,
         "error": said(translations.of(request), problem.code, problem.detail) if problem else None,
     }

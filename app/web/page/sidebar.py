@@ -8,7 +8,7 @@ from aiohttp import web
 from yarl import URL
 
 from app.chat.records import SessionInfo
-from app.web.app_keys import OWNER, REGISTRY
+from app.web.app_keys import HISTORY, OWNER
 
 PART = 50  # sessions that are shown at once
 
@@ -28,7 +28,7 @@ class SidebarList(NamedTuple):
 async def sidebar_list(request: web.Request, here: URL, shown: str | None) -> SidebarList:
     """Return the part of the list that `?q=` and `?after=` of the page `here` ask for. `shown` is its session."""
     query, after = here.query.get("q", ""), here.query.get("after")
-    history = request.app[REGISTRY].history
+    history = request.app[HISTORY]
     page = await history.sessions(request[OWNER], query=query, after=after, limit=PART)
     further = str(here.update_query(after=page.next)) if page.next else None
     is_listed = any(session.session_id == shown for session in page.sessions)

@@ -23,6 +23,7 @@ from app.web.i18n import translations
 from app.web.i18n.error_texts import SENTENCES, said, words
 from app.web.i18n.labels import label, label_words
 from app.web.page import reader_choices
+from app.web.page.noscript.growing_answer import GROUP
 
 WORDS = web.AppKey("words", dict[str, str])  # by language: what scripts say in it, as JSON that HTML can hold
 
@@ -49,10 +50,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
-    environment.globals["said"] = _said
-    environment.globals["label"] = _label
-    environment.globals["number"] = _number
-    environment.globals["sentence"] = _sentence
+    environment.globals.update(said=_said, label=_label, number=_number, sentence=_sentence, group_size=GROUP)
     for name in environment.list_templates():
         environment.get_template(name)
     return cast("jinja2.Environment", environment)
@@ -75,8 +73,8 @@ def render(
         "chosen_language": chosen.language,
         "theme": chosen.theme,
         "single_keys": chosen.single_keys,
-        "on_apple": "Mac OS X"
-        in request.headers.get(hdrs.USER_AGENT, ""),  # also an iPad or an iPhone says so
+        # An iPad or an iPhone says so, too.
+        "on_apple": "Mac OS X" in request.headers.get(hdrs.USER_AGENT, ""),
     }
     response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
     response.headers["Cache-Control"] = "no-store"
@@ -106,7 +104,7 @@ def _sentence(context: Context, code: str) -> str:
 @jinja2.pass_context
 def _number(context: Context, value: float, digits: int = 0) -> str:
     """Return a number as the reader's language writes it, with so many digits behind the point."""
-    pattern = "#,##0" + f".{'0' * digits}" * bool(digits)
+    pattern = f"#,##0.{'0' * digits}" if digits else "#,##0"
     return format_decimal(value, pattern, locale=context["language"].code)
 
 

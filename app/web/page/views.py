@@ -19,7 +19,7 @@ from app.chat.ports import Options
 from app.log.entries import Begun
 from app.web.api import message_range
 from app.web.api.sessions import take_snapshot
-from app.web.app_keys import CATALOG, LIMITS, OWNER, PULSE, REGISTRY, RENDERER
+from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER
 from app.web.http.addresses import at, here
 from app.web.i18n import translations
 from app.web.input import bodies
@@ -49,7 +49,7 @@ async def session_page(request: web.Request) -> web.StreamResponse:
 async def session_of(request: web.Request, session_id: str, through: str | None = None) -> PageSnapshot:
     """Return a session as its page shows it, with the answers rendered."""
     part = message_range.asked(request)
-    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through, part)
+    snapshot = await take_snapshot(request, session_id, through, part)
     return await rendered(request.app[RENDERER], snapshot, thoughts=True)
 
 
@@ -78,9 +78,7 @@ async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage
         try:
             return await pieces_of(await session_of(request, session.session_id, place.message_id))
         except TailraceError:
-            return (
-                None  # Deleted meanwhile, or the database is away: what was rendered first has an end, too.
-            )
+            return None  # Deleted, or the database is away: what was rendered first has an end, too.
 
     viewer = growing_page.PlainViewer(
         live,

@@ -24,9 +24,7 @@ from app.web.i18n.error_texts import said
 from app.web.page.templates import render
 from app.web.problems import ProblemError
 
-OWNER_NAME = (
-    "local"  # there is one user: whoever has the token, or, without one, whoever sits at this machine
-)
+OWNER_NAME = "local"  # one user: whoever has the token, or, without one, whoever sits at this machine
 COOKIE = "tailrace_access"
 COOKIE_SECONDS = 30 * 24 * 3600
 GUESSES = parse("10/minute")

@@ -47,9 +47,7 @@ class AnswerBlocks:
         self._new: list[str] = []  # pieces that came while a job was at work
         self._count = 0  # blocks that were cut
         self._levels = Levels()  # of the headings in those that were told
-        self._before: tuple[int, int, str] | None = (
-            None  # what `open_again` was before the cut that is going on
-        )
+        self._before: tuple[int, int, str] | None = None  # `open_again` before the cut going on
         self._waiting: deque[_Waiting] = deque()
         self._linked: list[_Waiting] = []  # blocks that a later definition of a link may change
         self._is_over = False  # no more text will come

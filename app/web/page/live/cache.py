@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from operator import itemgetter
 from threading import Lock
 from typing import Generic, TypeVar
 
-K = TypeVar("K")
+from cachetools import LRUCache
+
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
@@ -15,29 +18,20 @@ class Cache(Generic[K, V]):
     """Threads may share it. `size` tells how many bytes an item takes, `most` how many all of them may."""
 
     def __init__(self, most: int, size: Callable[[K, V], int]) -> None:
-        self._most = most
         self._size_of = size
-        self._size = 0
         self._lock = Lock()
-        self._items: OrderedDict[K, V] = OrderedDict()
+        self._items: LRUCache[K, tuple[int, V]] = LRUCache(most, getsizeof=itemgetter(0))
 
     def __repr__(self) -> str:
-        return f"<Cache items={len(self._items)} bytes={self._size}>"
+        return f"<Cache items={len(self._items)} bytes={self._items.currsize}>"
 
     def get(self, key: K) -> V | None:
         """Return what is kept under `key`."""
         with self._lock:
-            if key in self._items:
-                self._items.move_to_end(key)
-            return self._items.get(key)
+            found = self._items.get(key)
+        return None if found is None else found[1]
 
     def put(self, key: K, value: V) -> None:
-        """Keep `value`, and drop what was not used for the longest time."""
-        size = self._size_of(key, value)
-        with self._lock:
-            if size > self._most or key in self._items:
-                return
-            self._items[key] = value
-            self._size += size
-            while self._size > self._most:
-                self._size -= self._size_of(*self._items.popitem(last=False))
+        """Keep `value`, if it is not too large for the cache, and drop what was not used for the longest time."""
+        with self._lock, suppress(ValueError):
+            self._items[key] = self._size_of(key, value), value

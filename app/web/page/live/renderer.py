@@ -18,16 +18,12 @@ from app.web.page.live.cache import Cache
 from app.web.page.live.render_turns import Turns
 
 SMALL = 8 * 1024  # characters that the event loop renders itself, at most, before it looks after others
-SMALL_SECONDS = (
-    0.02  # of its processor time that one piece of an answer may take there; then the threads go on
-)
+SMALL_SECONDS = 0.02  # of its processor time that a piece of an answer may take there; then the threads go on
 MOST_WAITING = 256  # jobs for the threads; what comes on top is shown as plain text
 CACHE_BYTES = 32 * 2**20  # of each cache
 
 T = TypeVar("T")
-Key = tuple[
-    str, tuple[tuple[str, str, str], ...]
-]  # the source of a block, and the links that it may refer to
+Key = tuple[str, tuple[tuple[str, str, str], ...]]  # the source of a block, and the links it may refer to
 
 
 class Renderer:

@@ -69,7 +69,7 @@ async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}/snapshot?branch=&from=&before=&all="""
     session_id = bodies.path_id(request, "session_id")
     through, part = request.query.get("branch"), message_range.asked(request)
-    snapshot = await take_snapshot(request.app[REGISTRY], request[OWNER], session_id, through, part)
+    snapshot = await take_snapshot(request, session_id, through, part)
     return bodies.respond_json(await rendered(request.app[RENDERER], snapshot))
 
 
@@ -99,7 +99,7 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
     expected, most = Expected(show), request.app[LIMITS].max_waiting
     with ExitStack() as waits:
         for session_id, cursor in _asked(request).items():
-            if await exists(registry, owner, session_id):
+            if await exists(request, session_id):
                 expected.found(session_id, cursor)
             elif cursor not in (None, NEW):
                 viewer.say(passing("gone", GoneEvent(session_id)))
@@ -108,7 +108,7 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
                 with suppress(TooManyWaiting):
                     tell = partial(expected.found, session_id)
                     waits.enter_context(registry.arrivals.wait(owner, session_id, tell, most=most))
-                    if await exists(registry, owner, session_id):  # It began before anybody waited.
+                    if await exists(request, session_id):  # It began before anybody waited.
                         expected.found(session_id, cursor)
         # From here on nothing is awaited until the response begins, and with it somebody takes care of the viewer.
         expected.begin()

@@ -16,9 +16,7 @@ from app.web.page.live.answer_blocks import AnswerBlocks, Closed
 from app.web.page.live.renderer import Renderer
 
 GROUP = 8  # blocks, as in `static/markdown/content.js`
-AGAIN = (
-    16 * 1024
-)  # characters of open text that are sent once more after a block, at the most, while blocks are late
+AGAIN = 16 * 1024  # characters of open text that are sent again after a block, at most, while blocks are late
 LATE_SECONDS = 10.0  # that the last blocks may take after the end of the answer
 
 
