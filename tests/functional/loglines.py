@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
 from app.telemetry.logging import configure
+from tests.support.logs import restored_logging
 
 
 class LogFile:
@@ -35,14 +33,6 @@ class LogFile:
 @contextmanager
 def logging_to(path: Path) -> Iterator[LogFile]:
     """Log to a file for as long as the block lasts, as the server does by default."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8") as file, restored_logging():
         configure("logfmt", "info", file)
-        try:
-            yield LogFile(path)
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            logging.captureWarnings(False)
-            structlog.reset_defaults()
+        yield LogFile(path)

@@ -9,6 +9,7 @@ import pytest
 
 from app.telemetry.audit import audit, parse
 from app.telemetry.logging import configure
+from tests.support.logs import restored_logging
 
 
 def line(event: str, trace: str = "a", session: str = "s", **fields: object) -> str:
@@ -68,9 +69,10 @@ def test_each_violation_is_found(lines: list[str], what: str) -> None:
 def test_it_reads_what_the_server_writes(log_format: str) -> None:
     """Values with spaces, quotes and line ends come back as they were, in both formats."""
     stream = io.StringIO()
-    log = configure(log_format, "info", stream)
     hostile = 'a b="c"\nstream_end trace=x\\'
-    log.info("stream_start", trace="t", session="s", model=hostile)
+    with restored_logging():
+        log = configure(log_format, "info", stream)
+        log.info("stream_start", trace="t", session="s", model=hostile)
     assert stream.getvalue().count("\n") == 1
     fields = parse(stream.getvalue())
     assert fields is not None

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.typing import FilteringBoundLogger
 
 from app.telemetry.logging import LineWriter, configure, render_logfmt
+from tests.support.logs import restored_logging
 
 NASTY = 'a "b" =c\\ \n2026-01-01T00:00:00Z info stream_end trace=x\r\x1b[31m\u2028\x85\x00'
 
@@ -24,13 +24,8 @@ NASTY = 'a "b" =c\\ \n2026-01-01T00:00:00Z info stream_end trace=x\r\x1b[31m\u20
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     """Leave logging as it was for the tests that follow."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
+    with restored_logging():
+        yield
 
 
 @pytest.fixture
