@@ -23,15 +23,19 @@ export async function find(sidebar) {
 export async function refresh(sidebar) {
   search.abort();
   search = new AbortController();
-  const shown = new Map(Array.from(sidebar.list.children, (item) => [item.dataset.sessionId, item]));
-  const limit = Math.min(MOST, Math.max(PART, shown.size));
+  const before = Array.from(sidebar.list.children);
+  const limit = Math.min(MOST, Math.max(PART, before.length));
   const page = await loadSessions(sidebar.query, null, search.signal, limit).catch((error) => {
     if (error.status === 401) toast(error.message); // signed out elsewhere; otherwise the old list stays
     return null;
   });
   if (!page) return;
   const known = new Set(page.sessions.map((session) => session.session_id));
-  for (const [id, item] of shown) if (!known.has(id) && !item.querySelector(".rename")) item.remove(); // being renamed
+  for (const item of before) {
+    if (!known.has(item.dataset.sessionId) && !item.querySelector(".rename")) item.remove(); // that one is being renamed
+  }
+  // As the list is now: the page may have added a session of its own meanwhile.
+  const shown = new Map(Array.from(sidebar.list.children, (item) => [item.dataset.sessionId, item]));
   show(sidebar, page, (entries) => entries.forEach((entry, index) => {
     const item = shown.get(entry.dataset.sessionId) ?? entry;
     retitle(item, entry.querySelector(".session").textContent);

@@ -66,8 +66,8 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def chat(context: BrowserContext, server: LiveServer) -> Chat:
-    """The page of a new session."""
+async def chat(server: LiveServer, context: BrowserContext) -> Chat:
+    """The page of a new session. It is closed before its server, so that it does not connect to one that closes."""
     page = Chat(await context.new_page(), server.url)
     await page.open("/")
     return page
@@ -81,6 +81,7 @@ async def led(context: BrowserContext, tmp_path: Path) -> AsyncIterator[Led]:
         page = Chat(await context.new_page(), server.url)
         await page.open("/")
         yield Led(page, backend)
+        await page.page.close()  # before its server
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,9 @@ async def test_a_selection_is_not_painted_over(led: Led) -> None:
     generation = await led.ask("hello")
     generation.say("one *two*")
     await expect(chat.text().locator(".tail")).to_have_text("one *two*")
-    await chat.page.evaluate("getSelection().selectAllChildren(document.querySelector('.message .tail'))")
+    await chat.page.evaluate(
+        "getSelection().selectAllChildren(document.querySelector('.message [data-part=content] .tail'))"
+    )
     held.release()
     generation.say(" three")
     await expect(chat.text().locator(".tail")).to_have_text("one *two* three")

@@ -29,7 +29,7 @@ async def test_a_killed_server_leaves_interrupted_answers(context: BrowserContex
         await asyncio.to_thread(first.ended)
     seen = await chat.words()
     await expect(chat.page.get_by_text("Reconnecting…")).to_be_visible()
-    assert await chat.words() == seen
+    assert (await chat.words()).startswith(seen)  # what had come is painted still
     with serving(tmp_path, PORT=str(first.port)):
         await chat.ends("interrupted")
         begun = await chat.words()

@@ -73,7 +73,11 @@ class Wire:
         if not self._whole:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:  # nobody listens there now
+            writer.transport.abort()
+            return
         ends = {writer, far_writer}
         self._open |= ends
         if not self._whole:  # since a moment ago
