@@ -23,7 +23,10 @@ FOLDER = ROOT / ".venv-oldest"
 STAMP = FOLDER / ".installed"
 OLDEST = (3, 11, 0)
 # What depends on how tasks are cancelled and waited for. The rest of the suite cannot tell two releases apart.
-HEART = ["tests/test_waits.py", "tests/schedules", "tests/streams", "tests/contract"]
+HEART = [
+    "tests/test_waits.py",
+    *(f"tests/{room}" for room in ("tasks", "chat", "log", "streams", "schedules", "contract")),
+]
 PARALLEL = ["-n", "auto", "--dist", "worksteal"]  # as `make test`
 ASK = "import sys; print(*sys.version_info[:3]); print(sys.version_info.releaselevel)"
 

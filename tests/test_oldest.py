@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.oldest import Python, asked, older_than
+from tests.oldest import HEART, ROOT, Python, asked, older_than
 
 FOUND = [Python((3, 13, 0), "c"), Python((3, 11, 2), "a"), Python((3, 11, 7), "b"), Python((3, 10, 13), "x")]
 
@@ -27,3 +27,8 @@ def test_an_interpreter_is_asked_for_its_version(tmp_path: Path) -> None:
     assert asked(sys.executable) == Python(sys.version_info[:3], sys.executable)
     assert asked(str(tmp_path / "none")) is None
     assert asked("/bin/false") is None
+
+
+def test_what_it_runs_is_there() -> None:
+    """No part is left out because its folder has another name by now."""
+    assert [path for path in HEART if not (ROOT / path).exists()] == []
