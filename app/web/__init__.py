@@ -1,1 +1,1 @@
-"""HTTP: routes, handlers, the SSE response and the pages. It reads the heart and acts on its registry, no more."""
+"""HTTP: routes, handlers, SSE responses and pages. This layer reads the domain and acts only through its registry."""

@@ -1,4 +1,4 @@
-"""Typed keys: what handlers find in the application and in a request."""
+"""Typed keys of the application and of requests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ REGISTRY = web.AppKey("registry", Registry)
 HISTORY = web.AppKey("history", History)
 CATALOG = web.AppKey("catalog", Catalog)
 PULSE = web.AppKey("pulse", HeartbeatTimer)
-PAGE_PULSE = web.AppKey("page_pulse", HeartbeatTimer)  # of the event streams of pages, which beat more often
+PAGE_PULSE = web.AppKey("page_pulse", HeartbeatTimer)  # for page event streams: a shorter interval
 LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
-CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by the type of their content
+CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by media type
 PAGE_CHANNELS = web.AppKey[Channels[PageChannel]]("page_channels", Channels)
 LISTS = web.AppKey("lists", ListChanges)
-BASE = web.AppKey("base", str)  # the path that the server is found under, such as `/chat`; "" at the root
+BASE = web.AppKey("base", str)  # the path that the server is mounted under, such as `/chat`; "" at the root
 
-SIGNS_IN = web.AppKey("signs_in", bool)  # whether people sign in here, and so can sign out
+SIGNS_IN = web.AppKey("signs_in", bool)  # whether a login is required, so that pages offer to sign out
 
 OWNER = web.RequestKey("owner", str)  # set by the access middleware

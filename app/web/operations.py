@@ -1,4 +1,4 @@
-"""What operators and their machines ask: is it alive, is it ready, what does it count, what can it do."""
+"""Handlers for operations: liveness, readiness, metrics, models."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the text format of 
 
 
 async def healthz(_: web.Request) -> web.StreamResponse:
-    """GET /healthz: the process answers."""
+    """GET /healthz: 200 while the process responds."""
     return bodies.respond_json(State(status="ok"))
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """GET /readyz: it takes prompts; 503 while it drains."""
+    """GET /readyz: 200 while the server accepts prompts; 503 while it drains."""
     if request.app[REGISTRY].draining:
         raise ProblemError(503, "draining", "The server is shutting down.", headers={"Retry-After": "2"})
     return bodies.respond_json(State(status="ready"))
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
-    """GET /metrics, for Prometheus."""
+    """GET /metrics in the Prometheus text format."""
     return web.Response(body=request.app[METRICS](), headers={"Content-Type": METRICS_TYPE})
 
 
 async def models(request: web.Request) -> web.StreamResponse:
-    """GET /api/models?q=&limit=: the models of every reachable backend, and which backends do not answer."""
+    """GET /api/models?q=&limit=: the models of all reachable backends, and the unreachable backends."""
     listing = await request.app[CATALOG].listing()
     found = matching(listing.models, request.query.get("q", ""))
     limit = bodies.number(request, "limit", MOST_MODELS, least=1, most=MOST_MODELS)

@@ -1,4 +1,4 @@
-"""Errors as people and programs get them: RFC 9457 `application/problem+json`, or a page for a browser."""
+"""Error responses: RFC 9457 `application/problem+json`, or a page for a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.page.templates import render
 
 RETRY_AFTER = "2"  # seconds
 
-# The one place where errors of the heart become statuses. A class stands for its subclasses.
+# The only mapping of domain errors to statuses. A class includes its subclasses.
 STATUSES: dict[type[errors.TailraceError], int] = {
     errors.SessionBusy: 409,
     errors.QueueFull: 429,
@@ -45,7 +45,7 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.UpstreamError: 502,
 }
 
-# Codes and sentences for what aiohttp itself turns down.
+# Codes and details for requests that aiohttp itself rejects.
 HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
     404: ("not_found", "Page not found. Check the address."),
     405: (
@@ -61,7 +61,7 @@ HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
 
 
 class ProblemError(Exception):
-    """A request that the web layer itself turns down. `extra` becomes members of the problem object."""
+    """Raised when the web layer rejects a request. `extra` is added to the problem object as members."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
@@ -75,7 +75,7 @@ class ProblemError(Exception):
 
 
 def translate(error: errors.TailraceError) -> ProblemError:
-    """Return an error of the heart as a problem."""
+    """Return a domain error as a problem; 500 if it has no status."""
     status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
     headers = {"Retry-After": RETRY_AFTER} if status in (429, 503) else {}
     extra = {"models": error.known} if isinstance(error, errors.UnknownModel) else {}
@@ -83,7 +83,7 @@ def translate(error: errors.TailraceError) -> ProblemError:
 
 
 def told(language: Language, problem: ProblemError) -> str:
-    """Return what is said of a problem in a language, with the names of models that may be meant."""
+    """Return the detail of a problem in a language. For an unknown model, similar names are appended."""
     sentence = said(language, problem.code, problem.detail)
     near: list[str] = problem.extra.get("models", [])
     if sentence == problem.detail or not near:
@@ -92,7 +92,7 @@ def told(language: Language, problem: ProblemError) -> str:
 
 
 def respond(request: web.Request, problem: ProblemError) -> web.Response:
-    """Return the problem as a response: a page for a browser that navigates, else problem+json."""
+    """Return a problem as a response: a page for browser navigation, else problem+json."""
     title = HTTPStatus(problem.status).phrase
     language = translations.of(request)
     detail = told(language, problem)
@@ -114,7 +114,7 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
 
 
 def middleware(logger: Logger) -> Any:
-    """Return the outermost middleware: whatever goes wrong inside leaves as a problem, never as a traceback."""
+    """Return the outermost middleware: it turns every error into a problem and never shows a traceback."""
 
     @web.middleware
     async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -129,7 +129,7 @@ def middleware(logger: Logger) -> Any:
                 raise
             return respond(request, http_problem(error, request.client_max_size))
         except ConnectionError:
-            # The client has left. This reaches nobody; raised on, it would be in the log as an error of ours.
+            # The client has disconnected and gets no response. If raised, it would be logged as a server error.
             return web.Response(status=400)
         except Exception as error:
             logger.error("request_failed", method=request.method, path=request.path, exc_info=error)
@@ -141,7 +141,7 @@ def middleware(logger: Logger) -> Any:
 
 
 def http_problem(error: web.HTTPException, most: int) -> ProblemError:
-    """Return what aiohttp itself turns down as a problem; `most` is how large a request may be, in bytes."""
+    """Return an HTTP error of aiohttp as a problem. `most` is the maximum request size, in bytes."""
     code, detail = HTTP_PROBLEMS.get(error.status, ("bad_request", error.reason))
     if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         detail = detail.format(most=most / 2**20)

@@ -1,4 +1,4 @@
-"""Handlers of whole sessions: export, import, and the undo of a delete."""
+"""Handlers for whole sessions: export, import, and undo of a delete."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from app.web.http.addresses import at
 from app.web.input import bodies
 from app.web.problems import ProblemError
 
-NAME_LENGTH = 60  # characters of a file's name before its ending
-FIELD = "file"  # of the form
+NAME_LENGTH = 60  # characters of a file name, without the extension
+FIELD = "file"  # the form field
 
 
 async def export_session(request: web.Request) -> web.StreamResponse:
@@ -58,20 +58,20 @@ def _file(data: bytes, content_type: str, title: str, ending: str) -> web.Respon
 
 
 def file_name(title: str, ending: str) -> str:
-    """Return a name for a file that every system takes, made of the ASCII letters and digits of a title."""
+    """Return a file name that is valid on every system: the title's ASCII letters and digits."""
     ascii_only = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     words = "-".join(re.findall("[A-Za-z0-9]+", ascii_only))[:NAME_LENGTH].strip("-")
     return f"{words or 'session'}.{ending}"
 
 
 def _plain(title: str) -> str:
-    """Return the title without what a file's name cannot hold on some system."""
+    """Return the title without characters that are invalid in file names on any system."""
     kept = "".join(" " if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in title)
     return " ".join(kept.encode(errors="ignore").decode().split())[:NAME_LENGTH].strip(". ") or "session"
 
 
 async def import_session(request: web.Request) -> web.StreamResponse:
-    """POST /api/sessions/import: 201 for JSON; for a form with a file, 303 to the page."""
+    """POST /api/sessions/import: 201 for a JSON body; 303 to the session's page for a form with a file."""
     is_form = request.content_type == "multipart/form-data"
     data = await (_uploaded(request) if is_form else _sent(request))
     archive = await asyncio.to_thread(_read, data)
@@ -111,7 +111,7 @@ async def _uploaded(request: web.Request) -> bytes:
 
 
 async def _bounded(request: web.Request, read: Callable[[web.BaseRequest], Awaitable[Any]]) -> Any:
-    """Read a body that may be larger than those of other requests. Raises a 413 as soon as it is too large."""
+    """Read a body with the higher limit for imports. Raises a 413 as soon as the limit is exceeded."""
     most = request.app[LIMITS].max_import_bytes
     try:
         if (request.content_length or 0) <= most:
@@ -122,7 +122,7 @@ async def _bounded(request: web.Request, read: Callable[[web.BaseRequest], Await
 
 
 def _read(data: bytes) -> Archive:
-    """Return the archive in a file. Raises a 4xx that says what does not fit."""
+    """Parse and validate an archive. Raises a 400 or a 422 with the reason."""
     try:
         archive = msgspec.json.decode(data, type=Archive)
     except msgspec.ValidationError as error:
@@ -138,7 +138,7 @@ def _read(data: bytes) -> Archive:
 
 
 async def restore_session(request: web.Request) -> web.StreamResponse:
-    """POST /api/sessions/{session_id}/restore: undo a delete that was a moment ago."""
+    """POST /api/sessions/{session_id}/restore: undo a recent delete."""
     session_id = bodies.path_id(request, "session_id")
     restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
     request.app[LISTS].changed(request[OWNER])

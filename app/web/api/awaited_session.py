@@ -1,4 +1,4 @@
-"""Event streams of sessions that do not exist yet: they stay open until their owner makes the first prompt."""
+"""Event streams of sessions that do not exist yet: they stay open until the owner sends the first prompt."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ async def exists(request: web.Request, session_id: str) -> bool:
 
 
 class Waiter(EventPush):
-    """Holds one response open until its session exists, or its client has left."""
+    """Holds one response open until its session exists or the client disconnects."""
 
     def __init__(self, pulse: HeartbeatTimer, find: Callable[[], Session]) -> None:
         super().__init__(pulse)
         self._find = find
         self.session: Session | None = None
-        self.cursor: Cursor | None = None  # just before its first event
+        self.cursor: Cursor | None = None  # just before the session's first event
 
     def tell(self, cursor: Cursor | None = None) -> None:
-        """The session exists. It is found at once: later it may be another owner's."""
+        """Report that the session exists. It is looked up now: later the id may belong to another owner."""
         if self.session is None:
             self.session, self.cursor = self._find(), cursor
             self._wake.set()
 
     async def hold(self, request: web.Request, response: EventStream) -> None:
-        """Send the headers, then heartbeats alone."""
+        """Send the headers, then only heartbeats."""
         writer, transport = await response.prepare(request), request.transport
         if writer is None or transport is None:
-            return  # The client has left already.
+            return  # The client has already disconnected.
         self._attach(request, writer, transport)
         self._pulse.add(self)
         try:
@@ -69,7 +69,7 @@ async def events_to_come(request: web.Request, session_id: str) -> web.StreamRes
         await waiter.hold(request, response)
     session = waiter.session
     if session is None:
-        return response  # The client has left.
+        return response  # The client has disconnected.
     after = place(session, waiter.cursor)
     if isinstance(after, str):
         return await refuse(request, response, session_id, after)
@@ -77,7 +77,7 @@ async def events_to_come(request: web.Request, session_id: str) -> web.StreamRes
 
 
 class Expected:
-    """The sessions of one page's stream: each is shown once, when it is known to exist and the stream has begun."""
+    """The sessions of a page's event stream. Calls `show` once for each that exists, after the stream has begun."""
 
     def __init__(self, show: Callable[[str, Cursor | str | None], None]) -> None:
         self._show = show
@@ -88,14 +88,14 @@ class Expected:
         return f"<Expected {list(self._found)}{' begun' if self._begun else ''}>"
 
     def found(self, session_id: str, cursor: Cursor | str | None = None) -> None:
-        """A session exists, and is to be shown from a cursor on. What is said of it later does not count."""
+        """Report that a session exists, and the cursor to send it from. Later calls for it are ignored."""
         if session_id not in self._found:
             self._found[session_id] = cursor
             if self._begun:
                 self._show(session_id, cursor)
 
     def begin(self) -> None:
-        """Show what has been found, and from now on what is found."""
+        """Show the sessions found so far; from now on, show sessions as they are found."""
         self._begun = True
         for session_id, cursor in self._found.items():
             self._show(session_id, cursor)

@@ -1,4 +1,4 @@
-"""Images of prompts: what is taken for one, how much of it, and how one is shown again."""
+"""Images of prompts: their types and size limits, and the handler that serves them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from app.web.input import bodies
 from app.web.input.stream_request import ImageUpload
 from app.web.problems import ProblemError
 
-MOST_PICTURES = 32  # of one prompt
-# By their first bytes: what a file is called, or says of itself, is not asked.
+MOST_PICTURES = 32  # per prompt
+# The type is detected by the first bytes. File names and declared types are ignored.
 KINDS = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
     "image/gif": re.compile(rb"GIF8[79]a"),
     "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
 }
-# A browser may keep it, and asks whether it may still show it: whoever has signed out may not.
+# A browser may cache an image but must revalidate it: after sign-out it must not be shown.
 CACHING = {"Cache-Control": "private, no-cache"}
 
 
 def media_type(data: bytes) -> str | None:
-    """Return what an image is, `None` if it is none that is taken."""
+    """Return the media type of an image; `None` if it is not supported."""
     return next((kind for kind, start in KINDS.items() if start.match(data)), None)
 
 
 async def images_of(request: web.Request, images: Sequence[ImageUpload]) -> Sequence[ImageData]:
-    """Return the images of a prompt, those that were sent before as well.
+    """Return the images of a prompt. Images sent before are loaded from the history.
 
-    Raises a 413 or a 422 that says what is wrong, `ImageNotFound`, `HistoryUnavailable`.
+    Raises a 413 or a 422 with the reason, `ImageNotFound`, `HistoryUnavailable`.
     """
     if len(images) > MOST_PICTURES:
         raise ProblemError(
@@ -66,7 +66,7 @@ def _checked(files: Iterable[bytes], limit: int) -> Sequence[ImageData]:
 
 
 async def get_image(request: web.Request) -> web.StreamResponse:
-    """GET /api/images/{image_id}: 304 if the client has it already."""
+    """GET /api/images/{image_id}: 304 if the client has it cached."""
     image_id = bodies.path_id(request, "image_id")
     picture = await request.app[HISTORY].image(request[OWNER], image_id)
     known = request.if_none_match or ()
@@ -74,5 +74,5 @@ async def get_image(request: web.Request) -> web.StreamResponse:
         response = web.Response(status=304, headers=CACHING)
     else:
         response = web.Response(body=picture.data, content_type=picture.media_type, headers=CACHING)
-    response.etag = image_id  # another image has another id
+    response.etag = image_id  # the image of an id never changes
     return response

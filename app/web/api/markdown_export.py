@@ -1,4 +1,4 @@
-"""A branch of a session as Markdown, for people to read and keep."""
+"""Exports a branch of a session as Markdown, for reading."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNFINISHED = {
 
 
 def as_markdown(snapshot: Snapshot) -> str:
-    """Return the messages of a snapshot under headings, each as it was written but for its own, which are lower."""
+    """Return the messages of a snapshot, each under a heading. Headings inside a message are moved below it."""
     parts = [
         f"# {snapshot.title or 'Chat'}",
         *(part for message in snapshot.messages for part in _part(message)),

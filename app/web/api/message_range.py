@@ -1,4 +1,4 @@
-"""Which messages of a long chat a page shows: the newest ones, and earlier ones when they are asked for."""
+"""Selects the messages of a long branch that a page shows: the newest ones, and earlier ones on request."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from aiohttp import web
 from app.chat.errors import MessageNotFound
 from app.chat.records import Message
 
-MESSAGES = 40  # of one part
-CHARACTERS = 200_000  # of its prompts and answers; its last exchange may be longer by itself
+MESSAGES = 40  # per part
+CHARACTERS = 200_000  # per part; the last exchange is always included, even if it is longer
 
 
 class MessageRange(NamedTuple):
-    """A part of a branch, as an address asks for it: without any of these, its newest messages."""
+    """The requested part of a branch; by default its newest messages."""
 
-    since: str | None = None  # begin with this message, if it is in the branch
-    before: str | None = None  # end before this message
-    whole: bool = False  # begin with the first message
+    since: str | None = None  # the id of the first message; ignored if it is not in the branch
+    before: str | None = None  # the id of the message to end before
+    whole: bool = False  # start at the first message
 
 
 WHOLE = MessageRange(whole=True)
 
 
 def asked(request: web.Request) -> MessageRange:
-    """Return the part that `?from=`, `?before=` and `?all=1` ask for."""
+    """Return the part requested by `?from=`, `?before=` and `?all=1`."""
     query = request.query
     return MessageRange(query.get("from"), query.get("before"), query.get("all") == "1")
 
 
 def bounds(messages: Sequence[Message], part: MessageRange, through: str | None = None) -> tuple[int, int]:
-    """Return where a part of a branch begins and ends: `messages[begin:end]`.
+    """Return the slice of a part of a branch: `messages[begin:end]`.
 
-    It begins with a prompt, and the message `through` is in it unless it has to end before that. Raises
-    `MessageNotFound` if the message that it has to end before is not in the branch.
+    It starts with a prompt, and includes the message `through` unless it ends before it. Raises `MessageNotFound` if
+    `part.before` is not in the branch.
     """
     places = {message.message_id: place for place, message in enumerate(messages)}
     if part.before is not None and part.before not in places:
@@ -51,7 +51,7 @@ def bounds(messages: Sequence[Message], part: MessageRange, through: str | None 
 
 
 def _newest(messages: Sequence[Message]) -> int:
-    """Return where the newest exchanges begin that are few and short enough together."""
+    """Return the start of the newest exchanges that fit both limits."""
     begin = end = len(messages)
     size = 0
     for place in range(end - 1, -1, -1):

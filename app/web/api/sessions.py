@@ -1,4 +1,4 @@
-"""Handlers of sessions: list, read, rename, delete, and their events."""
+"""Handlers for sessions: list, read, change, delete, and the event stream."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ TITLE_LENGTH = 200  # characters
 class ShownMessage(Message, kw_only=True):
     """A message in a snapshot. For an answer in progress: the text so far and its status."""
 
-    siblings: list[str]  # all that follow the same message, oldest first, itself among them
+    siblings: list[str]  # the ids of all messages with the same parent, oldest first, including this one
     status: Status | None = None
-    note: str = ""  # what the model does, in the place of "Thinking…"
+    note: str = ""  # what the model is doing, shown instead of "Thinking…"
 
 
 class Snapshot(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A session at one moment: the messages of a branch, and the cursor to resume its events from."""
+    """A consistent view of a session: the messages of a branch, and the cursor to resume its events from."""
 
     session_id: str
     title: str
     created_at: str
     updated_at: str
     options: Options
-    branch: str | None  # the last of the messages
+    branch: str | None  # the id of the branch's last message
     messages: list[ShownMessage]
     cursor: str
-    running: str | None  # the stream that has the turn
-    earlier: int = 0  # messages of the branch that come before those that are shown
+    running: str | None  # the id of the running stream
+    earlier: int = 0  # the number of messages of the branch before `messages`
 
 
 async def take_snapshot(
     request: web.Request, session_id: str, through: str | None = None, part: MessageRange = WHOLE
 ) -> Snapshot:
-    """Return the session with messages of a branch and a cursor, both of one moment.
+    """Return a session with messages of a branch, and the cursor that matches them.
 
-    The branch is the newest one, or the newest of those that the message `through` is part of; of its messages those
-    of the `part` are returned. Raises `SessionNotFound`, `MessageNotFound`.
+    The branch is the newest one, or the newest one that contains the message `through`. `part` selects its messages.
+    Raises `SessionNotFound`, `MessageNotFound`.
     """
     registry = request.app[REGISTRY]
     info, messages = await request.app[HISTORY].conversation(request[OWNER], session_id)
@@ -84,11 +84,11 @@ async def take_snapshot(
 
 
 def _show_live(registry: Registry, session: Session, message: ShownMessage) -> None:
-    """Have an answer as the log has it."""
+    """Update an answer in progress from the log."""
     answer = session.log.answer
     if answer is not None and message.message_id == answer.message_id:
         message.content, message.reasoning = answer.content, answer.thoughts
-        # It is kept a moment before its `end` is in the log.
+        # The answer is saved shortly before its `end` is in the log.
         message.status = answer.status if message.outcome is None else Status.ENDED
         message.note, message.tokens = answer.note, answer.tokens
         message.thought_ms = answer.thought_ms(asyncio.get_running_loop().time())
@@ -111,7 +111,7 @@ async def get_session(request: web.Request) -> web.StreamResponse:
 
 
 async def patch_session(request: web.Request) -> web.StreamResponse:
-    """PATCH /api/sessions/{session_id}: another title, other options."""
+    """PATCH /api/sessions/{session_id}: change the title, the options, or both."""
     session_id = bodies.path_id(request, "session_id")
     changes = await bodies.json_body(request, bodies.Changes)
     if changes == bodies.Changes():
@@ -128,7 +128,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
 
 
 def checked_title(text: str) -> str:
-    """Return a title in one line. Raises a 422 if nothing is left of it, or too much."""
+    """Return a title with its whitespace collapsed. Raises a 422 if it is then empty or too long."""
     title = " ".join(text.split())
     if not 0 < len(title) <= TITLE_LENGTH:
         raise ProblemError(422, "invalid_title", f"A title must have 1 to {TITLE_LENGTH} characters.")
@@ -136,7 +136,7 @@ def checked_title(text: str) -> str:
 
 
 async def delete_session(request: web.Request) -> web.StreamResponse:
-    """DELETE /api/sessions/{session_id}: its stream stops, its viewers end, its messages are gone."""
+    """DELETE /api/sessions/{session_id}: stop its stream, close its viewers, delete its messages."""
     session_id = bodies.path_id(request, "session_id")
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
@@ -145,9 +145,9 @@ async def delete_session(request: web.Request) -> web.StreamResponse:
 
 
 async def get_session_events(request: web.Request) -> web.StreamResponse:
-    """GET /api/sessions/{session_id}/events: from a cursor, else from the start of what runs now, else live.
+    """GET /api/sessions/{session_id}/events: from a cursor, else from the start of the running stream, else live.
 
-    Without a cursor the session need not exist yet. With one it did exist, and was deleted.
+    Without a cursor the session need not exist yet. With a cursor, a session that is not found was deleted: 404.
     """
     session_id = bodies.path_id(request, "session_id")
     registry, cursor = request.app[REGISTRY], bodies.asked_cursor(request)

@@ -1,4 +1,4 @@
-"""Handlers of streams: register one, look at it, stop it."""
+"""Handlers for streams: register, read, stop."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.web.input import bodies
 from app.web.input.stream_request import StreamRequest, read_stream_request, request_hash
 from app.web.problems import ProblemError
 
-# A POST may carry events too; only EventSource is bound to GET.
+# A POST can be answered with events as well: only EventSource is limited to GET.
 RESPONSES: dict[str, type[EventStream | LineStream]] = {accept.EVENTS: EventStream, accept.LINES: LineStream}
 
 
 async def register(request: web.Request, session_id: str) -> Registered:
-    """Register the stream that a request asks for. Raises a problem, or what the registry and the catalogue raise."""
+    """Register the requested stream. Raises `ProblemError`, and whatever the registry and the catalogue raise."""
     key = bodies.idempotency_key(request)
     body = await read_stream_request(request)
     if body.continues is not None and not request.app[LIMITS].continuing:
@@ -41,7 +41,7 @@ async def register(request: web.Request, session_id: str) -> Registered:
         )
     pictures = await images_of(request, body.images)
     registry = request.app[REGISTRY]
-    if registry.draining and key is None:  # with a key it may be one that was registered before
+    if registry.draining and key is None:  # with a key, it may repeat a request that was accepted
         raise Draining("The server is shutting down. Try again in a moment.")
     backend, model = await request.app[CATALOG].resolve(
         body.model or await _model_of(request, session_id, body)
@@ -69,7 +69,7 @@ async def register(request: web.Request, session_id: str) -> Registered:
 
 
 async def _model_of(request: web.Request, session_id: str, body: StreamRequest) -> str | None:
-    """Return the model of the answer that is to be regenerated or continued: it is the one that is meant."""
+    """Return the model of the answer to regenerate or continue: the default if the request names no model."""
     answer_id = body.regenerate or body.continues
     if answer_id is None:
         return None
@@ -78,7 +78,7 @@ async def _model_of(request: web.Request, session_id: str, body: StreamRequest) 
 
 
 async def post_stream(request: web.Request) -> web.StreamResponse:
-    """POST /api/sessions/{session_id}/streams, for programs: JSON, or the events themselves."""
+    """POST /api/sessions/{session_id}/streams: returns JSON, or the stream's events if `Accept` asks for them."""
     session_id = bodies.path_id(request, "session_id")
     wanted = accept.best(request, tuple(RESPONSES))
     if wanted is None:
@@ -111,10 +111,10 @@ async def _show_new(
 
 
 def stream_start(registry: Registry, session: Session, stream_id: str) -> int | None:
-    """Return the place to read a stream from its start; `None` if its events have expired."""
+    """Return the sequence number before a stream's start; `None` if its events have expired."""
     before = session.log.before(stream_id)
     if before is None and registry.is_live(session.session_id, stream_id):
-        return session.log.head  # It waits for its turn: its start is still to come.
+        return session.log.head  # The stream is queued and has no `start` yet.
     return before
 
 
@@ -125,7 +125,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def get_stream_events(request: web.Request) -> web.StreamResponse:
-    """GET /api/streams/{stream_id}/events: up to its `end`; 204 if the cursor is there already."""
+    """GET /api/streams/{stream_id}/events: up to its `end`; 204 if the cursor is already at the end."""
     stream_id = bodies.path_id(request, "stream_id")
     registry = request.app[REGISTRY]
     state = await registry.stream_state(request[OWNER], stream_id)
@@ -134,7 +134,7 @@ async def get_stream_events(request: web.Request) -> web.StreamResponse:
     if isinstance(after, str):
         return await refuse(request, EventStream(), state.session_id, after)
     if not registry.is_live(state.session_id, stream_id) and not session.log.read(after, stream_id).entries:
-        # 204 tells EventSource not to come back (WHATWG HTML, section 9.2.3).
+        # 204 tells EventSource not to reconnect (WHATWG HTML, section 9.2.3).
         return web.Response(status=204)
     return await view(request, EventStream(), session, after, stream_id)
 
@@ -150,7 +150,10 @@ def _stream_cursor(
 
 
 def place(session: Session, cursor: Cursor | str | None) -> int | ResetReason:
-    """Return where to read a session on: after the cursor, else from the `start` of what runs now, else live."""
+    """Return the sequence number to read after: the cursor's, else the one before the running stream, else the head.
+
+    Returns the reason instead if the cursor cannot be served.
+    """
     if cursor is not None:
         return checked(session, cursor)
     before = session.log.before(session.running_id) if session.running_id else None
@@ -158,14 +161,14 @@ def place(session: Session, cursor: Cursor | str | None) -> int | ResetReason:
 
 
 def checked(session: Session, cursor: Cursor | str) -> int | ResetReason:
-    """Return the sequence number of a cursor, or why it cannot be served."""
+    """Return the sequence number of a cursor, or the reason why it cannot be served."""
     if isinstance(cursor, str):
         return "epoch"
     return session.log.refusal(cursor) or cursor.seq
 
 
 async def delete_stream(request: web.Request) -> web.StreamResponse:
-    """DELETE /api/streams/{stream_id}: stop this stream, and no other."""
+    """DELETE /api/streams/{stream_id}: stop this stream only."""
     stream_id = bodies.path_id(request, "stream_id")
     wait = _stop_wait(request)
     began = time.monotonic()
@@ -174,7 +177,7 @@ async def delete_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def delete_session_stream(request: web.Request) -> web.StreamResponse:
-    """DELETE /api/sessions/{session_id}/stream: stop whatever runs in the session; 204 if nothing does."""
+    """DELETE /api/sessions/{session_id}/stream: stop the session's running stream; 204 if there is none."""
     session_id = bodies.path_id(request, "session_id")
     wait = _stop_wait(request)
     began = time.monotonic()
@@ -185,9 +188,9 @@ async def delete_session_stream(request: web.Request) -> web.StreamResponse:
 
 
 def _stop_wait(request: web.Request) -> float:
-    """Return how long to wait, in seconds.
+    """Return how long to wait for a stop, in seconds.
 
-    A stop takes as long as its bound at most. Who waits just as long should see how it went, not miss it by a hair.
+    A stop takes `supersede_timeout` at most. A client that waits that long gets 0.25 s more, to see the result.
     """
     limits = request.app[LIMITS]
     asked = bodies.number(request, "wait", limits.default_stop_wait, least=0, most=limits.max_stop_wait)
@@ -196,7 +199,7 @@ def _stop_wait(request: web.Request) -> float:
 
 
 def _stopped(outcome: Any, upstream_closed: bool, waited: float) -> web.Response:
-    # Without an outcome it has not ended, and then nothing was seen closed, whatever may be so already.
+    # Without an outcome the stream has not ended, so `upstream_closed` is not final.
     closed = upstream_closed and outcome is not None
     return bodies.respond_json(
         schemas.Stopped(outcome=outcome, upstream_closed=closed, waited_ms=round(waited * 1000))

@@ -1,1 +1,1 @@
-"""Static files: found, joined, compressed."""
+"""Static files: location, bundling, compression."""

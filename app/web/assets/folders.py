@@ -1,4 +1,4 @@
-"""Where templates, static files and translations are: in the package once installed, beside it in a checkout."""
+"""Locates templates, static files and translations: inside an installed package, beside it in a checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent.parent.parent
 
 
 def folder(name: str) -> Path:
-    """Return `templates`, `static` or `translations`. Raises `FileNotFoundError` if the installation is broken."""
+    """Return the path of `templates`, `static` or `translations`. Raises `FileNotFoundError` if it is missing."""
     for candidate in (PACKAGE / name, PACKAGE.parent / name):
         if candidate.is_dir():
             return candidate

@@ -1,9 +1,9 @@
-"""A module and all that it imports as one file, so that a browser asks once and not thirty times.
+"""Bundles a module with all its imports into one file, so that a browser sends one request instead of thirty.
 
-Nothing is translated: each module becomes a function that is called once, in the order in which a browser would have
-evaluated the modules, and hands on what it exports. It takes the plain forms of `import` and `export` that stand in
-`static/`, and raises `JoiningError` at any other, and where modules import each other in a circle. A style sheet gets
-its parts in the place of its `@import` rules, which keeps the order of the cascade.
+The code is not transpiled: each module becomes a function that is called once, in the browser's evaluation order, and
+returns its exports. Only the simple forms of `import` and `export` used in `static/` are supported; other forms and
+import cycles raise `JoiningError`. In a style sheet each `@import` rule is replaced by the imported file, which keeps
+the cascade order.
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ _AS = re.compile(r"(\w+|\$)\s+as\s+(\w+)")
 
 
 class JoiningError(Exception):
-    """A module cannot be joined with its imports."""
+    """A module or style sheet cannot be bundled with its imports."""
 
 
 class Joined(NamedTuple):
-    """A module, and before it all that it imports."""
+    """A bundled module: its own source, and the modules that precede it."""
 
     source: str
-    parts: dict[str, str]  # by the module's name, in the order of evaluation
+    parts: dict[str, str]  # the imported modules by name, in evaluation order
 
     @property
     def text(self) -> str:
-        """The one file."""
+        """The bundle."""
         return "".join(self.parts.values()) + self.source
 
     @property
     def shared(self) -> str:
-        """The one file, which lets modules that are loaded later take from it what it has."""
+        """The bundle with its modules exported, for modules that are loaded later."""
         names = ", ".join(_variable(name, self.parts) for name in self.parts)
         return f"{self.text}export {{ {names} }};\n" if names else self.text
 
 
 class Joiner:
-    """Joins modules. `read` returns the text of a file by its name."""
+    """Bundles modules. `read` returns the text of a file by its name."""
 
     def __init__(self, read: Callable[[str], str]) -> None:
         self._read = read
 
     def join(self, entry: str) -> Joined:
-        """Join the module `entry` with all that it imports."""
+        """Return the module `entry` bundled with all its imports. Raises `JoiningError`."""
         parts: dict[str, str] = {}
         return Joined(self._with_imports(entry, parts, (entry,)), parts)
 
     def beside(self, name: str, entry: str, joined: Joined) -> str:
-        """Return a module that a page loads later: what is in `joined` already it takes from there.
+        """Return a module that a page loads later. It takes modules that are in `joined` from that bundle.
 
-        So each module is evaluated once, and what one of them remembers, all who import it know.
+        Each module is therefore evaluated once, and all importers share its state.
         """
         if name in joined.parts:
             variable = _variable(name, joined.parts)
@@ -77,7 +77,7 @@ class Joiner:
         return _IMPORT.sub(replace, self._read(name))
 
     def _with_imports(self, name: str, parts: dict[str, str], path: tuple[str, ...]) -> str:
-        """Put what a module imports into `parts`; return its text with those imports in place."""
+        """Add a module's imports to `parts`; return its text with the imports replaced."""
 
         def replace(found: re.Match[str]) -> str:
             imported = _neighbour(name, found[2])
@@ -85,7 +85,7 @@ class Joiner:
                 raise JoiningError(f"modules import each other: {' → '.join((*path, imported))}")
             if imported not in parts:
                 inner = self._with_imports(imported, parts, (*path, imported))
-                parts[imported] = ""  # its number is the next one
+                parts[imported] = ""  # reserves the next number
                 parts[imported] = (
                     f"const {_variable(imported, parts)} = (() => {{\n{_handing_on(inner)}}})();\n"
                 )
@@ -96,7 +96,7 @@ class Joiner:
 
 
 def style(read: Callable[[str], str], entry: str) -> str:
-    """Return the style sheet `entry` with its parts in it. Raises `JoiningError` if a part imports others."""
+    """Return the style sheet `entry` with its imports inlined. Raises `JoiningError` for nested or malformed ones."""
 
     def replace(found: re.Match[str]) -> str:
         part = _neighbour(entry, found[1])
@@ -112,12 +112,12 @@ def style(read: Callable[[str], str], entry: str) -> str:
 
 
 def _neighbour(name: str, address: str) -> str:
-    """Return the name of what a module imports by a relative address."""
+    """Resolve a relative import of the module `name`; return the imported module's name."""
     return normpath(f"{dirname(name)}/{address}").removeprefix("/")
 
 
 def _readdressed(source: str, name: str, entry: str) -> str:
-    """Return a module's text with the addresses that it loads later relative to `entry`, where it will stand."""
+    """Return a module's text with the addresses of its dynamic imports made relative to `entry`, the bundle."""
 
     def replace(found: re.Match[str]) -> str:
         address = relpath(_neighbour(name, found[2]), dirname(entry) or ".")
@@ -127,18 +127,18 @@ def _readdressed(source: str, name: str, entry: str) -> str:
 
 
 def _taking(variable: str, name: str, entry: str) -> str:
-    """Return the import by which the module `name` gets a variable of the joined file."""
+    """Return the import statement that gives the module `name` a variable of the bundle."""
     way = "../" * name.count("/") or "./"
     return f'import {{ {variable} }} from "{way}{entry}";\n'
 
 
 def _variable(name: str, parts: Iterable[str]) -> str:
-    """Return what the exports of a module are called in the joined file: its number there, for every page loads it."""
+    """Return the variable that holds a module's exports in the bundle: its number, which is short."""
     return f"${list(parts).index(name)}"
 
 
 def _binding(names: str | None, variable: str) -> str:
-    """Return what takes the place of an import."""
+    """Return the statement that replaces an import."""
     if names is None:
         return ""
     if names.startswith("*"):
@@ -148,7 +148,7 @@ def _binding(names: str | None, variable: str) -> str:
 
 
 def _exports(source: str) -> list[str]:
-    """Return what a module exports, as `name`, or as `name: local` where the two differ."""
+    """Return a module's exports, each as `name`, or as `name: local` if the two differ."""
     exported: list[str] = _EXPORT.findall(source)
     if listed := _EXPORT_LIST.search(source):
         exported += [_AS.sub(r"\2: \1", name.strip()) for name in listed[1].split(",")]
@@ -163,7 +163,7 @@ def _handing_on(source: str) -> str:
 
 
 def _checked(name: str, source: str) -> str:
-    """Return the text. Raises `JoiningError` if there is an import or an export of another form in it."""
+    """Return `source`. Raises `JoiningError` if it contains an unsupported form of import or export."""
     rest = _EXPORT_LIST.sub("", _EXPORT.sub("", source))
     if left := _LEFT.search(rest):
         raise JoiningError(f"{name}: {left[0].strip()!r} is not one of the forms that can be joined")

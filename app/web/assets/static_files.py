@@ -1,7 +1,7 @@
-"""The static files as they are served: read once, compressed, and under an address that a browser may keep for ever.
+"""Serves the static files: read once, compressed, at addresses that a browser may cache forever.
 
-A page finds them under `/static/` and a hash of them all. There its script and its style sheet are one file each, with
-all that they import, and `import()` finds further scripts beside it. Without the hash each file is as it is written.
+A page loads them from `/static/<hash of all files>/`. There the script and the style sheet are one bundle each, and
+`import()` finds further scripts beside them. Without the hash each file is served as written.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from app.web.assets.joining import Joiner, style
 from app.web.http import accept
 
 FOR_EVER = "public, max-age=31536000, immutable"
-PAGE = "main.js"  # the script that a page starts with
-WORKER = "worker.js"  # the one that its tabs share
-ASK_AGAIN = "no-cache"  # for whoever asks without the hash, or with that of another version
+PAGE = "main.js"  # the entry script of a page
+WORKER = "worker.js"  # the script that all tabs share
+ASK_AGAIN = "no-cache"  # for addresses without the hash or with that of another version
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _INDENT = re.compile(r"\n\s+")
 TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
 class StaticFile(NamedTuple):
-    """One file, ready to be sent."""
+    """One file, in the forms that a response needs."""
 
     body: bytes
     compressed: bytes
@@ -42,7 +42,7 @@ class StaticFile(NamedTuple):
 
 
 class StaticFiles:
-    """All files of a folder. `address` is where a page finds them."""
+    """All files of a folder. `address` is the path that pages load them from, without the server's base path."""
 
     def __init__(self, folder: Path) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -66,7 +66,7 @@ class StaticFiles:
         return self._plain[name].body.decode()
 
     def _scripts(self) -> Iterator[tuple[str, str]]:
-        """Yield each script as a page gets it: the two that it starts with, and what may be loaded later."""
+        """Yield the name and text of each bundled script: the two entry scripts, and those loaded later."""
         joiner = Joiner(self._text)
         page = joiner.join(PAGE)
         yield PAGE, page.shared
@@ -77,11 +77,11 @@ class StaticFiles:
                 yield name, joiner.beside(name, PAGE, page)
 
     def joined(self, name: str) -> StaticFile:
-        """Return a file as a page gets it."""
+        """Return a file in its bundled form. Raises `KeyError`."""
         return self._joined[name]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """GET /static/{path}, with or without a hash before the name."""
+        """GET /static/{path}, with or without the hash before the name."""
         path = request.match_info["path"]
         version, _, name = path.partition("/")
         if path in self._plain:
@@ -98,12 +98,12 @@ def static_files() -> StaticFiles:
 
 
 def _lean(script: str) -> bytes:
-    """Return a script without what is for readers of its source. What stands between /*! and */ stays."""
+    """Return a minified script. Comments between /*! and */ stay."""
     return str(jsmin(script, keep_bang_comments=True)).encode()
 
 
 def _lean_style(sheet: str) -> bytes:
-    """Return a style sheet without its comments and what indents its lines. No string in ours holds either."""
+    """Return a style sheet without comments and indentation. No string in ours contains either."""
     return _INDENT.sub("\n", _COMMENT.sub("", sheet)).lstrip().encode()
 
 

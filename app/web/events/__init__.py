@@ -1,1 +1,1 @@
-"""Event streams: encoders, channels, viewers, the response that they write to."""
+"""Event streams: encoders, channels, viewers and responses."""

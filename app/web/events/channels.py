@@ -1,4 +1,4 @@
-"""A session's log in one format, followed once for all its viewers: each entry is encoded once, whoever reads it."""
+"""Channels: one listener per session log and format. It encodes each entry once and shares it with all viewers."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from app.web.events.response import chunk
 class Piece(msgspec.Struct, eq=False, gc=False):
     """What a viewer that has shown everything shows next."""
 
-    last: int  # the place in the log up to which everything has been shown with it; 0: it moves no cursor
+    last: int  # the sequence number that the viewer has reached after it; 0: it does not move the cursor
     stream_id: str
-    is_end: bool  # of its stream
-    blocks: int  # how many frames of blocks are in it
+    is_end: bool  # whether it ends its stream
+    blocks: int  # the number of block frames in it
     data: bytes
-    wire: bytes  # the same, as a chunk of a chunked response
+    wire: bytes  # `data` as one chunk of a chunked response
 
 
 class Follower(Protocol):
-    """A viewer that has shown all there is, and is told what is new."""
+    """A live viewer: it has caught up with the log and receives new pieces."""
 
     def show(self, piece: Piece) -> None:
-        """Show it. Must not raise or wait."""
+        """Write the piece. Must not raise or block."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """Something cannot be shown: cut the response, so that the client reads on from its cursor."""
+        """Abort the response after an encoding error; the client reconnects with its cursor."""
         ...
 
 
 class Channel:
-    """Tells its followers of each entry; without any it is not even a listener of the log."""
+    """Sends each entry to its followers. It listens to the log only while it has followers."""
 
     def __init__(self, session: Session, encode: Encoder) -> None:
         self.session = session
@@ -49,23 +49,23 @@ class Channel:
 
     @property
     def followers(self) -> int:
-        """How many viewers keep up."""
+        """The number of live viewers."""
         return len(self._followers)
 
     def follow(self, follower: Follower) -> None:
-        """Tell `follower` of everything from now on."""
+        """Send all entries from now on to `follower`."""
         if not self._followers:
             self.session.log.listen(self._on_entry)
         self._followers = [*self._followers, follower]
 
     def forget(self, follower: Follower) -> None:
-        """Tell it no more. Idempotent."""
+        """Stop sending to `follower`. Idempotent."""
         self._followers = [other for other in self._followers if other is not follower]
         if not self._followers:
             self.session.log.forget(self._on_entry)
 
     def close(self) -> None:
-        """Nobody looks any more."""
+        """Drop all followers and stop listening to the log."""
         self._followers = []
         self.session.log.forget(self._on_entry)
 
@@ -81,7 +81,7 @@ class Channel:
                 follower.show(piece)
 
     def _tell(self, piece: Piece) -> None:
-        # A follower may leave while it is told, so the list is replaced on change, never changed.
+        # A follower may leave during this loop, so changes replace the list and never mutate it.
         for follower in self._followers:
             follower.show(piece)
 
@@ -96,7 +96,7 @@ def sse_channel(session: Session) -> Channel:
 
 
 def ndjson_channel(session: Session) -> Channel:
-    """Return a channel of JSON lines."""
+    """Return a channel that encodes NDJSON."""
     return Channel(session, ndjson)
 
 
@@ -104,7 +104,7 @@ C = TypeVar("C", bound=Channel)
 
 
 class Channels(Generic[C]):
-    """The channels of one format, of all sessions that somebody looks at."""
+    """The channels of one format: one for each session that has viewers."""
 
     def __init__(self, make: Callable[[Session], C]) -> None:
         self._make = make
@@ -117,7 +117,7 @@ class Channels(Generic[C]):
         return (channel for channel, _ in self._open.values())
 
     def join(self, session: Session, viewer: object) -> C:
-        """Return the channel of a session, for as long as `viewer` does not leave it."""
+        """Return the session's channel and register `viewer`, which must call `leave` when it is done."""
         if session not in self._open:
             self._open[session] = (self._make(session), set())
         channel, viewers = self._open[session]
@@ -125,7 +125,7 @@ class Channels(Generic[C]):
         return channel
 
     def leave(self, session: Session, viewer: object) -> None:
-        """`viewer` looks no more; the last one takes the channel along. Idempotent."""
+        """Unregister `viewer`. The channel closes with its last viewer. Idempotent."""
         channel, viewers = self._open.get(session, (None, set()))
         viewers.discard(viewer)
         if channel is not None and not viewers:

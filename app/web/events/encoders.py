@@ -1,6 +1,6 @@
-"""Entries of a session log as bytes: SSE frames (WHATWG HTML, section 9.2.6), NDJSON lines, and frames for pages.
+"""Encodes session log entries as SSE frames (WHATWG HTML, section 9.2.6) or NDJSON lines.
 
-Everything in a frame is either ours or JSON, and JSON escapes CR, LF and NUL: no user text can end a field.
+A frame holds only our own strings and JSON. JSON escapes CR, LF and NUL, so user text cannot end a field.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _json = msgspec.json.encode
 
 
 class Reset(msgspec.Struct, frozen=True):
-    """The cursor cannot be served: load the snapshot, and go on from its cursor."""
+    """The cursor cannot be served: load the snapshot and resume from its cursor."""
 
     reason: ResetReason
     snapshot_url: str
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """A sign of life in a silent connection. `time` is RFC 3339."""
+    """Sent on an idle connection. `time` is RFC 3339."""
 
     time: str
 
 
 class _Start(msgspec.Struct, frozen=True):
-    """What clients see of a `Start`: they have the text that an answer goes on with."""
+    """The fields of `Start` that clients get. The text being continued is left out: they have it already."""
 
     stream_id: str
     message_id: str
@@ -44,9 +44,9 @@ class _Start(msgspec.Struct, frozen=True):
 
 
 class FrameEncoder:
-    """Encodes the entries of one log as SSE frames. `place` is what comes before the sequence number in their ids.
+    """Encodes the entries of one log as SSE frames. `place` precedes the sequence number in each event id.
 
-    Text fills the gaps of a template, which is the cheapest encoding there is: this is done for every token.
+    Text entries are formatted from a cached template, the cheapest encoding: this runs for every token.
     """
 
     def __init__(self, place: str) -> None:
@@ -65,7 +65,7 @@ class FrameEncoder:
         return self._template % (entry.seq, entry.position, entry.count, _json(entry.text))
 
     def _text_template(self, entry: Entry) -> bytes:
-        """Return a frame with four gaps: seq, position, count, and the text as JSON. Ids hold no `%`."""
+        """Return a template for seq, position, count and the text as JSON. Ids contain no `%`."""
         return f"id: {self._place}%d\nevent: {entry.name}\ndata: {_text(entry)}\n\n".encode()
 
 
@@ -81,7 +81,7 @@ def _shown(event: Event) -> msgspec.Struct:
 
 
 def ndjson(entry: Entry) -> bytes:
-    """Return an entry as one line of NDJSON, with its name as `type`."""
+    """Return an entry as one NDJSON line, with its name as `type`."""
     if entry.event is not None:
         data = _json(_shown(entry.event))
     else:
@@ -90,15 +90,15 @@ def ndjson(entry: Entry) -> bytes:
 
 
 def ndjson_line(name: str, data: bytes) -> bytes:
-    """Return a line of NDJSON from an event's name and the JSON object of its data."""
+    """Return an NDJSON line from an event's name and its data, a JSON object that is not empty."""
     return b'{"type":"%b",%b\n' % (name.encode(), data[1:])
 
 
 def passing(name: str, data: Any) -> bytes:
-    """Return the SSE frame of an event without an id: it carries no state, and moves no cursor."""
+    """Return the SSE frame of an event without an id: it carries no state and does not move the cursor."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), _json(data))
 
 
 def retry(milliseconds: int) -> bytes:
-    """Return what tells an EventSource how long to wait before it comes back. It is no event."""
+    """Return the SSE field that sets the reconnection time. It dispatches no event."""
     return b"retry: %d\n\n" % milliseconds

@@ -1,25 +1,25 @@
-"""One timer for the heartbeats of all viewers, instead of a task for each."""
+"""One timer for the heartbeats of all viewers, instead of a task per viewer."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Protocol
 
-TICKS = 15  # to a heartbeat: how finely silence is measured
-# A page tells a dead connection by its silence (`SILENCE` in static/net/hub.js): its reader should not wait for long.
+TICKS = 15  # per heartbeat interval: the resolution of the idle time
+# A page detects a dead connection by its silence (`SILENCE` in static/net/hub.js), so the interval must be short.
 PAGE_HEARTBEAT = 5.0  # seconds; `TAILRACE_HEARTBEAT` if that is shorter
 
 
 class HasHeartbeat(Protocol):
-    """Something that wants to be told of every tick."""
+    """A listener of the timer."""
 
     def tick(self) -> None:
-        """A fifteenth of the heartbeat's interval has passed."""
+        """Called every `interval / TICKS` seconds."""
         ...
 
 
 class HeartbeatTimer:
-    """Ticks while anybody listens. `interval` is in seconds, from the last event to the heartbeat."""
+    """Ticks while it has listeners. `interval` is the idle time before a heartbeat, in seconds."""
 
     def __init__(self, interval: float) -> None:
         self._tick = interval / TICKS
@@ -30,13 +30,13 @@ class HeartbeatTimer:
         return f"<HeartbeatTimer every={self._tick * TICKS:g}s beating={len(self._beating)}>"
 
     def add(self, beating: HasHeartbeat) -> None:
-        """Tick for `beating` from now on."""
+        """Add a listener, and start the timer if it is stopped."""
         self._beating.add(beating)
         if self._timer is None:
             self._arm()
 
     def discard(self, beating: HasHeartbeat) -> None:
-        """Tick no more for `beating`."""
+        """Remove a listener. Idempotent."""
         self._beating.discard(beating)
 
     def _arm(self) -> None:

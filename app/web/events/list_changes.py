@@ -1,7 +1,7 @@
-"""Tells pages that the list of sessions of their owner has changed, whoever changed it.
+"""Lets pages detect that their owner's session list has changed.
 
-There is no queue: each owner has a count, and each page looks at it with its pulse. So a hundred changes at once are
-one event for a page.
+There is no queue: each owner has a counter, and each page polls it on every tick of the heartbeat timer. A hundred
+changes between two ticks are one event for a page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 
 
 class ListChanges:
-    """How often the list of each owner has changed since the server started."""
+    """Counts the changes to each owner's session list since the server started."""
 
     def __init__(self) -> None:
         self._changes: Counter[str] = Counter()
@@ -19,9 +19,9 @@ class ListChanges:
         return f"<ListChanges {self._changes.total()}>"
 
     def changed(self, owner: str) -> None:
-        """A session of `owner` was begun, renamed, deleted, brought back or imported."""
+        """Record that a session of `owner` was created, renamed, deleted, restored or imported."""
         self._changes[owner] += 1
 
     def count(self, owner: str) -> int:
-        """Return a number that is another one after a change."""
+        """Return the number of changes so far."""
         return self._changes[owner]

@@ -1,8 +1,8 @@
-"""An open response that shows session logs, each from a cursor on, for as long as there is something to show.
+"""A viewer: an open response that sends one or more session logs, each from a cursor.
 
-While it keeps up, channels call it and it writes straight to the transport: no queue, no task switch, no timer per
-event. When the transport is full it falls behind: it leaves its channels, waits until the transport has room, and reads
-on from its cursors, however far that is. So a slow viewer costs no memory and delays nobody.
+A live viewer is called by its channels and writes straight to the transport: no queue, task switch or timer per event.
+When the transport buffer is full the viewer falls behind: it leaves its channels, waits for the buffer to drain and
+reads the logs from its cursors. A slow viewer therefore needs no extra memory and does not delay the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.web.events.push import BUFFER_BYTES, EventPush
 
 
 class Watch:
-    """One session on a response: a place in its log, and the channel that is followed from there on."""
+    """One session on a response: a position in its log, and the channel to follow once it has caught up."""
 
     def __init__(self, viewer: LiveViewer, session: Session, channel: Channel, after: int) -> None:
         self.session = session
@@ -33,14 +33,14 @@ class Watch:
         return f"<Watch {self.session.session_id} at={self.session.log.epoch}-{self._after}>"
 
     def close(self) -> None:
-        """The session has no more to show."""
+        """The session is closed: send the rest of its log, then leave it."""
         self._closed = True
         self._viewer.look()
 
     # ---- behind: read from the log, with flow control --------------------------------------------------------
 
     def read(self) -> bytes:
-        """Return what comes next, about as much as one write should carry; nothing if everything was shown."""
+        """Return the next batch of the log, about the size of one write; empty if the viewer has caught up."""
         log = self.session.log
         if log.refusal(Cursor(log.epoch, self._after)) is not None:
             return self._leave(self._reset("lagging"))
@@ -52,7 +52,7 @@ class Watch:
         return data
 
     def _leave(self, last: bytes) -> bytes:
-        """Watch no more; return the last words."""
+        """Stop watching the session; return `last`, the final bytes for it."""
         self._viewer.drop(self)
         return last
 
@@ -71,27 +71,27 @@ class Watch:
 
     # ---- for subclasses --------------------------------------------------------------------------------------
 
-    _stream_id: str | None = None  # of the one stream that is shown
+    _stream_id: str | None = None  # set if only this stream is sent
 
     def _encoded(self, entries: Sequence[Entry]) -> bytes:
-        """Return entries as this response carries them."""
+        """Return the entries in the format of this response."""
         raise NotImplementedError
 
     def _take(self, piece: Piece) -> None:
-        """Write a piece, if it is one for this response."""
+        """Write a piece if it belongs to this response."""
         raise NotImplementedError
 
     def _reset(self, reason: ResetReason) -> bytes:
-        """Return what is said when the log has not what comes next."""
+        """Return the event for a position that the log no longer holds."""
         raise NotImplementedError
 
     def _farewell(self) -> bytes:
-        """Return what is said when the session closes."""
+        """Return the final bytes for a session that has closed."""
         return b""
 
 
 class LiveViewer(EventPush):
-    """Serves one response with its watches."""
+    """Serves one response, which may watch several sessions."""
 
     def __init__(self, response: web.StreamResponse, pulse: HeartbeatTimer) -> None:
         super().__init__(pulse)
@@ -103,24 +103,24 @@ class LiveViewer(EventPush):
         return f"<{type(self).__name__} {self._watches} {'live' if self._live else 'behind'}>"
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Send the headers, then events until there is nothing more to show or the client leaves."""
+        """Send the headers, then events until everything is sent or the client disconnects."""
         try:
             return await self._serve(request, self._response)
         finally:
-            self._left()  # also where the response never began
+            self._left()  # also if the response was never started
 
     def look(self) -> None:
-        """Something is to be read."""
+        """Wake up and read the logs."""
         self._wake.set()
 
     def drop(self, watch: Watch) -> None:
-        """Watch this session no more."""
+        """Stop watching a session."""
         self._watches.remove(watch)
         watch.channel.forget(watch)
         watch.session.viewer_left(watch)
 
     def write(self, piece: Piece) -> bool:
-        """Write to the transport; tell whether that was possible. If not, everything is read from the logs again."""
+        """Write to the transport; return whether it had room. If not, the viewer falls back to reading the logs."""
         transport = self._transport
         if transport.get_write_buffer_size() > BUFFER_BYTES or transport.is_closing():
             self._gone = transport.is_closing()
@@ -132,7 +132,7 @@ class LiveViewer(EventPush):
 
     @property
     def _is_over(self) -> bool:
-        """Whether there is nothing more to come."""
+        """Whether nothing is left to send."""
         return not self._watches
 
     def _watch(self, watch: Watch) -> None:
@@ -152,7 +152,7 @@ class LiveViewer(EventPush):
             await self._follow()
 
     async def _catch_up(self) -> bool:
-        """Read once from every log; tell whether there was anything."""
+        """Read once from every log and send it; return whether there was anything."""
         found = False
         for watch in tuple(self._watches):
             if data := watch.read():
@@ -161,7 +161,7 @@ class LiveViewer(EventPush):
         return found
 
     async def _follow(self) -> None:
-        """Listen until there is a reason not to. Between the empty reads and this, nothing was awaited."""
+        """Follow the channels until woken. Nothing was awaited since the empty reads, so no entry is missed."""
         self._wake.clear()
         self._live = True
         for watch in self._watches:

@@ -1,7 +1,7 @@
-"""An open response that events are written to: flow control, heartbeats, and noticing that the client has left.
+"""The base class of open event responses: flow control, heartbeats, and detection of disconnected clients.
 
-What is written comes from its subclasses. They write straight to the transport while it has room, and wait for room
-where it has not: nothing is queued for a client, so a slow one costs no memory and delays nobody.
+Subclasses provide the events. They write straight to the transport while its buffer has room, and otherwise wait until
+it drains. Nothing is queued per client, so a slow client needs no extra memory and does not delay the others.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from app.web.events.heartbeat import TICKS, HeartbeatTimer
 from app.web.events.response import chunk, is_chunked
 
 STALL_SECONDS = (
-    60.0  # that a client may leave a full connection unread, before it is cut and has to come back
+    60.0  # without reading from a full connection; after that it is aborted and the client must reconnect
 )
-BUFFER_BYTES = 32 * 1024  # in the transport, before a client counts as behind
+BUFFER_BYTES = 32 * 1024  # in the transport; a client with more than this is behind
 
 
 class EventPush:
-    """Serves one response for as long as there is something to show and somebody to see it."""
+    """Serves one response until everything is sent or the client disconnects."""
 
     def __init__(self, pulse: HeartbeatTimer) -> None:
         self._pulse = pulse
         self._wake = asyncio.Event()
-        self._closing = False  # show what there is, then leave
-        self._gone = False  # the client has left
-        self._quiet = 0  # ticks since the last byte
+        self._closing = False  # send what is available, then finish
+        self._gone = False  # the client has disconnected
+        self._quiet = 0  # ticks since the last write
 
     async def _serve(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-        """Send the headers, then what there is, until the subclass has shown all or the client leaves."""
+        """Send the headers, then run `_show` until it returns or the client disconnects."""
         writer = await response.prepare(request)
         transport = request.transport
         if writer is None or transport is None:
-            return response  # The client has left already.
+            return response  # The client has already disconnected.
         self._attach(request, writer, transport)
         self._came()
         self._pulse.add(self)
@@ -49,9 +49,9 @@ class EventPush:
                     await self._send(words)
                 await response.write_eof()
         except (TimeoutError, ConnectionError):
-            # It read nothing for too long, or left in the middle of a write. Its cursor brings it back.
+            # The client stalled for too long or disconnected during a write. It can resume with its cursor.
             self._transport.abort()
-        except Exception as error:  # noqa: BLE001 - it is reported, and too late for a problem
+        except Exception as error:  # noqa: BLE001 - it is reported; too late for a problem response
             self.fail(error)
         finally:
             self._pulse.discard(self)
@@ -59,12 +59,12 @@ class EventPush:
         return response
 
     def close(self) -> None:
-        """Let it show what there is, and leave."""
+        """Finish the response once what is available has been sent."""
         self._closing = True
         self._wake.set()
 
     def fail(self, error: Exception) -> None:
-        """Cut the response: something failed for it alone, and the client comes back with its cursor."""
+        """Report `error` and abort this response only; the client reconnects with its cursor."""
         report("a response was cut short", error)
         self._transport.abort()
         self._gone = True
@@ -82,42 +82,42 @@ class EventPush:
         self._writer = writer
 
     def _came(self) -> None:
-        """The response is open."""
+        """Called once the headers are sent."""
 
     def _last_words(self) -> bytes:
-        """Return what is said last if the server ends."""
+        """Return the final bytes to send if the server is shutting down."""
         return b""
 
     def _left(self) -> None:
-        """The response is over."""
+        """Called when the response is finished."""
 
     async def _show(self) -> None:
-        """Write what there is until all has been shown, or the client is gone."""
+        """Send events until everything is sent or the client has disconnected."""
         raise NotImplementedError
 
     def _heartbeat(self) -> bytes:
-        """Return what breaks a long silence."""
+        """Return the heartbeat to send after an idle interval."""
         raise NotImplementedError
 
     async def _send(self, data: bytes) -> None:
-        """Write `data`, and wait until there is room again: never for longer than a client may stall."""
+        """Write `data` and wait for the buffer to drain. Raises `TimeoutError` after `STALL_SECONDS`."""
         if self._transport.is_closing():
             self._gone = True
             return
         self._quiet = 0
         self._transport.write(chunk(data) if self._chunked else data)
-        # A kernel takes megabytes at once, and then nothing makes a replay wait: here others have their turn.
+        # The kernel may accept megabytes at once, so a replay might never wait: yield to the other tasks here.
         await asyncio.sleep(0)
         await self._room()
 
     async def _room(self) -> None:
-        if self._protocol.writing_paused:  # as a rule it is not, and then nothing is to be waited for
+        if self._protocol.writing_paused:  # rarely: saves the timeout in the common case
             await within(STALL_SECONDS, self._writer.drain())
 
     # ---- the pulse -------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Notice a client that has left, and break a long silence."""
+        """Detect a disconnected client, and send a heartbeat after an idle interval."""
         if self._transport.is_closing():
             self._gone = True
             self._wake.set()

@@ -1,4 +1,4 @@
-"""The response that carries events: aiohttp-sse's, without its ping task and with our headers; and its NDJSON twin."""
+"""The responses that carry events: SSE, based on aiohttp-sse without its ping task, and NDJSON."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from aiohttp_sse import EventSourceResponse
 from app.web.events import encoders
 from app.web.http import accept
 
-# A proxy must neither store nor change nor hold back what it passes on.
+# Proxies must not store, transform or buffer the stream.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
-# Between these a client of a server that ended comes back: not all of them in the same instant.
+# The range of the reconnection delay after a shutdown: random, so that clients do not all reconnect at once.
 EARLIEST_MS, LATEST_MS = 1000, 5000
 
 
 class EventStream(EventSourceResponse):
-    """`text/event-stream`. Begins with the retry time and a comment, at once, so that the client sees it is open.
+    """`text/event-stream`. Sends the retry time and a comment immediately, so that the client sees an open stream.
 
-    aiohttp-sse starts a ping task for each response and sets its own headers after the caller's; here one shared
-    timer beats for all, frames come encoded, and the headers are ours.
+    aiohttp-sse starts a ping task per response and sets its own headers after the caller's. Here one timer serves
+    all responses, frames arrive encoded, and our headers win.
     """
 
     media_type = accept.EVENTS
@@ -38,17 +38,17 @@ class EventStream(EventSourceResponse):
 
     @staticmethod
     def passing(name: str, data: msgspec.Struct) -> bytes:
-        """Return an event that carries no state, and moves no cursor."""
+        """Return an event without state, which does not move the cursor."""
         return encoders.passing(name, data)
 
     @staticmethod
     def farewell() -> bytes:
-        """Return the last bytes of a server that ends: when to come back, another moment for each client."""
+        """Return the final bytes at shutdown: a random reconnection delay for each client."""
         return encoders.retry(EARLIEST_MS + secrets.randbelow(LATEST_MS - EARLIEST_MS))
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers and the preamble; no ping task is started."""
-        begins = not self.prepared  # aiohttp prepares once more when the handler returns
+        """Send the headers and the preamble. Starts no ping task."""
+        begins = not self.prepared  # aiohttp calls this again when the handler returns
         writer = await StreamResponse.prepare(self, request)
         if begins:
             await self.write(self.preamble)
@@ -56,7 +56,7 @@ class EventStream(EventSourceResponse):
 
 
 class LineStream(StreamResponse):
-    """`application/x-ndjson`: the same events, one JSON object a line."""
+    """`application/x-ndjson`: the same events, one JSON object per line."""
 
     media_type = accept.LINES
 
@@ -66,16 +66,16 @@ class LineStream(StreamResponse):
 
     @staticmethod
     def passing(name: str, data: msgspec.Struct) -> bytes:
-        """Return an event that carries no state."""
+        """Return an event without state."""
         return encoders.ndjson_line(name, msgspec.json.encode(data))
 
     @staticmethod
     def farewell() -> bytes:
-        """Return nothing: a line cannot say when to come back."""
+        """Return nothing: NDJSON has no reconnection time."""
         return b""
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers at once."""
+        """Send the headers immediately, before the first event."""
         begins = not self.prepared
         writer = await super().prepare(request)
         if begins and writer is not None:
@@ -84,7 +84,7 @@ class LineStream(StreamResponse):
 
 
 def is_chunked(request: BaseRequest) -> bool:
-    """Tell whether a response without a length is chunked, as in HTTP/1.1, or ends with the connection."""
+    """Return whether a response without a length is chunked (HTTP/1.1); otherwise the connection's end delimits it."""
     return request.version >= HttpVersion11
 
 

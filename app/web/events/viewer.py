@@ -1,4 +1,4 @@
-"""The event stream of the API: a session, or one stream of it, from a cursor on."""
+"""The event stream of the API: a session, or one of its streams, from a cursor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Response = EventStream | LineStream
 
 
 class SessionWatch(Watch):
-    """Shows a session, or of it only the stream `stream_id`, up to its `end`."""
+    """Sends a session, or only the stream `stream_id` up to its `end`."""
 
     def __init__(
         self, viewer: Viewer, session: Session, channel: Channel, after: int, stream_id: str | None
@@ -49,25 +49,25 @@ class SessionWatch(Watch):
 
 
 class Viewer(LiveViewer):
-    """Serves one response with one session, until its end, the stream's end, or the client's leaving."""
+    """Serves one session on one response, until the session closes, the stream ends or the client disconnects."""
 
     def __init__(self, response: Response, pulse: HeartbeatTimer, base: str) -> None:
         super().__init__(response, pulse)
         self._response: Response = response
         self._base = base
-        self._over = False  # the end of the stream was shown
+        self._over = False  # the stream's `end` was sent
 
     def watch(self, session: Session, channel: Channel, after: int, stream_id: str | None) -> None:
-        """Show a session from a place in its log on; of one stream if given."""
+        """Send a session's events after sequence number `after`; only those of `stream_id` if given."""
         self._watch(SessionWatch(self, session, channel, after, stream_id))
 
     def finish(self) -> None:
-        """Everything was shown."""
+        """Finish the response: the stream's `end` was sent."""
         self._over = True
         self._unfollow()
 
     def reset(self, session_id: str, reason: ResetReason) -> bytes:
-        """Return the event that asks for a snapshot."""
+        """Return the event that makes the client load a snapshot."""
         return self._response.passing("reset", reset(self._base, session_id, reason))
 
     @property
@@ -82,19 +82,19 @@ class Viewer(LiveViewer):
 
 
 def heartbeat() -> Heartbeat:
-    """Return a sign of life, with the time."""
+    """Return a heartbeat with the current time, to the millisecond."""
     return Heartbeat(datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 
 def reset(base: str, session_id: str, reason: ResetReason) -> Reset:
-    """Return what asks for the snapshot of a session; `base` is the path that the server is found under."""
+    """Return the data of a reset event. `base` is the path that the server is mounted under."""
     return Reset(reason, f"{base}/api/sessions/{session_id}")
 
 
 async def view(
     request: web.Request, response: Response, session: Session, after: int, stream_id: str | None = None
 ) -> web.StreamResponse:
-    """Answer with the events of a session after a place in its log; of one stream if given."""
+    """Respond with a session's events after sequence number `after`; only those of `stream_id` if given."""
     viewer = Viewer(response, request.app[PULSE], request.app[BASE])
     channels = request.app[CHANNELS][response.media_type]
     viewer.watch(session, channels.join(session, viewer), after, stream_id)
@@ -107,7 +107,7 @@ async def view(
 async def refuse(
     request: web.Request, response: Response, session_id: str, reason: ResetReason
 ) -> web.StreamResponse:
-    """Answer a cursor that cannot be served, in the stream: EventSource cannot read an error's body."""
+    """Reject a cursor with an event in the stream: EventSource cannot read the body of an error response."""
     if await response.prepare(request) is not None:
         await response.write(response.passing("reset", reset(request.app[BASE], session_id, reason)))
         await response.write_eof()

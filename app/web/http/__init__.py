@@ -1,1 +1,1 @@
-"""Parts of HTTP that aiohttp leaves to applications: negotiation, forwarded headers, addresses."""
+"""HTTP features that aiohttp lacks: content negotiation, forwarded headers, addresses."""

@@ -1,4 +1,4 @@
-"""Content negotiation: what a client accepts, by weights (RFC 9110, sections 12.4.2 and 12.5.1)."""
+"""Content negotiation by weights (RFC 9110, sections 12.4.2 and 12.5.1)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ HTML = "text/html"
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
 
-# One member of a list, and one parameter of a member: commas and semicolons in quotes are text.
+# A list member, and a parameter of a member. Quoted commas and semicolons do not separate.
 _MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _PARAMETER = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+')
 _WEIGHT = re.compile(r"[0-9]*\.?[0-9]*")
 
 
 class Member(NamedTuple):
-    """A member of such a header: its value in lower case, its weight from 0 to 1, whether it has other parameters."""
+    """A member of a weighted header: lower-case value, weight from 0 to 1, whether it has further parameters."""
 
     value: str
     weight: float
@@ -29,14 +29,14 @@ class Member(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """How much a media type is wanted. Greater is better; a weight of 0 is a refusal."""
+    """A client's preference for a media type. Greater is better; weight 0 means not acceptable."""
 
     weight: float
     exactness: int  # 3: the type itself, 2: with parameters, 1: `text/*`, 0: `*/*`
 
 
 def members(header: str) -> Iterator[Member]:
-    """Yield the members of a header in which each may have a weight. Those whose weight is malformed are left out."""
+    """Yield the members of a header of weighted values. Members with a malformed weight are skipped."""
     for member in _MEMBER.findall(header):
         value, *parameters = [part.strip() for part in _PARAMETER.findall(member)] or [""]
         pairs = [parameter.partition("=")[::2] for parameter in parameters]
@@ -54,7 +54,7 @@ def _weight(text: str) -> float | None:
 
 
 def rank(accepted: Sequence[Member], media_type: str) -> Rank | None:
-    """Return how much a media type is wanted: the most exact member counts. `None` if no member covers it."""
+    """Return the preference for a media type, from the most specific member; `None` if none matches."""
     found = [
         Rank(member.weight, exactness)
         for member in accepted
@@ -65,7 +65,7 @@ def rank(accepted: Sequence[Member], media_type: str) -> Rank | None:
 
 def _exactness(member: Member, media_type: str) -> int | None:
     if member.value == media_type:
-        # No type has variants here, so a member that asks for one is served with what there is, but refuses nothing.
+        # Our types have no variants: a member with parameters matches the plain type, but weight 0 rejects nothing.
         if member.is_narrower:
             return 2 if member.weight else None
         return 3
@@ -75,12 +75,12 @@ def _exactness(member: Member, media_type: str) -> int | None:
 
 
 def accepted(request: web.Request) -> list[Member]:
-    """Return the members of all `Accept` headers; without any, everything is welcome."""
+    """Return the members of all `Accept` headers; without any, everything is acceptable."""
     return list(members(",".join(request.headers.getall(hdrs.ACCEPT, ())))) or [Member("*/*", 1.0, False)]
 
 
 def wants_html(request: web.Request) -> bool:
-    """Tell whether HTML is wanted more than JSON: a browser navigates here, and no script of ours asks."""
+    """Return whether HTML is preferred to JSON: so for browser navigation, not for requests of our scripts."""
     wanted = accepted(request)
     html = rank(wanted, HTML)
     data = max((found for each in (PROBLEM, JSON) if (found := rank(wanted, each))), default=Rank(0.0, 0))
@@ -88,9 +88,9 @@ def wants_html(request: web.Request) -> bool:
 
 
 def best(request: web.Request, streams: Sequence[str]) -> str | None:
-    """Return which one of `application/json` and `streams` the client wants most; `None` if it refuses them all.
+    """Return the client's preferred type of `application/json` and `streams`; `None` if it accepts none.
 
-    Among equals a stream that was named wins, in their order, else JSON. Who names none of them gets JSON.
+    On a tie the first of `streams` that the client named wins, else JSON. A client that names none of them gets JSON.
     """
     wanted = accepted(request)
     ranks = {each: rank(wanted, each) for each in (JSON, *streams)}
@@ -103,7 +103,7 @@ def best(request: web.Request, streams: Sequence[str]) -> str | None:
 
 
 def takes_gzip(request: web.Request) -> bool:
-    """Tell whether the client takes a body that is compressed with gzip (RFC 9110, section 12.5.3)."""
+    """Return whether the client accepts gzip (RFC 9110, section 12.5.3)."""
     header = ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))
     weights = {member.value: member.weight for member in members(header)}
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0

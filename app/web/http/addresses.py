@@ -1,7 +1,7 @@
-"""The addresses of the server: where it is found, and those that come with a request and lead somewhere.
+"""The server's own addresses, and the validation of addresses in requests.
 
-Whatever the server hands out begins with its base path (`TAILRACE_BASE_PATH`). It answers with that path in front and
-without, so it does not matter whether a proxy takes it away.
+All addresses that the server sends start with its base path (`TAILRACE_BASE_PATH`). It accepts requests with and
+without that path, so it does not matter whether a proxy strips it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from app.web.http import forwarded
 
 
 def at(request: web.Request, path: str) -> str:
-    """Return the address of `path`, which begins with a slash, as a browser asks for it."""
+    """Return `path`, which starts with a slash, with the base path in front."""
     return request.app[BASE] + path
 
 
 def cookie_path(request: web.Request) -> str:
-    """Return the path that cookies are for: other sites on the same host do not get them."""
+    """Return the path for cookies, so that other sites on the same host do not get them."""
     return request.app[BASE] or "/"
 
 
 def here(request: web.Request) -> URL:
-    """Return the address of a request, as the browser asked for it."""
+    """Return the address of a request as the browser sent it, with the base path."""
     base, path = request.app[BASE], request.rel_url.raw_path
     if not base or _is_under(base, path):
         return request.rel_url
@@ -36,20 +36,20 @@ def here(request: web.Request) -> URL:
 
 
 def local_path(request: web.Request, target: str) -> str:
-    """Return `target` if it is a path of this server, else its first page: nobody is sent elsewhere by an address."""
+    """Return `target` if it is a path of this server, else the start page. Prevents open redirects."""
     local = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     path = posixpath.normpath(unquote(target.partition("?")[0]))
     return target if local and _is_under(request.app[BASE], path) else at(request, "/")
 
 
 def came_from(request: web.Request) -> str | None:
-    """Return the path of the page of this server that led here, `None` if there is none to go back to."""
+    """Return the path of the referring page of this server; `None` if there is none to go back to."""
     try:
         page = urlsplit(request.headers.get(hdrs.REFERER, ""))
     except ValueError:
         return None
     if not _is_here(request, page) or page.path.startswith(at(request, "/api/")):
-        return None  # under /api/ there is nothing to read: what showed it was the answer to a form
+        return None  # no page is under /api/: the referrer was the response to a form
     path = local_path(request, page.path + (f"?{page.query}" if page.query else ""))
     return path if path not in (at(request, "/"), str(here(request))) else None
 

@@ -1,8 +1,8 @@
-"""What the browser asked for, where a proxy may stand between: the host and the scheme, as the headers tell.
+"""The host and scheme that the browser used, from the headers of a proxy if there is one.
 
-These headers are believed from any peer. A page of another site cannot set them (that takes a CORS preflight, which
-is never answered), and a client that lies about them deceives only itself: they decide about the `Secure` of its own
-cookie and about what its own `Origin` is compared with.
+These headers are trusted from any peer. A page of another site cannot set them (that needs a CORS preflight, which is
+never granted), and a client that forges them affects only itself: they decide the `Secure` attribute of its own cookie
+and the host that its own `Origin` is compared with.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ PROTO, HOST = "X-Forwarded-Proto", "X-Forwarded-Host"
 
 
 def scheme(request: web.Request) -> str | None:
-    """Return `http` or `https`, as the browser uses it; `None` if no proxy tells and this connection is a plain one.
+    """Return the browser's scheme, `http` or `https`; `None` for a plain connection without a forwarded scheme.
 
-    Of several values (`https, http`) the first counts: it is of the proxy that the browser talks to.
+    Of several values (`https, http`) the first counts: it comes from the proxy nearest to the browser.
     """
     if request.secure:
         return "https"
@@ -26,7 +26,7 @@ def scheme(request: web.Request) -> str | None:
 
 
 def is_https(request: web.Request) -> bool:
-    """Tell whether the browser uses HTTPS, to this server or to a proxy in front of it."""
+    """Return whether the browser uses HTTPS, to this server or to a proxy in front of it."""
     return scheme(request) == "https"
 
 
@@ -35,12 +35,12 @@ def asked(request: web.Request) -> hosts.Authority | None:
     header = request.headers.get(hdrs.HOST)
     if header is None:
         return None
-    # With the absolute form of the target `Host` does not count (RFC 9112, section 3.2.2).
+    # If the target is in absolute form, `Host` is ignored (RFC 9112, section 3.2.2).
     return hosts.authority(header if request.host == header else request.url.authority)
 
 
 def host(request: web.Request) -> hosts.Authority | None:
-    """Return the host that the first proxy was asked for, if one tells."""
+    """Return the host that the browser sent to the first proxy, if it was forwarded."""
     return hosts.authority(_first(request, HOST) or _rfc_7239(request, "host"))
 
 

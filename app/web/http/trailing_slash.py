@@ -1,4 +1,4 @@
-"""A slash too many or too few at the end of an address leads to the right one (308, which keeps method and body)."""
+"""Redirects addresses with a missing or extra trailing slash (308, which keeps method and body)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.web.http.addresses import here
 
 
 async def add(request: web.Request) -> web.StreamResponse:
-    """GET of the base path: the first page has a slash behind it."""
+    """GET of the base path: redirect to the start page, which has a trailing slash."""
     raise _moved(here(request), here(request).raw_path + "/")
 
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Send a request for an address that does not exist to the one without the slash, if there is something."""
+    """Redirect an unknown address to the one without the trailing slash, if that exists."""
     try:
         return await handler(request)
     except web.HTTPNotFound:

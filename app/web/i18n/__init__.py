@@ -1,1 +1,1 @@
-"""Languages: catalogues, error texts, labels."""
+"""Translations: catalogues, error texts, labels."""

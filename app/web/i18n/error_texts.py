@@ -1,4 +1,4 @@
-"""What is said of an error in other languages: one sentence for each code. English keeps the sentence of the error."""
+"""Translatable error texts, one sentence per code. In English the error's own message is shown instead."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from app.web.i18n.translations import SOURCE, Language
 
 
 def marked(sentence: str) -> str:
-    """Mark a sentence for the catalogues; it is translated when it is said."""
+    """Mark a sentence for extraction into the catalogues. Returns it unchanged; translation happens on use."""
     return sentence
 
 
-QUOTED = "%(sentence)s"  # where the error's own sentence goes, because it quotes what a model server says
+QUOTED = "%(sentence)s"  # the placeholder for the error's own message, which quotes the model server
 SENTENCES = {
     "access_token_required": marked("This server requires an access token."),
     "answer_moved": marked("This answer is already being continued."),
@@ -75,9 +75,9 @@ SENTENCES = {
     "upstream_unreachable": marked("Can't reach the model server. Is it running?"),
 }
 
-NEAREST = marked("Similar names: %(names)s.")  # of models, behind the sentence on one that does not exist
+NEAREST = marked("Similar names: %(names)s.")  # of models, appended to the text for an unknown model
 
-# How a status is called on a page.
+# The name of each status on a page.
 PHRASES = {
     400: marked("Bad request"),
     401: marked("Not signed in"),
@@ -96,14 +96,14 @@ PHRASES = {
 
 
 def words(language: Language) -> dict[str, str | list[str]]:
-    """Return what the page's scripts say in a language; what they say of an error stands under its code."""
+    """Return the texts of the page's scripts in a language, by source text; error texts by code. Empty for English."""
     if language.code == SOURCE:
         return {}
     return {**language.words, **{code: language.sentences.gettext(text) for code, text in SENTENCES.items()}}
 
 
 def said(language: Language, code: str, sentence: str) -> str:
-    """Return what is said of an error in a language. `sentence` is the error's own, which may be more exact."""
+    """Return the text of an error in a language. `sentence` is the error's own message, used for English."""
     if language.code == SOURCE or code not in SENTENCES:
         return sentence
     return language.sentences.gettext(SENTENCES[code]).replace(QUOTED, sentence)

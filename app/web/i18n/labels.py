@@ -1,4 +1,4 @@
-"""The label under an answer: how it ended, where that is not as everybody expects."""
+"""The label under an answer that did not end normally."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from app.chat.states import Outcome
 from app.web.i18n.error_texts import marked
 from app.web.i18n.translations import Language
 
-OTHER = "other"  # stands for each finish reason that has no label of its own
-# By the outcome, or by the finish reason of an answer that is complete.
+OTHER = "other"  # for finish reasons without a label of their own
+# By outcome, or by finish reason if the answer is complete.
 LABELS = {
     "stopped": marked("Stopped"),
     "superseded": marked("Replaced by a newer message"),
@@ -22,11 +22,11 @@ LABELS = {
     "unload": marked("The model was unloaded"),
     OTHER: marked("Finish reason: %(reason)s"),
 }
-EXPECTED = ("stop", "failed")  # they have no label; what failed has its error
+EXPECTED = ("stop", "failed")  # without a label; a failed answer shows its error instead
 
 
 def label(language: Language, outcome: Outcome | None, finish_reason: str | None) -> str:
-    """Return the label of an answer in a language, empty if it has none."""
+    """Return the label of an answer in a language; empty if it has none."""
     kind = finish_reason if outcome is Outcome.COMPLETE else outcome
     if kind is None or kind in EXPECTED:
         return ""
@@ -35,6 +35,6 @@ def label(language: Language, outcome: Outcome | None, finish_reason: str | None
 
 
 def label_words(language: Language) -> dict[str, str]:
-    """Return the labels for the scripts, which find them by `is:` and the outcome or the finish reason."""
+    """Return the labels for the scripts, keyed by `is:` and the outcome or finish reason."""
     labels = {f"is:{kind}": language.sentences.gettext(said) for kind, said in LABELS.items()}
     return {**labels, **{f"is:{kind}": "" for kind in (*EXPECTED, "null")}}

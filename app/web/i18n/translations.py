@@ -1,4 +1,4 @@
-"""The languages of the page: gettext catalogues, read at start, and which of them a request gets."""
+"""The languages of the page: gettext catalogues, loaded at startup, and the choice of language for a request."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from babel.messages.pofile import read_po
 
 from app.web.http.accept import members
 
-SOURCE = "en"  # the language that templates and scripts are written in
+SOURCE = "en"  # the language of templates and scripts
 COOKIE = "tailrace_language"
-SCRIPTS = "static/"  # where the words come from that the page hands to its scripts
+SCRIPTS = "static/"  # messages from files under this folder are passed to the page's scripts
 
 
 class Language(NamedTuple):
-    """One language: its code as in `lang`, its own name, its sentences, and those of them that scripts need."""
+    """A language: its code as in `lang`, its name in itself, all its messages, and those that scripts need."""
 
     code: str
     name: str
@@ -54,14 +54,14 @@ def load(folder: Path) -> dict[str, Language]:
 
 
 def of(request: web.Request) -> Language:
-    """Return the language of a request: the one of its cookie, else the best of `Accept-Language`."""
+    """Return the language of a request: from its cookie, else by `Accept-Language`."""
     languages = request.app[LANGUAGES]
     chosen = languages.get(request.cookies.get(COOKIE, ""))
     return chosen or languages[negotiate(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""), languages)]
 
 
 def negotiate(accepted: str, languages: Languages) -> str:
-    """Return the code of the language that an `Accept-Language` header likes best, the source if it likes none."""
+    """Return the code of the language that an `Accept-Language` header prefers; `SOURCE` if none matches."""
     liked = sorted(members(accepted), key=lambda member: -member.weight)
     wanted = [member.value for member in liked if member.weight > 0]
     found = negotiate_locale(wanted, list(languages), sep="-") or SOURCE
@@ -80,7 +80,7 @@ def _compiled(catalog: Catalog) -> GNUTranslations:
 
 
 def _words(catalog: Catalog) -> dict[str, str | list[str]]:
-    """Return what scripts say: by the sentence of the source, or its singular where there are plural forms."""
+    """Return the messages for scripts, keyed by source text, or by its singular if there are plural forms."""
     return {
         message.id if isinstance(message.id, str) else message.id[0]: (
             message.string if isinstance(message.string, str) else list(message.string or ())

@@ -1,4 +1,4 @@
-"""What requests carry, as typed structs, and how it is read from JSON, forms, paths and queries."""
+"""Reads and validates ids, headers, query parameters and JSON bodies, and writes JSON responses."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def path_id(request: web.Request, name: str) -> str:
-    """Return an id from the path. Raises a 422 if it is not one."""
+    """Return an id from the path. Raises a 422 if it is malformed."""
     return checked_id(request.match_info[name], name)
 
 
 def checked_id(value: str, name: str) -> str:
-    """Return an id. Raises a 422 if it is not one."""
+    """Return `value`. Raises a 422 that names `name` if it is not a well-formed id."""
     if not re.fullmatch(ID_PATTERN, value):
         raise ProblemError(422, "invalid_id", f"{name} must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
     return value
 
 
 def idempotency_key(request: web.Request) -> str | None:
-    """Return the header `Idempotency-Key`, if there is one. Raises a 422 if it is not printable ASCII."""
+    """Return the header `Idempotency-Key`, if any. Raises a 422 unless it is 1 to 255 printable ASCII characters."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not re.fullmatch(KEY_PATTERN, key):
         raise ProblemError(
@@ -51,10 +51,9 @@ def idempotency_key(request: web.Request) -> str | None:
 
 
 def asked_cursor(request: web.Request) -> Cursor | str | None:
-    """Return the cursor that a viewer comes with: the header `Last-Event-ID` wins over the query.
+    """Return the cursor of a request: the header `Last-Event-ID`, else `?after=` or its synonym `?cursor=`.
 
-    There it is `?after=`, or `?cursor=`, which means the same. A text that is no cursor is returned as it is: it is
-    answered in the stream, like one that is unknown.
+    A malformed cursor is returned as text. Like an unknown one, it is rejected with an event in the stream.
     """
     query = request.query
     text = request.headers.get("Last-Event-ID") or query.get("after") or query.get("cursor")
@@ -62,7 +61,7 @@ def asked_cursor(request: web.Request) -> Cursor | str | None:
 
 
 def number(request: web.Request, name: str, default: N, *, least: N, most: N) -> N:
-    """Return a number from the query, a whole one if `default` is. Raises a 422 outside of its limits."""
+    """Return a query parameter as a number of the type of `default`. Raises a 422 outside `least` to `most`."""
     kind = type(default)
     text = request.query.get(name)
     if text is None:
@@ -78,14 +77,14 @@ def number(request: web.Request, name: str, default: N, *, least: N, most: N) ->
 
 
 async def json_body(request: web.Request, kind: type[T]) -> T:
-    """Return the JSON body as `kind`. Raises a 4xx that says what to do."""
+    """Return the JSON body as `kind`. Raises a 400, 415 or 422 with the reason."""
     if request.content_type != "application/json":
         raise ProblemError(
             415, "unsupported_media_type", "Send the body as `Content-Type: application/json`."
         )
     data = await request.read()
     try:
-        # JSON is UTF-8 (RFC 8259, section 8.1), and msgspec checks that only for the strings it keeps.
+        # JSON must be UTF-8 (RFC 8259, section 8.1). msgspec validates only the strings that it keeps.
         data.decode()
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
@@ -99,7 +98,7 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
 
 
 def respond_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Return `value` as JSON. Nothing of this API may be stored by a cache."""
+    """Return `value` as a JSON response. API responses must not be cached."""
     headers = {"Cache-Control": "no-store", **(headers or {})}
     data = msgspec.json.encode(value)
     return web.Response(status=status, body=data, content_type="application/json", headers=headers)

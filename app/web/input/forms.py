@@ -1,4 +1,4 @@
-"""How a form is read: its fields as text, and what was typed into one that is refused."""
+"""Reads forms: their fields, and the text to keep when a form is rejected."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from app.web.problems import ProblemError
 
 
 async def read_form(request: web.Request) -> Mapping[str, Any]:
-    """Return the fields of a form, files among them. Raises a 400 if it is not UTF-8, or broken."""
+    """Return the fields of a form, including files. Raises a 400 if it is malformed or not UTF-8."""
     try:
         if request.content_type == URLENCODED:
-            # aiohttp would replace what is not UTF-8: a prompt is taken as it was typed, or not at all.
+            # aiohttp would replace invalid UTF-8. A prompt must be accepted unchanged or rejected.
             unquote_to_bytes(await request.read()).decode()
         return await request.post()
-    except (ValueError, LookupError) as error:  # not UTF-8, broken multipart; an unknown charset
+    except (ValueError, LookupError) as error:  # invalid UTF-8 or multipart; unknown charset
         raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it as UTF-8.") from error
 
 
 async def text_form(request: web.Request) -> dict[str, str]:
-    """Return the texts of a form, with the line ends that were typed; its files are left out. Raises a 400."""
+    """Return the text fields of a form, with LF line endings. Raises a 400."""
     fields = await read_form(request)
-    # Browsers send line ends as CR LF (WHATWG HTML, section 4.10.22).
+    # Browsers send line endings as CR LF (WHATWG HTML, section 4.10.22).
     return {name: value.replace("\r\n", "\n") for name, value in fields.items() if isinstance(value, str)}
 
 
 async def typed(request: web.Request) -> dict[str, str]:
-    """Return the texts of a form that was refused, whatever is wrong with it; nothing if it cannot be read."""
+    """Return the text fields of a rejected form; empty if it cannot be read."""
     try:
         return await text_form(request)
     except ProblemError:

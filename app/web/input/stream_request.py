@@ -1,4 +1,4 @@
-"""The request for an answer, as JSON or as a form, read and checked."""
+"""Reads and validates the request for a stream, JSON or form."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from app.web.input.bodies import FORMS, json_body
 from app.web.input.forms import read_form
 from app.web.problems import ProblemError
 
-WHAT = ("prompt", "regenerate", "continue")  # of which a request has one
-IMAGES = ("image", "images")  # fields of a form that may be files
-OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed", "stop")  # that a form may have a field for
-MOST_STOPS = 16  # sequences in a form, one a line
+WHAT = ("prompt", "regenerate", "continue")  # a request has exactly one of these
+IMAGES = ("image", "images")  # form fields that may be files
+OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed", "stop")  # options with a form field
+MOST_STOPS = 16  # stop sequences in a form, one per line
 
 
 class ImageUpload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -86,7 +86,7 @@ def _check_prompt(prompt: str, limit: int) -> None:
 
 
 def request_hash(body: StreamRequest) -> str:
-    """Return what tells a repeated request from another one under the same idempotency key."""
+    """Return the hash that detects reuse of an idempotency key for a different request (SHA-256, hex)."""
     return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
 
 
@@ -94,16 +94,16 @@ def request_hash(body: StreamRequest) -> str:
 
 
 async def form_body(request: web.Request) -> StreamRequest:
-    """Return what a form asks for; an empty field is one that is not there. Raises a 4xx.
+    """Return the request in a form. An empty field counts as missing. Raises a 4xx.
 
-    Without `regenerate` and `continue` it is a prompt, which may be empty. Its options are remembered if it has
-    fields for them.
+    Without `regenerate` and `continue` it is a prompt, which may be empty. Options are remembered if the form has any
+    of their fields.
     """
     fields = await read_form(request)
     text = _texts(fields)
     is_prompt = not (text("regenerate") or text("continue"))
     body: dict[str, Any] = {
-        # Browsers send line ends as CR LF (WHATWG HTML, section 4.10.22); the prompt has the ones that were typed.
+        # Browsers send line endings as CR LF (WHATWG HTML, section 4.10.22); a prompt is stored with LF.
         "prompt": (text("example") or text("prompt")).replace("\r\n", "\n") if is_prompt else None,
         "regenerate": text("regenerate") or None,
         "continue": text("continue") or None,
@@ -122,7 +122,7 @@ async def form_body(request: web.Request) -> StreamRequest:
 
 
 def _options(text: Callable[[str], str]) -> Iterator[tuple[str, Any]]:
-    """Yield the options that were filled in. Raises a 422 that names the one that does not fit."""
+    """Yield the options that are filled in. Raises a 422 that names the invalid one."""
     for name in OPTIONS:
         typed = text(name).replace("\r\n", "\n")
         value = [line for line in typed.split("\n") if line] if name == "stop" else typed.strip()
@@ -140,14 +140,14 @@ def _options(text: Callable[[str], str]) -> Iterator[tuple[str, Any]]:
 
 
 def _kept(fields: Mapping[str, Any]) -> Iterator[ImageUpload]:
-    """Yield the images that the prompt had before it was edited."""
+    """Yield the images that an edited prompt keeps."""
     for name, value in fields.items():
         if name == "image_id" and isinstance(value, str):
             yield ImageUpload(image_id=value)
 
 
 def _files(fields: Mapping[str, Any]) -> Iterator[bytes]:
-    """Yield the files that were chosen; a field without one comes as well, and is empty."""
+    """Yield the data of the uploaded files."""
     for name, value in fields.items():
         if name in IMAGES and isinstance(value, web.FileField):
             yield value.file.read()

@@ -1,1 +1,1 @@
-"""The pages: views, forms, templates."""
+"""Server-rendered pages: views, forms, templates."""

@@ -1,4 +1,4 @@
-"""The composer as a plain form, for a browser without JavaScript: send, stop, look for models again."""
+"""Form handlers of the composer, for browsers without JavaScript: send, stop, refresh the models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.web.problems import ProblemError
 
 
 async def post_prompt(request: web.Request) -> web.StreamResponse:
-    """POST of the composer: 303 to the page, or the page with the error and what was typed."""
+    """POST of the composer: 303 to the session's page, or the page with the error and the typed text."""
     session_id = bodies.path_id(request, "session_id")
     try:
         await register(request, session_id)
@@ -24,7 +24,7 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
         problem = form_problems.problem_of(error, request)
         return await form_problems.told(request, problem, session_id, await typed(request))
     page = web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
-    # A script would have sent the prompt itself: from now on answers come as a page that grows.
+    # A form was sent, so the browser runs no scripts: from now on answers are streamed into the page.
     page.set_cookie(COOKIE, "1", path=cookie_path(request), samesite="Lax")
     raise page
 
@@ -37,11 +37,11 @@ async def post_stop(request: web.Request) -> web.StreamResponse:
 
 
 async def post_refresh(request: web.Request) -> web.StreamResponse:
-    """POST /sessions/{session_id}/refresh: the page as it is now, with what was typed."""
+    """POST /sessions/{session_id}/refresh: the current page, with the typed text."""
     return await _shown_again(request, bodies.path_id(request, "session_id"))
 
 
 async def _shown_again(request: web.Request, session_id: str) -> web.StreamResponse:
-    """Show the page again, so that nothing that was typed is lost."""
+    """Render the page again without losing the typed text."""
     session = await form_problems.session_or_empty(request, session_id)
     return await views.show(request, session, typed=await typed(request))

@@ -1,4 +1,4 @@
-"""A mistake in a form is told on the page that the form stands on, not on a page of its own."""
+"""Shows the error of a rejected form on the page that contains the form, not on a separate page."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from app.web.page import views
 from app.web.problems import ProblemError, http_problem, translate
 
 _SESSION = re.compile(rf"/sessions/({bodies.ID_PATTERN})$")
-_LOGIN = "/login"  # a page that tells its mistakes itself
+_LOGIN = "/login"  # this page shows its own errors
 
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell a browser whose form was refused so in place. Programs get the problem."""
+    """Return the form's page with the error to a browser. Other clients get the problem."""
     try:
         return await handler(request)
     except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
@@ -40,7 +40,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 def problem_of(
     error: ProblemError | TailraceError | web.HTTPRequestEntityTooLarge, request: web.Request
 ) -> ProblemError:
-    """Return what a handler has raised as a problem."""
+    """Return an error of a handler as a problem."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, TailraceError):
@@ -54,7 +54,7 @@ async def told(
     session_id: str | None = None,
     typed: Mapping[str, str] = MappingProxyType({}),
 ) -> web.Response:
-    """Return the page of a session, by default of the one that the form came from, with the problem on it."""
+    """Return a session's page with the problem. The default is the session whose page contains the form."""
     session = await session_or_empty(request, session_id or _shown(request))
     error = problems.told(translations.of(request), problem)
     response = await views.show(

@@ -1,4 +1,4 @@
-"""The models as the composer offers them: by backend, those that do not answer with the reason, and one is chosen."""
+"""The composer's model menu: models grouped by backend, unreachable backends with the reason, one model selected."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from app.chat.ports import Model, ModelListing
 from app.web.i18n.error_texts import said
 from app.web.i18n.translations import Language
 
-DEMO = "embedded"  # the backend of the model that comes along
-MANY = 60  # models that a page offers; more are found by their names
-MOST_MODELS = 100_000  # in one answer of the API
+DEMO = "embedded"  # the backend of the bundled model
+MANY = 60  # models that a page lists; the others are found by search
+MOST_MODELS = 100_000  # in one API response
 LONGEST_SEARCH = 200  # characters
 
 
 class Group(NamedTuple):
-    """One backend: its models, or why it has none."""
+    """One backend: its models, or the reason why it is unreachable."""
 
     backend: str
     models: list[Model]
@@ -24,50 +24,50 @@ class Group(NamedTuple):
 
 
 class ModelMenu(NamedTuple):
-    """What is offered, and the model that is chosen among it."""
+    """The models to list, and the selected one."""
 
     groups: list[Group]
     chosen: Model | None
-    total: int  # models that there are
-    search: str  # what was searched for
-    found: int  # models that have it in their names
+    total: int  # the number of all models
+    search: str  # the search text
+    found: int  # the number of models that match it
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no model at all."""
+        """Whether there are no models."""
         return self.total == 0
 
     @property
     def is_long(self) -> bool:
-        """Whether there are more models than the page offers."""
+        """Whether there are more models than a page lists."""
         return self.total > MANY
 
     @property
     def cause(self) -> str | None:
-        """Why there is no model: of what was configured on purpose before what is looked for anyway."""
+        """Why there are no models: the first reason, where configured backends precede auto-detected ones."""
         return next((group.reason for group in self.groups if group.reason), None)
 
     @property
     def is_demo(self) -> bool:
-        """Whether the chosen model is the one that comes along, which is for a first try."""
+        """Whether the selected model is the bundled one, which is only meant for a first try."""
         return self.chosen is not None and self.chosen.backend == DEMO
 
     @property
     def is_blind(self) -> bool:
-        """Whether the chosen model is known to see no images, so that none are asked for."""
+        """Whether the selected model is known not to support images, so that the composer offers no upload."""
         return self.chosen is not None and is_blind(self.chosen)
 
 
 def is_blind(model: Model) -> bool:
-    """Tell whether a model is known to see no images. Where its server does not say, it may."""
+    """Return whether a model is known not to support images. If its server does not say, it may."""
     return model.vision is False
 
 
 def model_menu(listing: ModelListing, language: Language, *wanted: str | None, search: str = "") -> ModelMenu:
-    """Offer up to `MANY` models, those that are searched for if there are more.
+    """Return a menu of up to `MANY` models that match `search`, plus the selected one.
 
-    The first of the `wanted` ones that is there is chosen, else the default; of a search that does not have it, the
-    first that is found.
+    The first of `wanted` that exists is selected, else the default. If a search does not match that model, the
+    search's first result is selected.
     """
     found = matching(listing.models, search)
     models = {model.model_id: model for model in listing.models}
@@ -83,7 +83,7 @@ def model_menu(listing: ModelListing, language: Language, *wanted: str | None, s
 
 
 def matching(models: Sequence[Model], search: str) -> list[Model]:
-    """Return the models whose names have all words of a search, in whatever case: the one of just that name first."""
+    """Return the models whose names contain all words of a search, ignoring case; an exact match comes first."""
     wanted = search[:LONGEST_SEARCH].strip().casefold()
     words = wanted.split()
     if not words:
@@ -98,7 +98,7 @@ def matching(models: Sequence[Model], search: str) -> list[Model]:
 
 
 def _some(models: Sequence[Model]) -> list[Model]:
-    """Return `MANY` of the models, of each backend as many as of any other while it has them, in their order."""
+    """Return `MANY` of the models in their order, spread evenly over the backends."""
     ranks: dict[str, int] = {}
     ranked: list[tuple[int, int]] = []
     for place, model in enumerate(models):
@@ -108,7 +108,7 @@ def _some(models: Sequence[Model]) -> list[Model]:
 
 
 def _groups(offered: Sequence[Model], listing: ModelListing, language: Language) -> list[Group]:
-    """Return the backends in the order of the listing, those without an answer at the end."""
+    """Return the backends in the order of the listing, unreachable ones last."""
     found: dict[str, list[Model]] = {}
     for model in offered:
         found.setdefault(model.backend, []).append(model)

@@ -1,4 +1,4 @@
-"""The page that leads from the demo model to a real one: what is reachable now, and how to connect more."""
+"""The models page: which backends are reachable, and how to connect others than the demo model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.page.templates import render
 
 
 class State(NamedTuple):
-    """A backend: how many models it has now, or why it cannot be reached."""
+    """A backend: the number of its models, or the reason why it is unreachable."""
 
     name: str
     models: int
@@ -26,13 +26,13 @@ class State(NamedTuple):
 
 
 async def get_models_page(request: web.Request) -> web.StreamResponse:
-    """GET /models?refresh=1: with `refresh` all backends are asked again first."""
+    """GET /models?refresh=1: with `refresh`, all backends are queried again first."""
     listing = await request.app[CATALOG].listing(refresh=request.query.get("refresh") == "1")
     return render(request, "models.html", {"backends": states(listing, translations.of(request))})
 
 
 def states(listing: ModelListing, language: Language) -> list[State]:
-    """Return all backends in their order, the demo model last: a real one is wanted."""
+    """Return all backends in their order, the demo model last: real backends matter more."""
     counts = Counter(model.backend for model in listing.models)
     reasons = {silent.backend: said(language, silent.code, silent.message) for silent in listing.unreachable}
     found = [State(name, counts[name], reasons.get(name), name == DEMO) for name in listing.backends]

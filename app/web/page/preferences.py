@@ -1,4 +1,4 @@
-"""The form of the preferences panel."""
+"""The form handler of the preferences panel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.web.page.reader_choices import THEMES, ReaderChoices, keep
 
 
 async def post_preferences(request: web.Request) -> web.StreamResponse:
-    """POST /preferences: 303 to the page it came from, with the choices as cookies."""
+    """POST /preferences: 303 to `next`, with the preferences as cookies."""
     form = await text_form(request)
     theme, language = form.get("theme", ""), form.get("language", "")
     choices = ReaderChoices(

@@ -1,4 +1,4 @@
-"""What a reader chose for the page: theme, language, shortcuts. It is kept in cookies, so the server renders it."""
+"""A reader's preferences: theme, language, shortcuts. They are stored in cookies, so that the server can apply them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ THEME = "tailrace_theme"
 SINGLE_KEYS = "tailrace_single_keys"
 THEMES = ("system", "light", "dark")
 OFF = "off"
-SECONDS = 365 * 24 * 3600  # that a choice is remembered
+SECONDS = 365 * 24 * 3600  # the lifetime of the cookies
 
 
 class ReaderChoices(NamedTuple):
-    """The choices of one reader. `language` is empty where the browser's own setting counts."""
+    """The preferences of one reader. An empty `language` means the browser's own setting."""
 
     theme: str = "system"
     language: str = ""
-    single_keys: bool = True  # whether a single key may be a shortcut
+    single_keys: bool = True  # whether single-key shortcuts are on
 
 
 def of(request: web.Request) -> ReaderChoices:
-    """Return the choices that a request carries; what makes no sense counts as not chosen."""
+    """Return the preferences in a request's cookies, with defaults for missing or invalid ones."""
     cookies = request.cookies
     theme = cookies.get(THEME, "")
     return ReaderChoices(
@@ -33,7 +33,7 @@ def of(request: web.Request) -> ReaderChoices:
 
 
 def keep(response: web.StreamResponse, choices: ReaderChoices, path: str) -> None:
-    """Let the browser remember the choices for all that is under `path`."""
+    """Set the cookies for `path`; delete those of default values."""
     values = {
         THEME: choices.theme if choices.theme != "system" else "",
         LANGUAGE: choices.language,

@@ -1,4 +1,4 @@
-"""What can be done with a session without JavaScript: a page with forms to rename, export and delete it."""
+"""Session management without JavaScript: a page with forms to rename, export and delete a session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def manage_page(request: web.Request) -> web.StreamResponse:
 
 
 async def post_rename(request: web.Request) -> web.StreamResponse:
-    """POST /sessions/{session_id}/rename: 303 to the session, or the page again with what was typed."""
+    """POST /sessions/{session_id}/rename: 303 to the session, or the page with the error and the typed title."""
     session_id = bodies.path_id(request, "session_id")
     title = (await text_form(request)).get("title", "")
     try:
@@ -33,7 +33,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
 
 
 async def post_delete(request: web.Request) -> web.StreamResponse:
-    """POST /sessions/{session_id}/delete: 303 to a new session, whose page offers to undo it."""
+    """POST /sessions/{session_id}/delete: 303 to a new session, whose page offers to undo the delete."""
     session_id = bodies.path_id(request, "session_id")
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
@@ -42,7 +42,7 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
 
 
 async def post_restore(request: web.Request) -> web.StreamResponse:
-    """POST /sessions/{session_id}/restore: the undo of a delete; 303 to the session."""
+    """POST /sessions/{session_id}/restore: undo a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
     restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
     request.app[LISTS].changed(request[OWNER])

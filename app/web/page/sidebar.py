@@ -1,4 +1,4 @@
-"""The list of sessions beside a conversation: a part of it, perhaps of what a search found."""
+"""The session list in the sidebar: one part of all sessions or of a search's results."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from yarl import URL
 from app.chat.records import SessionInfo
 from app.web.app_keys import HISTORY, OWNER
 
-PART = 50  # sessions that are shown at once
+PART = 50  # sessions per part
 
 
 class SidebarList(NamedTuple):
-    """What the list shows; `further` is the address of the same page with the next part of it.
+    """One part of the list. `further` is the page's address with the next part; `None` on the last.
 
-    The session that the page shows is `elsewhere` if it exists, and should be marked, but is not in this part.
+    `elsewhere` is true if the page's own session is not in this part, and this is not a search.
     """
 
     sessions: list[SessionInfo]
@@ -26,7 +26,7 @@ class SidebarList(NamedTuple):
 
 
 async def sidebar_list(request: web.Request, here: URL, shown: str | None) -> SidebarList:
-    """Return the part of the list that `?q=` and `?after=` of the page `here` ask for. `shown` is its session."""
+    """Return the part selected by `?q=` and `?after=` of the page `here`. `shown` is the id of the page's session."""
     query, after = here.query.get("q", ""), here.query.get("after")
     history = request.app[HISTORY]
     page = await history.sessions(request[OWNER], query=query, after=after, limit=PART)

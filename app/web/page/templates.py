@@ -1,4 +1,4 @@
-"""How a template becomes a page: in the language of its reader, and never stored by a cache."""
+"""Renders templates as pages, in the reader's language. Pages are not cached."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from app.web.i18n.labels import label, label_words
 from app.web.page import reader_choices
 from app.web.page.noscript.growing_answer import GROUP
 
-WORDS = web.AppKey("words", dict[str, str])  # by language: what scripts say in it, as JSON that HTML can hold
+WORDS = web.AppKey("words", dict[str, str])  # by language: the scripts' texts, as JSON that is safe in HTML
 
 
 async def set_up(app: web.Application) -> None:
-    """Signal `on_startup`: give the application its templates and its languages. Reading them takes a moment."""
+    """Signal `on_startup`: load the templates and languages in a thread, because reading them is slow."""
     languages = await asyncio.to_thread(translations.load, folders.folder("translations"))
     app[translations.LANGUAGES] = languages
     app[WORDS] = {
@@ -40,7 +40,7 @@ async def set_up(app: web.Application) -> None:
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return the templates, all of them compiled: at the first request that would keep everybody waiting."""
+    """Return the templates, compiled now: compiling them on first use would block the event loop."""
     environment: Any = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders.folder("templates")),
         extensions=["jinja2.ext.i18n"],
@@ -59,7 +59,7 @@ def environment() -> jinja2.Environment:
 def render(
     request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200
 ) -> web.Response:
-    """Return the page."""
+    """Render a template with the variables that all pages share."""
     languages = request.app[translations.LANGUAGES]
     chosen = reader_choices.of(request)
     language = translations.of(request)
@@ -97,7 +97,7 @@ def _label(context: Context, outcome: Outcome | None, finish_reason: str | None)
 
 @jinja2.pass_context
 def _sentence(context: Context, code: str) -> str:
-    """Return what is said of an error."""
+    """Return the text for an error code."""
     return said(context["language"], code, SENTENCES[code])
 
 

@@ -1,4 +1,4 @@
-"""The page of a session, rendered by the server."""
+"""Session pages, rendered on the server."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from app.web.page.noscript import growing_page
 from app.web.page.sidebar import sidebar_list
 from app.web.page.templates import render
 
-LONG = 2 * message_range.MESSAGES  # messages of a page that is rendered in a thread
+LONG = 2 * message_range.MESSAGES  # a page with more messages is rendered in a thread
 
 
 async def new_session_page(request: web.Request) -> web.StreamResponse:
-    """GET /: an empty session. It comes into being with its first prompt."""
+    """GET /: the page of a new session. The first prompt creates the session."""
     return await show(request, empty(secrets.token_urlsafe(12)))
 
 
@@ -47,14 +47,14 @@ async def session_page(request: web.Request) -> web.StreamResponse:
 
 
 async def session_of(request: web.Request, session_id: str, through: str | None = None) -> PageSnapshot:
-    """Return a session as its page shows it, with the answers rendered."""
+    """Return a session's snapshot for its page, with rendered answers."""
     part = message_range.asked(request)
     snapshot = await take_snapshot(request, session_id, through, part)
     return await rendered(request.app[RENDERER], snapshot, thoughts=True)
 
 
 def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
-    """Return the last message of the page, if a stream writes it."""
+    """Return the last message of the page if it is an answer in progress."""
     last = session.messages[-1] if session.messages else None
     if last is None or last.outcome is not None or last.stream_id is None:
         return None
@@ -62,7 +62,7 @@ def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
 
 
 async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage) -> web.StreamResponse:
-    """Send the page as the answer grows: for a browser that runs no script."""
+    """Stream the answer into the page, for a browser without scripts."""
     registry = request.app[REGISTRY]
     live, stream_id = registry.session(session.session_id), answer.stream_id or ""
     view = live.log.answer
@@ -94,7 +94,7 @@ async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage
 
 
 def empty(session_id: str) -> dict[str, Any]:
-    """Return a session that does not exist yet, with the members of a snapshot."""
+    """Return a session that does not exist yet, with the fields of a snapshot."""
     return {
         "session_id": session_id,
         "title": "",
@@ -114,9 +114,9 @@ async def show(
     status: int = 200,
     growing: growing_page.Place | None = None,
 ) -> web.Response:
-    """Return the page of a session. `typed` is what the composer's form held, where it comes back with an `error`.
+    """Return the page of a session. `typed` holds the form fields to keep when a form is shown again.
 
-    In the place of a `growing` answer stands its mark.
+    The `growing` answer is replaced by its mark.
     """
     address = _address(request, session)
     listed = await request.app[CATALOG].listing()
@@ -149,7 +149,7 @@ async def show(
 
 
 def _address(request: web.Request, session: Any) -> URL:
-    """Return where the page can be had again; that of a form that comes back is the one it came from."""
+    """Return the address of the page: of a POST, that of the session's page, or `/` if the session is empty."""
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
         return here(request).without_query_params("deleted")
     return URL(at(request, "/" if isinstance(session, dict) else f"/sessions/{session.session_id}"))
@@ -166,6 +166,6 @@ def _messages(session: Any) -> list[Any]:
 
 
 def _deleted(request: web.Request) -> str | None:
-    """Return the session that was deleted just now, as the address says."""
+    """Return the id of the session just deleted, from `?deleted=`."""
     session_id = request.query.get("deleted", "")
     return session_id if re.fullmatch(bodies.ID_PATTERN, session_id) else None

@@ -1,1 +1,1 @@
-"""Who may send which request: access token, host, origin, malformed requests."""
+"""Access control: access token, host and origin checks, malformed requests."""

@@ -1,4 +1,4 @@
-"""Who may use the server: the access token, as a bearer token or by login, and how often one may guess."""
+"""Access control: the access token as a bearer token or by login, with a rate limit on wrong tokens."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ GUESSES = parse("10/minute")
 
 
 class Access:
-    """Checks tokens and cookies. Without a token everybody may in: then the server listens on loopback only.
+    """Checks tokens and cookies. Without a token everyone has access; the server then listens on loopback only.
 
-    `secret` signs the cookies. A cookie is bound to the token as well, so another token ends all log-ins.
+    `secret` signs the cookies. The signature also depends on the token, so a new token invalidates all logins.
     """
 
     def __init__(self, token: str | None, secret: bytes) -> None:
@@ -44,11 +44,11 @@ class Access:
 
     @property
     def required(self) -> bool:
-        """Whether a token is asked for at all."""
+        """Whether a token is required."""
         return self._token is not None
 
     def try_token(self, candidate: str, remote: str) -> bool:
-        """Tell whether this is the token. Raises a 429 after too many wrong ones from the same address."""
+        """Return whether `candidate` is the token. Raises a 429 after too many wrong ones from the same address."""
         if self._token is None:
             return True
         if not self._guesses.test(GUESSES, remote):
@@ -58,18 +58,18 @@ class Access:
                 "Too many wrong tokens. Wait a minute.",
                 headers={"Retry-After": "60"},
             )
-        # Headers may hold bytes that are no UTF-8; aiohttp passes those on as surrogates.
+        # Headers may contain bytes that are not UTF-8; aiohttp passes them as surrogates.
         if hmac.compare_digest(candidate.encode(errors="surrogateescape"), self._token.encode()):
             return True
         self._guesses.hit(GUESSES, remote)
         return False
 
     def cookie(self) -> str:
-        """Return the value of a cookie that lets its bearer in."""
+        """Return the value of a signed access cookie."""
         return self._signer.sign(OWNER_NAME.encode()).decode()
 
     def allows(self, request: web.Request) -> bool:
-        """Tell whether the request carries the token or the cookie."""
+        """Return whether the request has the token or a valid cookie. Raises a 429 as `try_token` does."""
         if not self.required:
             return True
         scheme, _, candidate = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -84,9 +84,9 @@ class Access:
 
 
 def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
-    """Return the middleware that lets nobody pass without access, and tells handlers who the owner is.
+    """Return the middleware that rejects requests without access, and sets the owner of the others.
 
-    Handlers that are open to all are let through; they have no owner.
+    Handlers in `open_to_all` are not checked and get no owner.
     """
 
     @web.middleware
@@ -110,7 +110,7 @@ def middleware(access: Access, open_to_all: Collection[Handler]) -> Any:
 
 
 class LoginPage:
-    """The page that turns the token into a cookie, and the way out."""
+    """Login and logout: exchanges the token for a cookie."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -123,7 +123,7 @@ class LoginPage:
         return self._page(request, target, None, 200)
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
-        """POST /login: 303 to where the visitor wanted to go, with the cookie; the page again if the token is wrong."""
+        """POST /login: 303 to `next` with the cookie; 403 and the login page if the token is wrong, 429 if limited."""
         form = await request.post()
         target = local_path(request, str(form.get("next", "")))
         try:
@@ -148,7 +148,7 @@ class LoginPage:
         raise redirect
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
-        """POST /logout: 303 to the login page, without the cookie."""
+        """POST /logout: deletes the cookie, 303 to the login page."""
         redirect = web.HTTPSeeOther(at(request, "/login"))
         redirect.del_cookie(
             COOKIE,

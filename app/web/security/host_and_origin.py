@@ -1,7 +1,7 @@
-"""What every request passes first: the Host allow-list, the origin check, and the headers that every answer carries.
+"""The Host allow-list, the origin check, and the security headers of every response.
 
-A page of another site can make a browser send requests here, also by pointing its own name at this address (DNS
-rebinding). The first is recognised by `Sec-Fetch-Site` and `Origin`, the second by the name in `Host`.
+A page of another site can make a browser send requests here: directly (CSRF), or by resolving its own name to this
+address (DNS rebinding). `Sec-Fetch-Site` and `Origin` reveal the first, `Host` the second.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HEADERS = {
 
 OPENER_POLICY = "Cross-Origin-Opener-Policy"
 
-SHOWN = 100  # characters of a header, in a message
+SHOWN = 100  # characters of a header that a message quotes
 PROXY_ADVICE = (
     "A proxy in front of Tailrace must pass on the Host that the browser sent "
     "(nginx: `proxy_set_header Host $http_host;`), and TAILRACE_ALLOWED_HOSTS must list it."
@@ -51,10 +51,10 @@ PROXY_ADVICE = (
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal `on_response_prepare`: streams get the headers too."""
+    """Signal `on_response_prepare`, so that streamed responses get the headers too."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    # Browsers heed this one from origins that they trust; to all others they complain of it (HTML, section 7.1.3).
+    # Browsers ignore this header, with a warning, from origins that they do not trust (HTML, section 7.1.3).
     if forwarded.scheme(request) == "https" or _is_loopback(request):
         response.headers.setdefault(OPENER_POLICY, "same-origin")
 
@@ -65,9 +65,9 @@ def _is_loopback(request: web.Request) -> bool:
 
 
 def middleware(allowed_hosts: Collection[str], open_to_all: Collection[Handler]) -> Any:
-    """Return the middleware that rejects foreign names and foreign pages. Handlers that are open to all skip it.
+    """Return the middleware that rejects unknown hosts and foreign origins. Handlers in `open_to_all` skip it.
 
-    Raises `ValueError` for a name that cannot be one.
+    Raises `ValueError` for a malformed name in `allowed_hosts`.
     """
     allowed = tuple(map(hosts.Allowed.parse, allowed_hosts))
 
@@ -104,7 +104,7 @@ def _foreign(request: web.Request) -> str:
 def _is_from_own_page(
     request: web.Request, asked: hosts.Authority, allowed: Collection[hosts.Allowed]
 ) -> bool:
-    """Tell whether a page of this server, or something that is not a browser, sent the request."""
+    """Return whether the request came from a page of this server or from a client that is not a browser."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -114,7 +114,7 @@ def _is_from_own_page(
     scheme = forwarded.scheme(request)
     if origin is None or hosts.is_same(origin, asked, scheme):
         return origin is not None
-    # A proxy that sends its own Host often says here which one the browser sent. No other site's page can add it.
+    # A proxy that replaces Host often forwards the original one here. Pages of other sites cannot set this header.
     first = forwarded.host(request)
     return (
         first is not None

@@ -1,7 +1,7 @@
-"""What cannot be read as an HTTP request: a 400 with a sentence that says what to do, and one line in the log.
+"""Malformed HTTP requests: a 400 that says what to do, and one line in the log.
 
-Anybody can send garbage: a traceback for it would let strangers fill the log, and formatting it takes the event loop's
-time. Such a request never reaches the application, so its answer is made here.
+Anyone can send garbage. Tracebacks would let strangers fill the log, and formatting them blocks the event loop. A
+malformed request never reaches the application, so the response is made here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from app.web.http.accept import PROBLEM
 from app.web.security.host_and_origin import PROXY_ADVICE
 
-# By the beginning of aiohttp's own message; the first that fits counts.
+# By the prefix of aiohttp's message; the first match counts.
 SENTENCES = {
     "Missing 'Host'": f"The request has no Host. {PROXY_ADVICE}",
     "Duplicate 'Host'": f"The request has more than one Host. {PROXY_ADVICE}",
@@ -29,14 +29,14 @@ SENTENCES = {
 
 
 class OneLine(logging.Filter):
-    """Turns the report of an unreadable request into a single line; every other report passes as it is."""
+    """Reduces the log record of a malformed request to one line. Other records pass unchanged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter`."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
             record.msg += ": %s"
-            record.args = (*(record.args or ()), type(error).__name__)  # its message quotes what was sent
+            record.args = (*(record.args or ()), type(error).__name__)  # its message quotes the request
             record.exc_info = None
             record.levelno, record.levelname = logging.INFO, "INFO"
         return True
@@ -44,14 +44,14 @@ class OneLine(logging.Filter):
 
 @cache
 def logger() -> logging.Logger:
-    """Return the logger for aiohttp's own account of connections."""
+    """Return aiohttp's connection logger, with the filter added once."""
     log = logging.getLogger("aiohttp.server")
     log.addFilter(OneLine())
     return log
 
 
 class Protocol(web.RequestHandler):
-    """A connection that answers what it cannot read with problem+json, as the application answers everything else."""
+    """A connection that answers malformed requests with problem+json, like the application's own errors."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """See aiohttp. Its own answer quotes the request and the parser."""
+        """See aiohttp, whose own response body quotes the request and the parser's message."""
         response = super().handle_error(request, status, exc, message)
         if isinstance(exc, HttpProcessingError) and isinstance(response, web.Response):
             detail = next(text for start, text in SENTENCES.items() if (message or "").startswith(start))
@@ -78,7 +78,7 @@ class _Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Runs the application with such connections. aiohttp has no public way to choose the class of a connection."""
+    """Runs the application with `Protocol` connections. aiohttp has no public API to set the connection class."""
 
     __slots__ = ()
 

@@ -1,1 +1,1 @@
-"""What an open page is sent: snapshots, rendered blocks, one event stream for all tabs."""
+"""Data for open pages: snapshots, rendered blocks, one event stream shared by all tabs."""

@@ -1,4 +1,4 @@
-"""The blocks of one answer while it is written: cut as its text comes, rendered in their order, told to who follows."""
+"""The blocks of a streaming answer: split as text arrives, rendered in order, passed to the channel."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from app.markdown.steps import cutting
 from app.tasks.reports import report
 from app.web.page.live.renderer import SMALL, SMALL_SECONDS, Renderer
 
-BATCH = 64 * 1024  # characters of one job for the threads, about
+BATCH = 64 * 1024  # approximate characters per job in the threads
 
 
 class Closed(NamedTuple):
-    """Block `number` of an answer, from 0, with its HTML. One that comes again replaces the earlier one."""
+    """Block `number` of an answer, from 0, with its HTML. A repeated number replaces the earlier block."""
 
     number: int
-    end: int  # UTF-16 code units of the answer's source that the blocks up to this one cover
+    end: int  # the end of the block in the answer's source, in UTF-16 code units
     html: str
 
 
 class _Waiting(NamedTuple):
     number: int
     block: Block
-    html: str | None = None  # what was told before, if this is the second time
-    levels: Levels | None = None  # of the headings before it, then
+    html: str | None = None  # the HTML of the first pass, if this is the second
+    levels: Levels | None = None  # of the headings before it, in the second pass
 
 
 class AnswerBlocks:
-    """Takes the text of an answer, returns the blocks that it closes. `late` is called with each that takes longer.
+    """Takes the text of an answer and returns the blocks that it closes. Calls `late` with each slower block.
 
-    Little text is cut into blocks at once, and small blocks are rendered at once. What is large, or takes long, is done
-    in threads, one job after the other, and what comes meanwhile waits: blocks come in their order.
+    Short text is split, and small blocks are rendered, synchronously. Large or slow work runs in threads, one job at a
+    time; text that arrives meanwhile is queued. Blocks are always delivered in order.
     """
 
     def __init__(self, renderer: Renderer, late: Callable[[Closed], None]) -> None:
@@ -50,8 +50,8 @@ class AnswerBlocks:
         self._before: tuple[int, int, str] | None = None  # `open_again` before the cut going on
         self._waiting: deque[_Waiting] = deque()
         self._linked: list[_Waiting] = []  # blocks that a later definition of a link may change
-        self._is_over = False  # no more text will come
-        self._finished = False  # and all of it has been cut
+        self._is_over = False  # the answer has ended
+        self._finished = False  # all of the text has been split
         self._job: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -60,42 +60,42 @@ class AnswerBlocks:
 
     @property
     def open_again(self) -> tuple[int, int, str]:
-        """The number of the block that is open, where it begins, and its text so far."""
+        """The number of the open block, its start in UTF-16 code units, and its text so far."""
         number, end, tail = self._before or (self._count, self._splitter.end, self._splitter.tail)
         return number, end, "".join([tail, *self._new])
 
     @property
     def is_behind(self) -> bool:
-        """Whether threads are at work on blocks."""
+        """Whether a job is running in the threads."""
         return self._job is not None
 
     def add(self, text: str) -> list[Closed]:
-        """Take the next piece of the answer; return the blocks that are closed now."""
+        """Append text to the answer; return the blocks that it closes and that are already rendered."""
         if self._job is not None or len(text) > SMALL:
             self._new.append(text)
             return self._advance()
         return self._advance() if self._splitter.take(text) else []
 
     def finish(self) -> list[Closed]:
-        """The answer has ended: return its last blocks. Those that links defined later have changed come again."""
+        """End the answer; return its last blocks. Blocks changed by later link definitions are sent again."""
         self._is_over = True
         return self._advance()
 
     def close(self) -> None:
-        """Nobody follows any more: nothing more is rendered or told. Idempotent."""
+        """Cancel the running job; render and deliver nothing more. Idempotent."""
         self._closed = True
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
 
     async def settled(self) -> None:
-        """Return once everything that was cut has been rendered."""
-        # A job that is done clears `_job` itself. Waiting for a done task would return at once, without end.
+        """Wait until all blocks split so far are rendered."""
+        # A finished job clears `_job` itself. Without the `done` check this loop could spin on a finished task.
         while self._job is not None and not self._job.done():
             await asyncio.wait({self._job})
 
     def _advance(self) -> list[Closed]:
-        """Return what can be cut and rendered at once, in order, and have the rest done in the threads."""
+        """Split and render what is quick, and return it in order. Start a job for the rest."""
         closed: list[Closed] = []
         room, deadline = SMALL, Deadline(SMALL_SECONDS)
         while not self._closed and self._job is None:
@@ -124,7 +124,7 @@ class AnswerBlocks:
         return bool(self._new) or self._splitter.is_due or (self._is_over and not self._finished)
 
     def _cut_at_once(self, deadline: Deadline) -> bool:
-        """Cut a text that is short; tell whether that took no longer than it may."""
+        """Split the text if it is short; return whether that finished before the deadline."""
         if self._splitter.size + sum(map(len, self._new)) > SMALL:
             return False
         self._splitter.take(self._take_new())
@@ -142,7 +142,7 @@ class AnswerBlocks:
         self._before = (self._count, self._splitter.end, self._splitter.tail + text)
         try:
             blocks = await self._renderer.cut(cutting(self._splitter, text, is_over=is_over), self)
-        except Exception as error:  # noqa: BLE001 - it is reported, and the text is there: a reload shows its blocks
+        except Exception as error:  # noqa: BLE001 - it is reported; a reload renders the blocks from the full text
             report("an answer could not be cut into blocks", error)
             self._closed = True
             return
@@ -172,14 +172,14 @@ class AnswerBlocks:
             return plain(block.source)
 
     def _renew(self) -> bool:
-        """Once, when all has been rendered: look again at the blocks that links may have changed."""
+        """After the last block, queue once more the blocks that later link definitions may change."""
         if self._finished and self._linked:
             self._waiting.extend(self._linked)
             self._linked.clear()
         return bool(self._waiting)
 
     def _rendered(self, waiting: _Waiting, html: str) -> list[Closed]:
-        """Return the block with its HTML; nothing if it is the second time, and nothing has changed."""
+        """Return the block with its HTML; nothing if a second pass did not change it."""
         before = waiting.levels or self._levels
         html, after = leveled(html, before)
         if html == waiting.html:
@@ -214,6 +214,6 @@ class AnswerBlocks:
     async def _blocks(self, blocks: list[Block]) -> list[str]:
         try:
             return await self._renderer.blocks(blocks, self._splitter.definitions, self)
-        except Exception as error:  # noqa: BLE001 - it is reported, and a text that cannot be rendered is still a text
+        except Exception as error:  # noqa: BLE001 - it is reported; the blocks are shown as plain text
             report("blocks could not be rendered", error)
             return [plain(block.source) for block in blocks]

@@ -1,4 +1,4 @@
-"""What was used last, bounded by bytes."""
+"""An LRU cache bounded by bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ V = TypeVar("V")
 
 
 class Cache(Generic[K, V]):
-    """Threads may share it. `size` tells how many bytes an item takes, `most` how many all of them may."""
+    """Thread-safe. `size` returns the bytes of an item; `most` bounds their sum."""
 
     def __init__(self, most: int, size: Callable[[K, V], int]) -> None:
         self._size_of = size
@@ -26,7 +26,7 @@ class Cache(Generic[K, V]):
         return f"<Cache items={len(self._items)} bytes={self._items.currsize}>"
 
     def get(self, key: K) -> V | None:
-        """Return what is kept under `key`."""
+        """Return the cached value and mark it as used; `None` if there is none."""
         with self._lock:
             found = self._items.get(key)
         return None if found is None else found[1]

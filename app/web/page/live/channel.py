@@ -1,4 +1,4 @@
-"""What the pages of one session share: its log, followed once, with the blocks of the answer that is being written."""
+"""The channel that all pages of a session share: its log entries, with the rendered blocks of its answers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from app.web.page.live.answer_blocks import AnswerBlocks, Closed
 from app.web.page.live.events import BlockEvent, TailEvent
 from app.web.page.live.renderer import Renderer
 
-KEPT = 4  # answers whose blocks are kept, for pages that are behind: the running one and those before it
+KEPT = 4  # answers whose blocks are kept for pages that are behind: the running one and those before it
 
 
 class PageAnswer:
-    """An answer that the channel knows, with the frames of its blocks."""
+    """An answer of the session, with the frames of its blocks."""
 
     def __init__(
         self, channel: PageChannel, start: int, stream_id: str, message_id: str, begun: Begun, text: str
     ) -> None:
-        self.start = start  # the place of its `start` in the log
-        self.end: int | None = None  # of its `end`
+        self.start = start  # the sequence number of its `start`
+        self.end: int | None = None  # the sequence number of its `end`
         self.stream_id = stream_id
         self.blocks: list[bytes] = []
-        self.tail = b""  # the frame that opens the last block of a continued answer again
+        self.tail = b""  # the frame that reopens the last block of a continued answer
         self._channel = channel
         self._ids = (channel.session.session_id, stream_id, message_id)
         self._live = AnswerBlocks(channel.renderer, self._on_late)
@@ -41,17 +41,17 @@ class PageAnswer:
 
     @classmethod
     def of(cls, channel: PageChannel, view: AnswerView) -> PageAnswer:
-        """Return an answer that is being written."""
+        """Return an answer in progress, from the log's view of it."""
         text = "".join(view.texts)
         return cls(channel, view.seq, view.stream_id, view.message_id, view.begun, text)
 
     @classmethod
     def begun(cls, channel: PageChannel, seq: int, start: Start) -> PageAnswer:
-        """Return an answer that begins now."""
+        """Return a new answer, from its `start` entry."""
         return cls(channel, seq, start.stream_id, start.message_id, start.continued or Begun(), "")
 
     def take(self, entry: Entry) -> list[bytes]:
-        """Take an entry of this answer; return the frames of the blocks that are closed with it."""
+        """Apply an entry of this answer; return the frames of the blocks that it closes."""
         if entry.name == "token":
             return self._keep(self._live.add(entry.text))
         if entry.name == "end":
@@ -60,7 +60,7 @@ class PageAnswer:
         return []
 
     def close(self) -> None:
-        """Nobody follows any more."""
+        """Stop rendering."""
         self._live.close()
 
     def _keep(self, closed: Sequence[Closed]) -> list[bytes]:
@@ -74,7 +74,7 @@ class PageAnswer:
 
 
 class PageChannel(Channel):
-    """Follows a session's log while any page looks at the session: it keeps the blocks of the answers."""
+    """Listens to the log while any page watches the session, live or behind, and keeps the answers' blocks."""
 
     def __init__(self, session: Session, renderer: Renderer, logger: Logger) -> None:
         super().__init__(session, FrameEncoder(f"{session.session_id}/{session.log.epoch}-").encode)
@@ -90,7 +90,7 @@ class PageChannel(Channel):
         self._followers = [*self._followers, follower]
 
     def forget(self, follower: Follower) -> None:
-        """See `Channel`. The blocks are kept for pages that are behind."""
+        """See `Channel`. Keeps listening to the log: pages that are behind need the blocks."""
         self._followers = [other for other in self._followers if other is not follower]
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class PageChannel(Channel):
             answer.close()
 
     def tell_late(self, stream_id: str, block: bytes) -> None:
-        """Pass on a block that took longer than the event that closed it."""
+        """Send a block that was rendered after the entry that closed it."""
         self._tell(Piece(0, stream_id, False, 1, block, chunk(block)))
 
     def _add(self, answer: PageAnswer) -> None:
@@ -114,7 +114,7 @@ class PageChannel(Channel):
         try:
             blocks = self._blocks(entry)
         except Exception as error:
-            # The log calls this, and what fails for a page must not reach it.
+            # The log calls this: a page's error must not propagate to it.
             session_id = self.session.session_id
             self._logger.error("blocks_failed", trace=entry.stream_id, session=session_id, exc_info=error)
         try:
@@ -126,7 +126,7 @@ class PageChannel(Channel):
             self._tell(Piece(entry.seq, entry.stream_id, is_end, len(blocks), data, chunk(data)))
 
     def _blocks(self, entry: Entry) -> list[bytes]:
-        """Return the frames of the blocks that an entry closes."""
+        """Return the frames of the blocks that an entry closes. Raises `KeyError` for an unknown stream."""
         if isinstance(entry.event, Start):
             answer = PageAnswer.begun(self, entry.seq, entry.event)
             self._add(answer)
@@ -137,7 +137,7 @@ class PageChannel(Channel):
     def _data(self, entry: Entry, blocks: list[bytes]) -> bytes:
         data = self.encode(entry)
         if entry.name == "start":
-            # The blocks of an answer that goes on have a place only once it is known to go on.
+            # The blocks of a continued answer come after its `start`: until then the page has no answer for them.
             answer = self.answers.get(entry.stream_id)
             return b"".join([data, answer.tail if answer else b"", *blocks])
         return b"".join([*blocks, data]) if blocks else data

@@ -1,4 +1,4 @@
-"""The frames of the page's event stream: those of the API, with the session in their id, and a few of its own."""
+"""The page event stream's own events. Those of the API are sent as well, with the session in their ids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.web.events.encoders import passing
 
 
 class BlockEvent(msgspec.Struct, frozen=True):
-    """Block `index` of an answer is closed. Up to its end there are `end` UTF-16 code units of source."""
+    """Block `index` of an answer is closed. It ends at `end` in the source, in UTF-16 code units."""
 
     session_id: str
     stream_id: str
@@ -20,7 +20,7 @@ class BlockEvent(msgspec.Struct, frozen=True):
 
 
 class TailEvent(msgspec.Struct, frozen=True):
-    """The blocks from `index` on are open again: their text is `text`, and begins at `closed`."""
+    """The blocks from `index` on are open again. Their source is `text`; it starts at `closed` (UTF-16 code units)."""
 
     session_id: str
     stream_id: str
@@ -31,7 +31,7 @@ class TailEvent(msgspec.Struct, frozen=True):
 
 
 class ResetEvent(msgspec.Struct, frozen=True):
-    """The cursor of a session cannot be served: load the snapshot, and watch from its cursor."""
+    """The cursor of a session cannot be served: load the snapshot and watch from its cursor."""
 
     session_id: str
     reason: ResetReason
@@ -39,15 +39,15 @@ class ResetEvent(msgspec.Struct, frozen=True):
 
 
 class GoneEvent(msgspec.Struct, frozen=True):
-    """There is no such session, or it was deleted."""
+    """The session does not exist or was deleted."""
 
     session_id: str
 
 
 class ListEvent(msgspec.Struct, frozen=True):
-    """The owner's list of sessions has changed."""
+    """The owner's session list has changed: reload it."""
 
 
 def reset(base: str, session_id: str, reason: ResetReason) -> bytes:
-    """Return the frame that asks for the snapshot; `base` is the path that the server is found under."""
+    """Return the frame of a reset event. `base` is the path that the server is mounted under."""
     return passing("reset", ResetEvent(session_id, reason, f"{base}/sessions/{session_id}/snapshot"))

@@ -1,4 +1,4 @@
-"""Threads that long jobs share in turns, so that no session waits for all the work of another."""
+"""Runs long jobs in threads, in time slices, so that one session cannot starve the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from app.markdown.steps import Steps
 
-SLICE = 0.05  # s of processor time that a job has at a time; a step that has begun may take longer
+SLICE = 0.05  # seconds of processor time per turn; the last step of a slice may exceed it
 THREADS = 2
 
 T = TypeVar("T")
@@ -24,14 +24,14 @@ class _Job(NamedTuple):
 
 
 class Turns:
-    """Runs jobs in a few threads. Whoever has jobs gets a slice of one in turn, however many the others have.
+    """Runs jobs in a few threads, round-robin: each owner gets one slice per round, however many jobs it has.
 
-    A job is a generator, which yields between its steps and returns its result.
+    A job is a generator that yields between its steps and returns its result.
     """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="render")
-        self._waiting: OrderedDict[Hashable, deque[_Job]] = OrderedDict()  # the next in turn is the first
+        self._waiting: OrderedDict[Hashable, deque[_Job]] = OrderedDict()  # by owner; the first is next
         self._running: dict[Hashable, tuple[asyncio.Task[None], _Job]] = {}
         self._closed = False
 
@@ -39,9 +39,9 @@ class Turns:
         return f"<Turns running={len(self._running)} waiting={len(self._waiting)}>"
 
     async def run(self, owner: Hashable, steps: Steps[T]) -> T:
-        """Return what the job returns, or raise what it raises. The jobs of one owner run one after the other.
+        """Run a job; return its result or raise its error. The jobs of one owner run one at a time, in order.
 
-        If the caller is cancelled, the job ends with the slice that runs. Raises `RuntimeError` after `close`.
+        If the caller is cancelled, the job stops after its current slice. Raises `RuntimeError` after `close`.
         """
         if self._closed:
             raise RuntimeError("the threads are closed")
@@ -52,7 +52,7 @@ class Turns:
         return result
 
     def close(self) -> None:
-        """Start no more slices. Those that run are bounded in time."""
+        """Cancel all jobs and start no more slices. Running slices are bounded in time and are not interrupted."""
         self._closed = True
         for job in [*(job for _, job in self._running.values()), *chain(*self._waiting.values())]:
             job.result.cancel()
@@ -60,7 +60,7 @@ class Turns:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _start(self) -> None:
-        """Give every free thread a job of whoever is next in turn."""
+        """Give each free thread a job of the next owner."""
         loop = asyncio.get_running_loop()
         for owner in [owner for owner in self._waiting if owner not in self._running]:
             if len(self._running) == THREADS:
@@ -85,16 +85,16 @@ class Turns:
         if not is_done:
             self._waiting.setdefault(owner, deque()).appendleft(job)
         if owner in self._waiting:
-            self._waiting.move_to_end(owner)  # it has had its turn
+            self._waiting.move_to_end(owner)
         self._start()
 
     async def _slice(self, job: _Job) -> bool:
-        """Do some steps of a job; tell whether it is done."""
+        """Run one slice of a job; return whether the job is done."""
         try:
             is_done, result = await asyncio.get_running_loop().run_in_executor(
                 self._threads, _some, job.steps
             )
-        except Exception as error:  # noqa: BLE001 - it is raised where the job is waited for
+        except Exception as error:  # noqa: BLE001 - `run` raises it
             if not job.result.done():
                 job.result.set_exception(error)
             return True

@@ -1,4 +1,4 @@
-"""Renders answers beside the event loop: small pieces in it, large ones in threads, and nothing twice."""
+"""Renders answers: small blocks in the event loop, large ones in threads. Results are cached."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Key = tuple[str, tuple[tuple[str, str, str], ...]]  # the source of a block, and
 
 
 class Renderer:
-    """Renders whole answers and single blocks. Owned by the application, which closes it."""
+    """Renders whole answers and single blocks. The application owns and closes it."""
 
     def __init__(self) -> None:
         self._turns = Turns()
@@ -40,13 +40,13 @@ class Renderer:
         return f"<Renderer waiting={self._waiting} documents={self._documents!r} blocks={self._blocks!r}>"
 
     def close(self) -> None:
-        """Start no more jobs. The one that runs is bounded in time."""
+        """Start no more jobs. Running slices are bounded in time and are not interrupted."""
         for making in self._making.values():
             making.cancel()
         self._turns.close()
 
     async def document(self, text: str, owner: Hashable = None) -> Rendered:
-        """Return an answer that has ended. Each `owner` of work has its turn: a session."""
+        """Render an answer that has ended. The threads are shared fairly between `owner`s, which are sessions."""
         found = self._documents.get(text)
         if found is not None:
             return found
@@ -58,7 +58,7 @@ class Renderer:
         return await asyncio.shield(making)
 
     async def _make(self, text: str, owner: Hashable) -> Rendered:
-        """Render for all who ask meanwhile: after a restart every page of a session comes back at once."""
+        """Render once for all concurrent callers: after a restart all pages of a session reload at once."""
         made = await self._run(owner, document_steps(text, self._render))
         if made is None:
             return Rendered([], 0, text)
@@ -66,25 +66,25 @@ class Renderer:
         return made
 
     async def opened(self, text: str, owner: Hashable = None) -> Rendered:
-        """Return an answer that still grows."""
+        """Render an answer in progress."""
         return await self._run(owner, opened_steps(text, self._render)) or Rendered([], 0, text)
 
     async def blocks(
         self, blocks: list[Block], definitions: Definitions, owner: Hashable = None
     ) -> list[str]:
-        """Return the HTML of blocks, made in the threads."""
-        known = dict(definitions)  # the original goes on growing
+        """Render blocks in the threads; return their HTML."""
+        known = dict(definitions)  # a copy: the original changes while the threads read it
         html = await self._run(owner, self._each(blocks, known))
         return html if html is not None else [plain(block.source) for block in blocks]
 
     async def cut(self, job: Steps[list[Block]], owner: Hashable = None) -> list[Block]:
-        """Return the blocks that a job cuts, in the threads. Each answer has one such job at a time."""
+        """Run a job that splits text into blocks in the threads. Each answer has one such job at a time."""
         return await self._turns.run(owner, job)
 
     def block(self, block: Block, definitions: Definitions, deadline: Deadline) -> str | None:
-        """Return the HTML of a small block at once; `None` of one that is large, or takes longer than the deadline.
+        """Render a small block synchronously and return its HTML.
 
-        Then the threads have to do it.
+        Returns `None` for a large block that is not cached, and if the deadline passes: use the threads then.
         """
         if block.is_plain:
             return plain(block.source)
@@ -117,7 +117,7 @@ class Renderer:
         return html
 
     async def _run(self, owner: Hashable, job: Steps[T]) -> T | None:
-        """Do a job in the threads; return `None` if too many are waiting for them."""
+        """Run a job in the threads; return `None` if `MOST_WAITING` jobs are queued or running."""
         if self._waiting >= MOST_WAITING:
             return None
         self._waiting += 1

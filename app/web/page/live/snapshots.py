@@ -1,4 +1,4 @@
-"""Sessions as the page sees them: snapshots with the answers rendered, and the one event stream of all its tabs."""
+"""Handlers for pages: session snapshots with rendered answers, and the event stream that all tabs share."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from app.web.page.live.renderer import Renderer
 from app.web.page.live.viewer import PageViewer
 from app.web.problems import ProblemError
 
-MOST_WATCHED = 32  # sessions, on one connection
-NEW = "new"  # in the place of a cursor
+MOST_WATCHED = 32  # sessions per connection
+NEW = "new"  # instead of a cursor: the session did not exist when the page was rendered
 
 
 class PageMessage(ShownMessage, kw_only=True):
-    """A message as a page shows it. An answer has blocks of HTML for the first `end` UTF-16 code units of its text."""
+    """A message for a page. The `blocks` of an answer cover the first `end` UTF-16 code units of its text."""
 
     blocks: list[str] = msgspec.field(default_factory=list)
     end: int = 0
-    tail: str = ""  # the text after them, of an answer that is still being written
-    thoughts: list[str] | msgspec.UnsetType = msgspec.UNSET  # the blocks of its reasoning, in a page alone
+    tail: str = ""  # the source after `end`, of an answer in progress
+    thoughts: list[str] | msgspec.UnsetType = msgspec.UNSET  # the blocks of its reasoning; only in HTML pages
 
 
 class PageSnapshot(Snapshot, kw_only=True):
-    """A session at one moment, as a page shows it."""
+    """A snapshot whose messages are rendered."""
 
     messages: list[PageMessage]  # type: ignore[assignment]
 
 
 async def rendered(renderer: Renderer, snapshot: Snapshot, *, thoughts: bool = False) -> PageSnapshot:
-    """Return a snapshot with its answers rendered. They are those of its moment, however long this takes.
+    """Return a snapshot with rendered answers. Text that arrives during rendering is not included.
 
-    Reasoning is rendered as well if its `thoughts` are asked for.
+    With `thoughts`, the reasoning of answers that have ended is rendered too.
     """
     messages = [
         await _rendered(renderer, message, thoughts, snapshot.session_id) for message in snapshot.messages
@@ -74,9 +74,10 @@ async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
 
 
 async def get_page_events(request: web.Request) -> web.StreamResponse:
-    """GET /events?watch=<session_id>:<cursor>&watch=…: each from its cursor, else as a session's events begin.
+    """GET /events?watch=<session_id>:<cursor>&watch=…
 
-    In the place of a cursor, `new` says that the page is of a session that did not exist when it was made.
+    Each session is sent from its cursor; without one, from the start of the running stream, else live. The cursor
+    `new` means that the session did not exist when the page was rendered.
     """
     registry, lists, owner = request.app[REGISTRY], request.app[LISTS], request[OWNER]
     viewer = PageViewer(
@@ -104,19 +105,22 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
             elif cursor not in (None, NEW):
                 viewer.say(passing("gone", GoneEvent(session_id)))
             else:
-                # Whoever has too many hears of this one when the page is loaded again.
+                # Beyond the limit the session is not watched until the page reloads.
                 with suppress(TooManyWaiting):
                     tell = partial(expected.found, session_id)
                     waits.enter_context(registry.arrivals.wait(owner, session_id, tell, most=most))
                     if await exists(request, session_id):  # It began before anybody waited.
                         expected.found(session_id, cursor)
-        # From here on nothing is awaited until the response begins, and with it somebody takes care of the viewer.
+        # Nothing is awaited from here until the response starts, so the viewer is always cleaned up.
         expected.begin()
         return await viewer.serve(request)
 
 
 def _asked(request: web.Request) -> dict[str, Cursor | str | None]:
-    """Return the sessions to watch, with their cursors. An automatic retry knows the cursor of one of them better."""
+    """Return the cursors of the sessions to watch. `Last-Event-ID` of an automatic retry overrides one of them.
+
+    A malformed cursor is returned as text.
+    """
     asked = request.query.getall("watch", [])
     if not 1 <= len(asked) <= MOST_WATCHED:
         raise ProblemError(

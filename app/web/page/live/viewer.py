@@ -1,4 +1,4 @@
-"""A page's event stream: one open response that shows several sessions, with the blocks of their answers."""
+"""The event stream of a page: one response that carries several sessions, with the blocks of their answers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from app.web.page.live.events import GoneEvent, ListEvent, reset
 
 
 class PageWatch(Watch):
-    """One session on a page: a place in its log, and how many blocks of each answer were shown."""
+    """One session on a page: a position in its log, and the number of blocks sent of each answer."""
 
     def __init__(self, viewer: PageViewer, session: Session, channel: PageChannel, after: int) -> None:
         super().__init__(viewer, session, channel, after)
         self._viewer: PageViewer = viewer
         self.channel: PageChannel = channel
-        # Of an answer that had ended by then its page has everything, from a snapshot or from an earlier connection.
+        # The page has all blocks of an answer that ended by `after`, from a snapshot or an earlier connection.
         self._shown = {
             stream_id: len(answer.blocks)
             for stream_id, answer in channel.answers.items()
@@ -36,7 +36,7 @@ class PageWatch(Watch):
         for entry in entries:
             answer = self.channel.answers.get(entry.stream_id)
             if answer is None:
-                # It ended before anybody followed the session: of its blocks only the snapshot knows.
+                # It ended before the channel existed, so only the snapshot has its blocks.
                 return b"".join([*pieces, self._leave(self._reset("expired"))])
             pieces += self._piece(entry, answer)
         for answer in self.channel.answers.values():
@@ -68,7 +68,7 @@ class PageWatch(Watch):
 
 
 class PageViewer(LiveViewer):
-    """Serves one response. Sessions that it may not watch any more leave it; the response stays open for the others."""
+    """Serves one response. It drops sessions that close; the response stays open for the others."""
 
     def __init__(
         self,
@@ -80,18 +80,18 @@ class PageViewer(LiveViewer):
     ) -> None:
         super().__init__(EventStream(), pulse)
         self._base = base
-        self._count = count  # of changes of the list of sessions
+        self._count = count  # returns the number of changes to the session list
         self._counted = count()
         self._registry = registry
         self._channels = channels
-        self._first: list[bytes] = []  # what is said before anything else
+        self._first: list[bytes] = []  # frames to send first
 
     def say(self, frame: bytes) -> None:
-        """Begin with this frame."""
+        """Send `frame` before everything else."""
         self._first.append(frame)
 
     def watch(self, session: Session, after: int) -> None:
-        """Show a session from a place in its log on."""
+        """Send a session's events after sequence number `after`."""
         self._watch(PageWatch(self, session, self._channels.join(session, self), after))
 
     def drop(self, watch: Watch) -> None:
@@ -100,11 +100,11 @@ class PageViewer(LiveViewer):
         self._channels.leave(watch.session, self)
 
     def reset(self, session_id: str, reason: ResetReason) -> bytes:
-        """Return what is said when the log has not what comes next."""
+        """Return the frame of a reset event."""
         return reset(self._base, session_id, reason)
 
     def farewell(self, session: Session) -> bytes:
-        """Return what is said when a session closes: nothing if the server ends, for then it will be back."""
+        """Return the final frame of a closed session: `gone` if it was deleted, nothing at shutdown."""
         session_id = session.session_id
         if self._registry.find(session_id) is session:
             self._closing = True
@@ -121,7 +121,7 @@ class PageViewer(LiveViewer):
         await super()._show()
 
     def tick(self) -> None:
-        """See `Outlet`. Tell also that the list of sessions has changed."""
+        """See `EventPush`. Also send a `list` event if the session list has changed."""
         super().tick()
         if self._gone or self._protocol.writing_paused or self._counted == (count := self._count()):
             return
