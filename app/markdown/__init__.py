@@ -1,1 +1,1 @@
-"""Markdown as models write it, made into safe HTML, block by block, in bounded time."""
+"""Renders the Markdown that models write as safe HTML, block by block, in bounded time."""

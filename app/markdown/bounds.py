@@ -1,4 +1,4 @@
-"""The bounds of rendering: how long a block may be, how deep, and how much time it may take."""
+"""The limits of rendering: length, nesting depth and time."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-BLOCK_LENGTH = 65_536  # characters; what is longer is shown as plain text
+BLOCK_LENGTH = 65_536  # characters; a longer block is shown as plain text
 BLOCK_LINES = 4_096
-COLOURED_LENGTH = 20_480  # characters of code; what is longer has no colours
-MATHS_LENGTH = 2_000  # characters of one formula
-MATHS_DEPTH = 60  # braces within braces
-EMPTY_CELLS = 2_000  # that the grammar may add to the short rows of a table
-DEPTH = 48  # of blocks in blocks; a list counts twice, for itself and for its item
-BLOCKS = 4_000  # of one answer; what comes after them is plain text
-DEFINITIONS = 500  # of links, in one answer
-SECONDS = 0.25  # for one block; of processor time, so that a busy machine changes no answer
-ANSWER_SECONDS = 2.0  # for all the blocks of an answer that is rendered at once
+COLOURED_LENGTH = 20_480  # characters of code; longer code is not highlighted
+MATHS_LENGTH = 2_000  # characters per formula
+MATHS_DEPTH = 60  # nested braces
+EMPTY_CELLS = 2_000  # cells that the grammar may add to short table rows
+DEPTH = 48  # nested blocks; a list counts twice, for itself and for its item
+BLOCKS = 4_000  # per answer; the rest is plain text
+DEFINITIONS = 500  # link definitions per answer
+SECONDS = 0.25  # processor time per block, so that the result does not depend on the load
+ANSWER_SECONDS = 2.0  # processor time for all blocks of an answer that is rendered as a whole
 
-# markdown-it's own limit makes a megabyte of HTML from two kilobytes of text.
+# markdown-it's own limit allows a megabyte of HTML from two kilobytes of text.
 import_module("markdown_it.rules_block.table").__dict__["MAX_AUTOCOMPLETED_CELLS"] = EMPTY_CELLS
 
-TERMINATED = ["paragraph", "reference", "blockquote", "list"]  # markdown-it asks before each of their lines
+TERMINATED = ["paragraph", "reference", "blockquote", "list"]  # a rule may interrupt these at any line
 
 
 class TooMuchError(Exception):
-    """A block is too deep, took too long, or was too much for the grammar. It is shown as plain text."""
+    """A block is nested too deeply, takes too long, or makes the grammar fail. It is shown as plain text."""
 
 
 class Deadline:
-    """Bounds the processor time of a piece of work, which stays in the thread that made the deadline."""
+    """Bounds the processor time of work in the current thread. Use it only in the thread that created it."""
 
     def __init__(self, seconds: float) -> None:
         self._earliest = time.monotonic() + seconds
@@ -39,16 +39,16 @@ class Deadline:
 
     def check(self) -> None:
         """Raise `TooMuchError` if the time is used up."""
-        # The first clock costs a fifth of the second one, and this is asked at every other character.
+        # The first clock costs a fifth of the second, and this runs for every other character.
         if time.monotonic() > self._earliest and time.thread_time() > self._end:
             raise TooMuchError("rendering takes too long")
 
 
 def limit(parser: MarkdownIt) -> None:
-    """Let a parser look at `env["deadline"]`, and at the depth, before it tries anything else."""
+    """Make a parser check `env["deadline"]` and the nesting depth before all other rules."""
     parser.block.ruler.before("table", "limits", _limit_block, {"alt": TERMINATED})
     parser.inline.ruler.before("text", "limits", _limit_inline)
-    parser.options["maxNesting"] = 2 * DEPTH  # where markdown-it itself would drop what is deeper
+    parser.options["maxNesting"] = 2 * DEPTH  # beyond this markdown-it drops content
 
 
 def _limit_block(state: Any, _start: int, _end: int, _silent: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Whole answers as blocks of HTML: of one that has ended, and of one that still grows."""
+"""Renders whole answers as blocks of HTML: answers that have ended, and answers in progress."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from app.markdown.steps import BlockRenderer, Steps, cutting, finished, renderin
 
 
 class Rendered(NamedTuple):
-    """An answer as the page shows it."""
+    """A rendered answer."""
 
-    blocks: list[str]  # HTML
-    end: int  # how much of the text they cover, in UTF-16 code units
-    tail: str = ""  # the text after them, which may still change its meaning
+    blocks: list[str]  # the HTML of each block
+    end: int  # the length of the source that the blocks cover, in UTF-16 code units
+    tail: str = ""  # the source after `end`, which later text may still change
 
 
 def render_block(block: Block, definitions: Definitions, seconds: float = SECONDS) -> str:
-    """Return the HTML of a block."""
+    """Return the HTML of a block. Takes at most about `seconds` of processor time."""
     return plain(block.source) if block.is_plain else render(block.source, definitions, seconds=seconds)
 
 
 def document(text: str, render_one: BlockRenderer = render_block) -> Rendered:
-    """Return an answer that has ended."""
+    """Render an answer that has ended."""
     return finished(document_steps(text, render_one))
 
 
 def opened(text: str, render_one: BlockRenderer = render_block) -> Rendered:
-    """Return an answer that still grows: links that are defined later are not links yet."""
+    """Render an answer in progress. Links whose definitions have not arrived are not links yet."""
     return finished(opened_steps(text, render_one))
 
 

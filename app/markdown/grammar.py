@@ -1,7 +1,7 @@
-"""The grammar: CommonMark as models write it.
+"""The grammar: CommonMark, adapted to what models write.
 
-With tables, strikethrough, tasks, formulas, footnotes, bare addresses and a few tags of HTML; all other HTML is text.
-Where it reads a text differently than CommonMark does, the module of the rule says why.
+It adds tables, strikethrough, tasks, formulas, footnotes, bare addresses and a few HTML tags; all other HTML is text.
+Each deviation from CommonMark is explained in the module of its rule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.markdown.rules.maths import add_maths
 from app.markdown.rules.tags import add_tags
 from app.markdown.rules.tasks import add_tasks
 
-Definitions = dict[str, dict[str, Any]]  # of links, by label, as markdown-it keeps them
+Definitions = dict[str, dict[str, Any]]  # link definitions by label, in markdown-it's format
 
 
 _ADDITIONS = (
@@ -42,7 +42,7 @@ _ADDITIONS = (
 
 
 def grammar(*, limited: bool) -> MarkdownIt:
-    """Return a parser. A `limited` one asks `env["deadline"]` for time, and raises where blocks are too deep."""
+    """Return a parser. A `limited` one raises `TooMuchError` after `env["deadline"]` and if blocks nest too deeply."""
     parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False, "breaks": True})
     parser.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     if limited:
@@ -54,7 +54,7 @@ def grammar(*, limited: bool) -> MarkdownIt:
 
 
 def is_allowed(url: str) -> bool:
-    """Tell whether an answer may link there: to other sites and to mail, not into this one and not to data."""
+    """Return whether an answer may link to `url`: only absolute web and mail addresses, no relative or data URLs."""
     try:
         parts = urlsplit(url)
     except ValueError:

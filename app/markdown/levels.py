@@ -1,7 +1,7 @@
-"""The levels of an answer's headings: the first is one below its message, and none skips a level.
+"""Adjusts the heading levels of an answer: the first is one below its message's heading, and none skips a level.
 
-Models begin with `#`, `##` or `###` as they please. Whoever moves from heading to heading by ear takes a level that is
-missing for something that was missed (WCAG 2.2, technique G141).
+Models start with `#`, `##` or `###`. Screen reader users who navigate by headings take a skipped level for missed
+content (WCAG 2.2, technique G141).
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-TOP = 3  # the level below a message, which is what a `#` is rendered as
-_HEADING = re.compile(r"<(/?)h([3-6])>")  # in HTML of the renderer, where text has no `<`
+TOP = 3  # the level below a message's heading; the grammar renders `#` at this level
+_HEADING = re.compile(r"<(/?)h([3-6])>")  # safe on the renderer's HTML, where text contains no `<`
 
 
 class Levels(NamedTuple):
-    """What the headings so far say about the next one."""
+    """The state that determines the level of the next heading."""
 
     lift: int | None = None  # levels that all of them are lifted by, as many as the first; before it, `None`
     last: int = TOP - 1  # the level of the last one
 
     def after(self, level: int) -> Levels:
-        """Return what comes after a heading that would have this level: its own is the `last` then."""
+        """Return the state after a heading with the original level `level`. Its adjusted level is `last`."""
         lift = level - TOP if self.lift is None else self.lift
         return Levels(lift, max(TOP, min(level - lift, self.last + 1)))
 
 
 def leveled(html: str, before: Levels) -> tuple[str, Levels]:
-    """Return a rendered block with its headings in their place, and what that says about the next block.
+    """Return a rendered block with adjusted heading levels, and the state for the next block.
 
-    The first heading of an answer says as a class by how much it was lifted, for the page, which paints what follows.
+    The first heading of an answer gets a class with its lift, if any. The page needs it to level the open text.
     """
     levels = before
 

@@ -1,4 +1,4 @@
-"""Markdown as a part of a longer text in Markdown: under its headings, and with nothing left open."""
+"""Embeds Markdown in a longer Markdown text: headings move below those of the text, open listings are closed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _HEADING = re.compile(r"\A( {0,3})(#{1,6})(?=[ \t\r\n]|$)")
 
 
 def as_part(text: str) -> str:
-    """Return `text` with its headings at the levels that the page shows them at, and with its last listing closed.
+    """Return `text` with its headings at the levels used on the page, and with its last listing closed.
 
-    Headings in lists and quotes, and underlined ones, stay as they are.
+    Headings in lists and quotes, and underlined ones, are not changed.
     """
     lines = text.splitlines(keepends=True)
-    open_marks: list[str] = []  # of a listing, and of those in it
+    open_marks: list[str] = []  # the fences of the open listing and of those nested in it
     nests, levels = False, Levels()
     for number, line in enumerate(lines):
         fence = _FENCE.match(line)

@@ -1,4 +1,4 @@
-"""Long work in steps, so that it can be interrupted between them and go on in another thread."""
+"""Long jobs as generators, which can be paused between steps and resumed in another thread."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from app.markdown.bounds import ANSWER_SECONDS, SECONDS, Deadline, TooMuchError
 from app.markdown.grammar import Definitions
 from app.markdown.levels import Levels, leveled
 
-CUT_SECONDS = 0.05  # of processor time, for one step of a cut; what needs more gets more in the next step
+CUT_SECONDS = 0.05  # processor time per splitting step; doubled for each retry of a step that needs more
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
-BlockRenderer = Callable[[Block, Definitions, float], str]  # the float: seconds that it may take
+BlockRenderer = Callable[[Block, Definitions, float], str]  # the float is the time limit in seconds
 
 
 def finished(steps: Steps[T]) -> T:
-    """Do all the steps at once; return their result."""
+    """Run a job to its end; return its result."""
     try:
         while True:
             next(steps)
@@ -29,7 +29,7 @@ def finished(steps: Steps[T]) -> T:
 
 
 def cutting(splitter: Splitter, text: str, *, is_over: bool) -> Steps[list[Block]]:
-    """Take in the next piece of an answer, and return the blocks that have ended; all of them if it `is_over`."""
+    """Append text to an answer and return the blocks that have ended; all remaining blocks if it `is_over`."""
     splitter.take(text)
     blocks: list[Block] = []
     seconds = CUT_SECONDS
@@ -48,12 +48,12 @@ def cutting(splitter: Splitter, text: str, *, is_over: bool) -> Steps[list[Block
 
 
 def rendering(blocks: list[Block], definitions: Definitions, render_one: BlockRenderer) -> Steps[list[str]]:
-    """Return the HTML of an answer's blocks, a block a step. All of them have `ANSWER_SECONDS`."""
+    """Return the HTML of an answer's blocks, one block per step, in `ANSWER_SECONDS` of processor time in total."""
     rendered: list[str] = []
     levels = Levels()
     left = ANSWER_SECONDS
     for block in blocks:
-        begun = time.thread_time()  # a step stays in its thread
+        begun = time.thread_time()  # a step runs in a single thread
         html, levels = leveled(render_one(block, definitions, min(SECONDS, left)), levels)
         rendered.append(html)
         left -= time.thread_time() - begun

@@ -1,4 +1,4 @@
-"""Where the blocks of a text end, as far as can be told while more lines may come. Pure functions of whole lines."""
+"""Finds the ends of blocks that later lines cannot change. Pure functions of whole lines."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _ENDS_WITH_NEXT_LINE = frozenset({"paragraph_open", "table_open", "blockquote_op
 
 
 class Found(NamedTuple):
-    """What the lines of a text say: where its finished blocks end, and which links are defined up to there."""
+    """The ends of the finished blocks, and the link definitions up to the last of them."""
 
-    ends: list[int]  # line numbers, each one past a block
+    ends: list[int]  # the number of the line after each block
     definitions: Definitions
-    fence: str  # the mark of the block that is still open, if it is a listing; else empty
+    fence: str  # the fence of the open block if it is a listing, else empty
 
 
 def find(lines: list[str], *, final: bool, most: int, deadline: Deadline | None = None) -> Found:
-    """Parse `lines`, whole but perhaps for the last one, which must begin where a block may begin.
+    """Parse `lines`, which must start at a block boundary; only the last may be incomplete.
 
-    A block has ended if no line that may follow can be part of it, or change where it ends. Blank lines, and
-    definitions of links, belong to the block after them. `final` says that nothing follows. No more than `most` are
-    found at once. Raises `TooMuchError` after the deadline, which is looked at where blocks begin.
+    A block has ended if no later line can belong to it or change its end. Blank lines and link definitions belong to
+    the block after them. `final` means that no lines follow. At most `most` blocks are found. Raises `TooMuchError`
+    after the deadline, which is checked at the start of each block.
     """
     tokens, links = _parse("".join(lines), deadline)
     limit = None if final else undecided(lines)
@@ -50,7 +50,7 @@ def find(lines: list[str], *, final: bool, most: int, deadline: Deadline | None 
 
 
 def _parse(source: str, deadline: Deadline | None) -> tuple[list[Token], Definitions]:
-    """Return the tokens that begin the top-level blocks, and all definitions of links."""
+    """Return the opening tokens of the top-level blocks, and all link definitions."""
     env: dict[str, Any] = {"references": {}, "deadline": deadline}
     state = _Outline(_NEWLINE.sub("\n", source).replace("\0", "\ufffd"), _PARSER, env, [])
     _PARSER.block.tokenize(state, state.line, state.lineMax)
@@ -58,7 +58,7 @@ def _parse(source: str, deadline: Deadline | None) -> tuple[list[Token], Definit
 
 
 class _Outline(StateBlock):
-    """The state of a parse that keeps the tokens of the top level only: the others would be most of the work."""
+    """A parser state that keeps only top-level tokens: creating the others would be most of the work."""
 
     _scrap = Token("", "", 0)
 
@@ -78,15 +78,15 @@ def _end(token: Token) -> int:
 
 
 def _has_ended(token: Token, lines: int) -> bool:
-    """Tell whether the last block of a text has ended, with so many lines in the text."""
+    """Return whether the last block of a text with `lines` lines has ended."""
     if token.type in _ENDS_BY_ITSELF:
         return True
     if token.type == "fence" and token.map:
-        # Between its first line and its end mark every line is content; without an end mark the last one is, too.
+        # All lines between the fences are content. Without a closing fence the last line is content, too.
         return token.content.count("\n") < token.map[1] - token.map[0] - 1
     if token.type == "details_open":
         return token.markup == CLOSED
-    # Lists, footnotes and indented code go on after blank lines.
+    # Lists, footnotes and indented code continue after blank lines.
     return token.type in _ENDS_WITH_NEXT_LINE and lines > _end(token)
 
 
@@ -98,4 +98,4 @@ def _look_at_the_clock(state: Any, _start: int, _end: int, _silent: bool) -> boo
 
 _PARSER = grammar(limited=False)
 _PARSER.block.ruler.before("table", "clock", _look_at_the_clock)
-_PARSER.options["maxNesting"] = DEPTH  # what is deeper does not matter here
+_PARSER.options["maxNesting"] = DEPTH  # deeper nesting does not matter here

@@ -1,4 +1,4 @@
-"""Looks at single lines of an answer: which one may end a block? Guesses, cheap enough for every line."""
+"""Guesses from single lines of an answer where a block may end. Cheap enough to run on every line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 _FENCE = re.compile(r"[\s>]*(?:[-*+]\s+|[0-9]+[.)]\s+)?(`{3,}|~{3,})")
 _ITEM = re.compile(
     r"\s*(?:[-*+]|[0-9]{1,9}[.)])(?:\s|$)|    |\t"
-)  # of a list; indented code goes on in the same way
+)  # a list item; indented code continues in the same way
 _INTERRUPTS = re.compile(r"#{1,6}\s|[-*_=]{3,}\s*$|>")
 _DETAILS = re.compile(r" {0,3}<details\b", re.IGNORECASE)
 _DETAILS_END = re.compile(r"</details\s*>\s*$", re.IGNORECASE)
@@ -15,7 +15,7 @@ _FORMULA = re.compile(r"\s*(?:\$\$|\\\[)")
 
 
 class Guesses:
-    """Is shown every line that is open. A wrong guess costs time or delay, and never changes a block."""
+    """Must get every open line once, in order. A wrong guess costs time or delay but never changes a block."""
 
     def __init__(self) -> None:
         self._blank = True  # whether the last line was
@@ -24,7 +24,7 @@ class Guesses:
         self._formula = False  # whether one began since the last blank line: nothing is sure up to the next
 
     def may_end(self, line: str, first: str) -> bool:
-        """Guess whether `line` ends a block. `first` is the first line that is open and not blank, if any."""
+        """Guess whether `line` ends a block. `first` is the first open line that is not blank, or empty."""
         was_blank, self._blank = self._blank, not line.strip()
         fence = _FENCE.match(line)
         if self._fence:
@@ -50,7 +50,7 @@ class Guesses:
         return (was_blank and bool(first)) or _INTERRUPTS.match(line) is not None
 
     def _fold(self, line: str) -> bool:
-        """Look at a line of what is folded: nothing ends there but the whole of it."""
+        """Process a line of `<details>`: inside it no block ends."""
         is_first = self._folded == 0
         self._folded += _DETAILS.match(line) is not None
         self._folded -= _DETAILS_END.search(line) is not None
@@ -58,6 +58,6 @@ class Guesses:
 
 
 def is_mark(line: str, fence: str) -> bool:
-    """Tell whether `line` is the end mark of a listing that began with `fence`."""
+    """Return whether `line` is the closing fence of a listing that started with `fence`."""
     text = line.strip()
     return text.startswith(fence) and not text.strip(fence[0])

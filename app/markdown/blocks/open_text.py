@@ -1,4 +1,4 @@
-"""The text of an answer that is still open: whole lines, and the line that has not ended."""
+"""The open text of an answer: complete lines, and the incomplete last line."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ _LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")  # a CR at the end may be half of a 
 
 
 class OpenText:
-    """Grows at its end, and is cut at its beginning."""
+    """A buffer of text: appended at its end, cut at its start."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []  # each with its end
-        self.size = 0  # characters in them
+        self.lines: list[str] = []  # with their line endings
+        self.size = 0  # characters in `lines`
         self.first = ""  # the first line that is not blank
-        self._rest: list[str] = []  # pieces of the line that has not ended
-        self.rest_size = 0  # characters in them
-        self._returned = False  # the last piece ended with CR
+        self._rest: list[str] = []  # pieces of the incomplete line
+        self.rest_size = 0  # characters in `_rest`
+        self._returned = False  # whether the last piece ended with CR
 
     def __str__(self) -> str:
         return "".join(self.lines) + "".join(self._rest)
 
     @property
     def is_too_long(self) -> bool:
-        """Whether there is more than a block may hold."""
+        """Whether the text exceeds the limits of a block."""
         return self.size + self.rest_size > BLOCK_LENGTH or len(self.lines) > BLOCK_LINES
 
     def add(self, text: str) -> list[str]:
-        """Add `text`; return the lines that are whole now, for `note`."""
+        """Append `text`; return the lines that it completes, which the caller must pass to `note`."""
         self._rest.append(text)
         self.rest_size += len(text)
         if "\n" not in text and "\r" not in text and not self._returned:
@@ -42,20 +42,20 @@ class OpenText:
         return [text[begin:end] for begin, end in pairwise(ends)]
 
     def end(self) -> list[str]:
-        """No more will come: return the last line, for `note`, if there is one without an end."""
+        """End the text; return the incomplete last line, if any, which the caller must pass to `note`."""
         rest = "".join(self._rest)
         self._keep("")
         return [rest] if rest else []
 
     def note(self, line: str) -> None:
-        """Add a whole line."""
+        """Append a complete line."""
         self.lines.append(line)
         self.size += len(line)
         if not self.first and line.strip():
             self.first = line
 
     def window(self) -> int:
-        """Return how many of the lines a block may hold."""
+        """Return the number of leading lines that fit the limits of a block."""
         size = 0
         for number, line in enumerate(self.lines):
             size += len(line)
@@ -64,7 +64,7 @@ class OpenText:
         return len(self.lines)
 
     def cut(self, count: int) -> str:
-        """Take away the first `count` lines, and return them."""
+        """Remove and return the first `count` lines."""
         taken = "".join(self.lines[:count])
         del self.lines[:count]
         self.size -= len(taken)
@@ -72,7 +72,7 @@ class OpenText:
         return taken
 
     def cut_within_line(self) -> str:
-        """Take as much of the first line, which is longer than that, as a block may hold."""
+        """Remove and return the first `BLOCK_LENGTH` characters of the first line, which must be longer."""
         line = self.lines[0] if self.lines else "".join(self._rest)
         if self.lines:
             self.lines[0] = self.first = line[BLOCK_LENGTH:]

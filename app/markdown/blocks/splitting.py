@@ -1,8 +1,8 @@
-"""Cuts an answer into its top-level blocks while it grows, each as soon as nothing that follows can change it.
+"""Splits a growing answer into top-level blocks, each as soon as later text cannot change it.
 
-Only whole lines count. To parse what is open at every line would take quadratic time, so it is parsed when a line came
-that may well have ended something, and, since that is a guess, whenever it has grown by a quarter. A parse that found
-nothing puts the next one off in the same way. So each character is parsed a bounded number of times.
+Only complete lines count. Parsing the open text after every line would take quadratic time. It is therefore parsed
+after a line that probably ended a block and, since that is a guess, whenever it has grown by a quarter. A parse that
+finds nothing delays the next one in the same way. So each character is parsed a bounded number of times.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from app.markdown.blocks.open_text import OpenText
 from app.markdown.bounds import BLOCK_LENGTH, BLOCK_LINES, BLOCKS, DEFINITIONS, Deadline, TooMuchError
 from app.markdown.grammar import Definitions
 
-GROWTH = 1.25  # between parses
-UNGUESSED = 1024  # characters that may be open before they are parsed without a guess
-PATIENCE = 64  # characters that have to come, at the least, after a parse that found nothing
-NEVER = "\n"  # the mark of an end that no line has
+GROWTH = 1.25  # the factor between parses
+UNGUESSED = 1024  # open characters at least for a parse without a guess
+PATIENCE = 64  # new characters at least after a parse that found nothing
+NEVER = "\n"  # an end mark that matches no line
 
 
 class Block(NamedTuple):
-    """A piece of an answer that will not change. `end` is where it ends, in UTF-16 code units of the answer."""
+    """A final block of an answer. `end` is its end in the answer, in UTF-16 code units."""
 
     source: str
     end: int
@@ -30,17 +30,17 @@ class Block(NamedTuple):
 
 
 def units(text: str) -> int:
-    """Return the length of `text` in UTF-16 code units, as a browser counts it."""
+    """Return the length of `text` in UTF-16 code units, as in JavaScript."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 class Splitter:
-    """Takes an answer piece by piece. However it is cut into pieces, the blocks are the same."""
+    """Takes an answer piece by piece. The blocks do not depend on the sizes of the pieces."""
 
     def __init__(self) -> None:
-        self.definitions: Definitions = {}  # of links, in the blocks that have ended
-        self.end = 0  # of the last block, in UTF-16 code units
-        self.parsed = 0  # characters so far, some of them more than once
+        self.definitions: Definitions = {}  # of links, in the finished blocks
+        self.end = 0  # the end of the last finished block, in UTF-16 code units
+        self.parsed = 0  # characters parsed so far, counting repeats
         self._open = OpenText()
         self._guesses = Guesses()
         self._guess = False  # a line came that may have ended a block
@@ -48,25 +48,25 @@ class Splitter:
         self._seen = 0  # characters that were open after the last parse
         self._until: str | None = None  # in a block too long: the fence that ends it, or "": a blank line
         self._count = 0  # blocks so far
-        self._looked = (0, 0)  # lines, and characters in them, where that was not found
-        self._last: list[Block] = []  # what `finish` had cut when its time was up
+        self._looked = (0, 0)  # lines, and characters in them, already searched for that end
+        self._last: list[Block] = []  # the blocks that `finish` had split before its deadline
 
     def __repr__(self) -> str:
         return f"<Splitter end={self.end} open={self._open.size}>"
 
     @property
     def tail(self) -> str:
-        """The text that is still open."""
+        """The open text."""
         return str(self._open)
 
     @property
     def size(self) -> int:
-        """Characters that are open."""
+        """The number of open characters."""
         return self._open.size + self._open.rest_size
 
     @property
     def is_due(self) -> bool:
-        """Whether `cut` has something to do: a block may have ended, or is too long."""
+        """Whether to call `cut`: a block may have ended or is too long."""
         size = self._open.size
         if self._open.is_too_long:
             return True
@@ -76,30 +76,30 @@ class Splitter:
         return has_grown or (self._guess and size >= self._trust)
 
     def feed(self, text: str) -> list[Block]:
-        """Take the next piece of the answer; return the blocks that have ended with it."""
+        """Append text to the answer; return the blocks that it ends."""
         self.take(text)
         return self.cut()
 
     def take(self, text: str) -> bool:
-        """Take the next piece of the answer; tell whether a cut is due. That costs little, whatever the text is."""
+        """Append text to the answer; return whether a cut is due. Cheap for any text."""
         for line in self._open.add(text):
             self._note(line)
         return self.is_due
 
     def cut(self, deadline: Deadline | None = None) -> list[Block]:
-        """Return the blocks that have ended. At the deadline, it returns those that it has, and a cut is still due."""
+        """Return the blocks that have ended. At the deadline it returns those found so far; `is_due` remains true."""
         blocks: list[Block] = []
         try:
             while self.is_due:
                 blocks += self._cut_parsed(deadline) if self._until is None else self._cut_plain(self._until)
         except TooMuchError:
-            pass  # Nothing was taken away before that.
+            pass  # The interrupted parse has removed no text.
         return blocks
 
     def finish(self, deadline: Deadline | None = None) -> list[Block]:
-        """The answer has ended: return the blocks that were open. What follows the last one is a block of its own.
+        """End the answer; return the remaining blocks. Lines after the last parsed block become a block of their own.
 
-        Raises `TooMuchError` at the deadline. Called again it goes on from there.
+        Raises `TooMuchError` at the deadline. A second call resumes from there.
         """
         for line in self._open.end():
             self._note(line)
@@ -143,7 +143,7 @@ class Splitter:
     # ---- blocks that are too long ----------------------------------------------------------------------------
 
     def _cut_plain(self, until: str) -> list[Block]:
-        """Go on in a block that is too long, in pieces as long as a block may be, up to what ends it."""
+        """Continue a block that is too long: split it into plain blocks of the maximum length, up to its end mark."""
         looked, size = self._looked
         for number, line in enumerate(self._open.lines[looked:], looked):
             if size + len(line) > BLOCK_LENGTH or number == BLOCK_LINES:
@@ -169,7 +169,7 @@ class Splitter:
         return Block(source, self.end, is_plain)
 
     def _define(self, definitions: Definitions) -> None:
-        """Keep definitions of links: the first of a label counts."""
+        """Store link definitions. The first definition of a label counts."""
         for label, link in definitions.items():
             if len(self.definitions) >= DEFINITIONS:
                 return

@@ -1,4 +1,4 @@
-"""Code as HTML: spans for what the page colours and for nothing else, in boxes of some lines, laid out in parts."""
+"""Highlights code as HTML: spans for coloured pieces only, grouped into boxes of lines that are laid out separately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = re.compile(r"[^\n]*+\n|[^\n]++")
 
 
 def code(text: str, language: str) -> str:
-    """Return the inner HTML of `<code>`. What is too long, or of an unknown language, has no colours."""
+    """Return the inner HTML of `<code>`. Code that is too long or in an unknown language is not highlighted."""
     known = LANGUAGES.get(language.lower()) if len(text) <= COLOURED_LENGTH else None
     lines = list(_coloured(text, known) if known else map(escape, _LINE.findall(text)))
     boxes = (lines[first : first + BOX_LINES] for first in range(0, len(lines), BOX_LINES))
@@ -25,7 +25,7 @@ def code(text: str, language: str) -> str:
 
 
 def _coloured(text: str, language: Language) -> Iterator[str]:
-    """Yield line after line, each with its end. No span reaches from one line into the next."""
+    """Yield the lines with their line endings. No span crosses a line boundary."""
     line: list[str] = []
     for name, piece in scan(text, language):
         for part in _LINE.findall(piece) if "\n" in piece else (piece,):

@@ -1,8 +1,8 @@
-"""Finds what is coloured in code, in linear time: one pass that takes each character once and never goes back.
+"""Finds the coloured pieces of code in linear time: one pass, without going back.
 
-The grammars of highlighters are backtracking expressions. A text can make those quadratic or exponential, and a match
-holds the interpreter until it is done: no thread, signal or deadline gets through. Here a language is a table (what
-its comments and strings begin and end with, and its words), and expressions only find where something begins.
+The grammars of highlighters are backtracking regular expressions. Some texts make those quadratic or exponential, and
+a match holds the interpreter lock until it is done: threads, signals and deadlines cannot interrupt it. Here a
+language is a table (its words, and the delimiters of its comments and strings), and expressions only find starts.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 from app.markdown.code.languages.rules import Heredoc, Language, Pattern, Rule, Span, Tag
 
-Coloured = tuple[str, str]  # the class of a piece of code, empty for what has no colour, and the piece
-REGEX_LENGTH = 256  # characters of an expression between slashes
+Coloured = tuple[str, str]  # the class of a piece of code, empty for no colour, and the piece
+REGEX_LENGTH = 256  # characters of a regex literal
 _NUMBER = r"0[xX][\da-fA-F_]++\w*+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d++)?\w*+"
 _REGEX_MARKS = re.compile(r"[/\\\[\]\n]")
-_BEFORE_REGEX = frozenset("(,=:[!&|?{};~+-*%<>^")  # after anything else a slash divides
+_BEFORE_REGEX = frozenset("(,=:[!&|?{};~+-*%<>^")  # after any other character a slash means division
 
 
 class _Compiled(NamedTuple):
-    """A language, ready to be used."""
+    """A language with its expressions compiled."""
 
-    find: re.Pattern[str]  # where something begins; the group's name tells by which rule
+    find: re.Pattern[str]  # finds the next start; the group's name is the rule
     rules: dict[str, Rule]
     kinds: dict[str, str]  # the class of each word that has one
     defining: frozenset[str]
@@ -32,7 +32,7 @@ class _Compiled(NamedTuple):
 
 
 def scan(text: str, language: Language) -> list[Coloured]:
-    """Return the pieces of a code in their order; together they are `text`."""
+    """Return the pieces of `text` in order; joined, they are `text`."""
     scanner = _Scanner(text)
     scanner.run(language, 0, len(text))
     scanner.put("", len(text), len(text))
@@ -62,13 +62,13 @@ class _Scanner:
     """One pass over one text."""
 
     def __init__(self, text: str) -> None:
-        self.pieces: list[tuple[str, int, int]] = []  # class, begin, end; no two neighbours of one class
+        self.pieces: list[tuple[str, int, int]] = []  # class, begin, end; neighbours of one class are merged
         self._text = text
         self._done = 0  # what is before it is in `pieces`
         self._no_regex = 0  # up to there none begins: no end is looked for twice
 
     def put(self, kind: str, start: int, end: int) -> None:
-        """Add what was passed over up to `start`, and then the piece up to `end`."""
+        """Add the text skipped before `start` without a class, then the piece from `start` to `end`."""
         if start > self._done:
             self.pieces.append(("", self._done, start))
         if end > start:
@@ -78,7 +78,7 @@ class _Scanner:
         self._done = max(start, end)
 
     def run(self, language: Language, position: int, end: int, *, in_line: bool = False) -> int:
-        """Colour from `position` on; return where the language was left, which is `end` at the latest."""
+        """Colour from `position`; return where the language ends, at most `end`."""
         compiled = _compiled(language)
         words = _Words(self._text, language, compiled, position)
         while (found := compiled.find.search(self._text, position, end)) is not None:
@@ -104,7 +104,7 @@ class _Scanner:
             self.put(kind, start, end)
 
     def _apply(self, language: Language, rule: Rule, found: re.Match[str], end: int, *, in_line: bool) -> int:
-        """Colour what a rule has found; return where it ends."""
+        """Colour the match of a rule; return its end."""
         begin, after = found.span()
         match rule:
             case Pattern(kind):
@@ -122,12 +122,12 @@ class _Scanner:
                 return after if in_line else self._heredoc(language, found, end)
 
     def _begins_line(self, position: int) -> bool:
-        """Tell whether nothing but blanks is between the beginning of the line and `position`."""
+        """Return whether only whitespace precedes `position` in its line."""
         before, newline, indent = self._text[self._done : position].rpartition("\n")
         return not indent.strip() and bool(newline or (not before and not self._done))
 
     def _regex(self, begin: int, end: int) -> int:
-        """Colour an expression between slashes; return where it ends, or after the slash if it never does."""
+        """Colour a regex literal; return its end, or the position after the slash if it is not closed."""
         position, in_class = begin + 1, False
         end = min(end, begin + REGEX_LENGTH)
         while (found := _REGEX_MARKS.search(self._text, position, end)) is not None and found[0] != "\n":
@@ -143,7 +143,7 @@ class _Scanner:
         return begin + 1
 
     def _heredoc(self, language: Language, found: re.Match[str], end: int) -> int:
-        """Colour the rest of the line, and then the lines up to the one that holds the mark alone."""
+        """Colour the rest of the line, then the lines up to the one that contains only the mark."""
         self.put("string", *found.span())
         line_end = self._text.find("\n", found.end(), end)
         if line_end < 0:
@@ -168,27 +168,27 @@ class _Scanner:
 
 
 class _Words:
-    """Tells the class of one word after the other."""
+    """Determines the classes of successive words."""
 
     def __init__(self, text: str, language: Language, compiled: _Compiled, start: int) -> None:
         self._text = text
         self._language = language
         self._compiled = compiled
-        self._end = start  # of what came last
-        self._expects = False  # what came last says that the next word is defined
-        self._last = ""  # what came last: "type", "name", the class of a word, or nothing of these
+        self._end = start  # the end of the last item
+        self._expects = False  # whether the last word defines the next one
+        self._last = ""  # the kind of the last item: "type", "name", the class of a word, or empty
 
     def interrupt(self, end: int) -> None:
-        """Something that is no word has come, and ends at `end`."""
+        """Record an item that is not a word and ends at `end`."""
         self._end, self._expects, self._last = end, False, ""
 
     def allow_regex(self, begin: int) -> bool:
-        """Tell whether an expression may begin at a slash, which may also divide."""
+        """Return whether the slash at `begin` may start a regex literal; otherwise it means division."""
         before = self._text[self._end : begin].rstrip()
         return before[-1] in _BEFORE_REGEX if before else self._last == "keyword"
 
     def kind(self, begin: int, end: int) -> str:
-        """Return the class of the next word, or nothing."""
+        """Return the class of the next word; empty if it has none."""
         language, compiled = self._language, self._compiled
         word = self._text[begin:end]
         if language.ignores_case:
@@ -201,7 +201,7 @@ class _Words:
         return self._defined(word, kind, gap, end) or self._followed(end) or kind
 
     def _defined(self, word: str, kind: str, gap: str, end: int) -> str:
-        """Return the class of a name that is defined here, and note what the word says of the next one."""
+        """Return "defined" if the word is a name defined here, else empty; update the state for the next word."""
         last, expected = self._last, self._expects and gap.strip() in ("", ".", "*", "&")
         is_receiver = expected and self._text.startswith(".", end)
         self._expects = is_receiver or word in self._compiled.defining
@@ -219,7 +219,7 @@ class _Words:
 
 
 def _end_of(span: Span, text: str, found: re.Match[str], end: int) -> int:
-    """Return where a comment or a string ends: with the text, or the line, if it is never closed."""
+    """Return the end of a comment or string. If it is not closed, that is the end of the text or of the line."""
     closes = span.closes(found[0]) if callable(span.closes) else span.closes
     if not (span.escape or span.one_line or span.nests):
         stop = text.find(closes, found.end(), end)
@@ -235,7 +235,7 @@ def _end_of(span: Span, text: str, found: re.Match[str], end: int) -> int:
         elif mark[0] == span.nests:
             depth += 1
         else:
-            position += 1  # what is escaped
+            position += 1  # skip the escaped character
         if not depth:
             return min(position, end)
     return end

@@ -1,1 +1,1 @@
-"""Blocks as safe HTML."""
+"""Renders blocks as safe HTML."""

@@ -1,4 +1,4 @@
-"""Formulas: LaTeX as MathML, or as it was written where that is not possible."""
+"""Converts LaTeX formulas to MathML; a formula that cannot be converted is shown as source."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from app.markdown.plain import escape, without_controls
 
 Display = Literal["block", "inline"]
 
-# A definition can grow without bound where it is used, and nobody needs one inside of an answer's formula.
+# Macros can expand without bound, and a formula in an answer does not need to define any.
 _DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|providecommand|[egx]?def|let)\b")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
-# Environments that the converter does not know, by the ones that look the same.
+# Environments that the converter does not know, with equivalents that look the same.
 _SYNONYMS = {
     "aligned": "align*",
     "gathered": "matrix",
@@ -29,7 +29,7 @@ _ENVIRONMENT = re.compile(r"\\(begin|end)\{(aligned|gathered|gather\*?|dcases)\}
 
 
 def maths(source: str, display: Display) -> str:
-    """Return a formula as `<math>`; where it cannot be converted, its source in `<code class="maths">`.
+    """Return a formula as `<math>`; if it cannot be converted, its source in `<code class="maths">`.
 
     `source` is without its delimiters.
     """
@@ -43,15 +43,16 @@ def _convert(source: str, display: Display) -> str | None:
     known = _ENVIRONMENT.sub(lambda found: rf"\{found[1]}{{{_SYNONYMS[found[2]]}}}", source)
     try:
         tree = Converter(display=display).convert_to_element(known)
-    except Exception:  # noqa: BLE001 - whatever the converter trips over, the reader gets the source
+    except Exception:  # noqa: BLE001 - if the converter fails, the source is shown
         return None
     return tostring(tree, encoding="unicode") if all(map(_is_whole, tree.iter())) else None
 
 
 def _is_whole(element: Element) -> bool:
-    """Tell whether an element was understood, after making its text what it stands for.
+    """Unescape an element's text; return whether the converter understood the element.
 
-    The converter writes characters as references and leaves markup in the text alone: as text they become harmless.
+    The converter writes character references and does not escape markup in text. Unescaped here, the text is escaped
+    when the tree is serialised.
     """
     text = html.unescape(element.text or "")
     element.text = text
@@ -59,7 +60,7 @@ def _is_whole(element: Element) -> bool:
 
 
 def _is_balanced(source: str) -> bool:
-    """Tell whether each brace has its partner, and there are not too many within each other."""
+    """Return whether all braces are paired and none is nested deeper than `MATHS_DEPTH`."""
     depth = 0
     for character in _ESCAPED.sub("", source):
         depth += {"{": 1, "}": -1}.get(character, 0)

@@ -1,4 +1,4 @@
-"""One block of an answer as HTML that may stand on the page: bounded in time, and sanitized."""
+"""Renders one block of an answer as sanitized HTML, in bounded time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.markdown.rules.fences import language as language_of
 
 
 def render(source: str, definitions: Definitions, *, seconds: float = SECONDS) -> str:
-    """Return the HTML of a block; of one that is too deep or takes longer than `seconds`, its text as it is."""
+    """Return the HTML of a block; its plain text if it is too deep, takes longer than `seconds`, or fails."""
     try:
         return attempt(source, definitions, Deadline(seconds))
     except TooMuchError:
@@ -28,9 +28,9 @@ def render(source: str, definitions: Definitions, *, seconds: float = SECONDS) -
 def attempt(source: str, definitions: Definitions, deadline: Deadline) -> str:
     """Return the HTML of a block. Raises `TooMuchError` if it is too deep, takes too long, or fails.
 
-    Links are looked up in `definitions`, then among those of the block itself.
+    Links are looked up in `definitions`, then in the block itself.
     """
-    # A copy, for the block's own are added to it. Without the mark of a definition there is nothing to add.
+    # Parsing adds the block's own definitions, so copy. A block without `]:` has none.
     known = dict(definitions) if "]:" in source else definitions
     try:
         html = str(_PARSER.render(clean(source), {"references": known, "deadline": deadline}))
@@ -39,7 +39,7 @@ def attempt(source: str, definitions: Definitions, deadline: Deadline) -> str:
     except TooMuchError:
         raise
     except Exception as error:
-        # A text that trips up the grammar or one of its libraries is still a text.
+        # An error in the grammar or in a library must not lose the text: the caller shows it as plain text.
         raise TooMuchError(f"rendering failed: {error!r}") from error
 
 
@@ -63,7 +63,7 @@ def _task(token: Token, _: Any) -> str:
 
 
 def _footnote(token: Token, env: Any) -> str:
-    """Write a reference. One to nothing but an address is a link to it."""
+    """Write a reference. If the footnote is only an address, the reference links to it."""
     mark, href = f"[{escape(token.content)}]", str(token.attrs.get("href", ""))
     inner = f"{_anchor(href, '')}{mark}</a>" if href and not env.get("link") else mark
     return f'<sup class="footnote">{inner}</sup>'
@@ -84,7 +84,7 @@ def _link_close(_: Token, env: Any) -> str:
 
 
 def _image(token: Token, env: Any) -> str:
-    """Write a link: a page that fetched an image would tell its server who reads this answer, and when."""
+    """Write a link instead of an image: loading the image would tell its server who reads this answer, and when."""
     source = str(token.attrs["src"])
     words = _RENDERER.renderInlineAsText(token.children, _PARSER.options, env)
     label = escape(words or source)
@@ -97,12 +97,12 @@ def _anchor(url: str, title: str) -> str:
 
 
 def _cell(token: Token, _: Any) -> str:
-    """Write the opening tag of a cell; its alignment is a class, for the page allows no styles."""
+    """Write the opening tag of a cell. Its alignment is a class, because the page's CSP forbids inline styles."""
     aligned = str(token.attrs.get("style", "")).removeprefix("text-align:")
     return f'<{token.tag} class="align-{aligned}">' if aligned else f"<{token.tag}>"
 
 
-# What differs from plain CommonMark, by the type of the token.
+# The renderers that differ from plain CommonMark, by token type.
 _RULES: dict[str, Callable[[Token, Any], str]] = {
     "text": lambda token, _: escape(token.content),
     "code_inline": lambda token, _: f"<code>{escape(token.content)}</code>",

@@ -1,4 +1,4 @@
-"""The last word on HTML: an explicit list of what may stand on the page, whatever the grammar made of a text."""
+"""The final HTML filter: an allow-list of tags and attributes, independent of the grammar."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MATHS = """
     math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow mspace msqrt mstyle msub
     msubsup msup mtable mtd mtext mtr munder munderover none
 """
-# Of form alone: nothing here names, loads, links or runs anything.
+# Presentation only: no attribute that names, loads, links or runs anything.
 _MATHS_ATTRIBUTES = """
     accent accentunder columnalign columnlines columnspacing depth displaystyle fence form height largeop linethickness
     lspace mathvariant maxsize minsize movablelimits notation rowlines rowspacing rspace scriptlevel separator
     stretchy symmetric voffset width
 """
-# No `id` and no `name`, which would shadow what scripts look for, and no `style`.
+# No `id` or `name`, which could shadow what scripts look up (DOM clobbering), and no `style`.
 _ATTRIBUTES: dict[str, set[str]] = {
     "a": {"href", "title", "target"},
     "bdi": {"class"},
@@ -49,5 +49,5 @@ _cleaner = nh3.Cleaner(
 
 
 def sanitize(html: str) -> str:
-    """Return `html` without anything that is not listed here."""
+    """Return `html` with only the allowed tags, attributes and URL schemes."""
     return _cleaner.clean(html)

@@ -1,4 +1,4 @@
-"""Addresses that stand in a text as they are: web addresses, with `www.` too, and those of mail."""
+"""Bare addresses in text: web addresses, including those with just `www.`, and mail addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.parser_inline import _DEFAULT_TERMINATORS
 
-# No position is looked at twice: an address begins where no other character of one stands before it.
+# An address cannot start inside another one, so no position is scanned twice.
 _WEB = r"(?<![0-9A-Za-z])(?:https?://|www\.)"
 _MAIL = r"(?<![0-9A-Za-z_.+-])[0-9A-Za-z][0-9A-Za-z_.+-]*+@"
 _STOP = re.compile(f"[{re.escape(''.join(_DEFAULT_TERMINATORS))}]|{_WEB}|{_MAIL}", re.IGNORECASE)
@@ -18,28 +18,29 @@ _HOST = re.compile(
 _MAILBOX = re.compile(
     r"[0-9A-Za-z][0-9A-Za-z_.+-]*+@(?:[0-9A-Za-z-]+\.)+[A-Za-z]{2,63}(?![0-9A-Za-z@-]|:[\w/])", re.ASCII
 )
-# What no address goes on with: spaces, quotes, marks of Markdown, and what is neither a letter nor ASCII.
+# Characters that end an address: spaces, quotes, Markdown marks, and non-ASCII characters that are not letters.
 _ENDS = r"\s\x00-\x20\x7f<>\"`*|^\u0080-\u00bf\u2000-\u206f\u2190-\u2bff\u2e00-\u2e7f\u3000-\u303f"
 _ENDS += r"\ufe10-\ufe6f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff"
 _PART = re.compile(rf"(?:[^{_ENDS}\\(){{}}\[\]]|\\_)+|[(){{}}\[\]]")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_DEPTH = 3  # brackets in brackets
+_DEPTH = 3  # nested brackets
 _TRAILING = ".,:;!?'_~"
 _ENTITIES = ("&quot;", "&gt;", "&lt;", "&apos;", "&#39;")
-# Chinese, Japanese and Korean put no space after an address. Their letters belong to it where one of its parts begins.
+# Chinese, Japanese and Korean text has no space after an address. Its letters belong to the address only at the start
+# of one of the address's parts.
 _GLUED = re.compile(
     r"(?<=[0-9A-Za-z)\]])[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]"
 )
 
 
 def add_addresses(parser: MarkdownIt) -> None:
-    """Teach a parser to make links of bare addresses."""
+    """Make a parser turn bare addresses into links."""
     parser.inline.ruler.at("text", _text)
     parser.inline.ruler.after("text", "address", _address)
 
 
 def _text(state: Any, silent: bool) -> bool:
-    """Take text up to what may be markup or an address."""
+    """Consume text up to possible markup or a possible address."""
     found = _STOP.search(state.src, state.pos)
     end = min(found.start(), state.posMax) if found else state.posMax
     if end == state.pos:
@@ -88,7 +89,7 @@ def _mailbox(state: Any) -> str:
 
 
 def _web_address(state: Any) -> str:
-    """Return the address at the state's position as it is written; nothing if there is none."""
+    """Return the address at the current position as written; empty if there is none."""
     found = None if _is_inside_word(state, "") else _HOST.match(state.src, state.pos, state.posMax)
     if not found:
         return ""
@@ -101,7 +102,7 @@ def _web_address(state: Any) -> str:
 
 
 def _last(text: str, begin: int, maximum: int) -> int:
-    """Return where an address ends: before a bracket that it does not close, or that it never opened."""
+    """Return the end of an address: before a bracket that it leaves open, or closes without opening."""
     expected: list[str] = []
     opened: list[int] = []
     position = begin

@@ -1,6 +1,6 @@
-"""What is folded: `<details>`, with a `<summary>` in its first line or in the next one, and Markdown inside.
+"""`<details>` blocks with a `<summary>` before other content, and Markdown inside.
 
-It begins and ends with a line, and like a listing goes on to the end of what it stands in if nothing closes it.
+The tags start and end lines. Like a listing, an unclosed block extends to the end of its container.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from app.markdown.bounds import TERMINATED
 
-CLOSED = "closed"  # the token's markup, if its end was found
+CLOSED = "closed"  # the token's markup if the closing tag was found
 _OPENING = re.compile(r"<details(\s+open(?:=\"\"|=\"open\")?)?\s*>[ \t]*", re.IGNORECASE)
 _SUMMARY = re.compile(r"<summary>(.*?)</summary>[ \t]*", re.IGNORECASE)
 _CLOSING = re.compile(r"</details\s*>[ \t]*\Z", re.IGNORECASE)
@@ -20,7 +20,7 @@ _FENCE = re.compile(r"(?:[-*+>][ \t]+)*(`{3,}|~{3,})")
 
 
 class _End(NamedTuple):
-    """The line where a block ends, and where in the text its content does."""
+    """The last line of a block, and the position where its content ends."""
 
     line: int
     position: int
@@ -28,7 +28,7 @@ class _End(NamedTuple):
 
 
 def add_details(parser: MarkdownIt) -> None:
-    """Teach a parser to find what is folded: `details_open`, and in it first of all `summary_open`."""
+    """Make a parser recognise `<details>`: tokens `details_open` and, first inside it, `summary_open`."""
     parser.block.ruler.before("table", "details", _details, {"alt": TERMINATED})
 
 
@@ -53,7 +53,7 @@ def _details(state: Any, start: int, end: int, silent: bool) -> bool:
 
 
 def _end(state: Any, start: int, position: int, end: int) -> _End:
-    """Find the end of a block whose content begins at `position`, in the line `start`."""
+    """Find the end of a block whose content starts at `position`, in the line `start`."""
     depth, fence = 1, ""
     for line in range(start, end):
         if line > start:
@@ -75,7 +75,7 @@ def _end(state: Any, start: int, position: int, end: int) -> _End:
 
 
 def _content(state: Any, start: int, position: int, last: _End) -> None:
-    """Parse the summary, and what follows it."""
+    """Parse the summary and the content after it."""
     line, after, found = start, position, None
     while line <= last.line:
         found = _SUMMARY.match(state.src, after, state.eMarks[line])
@@ -98,7 +98,7 @@ def _summary(state: Any, text: str, line: int) -> None:
 
 
 def _nested(state: Any, line: int, position: int, last: _End) -> None:
-    """Parse lines up to the last one: of the first what follows a position, of the last what comes before one."""
+    """Parse the lines from `line` to `last`: the first from `position`, the last up to its end position."""
     kept = (
         state.bMarks[line],
         state.tShift[line],

@@ -1,8 +1,8 @@
-"""Where emphasis and strikethrough begin and end.
+"""The delimiters of emphasis and strikethrough.
 
-CommonMark 0.31.2, section 6.2, with two changes. Runs beside Chinese, Japanese and Korean text, which has no spaces
-between words, follow the CJK-friendly amendment (<https://github.com/tats-u/markdown-cjk-friendly>). And `**` with a
-space on its inner side is a mark too, where it can't be an operator.
+CommonMark 0.31.2, section 6.2, with two changes. Runs next to Chinese, Japanese and Korean text, which has no spaces
+between words, follow the CJK-friendly amendment (<https://github.com/tats-u/markdown-cjk-friendly>). And `**` followed
+by a space is a delimiter too: it opens at the start of a line, where it cannot be an operator, and closes elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from markdown_it.rules_inline.state_inline import Delimiter
 
 
 class Run(NamedTuple):
-    """A run of equal marks: how long it is, and whether it may begin or end something."""
+    """A delimiter run: its length, and whether it can open or close emphasis."""
 
     length: int
     can_open: bool
@@ -24,7 +24,7 @@ class Run(NamedTuple):
 
 
 def add_emphasis(parser: MarkdownIt) -> None:
-    """Replace a parser's rules for the marks of emphasis and strikethrough. What pairs them stays."""
+    """Replace a parser's rules for the delimiters of emphasis and strikethrough. Its pairing rules stay."""
     parser.inline.ruler.at("emphasis", _emphasis)
     parser.inline.ruler.at("strikethrough", _strikethrough)
 
@@ -50,7 +50,7 @@ def _strikethrough(state: Any, silent: bool) -> bool:
     if run.length % 2:
         state.push("text", "", 0).content = mark
     for _ in range(run.length // 2):
-        _push(state, mark * 2, run, 0)  # without the rule about multiples of three
+        _push(state, mark * 2, run, 0)  # length 0: the rule about multiples of three does not apply
     state.pos += run.length
     return True
 
@@ -62,14 +62,14 @@ def _push(state: Any, content: str, run: Run, length: int) -> None:
 
 
 def _scan(state: Any, mark: str) -> Run:
-    """Look at the run of marks at the state's position."""
+    """Return the delimiter run at the current position."""
     begin = end = state.pos
     while end < state.posMax and state.src[end] == mark:
         end += 1
     before, after = _before(state.src, begin), state.src[end] if end < state.posMax else " "
     opens = _flanks(inner=after, outer=before)
     closes = _flanks(inner=before, outer=after)
-    if mark == "_":  # not inside of words
+    if mark == "_":  # not inside words
         opens, closes = opens and (not closes or _is_mark(before)), closes and (not opens or _is_mark(after))
     if mark == "*" and end - begin == 2 and _is_space(after):
         is_first = begin == 0 or state.src[begin - 1] == "\n"
@@ -78,9 +78,9 @@ def _scan(state: Any, mark: str) -> Run:
 
 
 def _before(text: str, position: int) -> str:
-    """Return the character before a position, which counts as a space at the beginning of a text.
+    """Return the character before a position; a space at the start of the text.
 
-    A selector of a character's form says nothing by itself; an ideographic one follows an ideograph.
+    A variation selector is skipped. An ideographic one follows an ideograph, so it counts as one.
     """
     if position and "\ufe00" <= text[position - 1] <= "\ufe0e":
         position -= 1
@@ -90,7 +90,7 @@ def _before(text: str, position: int) -> str:
 
 
 def _flanks(*, inner: str, outer: str) -> bool:
-    """Tell whether a run is left-flanking, given what follows as its inner side; or right-flanking, the other way."""
+    """Return whether a run is left-flanking, with the next character as `inner`; swapped, whether right-flanking."""
     if _is_space(inner):
         return False
     if not _is_mark(inner) or _is_cjk(inner):
@@ -107,7 +107,7 @@ def _is_mark(character: str) -> bool:
 
 
 def _is_cjk(character: str) -> bool:
-    """Tell whether a character is Chinese, Japanese or Korean: a wide one that is no emoji, or a letter of Hangul."""
+    """Return whether a character is Chinese, Japanese or Korean: wide and not an emoji, or a Hangul letter."""
     code = ord(character)
     if code < 0x1100:
         return False

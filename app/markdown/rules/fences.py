@@ -1,7 +1,7 @@
-"""Listings, and which language one is in.
+"""Listings (fenced code), and their languages.
 
-A listing of Markdown may hold others between marks as long as its own, as models write it: CommonMark would end it at
-the end of the first one. Those inside must name their language, or else their mark is an end.
+Models nest listings inside a listing of Markdown with fences of the same length, where CommonMark would end the outer
+one at the inner closing fence. A nested listing must name its language; otherwise its fence closes the outer one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_fences(parser: MarkdownIt) -> None:
 
 
 def language(info: str) -> str:
-    """Return the language that the first line of a listing names, if any."""
+    """Return the language in the info string of a listing; empty if there is none."""
     found = _LANGUAGE.match(info)
     return found[1] if found else ""
 
@@ -45,7 +45,7 @@ def _fence(state: Any, start: int, end: int, silent: bool) -> bool:
 
 
 def _mark(state: Any, line: int) -> tuple[str, str]:
-    """Return the mark that a line begins with, and what follows it; or nothing."""
+    """Return the fence at the start of a line and its info string; two empty strings if there is none."""
     first = state.bMarks[line] + state.tShift[line]
     if state.is_code_block(line) or state.src[first : first + 1] not in ("`", "~"):
         return "", ""
@@ -56,7 +56,7 @@ def _mark(state: Any, line: int) -> tuple[str, str]:
 
 
 def _last_line(state: Any, start: int, end: int, mark: str, *, nests: bool) -> tuple[int, bool]:
-    """Return the line after the content, and whether an end mark stands in it."""
+    """Return the line after the content, and whether it is the closing fence."""
     depth = 0
     for line in range(start + 1, end):
         if state.sCount[line] < state.blkIndent and not state.isEmpty(line):

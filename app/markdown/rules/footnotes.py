@@ -1,7 +1,7 @@
-"""Footnotes: `[^1]` in a text, and `[^1]: …` with what it says, which stays where it was written.
+"""Footnotes: references `[^1]`, and definitions `[^1]: …`, which are rendered where they are written.
 
-Definitions of footnotes are kept with those of links, under a label that begins with `^`. So blocks that refer to a
-footnote which is defined later are rendered again, as they are for links.
+Footnote definitions are stored with the link definitions, under a label that starts with `^`. Blocks that refer to a
+footnote defined later are therefore rendered again, as for links.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from markdown_it.common.utils import normalizeReference
 _LABEL = r"\[\^([^\s\[\]\\^]{1,60})\]"
 _DEFINITION = re.compile(_LABEL + r":[ \t]*")
 _REFERENCE = re.compile(_LABEL + r"(?!\()")
-_ADDRESS = re.compile(r"<?(https?://[^\s<>]+?)>?[.,;]?\s*")  # a footnote that says nothing else
-INDENT = 4  # columns, of what belongs to a footnote after its first line
+_ADDRESS = re.compile(r"<?(https?://[^\s<>]+?)>?[.,;]?\s*")  # a footnote that is only an address
+INDENT = 4  # columns, of the lines of a footnote after its first
 
 
 def add_footnotes(parser: MarkdownIt) -> None:
-    """Teach a parser to find footnotes: blocks of the type `footnote_open`, and in a line `footnote`."""
+    """Make a parser recognise footnotes: block tokens `footnote_open`, inline tokens `footnote`."""
     parser.block.ruler.before("reference", "footnote", _definition, {"alt": ["paragraph", "reference"]})
     parser.inline.ruler.before("link", "footnote", _reference)
 
@@ -30,7 +30,7 @@ def _key(label: str) -> str:
 
 
 def _reference(state: Any, silent: bool) -> bool:
-    """Find a reference. One that is no number must be defined, or else it is text in brackets."""
+    """Parse a reference. A label that is not a number must be defined; otherwise it is text in brackets."""
     if not state.src.startswith("[^", state.pos):
         return False
     found = _REFERENCE.match(state.src, state.pos, state.posMax)
@@ -68,7 +68,7 @@ def _definition(state: Any, start: int, end: int, silent: bool) -> bool:
 
 
 def _define(state: Any, label: str, text: str, lines: list[int]) -> None:
-    """Note a footnote, the first of its label, and where it leads, if it is nothing but an address."""
+    """Store a footnote unless its label is taken, with its address if it consists of nothing else."""
     address = _ADDRESS.fullmatch(text) if lines[1] - lines[0] == 1 or "://" in text else None
     href = state.md.normalizeLink(address[1]) if address else ""
     known = {"href": href if state.md.validateLink(href) else "", "title": "", "map": lines}

@@ -1,7 +1,7 @@
-"""Headings: two levels lower than they are written, below the page's own and the one of their message.
+"""Headings are rendered two levels lower than written, below those of the page and of the message.
 
-An underlined one is a single line, under it at least three `=` or four `-`. Three dashes right under a text are a rule:
-that is what models mean by them, and CommonMark would make a heading of the whole paragraph above.
+An underlined heading is a single line followed by at least three `=` or four `-`. Three dashes below text are a
+thematic break: models mean that, while CommonMark would turn the whole paragraph above into a heading.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UNDERLINE = re.compile(r"(={3,}|-{4,})[ \t]*")
 
 
 def add_headings(parser: MarkdownIt) -> None:
-    """Replace a parser's rule for underlined headings, and lower all of them."""
+    """Replace a parser's rule for underlined headings, and lower all headings."""
     parser.block.ruler.at("lheading", _underlined)
     parser.core.ruler.after("block", "lower_headings", _lower)
 

@@ -1,6 +1,6 @@
-"""Lists: one with numbers may begin right after a line of text, whatever its first number is.
+"""Lists: a numbered list may interrupt a paragraph with any first number.
 
-CommonMark wants a 1 there, since a wrapped text may have a number at the beginning of a line. Models don't wrap text.
+CommonMark requires a 1, because a line of wrapped text may start with a number. Models don't wrap text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import list_block
 
-_NUMBERED = re.compile(r"[0-9]{1,3}[.)][ \t]+\S")  # a year is no number of an item
+_NUMBERED = re.compile(r"[0-9]{1,3}[.)][ \t]+\S")  # three digits at most: a year is not an item number
 
 
 def add_lists(parser: MarkdownIt) -> None:

@@ -1,6 +1,6 @@
-r"""Where formulas are: `$$…$$` and `\[…\]` as blocks or in a line, `\(…\)` and `$…$` in a line.
+r"""Formulas: `$$…$$` and `\[…\]` as blocks or inline, `\(…\)` and `$…$` inline.
 
-A formula holds no blank line, as in LaTeX. So one that is never closed harms no more than its paragraph.
+As in LaTeX, a formula contains no blank line. An unclosed formula therefore affects only its own paragraph.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _INLINE = {**_BLOCKS, r"\(": r"\)"}
 _ESCAPE_OR_DOLLARS = re.compile(r"\\.|\$+", re.DOTALL)
 _WORD = re.compile(r"\s[A-Za-z]{2}")
 _NO_PROSE = re.compile(r"[\\^_={]")
-# A line that may begin a formula, whatever it is nested in.
+# A line that may start a formula, at any nesting.
 _OPENING = re.compile(r"[\s>*+\-0-9.)]*(\$\$|\\\[)")
 
 
 def add_maths(parser: MarkdownIt) -> None:
-    """Teach a parser to find formulas. They become tokens of the type `maths`, in a line or as a block."""
+    """Make a parser recognise formulas: inline and block tokens of the type `maths`."""
     parser.block.ruler.before("table", "maths", _maths_block, {"alt": TERMINATED})
     parser.inline.ruler.before("newline", "maths", _maths_inline)
     parser.inline.ruler.after("maths", "dollar", _dollar_inline)
 
 
 def undecided(lines: list[str]) -> int | None:
-    """Return the first line of which only later lines will tell whether a formula begins there."""
+    """Return the first line that may start a formula, depending on later lines; `None` if there is none."""
     waiting: dict[str, int] = {}
     for number, line in enumerate(lines):
         if not line.strip():
@@ -64,7 +64,7 @@ def _maths_block(state: Any, start: int, end: int, silent: bool) -> bool:
 
 
 def _last_line(state: Any, start: int, end: int, opening: str, closing: str) -> int | None:
-    """Return the line that ends with the closing mark; `None` if something else comes first."""
+    """Return the line that ends with the closing mark; `None` if the formula is interrupted or not closed."""
     for line in range(start, end):
         begin = state.bMarks[line] + state.tShift[line]
         text = state.src[begin + 2 if line == start else begin : state.eMarks[line]]
@@ -80,10 +80,10 @@ def _last_line(state: Any, start: int, end: int, opening: str, closing: str) -> 
 
 
 def _dollar_inline(state: Any, silent: bool) -> bool:
-    """Find `$…$`, by the rule of Pandoc (`tex_math_dollars`): no dollar or space at its ends, no digit after it.
+    """Parse `$…$` by Pandoc's rule (`tex_math_dollars`): no dollar or space at its ends, no digit after it.
 
-    And no dollar after a figure or before the amount of a currency's code (`5$`, `US$5`), no amount followed by words,
-    and no code inside: those are prices and the variables of shells.
+    Prices and shell variables are excluded too: no dollar after a digit (`5$`) or between a currency code and its
+    amount (`US$5`), no amount followed by words, and no code inside.
     """
     src, begin = state.src, state.pos + 1
     if src[begin - 1] != "$" or begin >= state.posMax or src[begin].isspace() or src[begin] == "$":
@@ -98,7 +98,7 @@ def _dollar_inline(state: Any, silent: bool) -> bool:
     end = _closing_dollar(state, begin)
     content = src[begin:end]
     if len(content) > 2 and content[0] == content[-1] == "`":
-        content = content[1:-1]  # as GitHub has it
+        content = content[1:-1]  # GitHub's syntax: $`…`$
     if not content or "`" in content or _is_amount(content):
         return False
     if not silent:
@@ -109,14 +109,14 @@ def _dollar_inline(state: Any, silent: bool) -> bool:
 
 
 def _is_amount(content: str) -> bool:
-    """Tell whether this looks like an amount of money with words after it."""
+    """Return whether this looks like an amount of money followed by words."""
     return content[0].isdigit() and bool(_WORD.search(content)) and not _NO_PROSE.search(content)
 
 
 def _closing_dollar(state: Any, begin: int) -> int:
-    """Return where the next dollar after `begin` is, if it closes a formula there; else `begin`."""
+    """Return the position of the next dollar after `begin` if it closes a formula, else `begin`."""
     src, marks = state.src, state.__dict__.get("dollars")
-    if marks is None:  # found once for each text: it may have many
+    if marks is None:  # searched once per text, which may have many dollars
         marks = state.dollars = [
             mark.start() for mark in _ESCAPE_OR_DOLLARS.finditer(src) if mark[0][0] == "$"
         ]

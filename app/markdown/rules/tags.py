@@ -1,6 +1,6 @@
-"""The few tags of HTML that models write inside of a line. All others, and all with attributes, are text.
+"""The few inline HTML tags that models write. All other tags, and tags with attributes, are text.
 
-A `<br>` breaks the line. The others come in pairs, each within one paragraph, and nested properly with other markup.
+`<br>` is a line break. The others must be paired within one paragraph, and nest properly with other markup.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from markdown_it.token import Token
 
 TAGS = ["sub", "sup", "kbd"]
 _TAG = re.compile(rf"<(/?)({'|'.join(TAGS)})\s?>", re.IGNORECASE)
-# With the end of its line, if it stands there: that is no second break.
+# Includes a line ending after it, which must not become a second break.
 _BREAK = re.compile(r"</?br\s*/?>[ \t]*(?:\n[ \t]*)?", re.IGNORECASE)
 
 
 def add_tags(parser: MarkdownIt) -> None:
-    """Teach a parser to find tags. Those of pairs become tokens of the types `tag_open` and `tag_close`."""
+    """Make a parser recognise tags. Pairs become tokens of the types `tag_open` and `tag_close`."""
     parser.inline.ruler.before("autolink", "tag", _tag)
     parser.core.ruler.after("inline", "tags", _pair_all)
 
@@ -50,7 +50,7 @@ def _pair_all(state: Any) -> None:
 
 
 def _pair(tokens: list[Token]) -> None:
-    """Find the partner of each tag; what has none becomes text."""
+    """Pair the tags; unpaired tags become text."""
     levels = [_Level()]
     for token in tokens:
         if token.type == "tag":
@@ -63,14 +63,14 @@ def _pair(tokens: list[Token]) -> None:
 
 
 class _Level:
-    """The tags that are open within one other element."""
+    """The open tags at one nesting level of other markup."""
 
     def __init__(self) -> None:
         self._open: list[Token] = []
         self._names: Counter[str] = Counter()
 
     def take(self, token: Token) -> None:
-        """Open what a tag opens, or close what it closes, and drop those in between."""
+        """Process a tag: open it, or pair it with its opening tag; tags between the two become text."""
         if not token.info:
             self._open.append(token)
             self._names[token.tag] += 1
@@ -83,7 +83,7 @@ class _Level:
             _as_text(token)
 
     def drop(self) -> None:
-        """Make text of what is still open."""
+        """Turn the tags that are still open into text."""
         while self._open:
             _as_text(self._pop())
 

@@ -1,4 +1,4 @@
-"""Where tasks are: an item of a list that begins with a box, `[ ]` or `[x]`, and a space."""
+"""Task lists: a list item that starts with a box, `[ ]` or `[x]`, and a space."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# In the source, where a bracket that is escaped still has its backslash.
+# Matched against the source, where an escaped bracket still has its backslash.
 _BOX = re.compile(r"\[([ xX])\] ")
 
 
 def add_tasks(parser: MarkdownIt) -> None:
-    """Teach a parser to find tasks. Their boxes become tokens of the type `task`, marked ` ` or `x`."""
+    """Make a parser recognise tasks. Boxes become tokens of the type `task`, with the markup ` ` or `x`."""
     parser.core.ruler.push("tasks", _tasks)
 
 
@@ -27,6 +27,6 @@ def _tasks(state: Any) -> None:
 def _find_box(line: Token) -> None:
     found = _BOX.match(line.content)
     children = line.children or []
-    if found and children[0].content.startswith(found[0]):  # or else the brackets are a link
+    if found and children[0].content.startswith(found[0]):  # otherwise the brackets are a link
         children[0].content = children[0].content[len("[ ]") :]
         children.insert(0, Token("task", "", 0, markup=found[1].lower()))

@@ -1,4 +1,4 @@
-"""The languages of answers, by the names that models give them. What is not here has no colours."""
+"""The languages that are highlighted, by the names that models use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages with the braces and the comments of C, where a word says what is defined."""
+"""Languages with C's braces and comments, where a keyword introduces a definition."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _SCRIPT_KNOWN = """
     undefined window
 """
 _SCRIPT_WORD = r"[^\W\d]\w*+|\$[\w$]*+"
-# An element of JSX: what is compared or a type's argument has a word or a blank beside its angle.
+# A JSX element. In a comparison or a type argument, a word or a space is next to the angle bracket.
 _ELEMENT = Pattern("keyword", r"(?<![\w$)\]])</?[A-Za-z][\w.]*+|(?<=[\"'}\s\w])/>")
-# Words that are names wherever they are given a value or a type.
+# Words that are names wherever they get a value or a type.
 _AS_NAMES = Pattern("", r"\b(?:as|from|get|is|of|set|type)\b(?=[ \t]{0,8}+[:=,)?.;])")
 JAVASCRIPT = Language(
     (_AS_NAMES, SLASHES, STARS, BACKTICKS, DOUBLE, SINGLE, DECORATOR, _ELEMENT),

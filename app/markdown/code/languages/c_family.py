@@ -1,4 +1,4 @@
-"""C, and the languages that define a function by its type, a name and a parenthesis."""
+"""C and other languages that define a function by a type, a name and a parenthesis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages of data, queries, styles and settings."""
+"""Data, query, style sheet and configuration languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functional languages, Lisps, and those that grew from them."""
+"""Functional languages, Lisps, and their descendants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages of documents."""
+"""Markup languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages of scripts: comments after a hash, or after dashes."""
+"""Scripting languages, with comments after `#` or `--`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Languages of command lines and of builds."""
+"""Shells and build languages."""
 
 from __future__ import annotations
 
