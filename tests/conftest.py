@@ -12,6 +12,7 @@ import pytest
 from app.web.assets import folders
 from app.web.i18n import translations
 from app.web.page import templates
+from tests.support.accepting import mend_accepting
 from tests.support.blocking import watched
 from tests.support.client import Client
 from tests.support.findings import print_tables
@@ -63,18 +64,27 @@ def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_configure() -> None:
-    """Let the threads of the embedded model sleep while they wait for each other.
+    """Close what is accepted too late, and let the threads of the embedded model sleep while they wait for each other.
 
     By default they spin. Beside another process of the tests, a core short, one then burns the time that the other
     needs, and an answer of a second takes a minute.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    mend_accepting()
 
 
 def pytest_collection_finish() -> None:
     """Spare the collector of garbage what lives as long as the run: thousands of tests."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Collect between two files: a collection of all that a worker has gathered would look like a blocked loop."""
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

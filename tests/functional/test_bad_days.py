@@ -45,7 +45,7 @@ async def double() -> AsyncIterator[OllamaDouble]:
 async def live(double: OllamaDouble, tmp_path: Path) -> AsyncIterator[LiveServer]:
     """A server before it, with little patience."""
     async with serve(
-        tmp_path, ollama_url=double.url, first_token_timeout=0.4, token_timeout=0.4, scripted=False
+        tmp_path, ollama_url=double.url, first_token_timeout=1.5, token_timeout=1.5, scripted=False
     ) as live:
         yield live
 
