@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Browser, FilePayload, Locator, expect
+from playwright.async_api import Browser, FilePayload, Locator, Route, expect
 
 from app.web.page.sidebar import PART
 from tests.browser.chat import Chat
@@ -100,14 +100,20 @@ async def test_a_refused_title_is_taken_back(chat: Chat, server: LiveServer) -> 
     """The list says what the server has, and why."""
     await begin(server, "Rivers")
     await chat.open("/sessions/s0")
+    problem = '{"code": "invalid_title", "status": 422, "title": "", "detail": "Not this title."}'
+
+    async def refuse(route: Route) -> None:
+        if route.request.method == "PATCH":
+            await route.fulfill(status=422, content_type="application/problem+json", body=problem)
+        else:
+            await route.continue_()
+
+    await chat.page.route("**/api/sessions/s0", refuse)
     menu = await open_menu(chat, "Rivers")
     await menu.get_by_role("button", name="Rename").click()
-    await server.client.delete("/api/sessions/s0")
     await chat.page.get_by_label("Title").fill("Something else")
     await chat.page.keyboard.press("Enter")
-    await expect(chat.page.locator("[data-part=toast]")).to_contain_text(
-        "This chat doesn't exist or was deleted."
-    )
+    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("Not this title.")
     await expect(entries(chat)).to_have_text(["Rivers"])
 
 
