@@ -18,7 +18,7 @@ from app.web.events.viewer import heartbeat, refuse, view
 
 
 async def exists(request: web.Request, session_id: str) -> bool:
-    """Tell whether who asks has such a session. One of another owner does not exist."""
+    """Return whether the requesting owner has this session. Another owner's session does not exist to them."""
     try:
         await request.app[HISTORY].session(request[OWNER], session_id)
     except SessionNotFound:
