@@ -9,18 +9,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON = $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$name; break; }; done)
 
-LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --extra embedded setup.cfg
+COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+LOCK = $(COMPILE) --extra embedded setup.cfg
 
 # `tests/support/workers.py` sets the number of processes; an idle one takes over tests from another.
 PARALLEL = -n auto --dist worksteal
-QUICK = -m "not slow" -p no:schemathesis --ignore=tests/web/api/test_openapi.py \
+# Ignored is what loads a large library for what no edit here changes.
+QUICK = -m "not slow" -p no:schemathesis --ignore=tests/web/api/test_openapi.py --ignore=tests/backends/test_official_clients.py \
 	tests/chat tests/log tests/tasks tests/streams tests/backends tests/contract tests/telemetry tests/web tests/test_*.py
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup setup-test run test quick test-oldest test-all check format bench page-bench explore soak fuzz screenshots translations vendor lock \
-	clean
+.PHONY: help setup setup-test run test quick test-oldest test-all check format bench cost page-bench explore soak fuzz screenshots translations vendor lock \
+	sbom clean
 
 help:
 	@echo "make run     set up once, then serve on http://127.0.0.1:8080 with the embedded model"
@@ -31,6 +33,7 @@ help:
 	@echo "make test-oldest  the heart's tests on the oldest supported CPython of this machine"
 	@echo "make test-all  all tests under every CPython from 3.11 on that is installed, and test-oldest"
 	@echo "make bench   the benchmarks, with their table"
+	@echo "make cost    the instructions of a token, a viewer and a prompt beside the stored ones"
 	@echo "make page-bench  the gates of the page in a real browser, with their table"
 	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
 	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
@@ -39,6 +42,7 @@ help:
 	@echo "make translations  bring the catalogues in translations/ up to what the page says"
 	@echo "make vendor  fetch the third-party scripts of static/vendor/ anew"
 	@echo "make lock    compile the lock files anew, with the newest releases"
+	@echo "make sbom    the bill of materials of what is installed to serve, as sbom.cdx.json"
 	@echo "make clean   remove the environment and all caches"
 
 setup: $(VENV)/.run-installed
@@ -100,8 +104,14 @@ screenshots: setup-test
 translations: setup-test
 	$(BIN)/python -m tests.translating
 
+# `make bench ARGS="--only exchange,storm"` measures a part; `--json FILE` and `--plot FILE` write files.
 bench: setup-test
+	$(BIN)/python -m tests.benchmarks.load.servers.peers
 	$(BIN)/python -m tests.benchmarks.load $(ARGS)
+
+# `make cost ARGS=--update` stores the counts as the baseline that a test compares with.
+cost: setup-test
+	$(BIN)/python -m tests.benchmarks.cost $(ARGS)
 
 page-bench: setup-test
 	$(BIN)/python -m tests.machine
@@ -118,11 +128,16 @@ vendor:
 
 lock: setup-test
 	$(LOCK) requirements/run.in --output-file requirements/run.txt
-	$(LOCK) requirements/run.in requirements/test.in --constraints requirements/run.txt \
+	$(LOCK) --extra otel --extra redis requirements/run.in requirements/test.in --constraints requirements/run.txt \
 		--output-file requirements/test.txt
+	$(COMPILE) requirements/sbom.in --constraints requirements/test.txt --output-file requirements/sbom.txt
+	$(COMPILE) requirements/bench.in --output-file requirements/bench.txt
+
+sbom: setup-test
+	$(BIN)/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file sbom.cdx.json requirements/run.txt
 
 clean:
-	rm -rf $(VENV) .venv-oldest tests/benchmarks/page/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf sbom.cdx.json $(VENV) .venv-oldest .venv-bench tests/benchmarks/page/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An incomplete environment is removed, so that the next run starts over.

@@ -1,25 +1,30 @@
-"""The command line: `tailrace serve` and `tailrace audit`, also as `python -m app …`."""
+"""The command line: `tailrace serve`, `token`, `audit` and `doctor`, also as `python -m app …`."""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from app import __version__, watchdog
 from app.config import config_file, settings
+from app.config.credentials import with_credentials
+from app.doctor import command
 from app.telemetry import audit
 
+MOST_DAYS = 3650
 WRONG_USE = 2  # argparse's exit code for a wrong argument; nothing was started
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. `argv` does not include the program name; `None` means `sys.argv`."""
     arguments = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.run
-    return command(arguments)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help=f"same as {settings.PREFIX}HOST")
     serve.add_argument("--port", help=f"same as {settings.PREFIX}PORT")
     serve.set_defaults(run=_serve)
+    _add_token_commands(commands)
     check = commands.add_parser(
         "audit",
         help="check a log file",
@@ -40,15 +46,87 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", metavar="FILE", help="log file, or - for standard input")
     check.add_argument("--bound", type=float, default=2.0, help="the server's TAILRACE_SUPERSEDE_TIMEOUT")
+    check.add_argument("--owner", metavar="NAME", help="check only the lines about this owner")
     check.set_defaults(run=_audit)
+    doctor = commands.add_parser(
+        "doctor",
+        help="find what is wrong with an installation",
+        description="Check the settings and the machine of a server, or with --url a running server from outside. "
+        "Each finding comes with its remedy. The exit code is 1 if there is a problem.",
+    )
+    command.add_arguments(doctor)
+    doctor.set_defaults(run=command.run)
     return parser
 
 
+def _add_token_commands(commands: Any) -> None:
+    parser = commands.add_parser(
+        "token",
+        help="manage access tokens",
+        description="Manage named access tokens (TAILRACE_AUTH=tokens). A running server takes note within a second.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="action")
+    add = actions.add_parser(
+        "add",
+        help="make a token and print it",
+        description="Make a token and print it, once. A token of the same name is replaced and no longer works.",
+    )
+    add.add_argument("name", metavar="NAME", help="whom it lets in: the owner of the chats")
+    add.add_argument("--admin", action="store_true", help="may see /ops and /metrics")
+    add.add_argument("--days", type=_days, metavar="N", help="expires after N days; never without this")
+    add.set_defaults(run=_token)
+    show = actions.add_parser(
+        "list", help="list the tokens", description="List the tokens, without their secrets."
+    )
+    show.set_defaults(run=_token)
+    revoke = actions.add_parser(
+        "revoke",
+        help="revoke a token",
+        description="Revoke a token: it no longer works, and its open responses end. Its owner's chats stay.",
+    )
+    revoke.add_argument("name", metavar="NAME")
+    revoke.set_defaults(run=_token)
+
+
+def _days(text: str) -> int:
+    days = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= days <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST_DAYS}")
+    return days
+
+
+def _token(arguments: argparse.Namespace) -> int:
+    try:
+        environ = with_credentials(os.environ)
+        path = config_file.find(environ, settings.data_dir(environ))
+        chosen = settings.load(environ, config_file.read(path) if path is not None else None)
+    except settings.SettingsError as error:
+        return _refuse(f"invalid settings:\n{error}")
+    from app import token_commands
+    from app.telemetry import logging
+
+    logging.configure(chosen.log_format, "warning")  # on standard error
+    try:
+        match arguments.action:
+            case "add":
+                wanted = token_commands.Added(arguments.name, arguments.admin, arguments.days)
+                return token_commands.add(chosen, wanted)
+            case "list":
+                return token_commands.show(chosen)
+            case _:
+                return token_commands.revoke(chosen, arguments.name)
+    except token_commands.TokenCommandError as error:
+        return _refuse(str(error))
+
+
 def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
-    """Return the environment overridden by the options, so that both are validated in one place."""
+    """Return the environment overridden by the options, so that both are validated in one place.
+
+    Raises `SettingsError` if a credential cannot be read.
+    """
     given = {"HOST": arguments.host, "PORT": arguments.port}
     return {
-        **os.environ,
+        **with_credentials(os.environ),
         **{settings.PREFIX + name: value for name, value in given.items() if value is not None},
     }
 
@@ -57,7 +135,7 @@ def _audit(arguments: argparse.Namespace) -> int:
     try:
         # Tolerate invalid UTF-8: the rest of the log can still be audited.
         with sys.stdin if arguments.file == "-" else Path(arguments.file).open(errors="replace") as lines:
-            report = audit.audit(lines, bound=arguments.bound)
+            report = audit.audit(lines, bound=arguments.bound, owner=arguments.owner)
     except OSError as error:
         return _refuse(f"cannot read {arguments.file}: {error.strerror}")
     for violation in report.violations:
@@ -67,10 +145,10 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    environ = _environment(arguments)
-    path = config_file.find(environ, settings.data_dir(environ))
-    file = config_file.read(path) if path is not None else None
     try:
+        environ = _environment(arguments)
+        path = config_file.find(environ, settings.data_dir(environ))
+        file = config_file.read(path) if path is not None else None
         chosen = settings.load(environ, file)
     except settings.SettingsError as error:
         return _refuse(f"cannot start: invalid settings:\n{error}")
@@ -78,6 +156,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     # Fork before the server is imported, so that the watchdog's memory stays small.
     dog = watchdog.Watchdog.start(chosen.drain_timeout, lambda stack: _tell_killed(chosen, stack))
 
+    # What is loaded from here on lives as long as the process. The server turns collection on once it is ready.
+    gc.disable()
     # Import late, so that a wrong setting or `--help` does not load the server.
     from app import wiring
     from app.telemetry import logging

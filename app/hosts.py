@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 import idna
 
+KNOWN = 256  # hosts that are remembered: a client sends the same one with every request
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCALHOST = "localhost"
 
@@ -57,6 +59,7 @@ def canonical(host: str) -> str | None:
     return _address_v4(name) if _NUMERIC.fullmatch(name) else name
 
 
+@lru_cache(maxsize=KNOWN)
 def authority(text: str) -> Authority | None:
     """Parse `host[:port]`, as in a `Host` header. Return `None` if it is malformed."""
     text = text.strip(" \t")
@@ -79,6 +82,7 @@ def origin(text: str) -> Origin | None:
     return Origin(scheme, at.host, DEFAULT_PORTS[scheme] if at.port is None else at.port)
 
 
+@lru_cache(maxsize=KNOWN)
 def is_loopback(host: str) -> bool:
     """Return whether every browser resolves a canonical host to this machine, without asking a name server."""
     if host == LOCALHOST or host.endswith("." + LOCALHOST):
@@ -97,6 +101,18 @@ class HostPattern(str):
     def __new__(cls, text: str) -> HostPattern:
         """Validate `text` with `Allowed.parse`."""
         Allowed.parse(text)
+        return super().__new__(cls, text)
+
+
+class OriginText(str):
+    """The text of an entry of a list of origins. Raises `ValueError` if it is invalid."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> OriginText:
+        """Validate `text`. Browsers write an origin without a slash at its end."""
+        if origin(text) is None:
+            raise ValueError(f"not an origin: {text!r}")
         return super().__new__(cls, text)
 
 

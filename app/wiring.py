@@ -4,40 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import web
 
 from app import hosts
+from app.agent import Agent
+from app.backends.agents import loading
+from app.backends.agents.backend import AgentBackend
 from app.backends.catalog import Catalog
-from app.backends.embedded.backend import EmbeddedBackend
-from app.backends.ollama.backend import MAX_CONTEXT, OllamaBackend
+from app.backends.embedded.backend import SLOTS, EmbeddedBackend
+from app.backends.ollama.backend import OllamaBackend
 from app.backends.openai.backend import OpenAIBackend
 from app.backends.scripted.backend import ScriptedBackend
+from app.chat.errors import HistoryUnavailable
 from app.chat.ports import Backend, Logger
-from app.chat.records import History
+from app.chat.quotas import StorageLimits
+from app.chat.tokens import TokenStore
 from app.config.servers import ModelServer
-from app.config.settings import Settings
+from app.config.settings import Settings, is_loopback
 from app.history import opening
 from app.history.errors import DatabaseUnusable
-from app.secret import kept_secret
+from app.history.memory import MemoryHistory
+from app.history.sql import SqlHistory
+from app.private import private_folder
+from app.secret import UnsafeSecret, kept_secret
 from app.shutdown import ShutdownWatchdog, drain
 from app.streams.auto_continue import AutoContinue
 from app.streams.bounds import Bounds
+from app.streams.line import Lines
 from app.streams.registry import Registry
-from app.telemetry import metrics
+from app.systemd import notifying
+from app.systemd.listening import UnusableSocket, take_sockets
+from app.systemd.notifying import Notifier
+from app.telemetry import metrics, tracing
 from app.telemetry.loop_health import LoopHealth
+from app.telemetry.sources import Sources
 from app.watchdog import Watchdog
 from app.web.application import create_application
+from app.web.events.measures import ViewerMeasures
 from app.web.limits import Limits
-from app.web.security import malformed_requests
-from app.web.security.access import Access
+from app.web.security import access, connections, malformed_requests
+from app.web.security.gates import Gate, LocalGate, ProxyGate
+from app.web.security.guess_counts import GuessCounts
+from app.web.security.guesses import Guesses
+from app.web.security.refusals import Refusals
+from app.web.security.runner import Runner
 
 SECRET_FILE = "secret.key"
 # aiohttp's own wait for open connections at shutdown; by then every event stream has been closed.
@@ -68,21 +91,9 @@ class Server:
 
 
 def bounds(settings: Settings) -> Bounds:
-    """Return the bounds of the core, from the settings."""
-    return Bounds(
-        supersede_timeout=settings.supersede_timeout,
-        viewer_grace=settings.viewer_grace,
-        first_token_timeout=settings.first_token_timeout,
-        quiet_timeout=settings.quiet_timeout,
-        token_timeout=settings.token_timeout,
-        max_streams=settings.max_streams,
-        queue_limit=settings.queue_limit,
-        max_answer_bytes=settings.max_answer_bytes,
-        context_tokens=settings.context_tokens,
-        log_tokens=settings.log_level == "debug",
-        log_bytes=settings.log_bytes,
-        log_seconds=settings.log_seconds,
-    )
+    """Return the bounds of the core: those that are settings have the same names."""
+    known = msgspec.convert(settings, Bounds, from_attributes=True)
+    return msgspec.structs.replace(known, log_tokens=settings.log_level == "debug")
 
 
 def backends(settings: Settings, logger: Logger) -> list[Backend]:
@@ -93,6 +104,8 @@ def backends(settings: Settings, logger: Logger) -> list[Backend]:
     chosen.extend(_backend(server, logger) for server in settings.servers)
     if settings.ollama_url:
         chosen.append(OllamaBackend(settings.ollama_url, logger=logger))
+    if settings.agents:
+        chosen.append(AgentBackend(_agents(settings), logger=logger))
     if settings.embedded:
         chosen.append(EmbeddedBackend(logger=logger))
     if settings.scripted:
@@ -100,18 +113,19 @@ def backends(settings: Settings, logger: Logger) -> list[Backend]:
     return chosen
 
 
+def _agents(settings: Settings) -> dict[str, Agent]:
+    """Import the agents, also from the current folder. Raises `StartupError`."""
+    if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a console script does not have it there, `python -m` does
+    try:
+        return loading.load(settings.agents)
+    except loading.AgentUnusable as error:
+        raise StartupError(f"TAILRACE_AGENTS: {error}") from error
+
+
 def _backend(server: ModelServer, logger: Logger) -> Backend:
-    if server.api == "ollama":
-        bound = server.context or MAX_CONTEXT
-        return OllamaBackend(
-            server.url,
-            name=server.name,
-            api_key=server.key,
-            headers=server.headers,
-            max_context=bound,
-            logger=logger,
-        )
-    return OpenAIBackend(
+    make = OllamaBackend if server.api == "ollama" else OpenAIBackend
+    return make(
         server.url,
         name=server.name,
         api_key=server.key,
@@ -136,24 +150,72 @@ def named_models(settings: Settings) -> dict[str, list[str]]:
     return named
 
 
-def secret(data_dir: Path) -> bytes:
+def _catalog(settings: Settings, logger: Logger, extra: tuple[Backend, ...] = ()) -> Catalog:
+    return Catalog(
+        [*backends(settings, logger), *extra],
+        logger=logger,
+        default=settings.default_model,
+        named=named_models(settings),
+        contexts={server.name: server.context for server in settings.servers if server.context},
+    )
+
+
+@asynccontextmanager
+async def opened_catalog(settings: Settings) -> AsyncIterator[Catalog]:
+    """Yield the catalogue of the configured model servers by itself, without a server. No model is started."""
+    catalog = _catalog(settings, structlog.get_logger())
+    try:
+        yield catalog
+    finally:
+        await catalog.aclose()
+
+
+def answers(settings: Settings) -> dict[str, int]:
+    """Return how many answers a model server gives at once, by its name. Others take any number of prompts."""
+    limited = {server.name: server.answers for server in settings.servers if server.answers is not None}
+    return {**limited, EmbeddedBackend.name: SLOTS}
+
+
+def secret(data_dir: Path, logger: Logger) -> bytes:
     """Return the secret that signs cookies; the first start creates it. Raises `StartupError`."""
     path = data_dir / SECRET_FILE
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        if not private_folder(data_dir):
+            logger.warning("data_folder_open", path=str(data_dir), advice=f"chmod 700 {data_dir}")
         return kept_secret(path)
+    except UnsafeSecret as error:
+        raise StartupError(str(error)) from error
     except OSError as error:
         reason = error.strerror or str(error)
         advice = "Set TAILRACE_DATA_DIR to a writable folder."
         raise StartupError(f"cannot use the data folder {data_dir}: {reason}. {advice}") from error
 
 
+def _guesses(settings: Settings, refusals: Refusals, logger: Logger) -> Guesses:
+    """Return what counts wrong tokens. Raises `StartupError`."""
+    own = GuessCounts()
+    if not settings.guesses_url:
+        return Guesses(refusals, own)
+    if not find_spec("redis"):
+        raise StartupError("TAILRACE_GUESSES_URL needs the Redis client: pip install 'tailrace[redis]'")
+    from app.web.security.shared_counts import SharedCounts
+
+    try:
+        return Guesses(refusals, own, SharedCounts(settings.guesses_url, own, logger))
+    except ValueError as error:
+        raise StartupError("TAILRACE_GUESSES_URL: expected an address such as redis://host:6379/0") from error
+
+
 @asynccontextmanager
-async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]:
+async def _history(settings: Settings, logger: Logger) -> AsyncIterator[MemoryHistory | SqlHistory]:
     """Open the history; close it at the end, after everything has been written. Raises `StartupError`."""
     try:
         async with opening.opened(
-            settings.database_url, settings.data_dir, logger=logger, alone=True
+            settings.database_url,
+            settings.data_dir,
+            logger=logger,
+            alone=True,
+            limits=msgspec.convert(settings, StorageLimits, from_attributes=True),
         ) as history:
             yield history
     except DatabaseUnusable as error:
@@ -162,47 +224,74 @@ async def _history(settings: Settings, logger: Logger) -> AsyncIterator[History]
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, handler_cancellation: bool = True, extra: tuple[Backend, ...] = ()
+    settings: Settings,
+    *,
+    handler_cancellation: bool = True,
+    extra: tuple[Backend, ...] = (),
+    now: Callable[[], float] = time.time,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Server]:
     """Run a server until the end of the block, then end every stream and close everything.
 
     `handler_cancellation` is aiohttp's: whether a handler is cancelled when its client disconnects. With it a
-    disconnect of a viewer is noticed at once, without it within a second; everything else is the same.
+    disconnect of a viewer is noticed at once, without it within a fifth of a heartbeat; everything else is the same.
+    `now` is the clock of the streams and of access tokens: seconds since the epoch.
+    `sockets` are listening already, and replace the host and port of the settings.
     Raises `StartupError`.
     """
     logger: Logger = structlog.get_logger()
-    cookie_secret = secret(settings.data_dir)
-    # The history is closed last, because the other parts write to it as they close.
-    async with _history(settings, logger) as history:
-        catalog = Catalog(
-            [*backends(settings, logger), *extra],
-            logger=logger,
-            default=settings.default_model,
-            named=named_models(settings),
-            contexts={server.name: server.context for server in settings.servers if server.context},
-        )
-        registry = Registry(history=history, bounds=bounds(settings), logger=logger)
+    cookie_secret = secret(settings.data_dir, logger)
+    # The history is closed after the other parts, because they write to it as they close; spans are sent last.
+    refusals = Refusals(logger)
+    guesses = _guesses(settings, refusals, logger)
+    async with (
+        tracing.opened(os.environ, logger) as tracer,
+        _history(settings, logger) as history,
+        _gate(settings, history.tokens, cookie_secret, guesses, logger, now) as gate,
+    ):
+        catalog = _catalog(settings, logger, extra)
+        lines = Lines(answers(settings), settings.line_limit)
+        registry = Registry(history=history, bounds=bounds(settings), logger=logger, now=now, lines=lines)
         health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
-        figures = metrics.collectors(registry.statistics, health)
-        own_host = (settings.host,) if hosts.canonical(settings.host) else ()
+        viewers = ViewerMeasures()
+        figures = metrics.collectors(
+            Sources(registry.statistics, viewers, history.load, catalog.health, health)
+        )
+        listening = [sock.getsockname()[0] for sock in sockets] or [settings.host]
+        own_hosts = [host for host in listening if hosts.canonical(host)]
         app = create_application(
             registry=registry,
             history=history,
             catalog=catalog,
-            gate=Access(settings.access_token, cookie_secret),
+            gate=gate,
             limits=Limits(
                 max_prompt_bytes=settings.max_prompt_bytes,
                 max_image_bytes=settings.max_image_bytes,
+                max_answer_bytes=settings.max_answer_bytes,
                 continuing=settings.continue_ != "off",
             ),
             heartbeat=settings.heartbeat,
-            allowed_hosts=(*own_host, *settings.allowed_hosts),
+            allowed_hosts=(*own_hosts, *settings.allowed_hosts),
+            allowed_origins=settings.allowed_origins,
+            frame_ancestors=settings.frame_ancestors,
             base=settings.base_path.rstrip("/"),
+            trusted_proxies=settings.trusted_proxies,
             metrics=lambda: metrics.render(figures),
+            viewers=viewers,
+            tracer=tracer,
+            guesses=guesses,
+            refusals=refusals,
             logger=logger,
         )
-        runner = malformed_requests.Runner(
+        members = connections.Connections(
+            limit=connections.descriptors(),
+            # Without a sign-in everybody on this machine is a user.
+            trusted=(*settings.trusted_proxies, *(() if gate.signs_in else connections.LOOPBACK)),
+            logger=logger,
+        )
+        runner = Runner(
             app,
+            members,
             access_log=None,
             logger=malformed_requests.logger(),
             handler_cancellation=handler_cancellation,
@@ -215,13 +304,38 @@ async def running(
             closing.push_async_callback(registry.close)
             await runner.setup()
             catalog.start()
-            port = await _listen(runner, settings)
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            port = await (_take_over(runner, settings, sockets) if sockets else _listen(runner, settings))
+            host = f"[{listening[0]}]" if ":" in listening[0] else listening[0]
             await closing.enter_async_context(health)
             if settings.continue_ == "auto":
                 taking_up = AutoContinue(registry=registry, catalog=catalog, logger=logger)
                 await closing.enter_async_context(taking_up.running())
             yield Server(runner, registry, catalog, f"http://{host}:{port}")
+
+
+@asynccontextmanager
+async def _gate(
+    settings: Settings,
+    store: TokenStore,
+    cookie_secret: bytes,
+    guesses: Guesses,
+    logger: Logger,
+    now: Callable[[], float],
+) -> AsyncIterator[Gate]:
+    """Yield what decides who is let in. Raises `StartupError`."""
+    if settings.mode == "local":
+        yield LocalGate()
+    elif settings.mode == "proxy":
+        yield ProxyGate(settings.proxy_user_header, settings.admins)
+    else:
+        opened = access.opened(
+            settings.access_token, cookie_secret, store=store, guesses=guesses, logger=logger, now=now
+        )
+        try:
+            async with opened as gate:
+                yield gate
+        except HistoryUnavailable as error:
+            raise StartupError(f"cannot read the access tokens: {error}") from error
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:
@@ -234,6 +348,20 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
         reason = error.strerror or error
         advice = "Is another server using it? Set TAILRACE_PORT to choose another port."
         raise StartupError(f"cannot listen on {where}: {reason}. {advice}") from error
+    address: Any = runner.addresses[0]
+    return int(address[1])
+
+
+async def _take_over(runner: web.AppRunner, settings: Settings, sockets: Sequence[socket.socket]) -> int:
+    """Serve on listening sockets and return the first one's port. Raises `StartupError`."""
+    for sock in sockets:
+        host = sock.getsockname()[0]
+        if settings.mode == "local" and not is_loopback(host):
+            raise StartupError(
+                f"the socket unit listens on {host}: this would expose the server to other machines without a "
+                "token. Set TAILRACE_AUTH to tokens or proxy, or use ListenStream=127.0.0.1:8080"
+            )
+        await web.SockSite(runner, sock, backlog=BACKLOG).start()
     address: Any = runner.addresses[0]
     return int(address[1])
 
@@ -264,12 +392,20 @@ async def _serve(settings: Settings, last_resort: ShutdownWatchdog, watchdog: Wa
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signal_number, stop)
     watchdog.listen()
-    async with running(settings) as server:
+    try:
+        sockets = take_sockets(os.environ)
+    except UnusableSocket as error:
+        raise StartupError(str(error)) from error
+    notifier = Notifier.take(os.environ)
+    async with running(settings, sockets=sockets) as server, notifier.alive():
         print(f"Tailrace is serving on {server.url}{settings.base_path.rstrip('/')}", flush=True)
+        notifier.tell(notifying.READY)
         # Objects loaded at start live as long as the process, so the garbage collector need not scan them again.
         gc.collect()
         gc.freeze()
+        gc.enable()
         await asked_to_stop.wait()
+        notifier.tell(notifying.STOPPING)
         if server.registry.statistics().active:
             print(
                 f"Finishing answers, up to {settings.drain_timeout:g} s. Press Ctrl-C again to stop now.",

@@ -1,15 +1,11 @@
 /** The page's entry point: imports the custom elements, which upgrade the server's HTML. */
 
-import { at } from "./net/addresses.js";
 import { listen } from "./shortcuts.js";
 
 import "./composer/composer.js";
 import "./sidebar/sidebar.js";
 import "./transcript/transcript.js";
 import "./session.js";
-
-// A form submitted before this script ran has set this cookie, which asks for pages without scripts.
-document.cookie = `tailrace_plain=; Path=${at("") || "/"}; Max-Age=0; SameSite=Lax`;
 
 // With an access token, reload a page restored from the back/forward cache: the user may have signed out.
 if (document.querySelector('form[action$="/logout"]')) {

@@ -7,11 +7,10 @@ import { Connection } from "./net/connection.js";
 import { answerOf } from "./state/messages.js";
 import { initial, reduce, running } from "./state/reducer.js";
 import { addSession } from "./sidebar/sidebar.js";
-import { t } from "./state/i18n.js";
+import { said, t } from "./state/i18n.js";
+import { markUnseen, retitlePage, titleOf } from "./state/page_title.js";
 
-const ANNOUNCED = { complete: t("Answer complete"), stopped: t("Stopped"), interrupted: t("Interrupted") };
-const TITLE_LENGTH = 80; // characters
-const UNSEEN = "● ";
+const ANNOUNCED = { complete: t("Answer complete"), stopped: said("is:stopped"), interrupted: said("is:interrupted") };
 
 class Session extends HTMLElement {
   #transcript = this.querySelector("tailrace-transcript");
@@ -124,9 +123,8 @@ class Session extends HTMLElement {
     this.#exists = true;
     delete this.dataset.gone;
     if (location.pathname === at("/")) history.replaceState(null, "", at(`/sessions/${this.#id}`));
-    const title = text.replace(/\s+/g, " ").slice(0, TITLE_LENGTH); // as the server derives it
-    document.title = `${title} · Tailrace`;
-    this.#part("title").textContent = title;
+    const title = titleOf(text);
+    retitlePage(title);
     addSession(this.#id, title);
   }
 
@@ -177,7 +175,7 @@ class Session extends HTMLElement {
   #onEnd({ outcome }) {
     if (running(this.#state)) return; // a newer prompt has replaced it
     this.#announce(ANNOUNCED[outcome] ?? "");
-    if (document.hidden && !document.title.startsWith(UNSEEN)) document.title = UNSEEN + document.title;
+    if (document.hidden) markUnseen(true);
     this.#tend();
   }
 
@@ -231,7 +229,7 @@ class Session extends HTMLElement {
   }
 
   #onVisible() {
-    if (!document.hidden && document.title.startsWith(UNSEEN)) document.title = document.title.slice(UNSEEN.length);
+    if (!document.hidden) markUnseen(false);
     this.#tend();
     if (!document.hidden) this.#link.hurry();
   }

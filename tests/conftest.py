@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from app.web.assets import folders
 from app.web.i18n import translations
 from app.web.page import templates
+from tests.support import scratch
 from tests.support.accepting import mend_accepting
 from tests.support.blocking import watched
 from tests.support.client import Client
 from tests.support.findings import print_tables
+from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import LiveServer, serve
 from tests.support.workers import workers
 
@@ -37,6 +40,13 @@ async def server(tmp_path: Path) -> AsyncIterator[LiveServer]:
 def client(server: LiveServer) -> Client:
     """A client of that server."""
     return server.client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests of a process, which starts it with the first that needs it."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -63,14 +73,46 @@ def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not blocks.found, "the event loop was blocked: " + "; ".join(blocks.found)
 
 
-def pytest_configure() -> None:
+SCRATCH = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Close what is accepted too late, and let the threads of the embedded model sleep while they wait for each other.
+
+    Temporary files go into a folder that is removed after the run; the processes of a parallel run share it.
 
     By default they spin. Beside another process of the tests, a core short, one then burns the time that the other
     needs, and an answer of a second takes a minute.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    *others, _ = structlog.get_config()["processors"]
+    # Without the local variables of each frame, which take a tenth of a second to print.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, plain])
     mend_accepting()
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.stash[SCRATCH] = scratch.make()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folder of temporary files."""
+    if (folder := config.stash.get(SCRATCH, None)) is not None:
+        scratch.remove(folder)
+
+
+# What takes longest or waits most: begun last, it would keep one process of a run when all others are done.
+FIRST = (
+    "tests/benchmarks/load/",
+    "tests/benchmarks/soak/",
+    "tests/history/test_crash.py",
+    "tests/functional/test_auto_continue.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 def pytest_collection_finish() -> None:

@@ -68,6 +68,46 @@ PROGRAMS = {
         package="nginx-light",
         reason="the shipped nginx site is not tried",
     ),
+    "caddy": Program(
+        names=("caddy",),
+        package="caddy",
+        reason="the shipped Caddyfile is not tried",
+    ),
+    "openssl": Program(
+        names=("openssl",),
+        package="openssl",
+        reason="no proxy with TLS is tried",
+    ),
+    "curl": Program(
+        names=("curl",),
+        package="curl",
+        reason="nobody checks that the proxies speak HTTP/2",
+    ),
+    "docker-compose": Program(
+        names=("docker-compose",),
+        package="docker-compose",
+        reason="Compose itself does not check the shipped file",
+    ),
+    "systemd-analyze": Program(
+        names=("systemd-analyze",),
+        package="systemd",
+        reason="systemd itself does not check the shipped units",
+    ),
+    "redis": Program(
+        names=("redis-server", "valkey-server"),
+        package="redis-server",
+        reason="nobody tries whether several servers count wrong tokens together",
+    ),
+    "valgrind": Program(
+        names=("valgrind",),
+        package="valgrind",
+        reason="nobody notices when a token, a viewer or a prompt becomes dearer",
+    ),
+    "promtool": Program(
+        names=("promtool",),
+        package="prometheus",
+        reason="Prometheus itself does not check the alert rules",
+    ),
 }
 
 

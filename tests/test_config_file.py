@@ -145,7 +145,7 @@ def test_all_mistakes_are_told_together_each_with_its_line(folder: Path) -> None
         "line 1: prot: there is no such setting. Did you mean port?",
         "line 2: port='True': expected a port number, 0 to 65535",
         "line 3: log_level='loud': expected one of debug, info, warning, error",
-        "line 4: access_token (value hidden): expected at least 8 visible ASCII characters",
+        "line 4: access_token (value hidden): expected at least 16 visible ASCII characters",
         "line 6: url: 'gpu.local:8000': expected an http:// or https:// URL",
         "line 7: kei: there is no such setting. Did you mean key?",
         "line 9: url: (value hidden): expected an http:// or https:// URL",
@@ -234,7 +234,7 @@ def test_where_it_is_looked_for(folder: Path) -> None:
         ("[servers.a]\nurl = 'http://u:p@a'\n", True),
         ("[servers.a]\nurl = 'http://a'\nheaders = {'api-key' = 'x'}\n", True),
         ("[servers.a]\nurl = 'http://a'\nheaders = {'api-key' = {env = 'A'}, team = 'b'}\n", False),
-        ("access_token = 'correct-horse'\n", True),
+        ("access_token = 'plum-9f3c71d2a8e4b605'\n", True),
         ("database_url = 'memory:'\n", False),
     ],
 )

@@ -26,6 +26,8 @@ USES = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "find
 MADE = {
     "app/markdown/code/scanning.py": "of the tables of languages: tests/markdown/test_colours.py tries all of them",
     "app/backends/http/refusals.py": "a word in the place of a name, in a message that is cut short before",
+    "app/backends/errors/redaction.py": "secrets of the operator, letter by letter",
+    "app/backends/errors/masking.py": "secrets of the operator: tests/backends/test_masking.py tries them",
     "app/config/servers.py": "for what the operator has written",
 }
 # Those that see nothing but what the project itself has written.
@@ -156,3 +158,16 @@ def test_this_reads_the_product() -> None:
     """It finds what there is."""
     assert len(FOUND) > 30
     assert "app.markdown.plain" in sys.modules
+
+
+def test_no_group_is_possessive() -> None:
+    """Before CPython 3.11.5 such a group matches wrongly (python/cpython#106052); a set of characters does not."""
+    groups = re.compile(r"\)[*+?]\+|\)\{[0-9,]+\}\+")
+    found = {
+        f"{use.path.relative_to(ROOT)}:{use.call.lineno}"
+        for use in uses()
+        for part in ast.walk(use.call)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str | bytes)
+        if groups.search(part.value if isinstance(part.value, str) else part.value.decode("latin-1"))
+    }
+    assert found == set()

@@ -36,44 +36,57 @@ SHOWS = "app.streams.stream app.streams.producer"
 # A room imports itself and what is named here: other rooms (without the rooms in them), or single modules.
 LAYERS = {
     # Without I/O, so that schedules of the core can be explored in virtual time.
-    "chat": layer(never=" ".join(IO)),
+    "measures": layer(),
+    "chat": layer("measures", never=" ".join(IO)),
     "tasks": layer(never=" ".join(IO)),
     "log": layer("chat tasks", never=" ".join(IO)),
-    "streams": layer("chat tasks log", never=" ".join(IO)),
+    "streams": layer("chat tasks log measures", never=" ".join(IO)),
     "backends": layer("chat tasks", "aiohttp yarl", never="aiohttp.web"),
     "backends.errors": layer("chat backends.json_values", "aiohttp yarl", never="aiohttp.web"),
     "backends.decoding": layer("chat backends.json_values backends.errors"),
     "backends.http": layer(
-        "chat tasks backends.errors backends.decoding", "aiohttp yarl", never="aiohttp.web"
+        "chat tasks hosts backends.errors backends.decoding", "aiohttp yarl", never="aiohttp.web"
     ),
     "backends.ollama": layer(f"{HTTP_BACKEND} backends.json_values", "aiohttp yarl", never="aiohttp.web"),
     "backends.openai": layer(f"{HTTP_BACKEND} backends.json_values", "aiohttp yarl", never="aiohttp.web"),
+    "agent": layer(),
+    "backends.agents": layer("agent chat tasks"),
     "backends.embedded": layer(
         f"{HTTP_BACKEND} backends.openai backends.embedded.child", "aiohttp yarl", never="aiohttp.web"
     ),
     "backends.embedded.child": layer("chat", "xllamacpp"),
     "backends.scripted": layer("chat tasks backends.decoding"),
-    "history": layer("chat tasks history.statements history.write_queue", "sqlalchemy alembic asyncpg"),
+    "history": layer(
+        "chat tasks private history.statements history.write_queue", "sqlalchemy alembic asyncpg"
+    ),
     "history.statements": layer("chat history history.write_queue.changes", "sqlalchemy"),
-    "history.write_queue": layer("chat tasks history history.statements", "sqlalchemy"),
+    "history.write_queue": layer("chat tasks history history.statements measures", "sqlalchemy"),
     "history.migrations": layer("chat history.statements", "sqlalchemy alembic"),
-    "telemetry": layer("chat streams", "structlog prometheus_client"),
+    "telemetry": layer("chat streams measures", "structlog prometheus_client opentelemetry"),
     "markdown": layer("markdown.blocks markdown.html markdown.rules", "markdown_it"),
     "markdown.rules": layer("markdown", "markdown_it"),
     "markdown.blocks": layer("markdown markdown.rules", "markdown_it"),
     "markdown.code": layer("markdown"),
     "markdown.html": layer("markdown markdown.rules markdown.code", "markdown_it nh3 latex2mathml"),
     "web": layer(
-        "chat streams web.http web.assets web.i18n web.security web.input web.events web.api web.page web.page.live",
+        "chat networks streams markdown markdown.code web.http web.assets web.i18n web.security web.input web.events"
+        " web.api web.ops web.page web.page.live",
         WEB,
         never=SHOWS,
     ),
-    "web.http": layer("web.app_keys hosts", WEB),
+    "web.ops": layer(
+        "chat streams.overview streams.counters web web.http web.i18n web.input web.events web.page.templates",
+        WEB,
+        never=SHOWS,
+    ),
+    "web.http": layer("web.app_keys hosts networks", WEB),
     "web.assets": layer("web.http", WEB),
     "web.i18n": layer("chat web.http", WEB),
-    "web.security": layer("chat hosts web web.http web.i18n web.page.templates", WEB),
-    "web.input": layer("chat log web web.http web.i18n", WEB),
-    "web.events": layer("chat log tasks streams.session web web.http", WEB, never=SHOWS),
+    "web.security": layer(
+        "chat tokens hosts networks tasks web web.http web.i18n web.input web.page.templates", WEB
+    ),
+    "web.input": layer("chat log web web.http web.i18n", f"{WEB} multipart"),
+    "web.events": layer("chat log tasks streams.session measures web web.http", WEB, never=SHOWS),
     "web.api": layer(
         "chat log tasks streams markdown hosts web web.http web.i18n web.input web.events web.page.model_menu",
         WEB,
@@ -94,10 +107,20 @@ LAYERS = {
         "chat log tasks streams.session markdown web.events web.page.live web.app_keys", WEB, never=SHOWS
     ),
     "hosts": layer("", "idna"),
-    "config": layer("hosts", "platformdirs"),
+    "networks": layer(),
+    "config": layer("hosts networks chat.scoped_ids", "platformdirs"),
     "shutdown": layer("chat streams", "structlog"),
     "watchdog": layer(),
+    "private": layer(),
     "secret": layer(),
+    "tokens": layer("chat", "argon2"),
+    "token_commands": layer("chat config history private tokens", "structlog"),
+    "systemd": layer("", "structlog"),
+    "doctor": layer("config wiring telemetry doctor.inside doctor.outside", "yarl"),
+    "doctor.inside": layer("chat config doctor history tasks", "asyncpg"),
+    "doctor.outside": layer(
+        "config doctor tasks web.security", "aiohttp multidict yarl", never="aiohttp.web"
+    ),
 }
 ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer
 
@@ -189,7 +212,7 @@ def test_a_file_imports_only_what_lies_under_it(path: Path) -> None:
         ("web.events", "app.streams.session.Session", True),
         ("web.events", "app.streams.registry.Registry", False),
         ("web.events", "app.web.page.views", False),
-        ("web.page.live", "app.markdown.document.document", True),
+        ("web.page.live", "app.markdown.steps.document_steps", True),
         ("markdown", "app.log.entries", False),
         ("config", "app.chat.errors", False),
     ],

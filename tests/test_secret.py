@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.secret import LENGTH, SHORTEST, kept_secret
+from app.secret import LENGTH, SHORTEST, UnsafeSecret, kept_secret
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
@@ -24,14 +24,33 @@ def test_it_is_made_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "left", [b"", b"x" * (SHORTEST - 1), b"\0" * LENGTH], ids=["empty", "short", "zeros"]
 )
-def test_what_a_crash_left_is_no_secret(tmp_path: Path, left: bytes) -> None:
-    """Anybody could sign with that. It is made anew, and kept."""
+def test_a_secret_that_can_be_guessed_is_refused(tmp_path: Path, left: bytes) -> None:
+    """Anybody could sign with it. The file stays, and the message says what to do."""
     path = tmp_path / "secret.key"
+    path.touch(0o600)
     path.write_bytes(left)
+    with pytest.raises(UnsafeSecret, match="Remove it"):
+        kept_secret(path)
+    assert path.read_bytes() == left
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601])
+def test_a_secret_that_others_may_have_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """Or written. Once its mode is right it is used."""
+    path = tmp_path / "secret.key"
     made = kept_secret(path)
-    assert len(made) == LENGTH
+    path.chmod(mode)
+    with pytest.raises(UnsafeSecret, match="chmod 600"):
+        kept_secret(path)
+    path.chmod(0o600)
     assert kept_secret(path) == made
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    """With a sentence."""
+    (tmp_path / "secret.key").mkdir()
+    with pytest.raises(UnsafeSecret, match="not a file"):
+        kept_secret(tmp_path / "secret.key")
 
 
 def test_a_crash_while_it_is_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,13 +66,14 @@ def test_a_crash_while_it_is_written_leaves_none(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_not_written_through_a_link(tmp_path: Path) -> None:
-    """The link is replaced; what it pointed to stays as it was."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_bytes(b"short")
-    path = tmp_path / "secret.key"
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Neither to read nor to write, wherever it points to."""
+    elsewhere, path = tmp_path / "elsewhere", tmp_path / "secret.key"
     path.symlink_to(elsewhere)
-    made = kept_secret(path)
-    assert elsewhere.read_bytes() == b"short"
-    assert not path.is_symlink()
-    assert path.read_bytes() == made
+    for there in (False, True):
+        if there:
+            kept_secret(elsewhere)
+        with pytest.raises(UnsafeSecret, match="symbolic link"):
+            kept_secret(path)
+        assert elsewhere.exists() is there
+        assert path.is_symlink()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
 import pytest
 
 from app.config.settings import TABLE, Row, Settings, SettingsError, is_loopback, load, unknown
+from app.config.strength import is_weak
+from app.streams.bounds import Bounds
+from app.wiring import bounds
 
 
 def refusal(**environ: str) -> list[str]:
@@ -98,10 +104,18 @@ def test_all_wrong_values_are_told_at_once() -> None:
 
 
 WRONG = {
+    "agents": "my agent:answer",
     "host": "http://127.0.0.1",
     "port": "65536",
     "access_token": "short",
+    "auth": "everybody",
+    "proxy_user_header": "X Forwarded User",
+    "admins": "alice, bob/carol",
+    "guesses_url": "http://127.0.0.1:6379",
     "allowed_hosts": "https://chat.example.org",
+    "allowed_origins": "app.example.org, *",
+    "frame_ancestors": "https://app.example.org/page",
+    "trusted_proxies": "10.0.0.1/8",
     "base_path": "chat",
     "database_url": "mysql://user@host/name",
     "ollama_url": "127.0.0.1:11434",
@@ -123,6 +137,14 @@ WRONG = {
     "max_prompt_bytes": "0",
     "max_answer_bytes": "4MiB",
     "max_streams": "0",
+    "line_limit": "0",
+    "line_timeout": "-1",
+    "owner_streams": "0",
+    "owner_prompts_per_minute": "many",
+    "owner_sessions": "10,000",
+    "owner_bytes": "1GiB",
+    "stored_bytes": "0",
+    "free_disk_bytes": "64M",
     "queue_limit": "-1",
     "log_bytes": "1",
     "log_seconds": "an hour",
@@ -155,8 +177,42 @@ def test_a_refusal_never_shows_a_secret(name: str, value: str) -> None:
 
 def test_the_repr_hides_secrets() -> None:
     """Settings that are printed by accident give nothing away."""
-    shown = repr(Settings(access_token="correct-horse", openai_api_key="sk-1", port=1))
+    shown = repr(Settings(access_token="plum-9f3c71d2a8e4b605", openai_api_key="sk-1", port=1))
     assert shown == "Settings(port=1, access_token=***, openai_api_key=***)"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "passwordpassword",
+        "1234567890123456789",
+        "0123456789abcdef",
+        "aaaaaaaaaaaaaaaaaaaaaaaa",
+        "abababababababababab",
+        "changeme-changeme!",
+        "tailrace-access-token",
+        "aaaabbbbccccddddeeee",
+        "qwertyuiopasdfghjkl",
+        "correct-horse-battery-staple",
+    ],
+)
+def test_a_token_that_is_easy_to_guess_is_refused(token: str) -> None:
+    """Though it is long enough: words that everybody tries, sequences, repetitions."""
+    [line] = refusal(ACCESS_TOKEN=token)
+    assert "easy to guess" in line
+    assert "openssl rand" in line
+    assert token not in line
+
+
+def test_a_random_token_is_never_refused() -> None:
+    """However it was made."""
+    for _ in range(500):
+        for token in (
+            secrets.token_hex(16),
+            secrets.token_urlsafe(16),
+            secrets.token_urlsafe(12),
+        ):
+            assert not is_weak(token), token
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "chat.example.org"])
@@ -164,7 +220,38 @@ def test_other_machines_are_let_in_only_with_a_token(host: str) -> None:
     """Anything but loopback is refused without a token, and accepted with one."""
     [line] = refusal(HOST=host)
     assert "TAILRACE_ACCESS_TOKEN" in line
-    assert load({"TAILRACE_HOST": host, "TAILRACE_ACCESS_TOKEN": "correct-horse"}).host == host
+    assert load({"TAILRACE_HOST": host, "TAILRACE_ACCESS_TOKEN": "plum-9f3c71d2a8e4b605"}).host == host
+
+
+def test_who_is_let_in_by_default() -> None:
+    """Everybody at this machine; with an access token, whoever has it."""
+    token = {"TAILRACE_ACCESS_TOKEN": "plum-9f3c71d2a8e4b605"}
+    proxy = {"TAILRACE_AUTH": "proxy", "TAILRACE_TRUSTED_PROXIES": "127.0.0.1"}
+    for environ, mode in (
+        ({}, "local"),
+        (token, "tokens"),
+        ({"TAILRACE_AUTH": "tokens"}, "tokens"),
+        (proxy, "proxy"),
+    ):
+        assert load(environ).mode == mode
+    for auth in ("tokens", "proxy"):
+        environ = {"TAILRACE_HOST": "0.0.0.0", "TAILRACE_TRUSTED_PROXIES": "127.0.0.1", "TAILRACE_AUTH": auth}
+        assert load(environ).mode == auth
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"AUTH": "local", "ACCESS_TOKEN": "plum-9f3c71d2a8e4b605"}, "TAILRACE_ACCESS_TOKEN"),
+        ({"AUTH": "proxy", "ACCESS_TOKEN": "plum-9f3c71d2a8e4b605"}, "TAILRACE_ACCESS_TOKEN"),
+        ({"AUTH": "proxy"}, "TAILRACE_TRUSTED_PROXIES"),
+        ({"AUTH": "local", "HOST": "0.0.0.0"}, "TAILRACE_ACCESS_TOKEN"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str], named: str) -> None:
+    """A token that protects nothing, a mode that lets nobody in, an open server for other machines."""
+    [line] = refusal(**environ)
+    assert named in line
 
 
 @pytest.mark.parametrize("word", ["none", "off", "never", "null"])
@@ -213,3 +300,20 @@ def test_every_default_is_valid() -> None:
         if value not in (None, ()):
             raw = row.default if row.field != "data_dir" else str(value)
             assert row.parse(raw) == value, row.env
+
+
+def test_the_bounds_of_the_core_are_settings() -> None:
+    """All but four, which nobody needs to change; what is set reaches the core."""
+    inner = {
+        "shutdown_timeout",
+        "close_timeout",
+        "answer_timeout",
+        "arrival_grace",
+        "max_answer_tokens",
+        "log_tokens",
+    }
+    assert set(Bounds.__struct_fields__) - set(Settings.__struct_fields__) == inner
+    changed: dict[str, Any] = dict.fromkeys(set(Bounds.__struct_fields__) - inner, 2048)
+    found = bounds(Settings(**changed, log_level="debug"))
+    assert {name: getattr(found, name) for name in changed} == changed
+    assert found.log_tokens

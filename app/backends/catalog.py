@@ -9,7 +9,15 @@ from types import MappingProxyType
 from app.backends.model_list import ModelList
 from app.backends.similar_names import similar_names
 from app.chat.errors import NoModels, UnknownModel
-from app.chat.ports import Backend, Logger, Model, ModelListing
+from app.chat.ports import (
+    Backend,
+    BackendHealth,
+    Logger,
+    Model,
+    ModelListing,
+    RemoteBackend,
+    Unreachable,
+)
 
 FRESH_FOR = 10.0  # s that a model list is reused
 UNKNOWN_AFTER = 1.0  # s; with an older list a name is not reported as unknown: it may just have been pulled
@@ -17,6 +25,7 @@ SETTLE = 0.5  # s to wait for the first list of each backend before the listing 
 FIRST_WAIT = 2.0  # s to wait for a first model while no backend has one and some have not answered
 OWN_WAIT = 2.0  # s that a prompt waits for the model list, or the model details, of its own backend
 CLOSE_TIMEOUT = 10.0  # s that a cancelled caller still waits for the backends to close
+LONGEST_ID = 300  # characters of a model's name with its prefix; it is stored with each answer
 REFRESH_WAIT = 2.0  # s to wait for all backends when a refresh is requested
 
 
@@ -24,7 +33,7 @@ class Catalog:
     """Answers from cached lists. Each backend has its own list, age and request, so none waits for another.
 
     The order of `backends` is the order of preference for a prompt that names no model: explicitly configured
-    backends come before those found automatically, so `openai`, `ollama`, `embedded`, `scripted`.
+    backends come before those found automatically, so `openai`, `ollama`, `agent`, `embedded`, `scripted`.
     `named` holds, for each backend, models that can be used even if its server does not list them. `contexts` holds,
     for each backend, the context in tokens of models whose own context is unknown.
     """
@@ -40,10 +49,7 @@ class Catalog:
     ) -> None:
         self._lists = {
             backend.name: ModelList(
-                backend,
-                logger=logger,
-                named=named.get(backend.name, ()),
-                context=contexts.get(backend.name),
+                backend, logger=logger, named=named.get(backend.name, ()), context=contexts.get(backend.name)
             )
             for backend in backends
         }
@@ -51,6 +57,7 @@ class Catalog:
         self._default = default
         if default is not None and default.partition("/")[0] not in self._lists:
             logger.warning("default_model_unknown", model=default, prefixes=", ".join(self._lists))
+        self._origins = {each.name: each.origin for each in backends if isinstance(each, RemoteBackend)}
         self._joined: list[Model] = []  # in the catalog's order
 
     def __repr__(self) -> str:
@@ -74,13 +81,21 @@ class Catalog:
             await self._something()
         models = self._models()
         first = models[0].model_id if models else None
-        silent = [known.unreachable for known in self._lists.values()]
         return ModelListing(
             models,
-            [one for one in silent if one is not None],
+            self._unreachable(),
             default=self._default or first,
             backends=tuple(self._lists),
+            origins=self._origins,
         )
+
+    def health(self) -> list[BackendHealth]:
+        """See the port `Catalog`."""
+        self._refresh(FRESH_FOR)
+        return [
+            BackendHealth(name, len(known.models), known.failure, known.age if known.is_known else None)
+            for name, known in self._lists.items()
+        ]
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
         """Return the backend and the model of `model_id`; without one, of the configured default or the first model.
@@ -92,6 +107,8 @@ class Catalog:
         wanted = model_id or self._default
         if wanted is None:
             return await self._first()
+        if len(wanted) > LONGEST_ID:
+            raise await self._unknown(wanted)
         prefix, _, name = wanted.partition("/")  # the first slash only: `openai/org/model`
         known = self._lists.get(prefix)
         model = await self._find(known, name) if known is not None and name else None
@@ -122,8 +139,7 @@ class Catalog:
         for known in self._lists.values():
             for model in known.models:
                 return known.backend, await _detailed(known, model)
-        silent = [known.unreachable for known in self._lists.values()]
-        reasons = " ".join(one.message for one in silent if one is not None)
+        reasons = " ".join(silent.message for silent in self._unreachable())
         raise NoModels(f"No models available. {reasons}".strip())
 
     async def _find(self, known: ModelList, name: str) -> Model | None:
@@ -153,6 +169,9 @@ class Catalog:
             self._joined = models
         return self._joined
 
+    def _unreachable(self) -> list[Unreachable]:
+        return [silent for known in self._lists.values() if (silent := known.unreachable) is not None]
+
     def _refresh(self, max_age: float) -> None:
         for known in self._lists.values():
             known.refresh(max_age)
@@ -181,9 +200,7 @@ class Catalog:
 
 
 async def _wait(
-    questions: Sequence[asyncio.Task[None] | None],
-    seconds: float,
-    return_when: str = asyncio.ALL_COMPLETED,
+    questions: Sequence[asyncio.Task[None] | None], seconds: float, return_when: str = asyncio.ALL_COMPLETED
 ) -> None:
     tasks = {question for question in questions if question is not None}
     if tasks and seconds > 0:

@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 
 _decoder = msgspec.json.Decoder()
-MAX_SIZE = 4 * 1024 * 1024  # bytes; decoded values take up to twenty times the memory of their text
+MAX_SIZE = 4 * 1024 * 1024  # bytes
+LARGE = 64 * 1024  # bytes; larger values are weighed first
+MAX_WEIGHT = 16 * 1024 * 1024  # bytes that a decoded value may take beside its texts
+ITEM_BYTES, OBJECT_BYTES = 64, 256  # that an item of an array, and an object, takes at least
+MOST_COUNT = 2**53  # exclusive: beyond it numbers in JSON are not exact (RFC 8259, section 6)
 MAX_LENIENT = 1024 * 1024  # bytes, for the slower, lenient decoder
 MAX_DIGITS = 40  # of an integer; no real count has more
 
@@ -19,7 +23,7 @@ def decode(data: bytes) -> Any:
     Beyond RFC 8259 it accepts what servers are known to send: NaN and infinities, control characters in strings,
     lone surrogates, and invalid UTF-8 bytes, which become lone surrogates (PEP 383).
     """
-    if len(data) > MAX_SIZE:
+    if len(data) > MAX_SIZE or (len(data) > LARGE and weight(data) > MAX_WEIGHT):
         raise ValueError("too large")
     try:
         return _decoder.decode(data)
@@ -27,6 +31,11 @@ def decode(data: bytes) -> Any:
         raise ValueError("nested too deeply") from error
     except ValueError:
         return _leniently(data)
+
+
+def weight(data: bytes) -> int:
+    """Return about how many bytes the values in a JSON text will take, without their texts: at most so many."""
+    return ITEM_BYTES * (data.count(b",") + data.count(b"[")) + OBJECT_BYTES * data.count(b"{")
 
 
 def _leniently(data: bytes) -> Any:
@@ -54,12 +63,17 @@ def text_or_none(value: Any) -> str | None:
 
 
 def count_or_none(value: Any) -> int | None:
-    """Return a non-negative integer, else `None`. Servers also send `7.0`; `true` is not a count."""
+    """Return an integer from 0 to below `MOST_COUNT`, else `None`. Servers also send `7.0`; `true` is not a count."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST_COUNT:
         return None
     return value
+
+
+def number_text(value: float) -> str:
+    """Return a number as text; empty for an integer of more than `MAX_DIGITS` digits, which is none of a text."""
+    return "" if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS else str(value)
 
 
 def items(value: Any) -> list[Any]:

@@ -28,7 +28,7 @@ class ModelList:
         self.failure: Unreachable | None = None  # why the last request failed
         self.question: asyncio.Task[None] | None = None  # the request in progress
         self.first_asked: float | None = None  # loop time
-        self._logger = logger
+        self._logger = logger.bind(backend=backend.name)
         self._named = tuple(named)
         self._context = context
         self._told: list[Model] = []
@@ -114,7 +114,7 @@ class ModelList:
             self._fail(Unreachable(backend.name, error.code, str(error)), error)
         except Exception as error:
             # A bug, or unexpected input. It must not affect the models of other backends.
-            self._logger.error("catalog_failed", backend=backend.name, exc_info=error)
+            self._logger.error("catalog_failed", exc_info=error)
             sentence = f"The model list of {backend.name} is unreadable."
             self._fail(Unreachable(backend.name, UpstreamGarbled.code, sentence), error)
         else:
@@ -132,11 +132,10 @@ class ModelList:
 
     def _know(self, models: list[Model], failure: Unreachable | None) -> None:
         if failure != self.failure:
-            name = self.backend.name
             if failure is not None:
-                self._logger.info("backend_unreachable", backend=name, reason=failure.message)
+                self._logger.info("backend_unreachable", reason=failure.message)
             else:
-                self._logger.info("backend_available", backend=name, models=len(models))
+                self._logger.info("backend_available", models=len(models))
         self._told, self.failure = models, failure
         self._answered_at = asyncio.get_running_loop().time()
 
@@ -155,4 +154,4 @@ class ModelList:
             if self._watch is not None:
                 self._watch.cancel()
         if not question.cancelled() and (error := question.exception()) is not None:
-            self._logger.error("catalog_failed", backend=self.backend.name, exc_info=error)
+            self._logger.error("catalog_failed", exc_info=error)

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
+from heapq import nlargest
 
 NEAREST = 5  # names returned
-_CANDIDATES = 50  # names compared with the slow method
 _LENGTH = 200  # characters of a name that are compared
 
 
 def similar_names(wanted: str, names: Sequence[str]) -> list[str]:
     """Return up to `NEAREST` of the names, the most similar first; all of them in their order if there are no more.
 
-    The exact comparison is slow, so a rough one first selects the candidates from possibly thousands of names.
+    Two names are as similar as the pairs of adjacent letters that they share are among all their pairs (Jaccard index).
     """
-    if len(names) <= NEAREST:
-        return list(names)
-    meant = _folded(wanted)
-    pairs = _pairs(meant)
+    pairs = _pairs(wanted)
 
-    def roughly(name: str) -> float:
-        others = _pairs(_folded(name))
+    def likeness(name: str) -> float:
+        others = _pairs(name)
         return len(pairs & others) / (len(pairs | others) or 1)
 
-    candidates = sorted(names, key=roughly, reverse=True)[:_CANDIDATES]
-    matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(meant)  # the matcher caches its analysis of the second sequence
-
-    def closely(name: str) -> float:
-        matcher.set_seq1(_folded(name))
-        return matcher.ratio()
-
-    return sorted(candidates, key=closely, reverse=True)[:NEAREST]
+    return nlargest(NEAREST, names, key=likeness) if len(names) > NEAREST else list(names)
 
 
-def _folded(name: str) -> str:
-    return name[:_LENGTH].casefold()
-
-
-def _pairs(text: str) -> set[str]:
+def _pairs(name: str) -> set[str]:
+    text = name[:_LENGTH].casefold()
     return {text[place : place + 2] for place in range(len(text) - 1)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,13 +12,15 @@ from app.chat.contents import Problem
 from app.chat.ports import Options, Usage
 from app.chat.sizes import utf8_size
 from app.chat.states import Outcome
+from app.chat.titles import TITLE_LENGTH
 
-OVERHEAD = 256  # approximate bytes per message or stream, not counting its text
+OVERHEAD = 512  # approximate bytes per message or stream, not counting its text
 
 Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$", max_length=40)]
-Title = Annotated[str, Meta(max_length=200)]
-Word = Annotated[str, Meta(max_length=1000)]  # a machine-made string: a model's name, a code
+Title = Annotated[str, Meta(max_length=TITLE_LENGTH)]
+LONGEST_WORD = 1000  # characters
+Word = Annotated[str, Meta(max_length=LONGEST_WORD)]  # a machine-made string: a model's name, a code
 MOST_TOKENS = 2**53  # exclusive; the limit for milliseconds too
 Count = Annotated[int, Meta(ge=0, lt=MOST_TOKENS)]
 
@@ -89,9 +91,14 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def size(archive: Archive) -> int:
     """Return the approximate size of an archive in bytes, with its texts in UTF-8."""
-    texts = sum(utf8_size(message.content) + utf8_size(message.reasoning) for message in archive.messages)
-    pictures = sum(len(picture.data) for message in archive.messages for picture in message.images)
-    return texts + pictures + OVERHEAD * (len(archive.messages) + len(archive.streams))
+    return records_size(archive.messages, archive.streams)
+
+
+def records_size(messages: Sequence[ArchivedMessage], streams: Sequence[ArchivedStream]) -> int:
+    """Return the approximate size of these records in bytes, with their texts in UTF-8."""
+    texts = sum(utf8_size(message.content) + utf8_size(message.reasoning) for message in messages)
+    pictures = sum(len(picture.data) for message in messages for picture in message.images)
+    return texts + pictures + OVERHEAD * (len(messages) + len(streams))
 
 
 def flaw(archive: Archive) -> str | None:
@@ -116,12 +123,16 @@ def flaw(archive: Archive) -> str | None:
             return f"Message {message.message_id} belongs to stream {message.stream_id}, which is missing."
         known.add(message.message_id)
     for stream in archive.streams:
-        counted = stream.usage or Usage(0, 0)
-        if not (0 <= counted.prompt_tokens < MOST_TOKENS and 0 <= counted.completion_tokens < MOST_TOKENS):
+        if stream.usage is not None and not is_possible(stream.usage):
             return f"Stream {stream.stream_id} has an impossible token usage."
         if stream.continues is not None and stream.continues not in streams:
             return f"Stream {stream.stream_id} continues {stream.continues}, which is missing."
     return None
+
+
+def is_possible(usage: Usage) -> bool:
+    """Return whether token counts are in the range that can be stored."""
+    return 0 <= usage.prompt_tokens < MOST_TOKENS and 0 <= usage.completion_tokens < MOST_TOKENS
 
 
 def renamed(archive: Archive, new_id: Callable[[], str]) -> Archive:

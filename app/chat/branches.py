@@ -20,17 +20,14 @@ class Node(Protocol):
     @property
     def message_id(self) -> str:
         """The id of the message."""
-        ...
 
     @property
     def parent_id(self) -> str | None:
         """The id of the message that it follows; `None` for a root."""
-        ...
 
     @property
     def role(self) -> Role:
         """The author of the message."""
-        ...
 
 
 def path(messages: Iterable[Message], message_id: str) -> list[Message]:

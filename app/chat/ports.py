@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -10,6 +11,7 @@ from msgspec import Meta
 
 Role = Literal["system", "user", "assistant"]
 Kind = Literal["token", "reasoning"]
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class ImageData(msgspec.Struct, frozen=True):
@@ -53,6 +55,10 @@ class Request(msgspec.Struct, frozen=True):
     model: str
     messages: Sequence[ChatMessage]
     options: Options = Options()
+    headers: Mapping[str, str] = NO_HEADERS  # to send along with it, if it is sent over HTTP
+    owner: str = ""
+    session_id: str = ""
+    stream_id: str = ""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -91,6 +97,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 Piece = Delta | Note
+Listener = Callable[[Sequence[Delta]], None]
 
 
 class Generation(Protocol):
@@ -102,25 +109,27 @@ class Generation(Protocol):
     finish_reason: str | None  # set once `read` has returned nothing; `docs/models.md` lists the values
     heard: float  # loop time of the last keep-alive without text: a comment, an empty delta
     usage: Usage | None  # set once `read` has returned nothing, if the server reports it
+    listener: Listener | None  # set by the reader, see `read`
 
     async def read(self) -> Sequence[Piece]:
         """Wait for at least one piece and return all that have arrived, in order; empty once the answer is complete.
 
+        With a `listener`, a generation may pass text to it instead, synchronously and as it arrives, while a `read`
+        waits. That costs less than to wake the reader for each token. An exception of the listener ends the generation
+        and is raised by `read`.
+
         It has no timeout: the stream supervises it. After a cancelled `read` the generation cannot be used further.
         Raises a subclass of `UpstreamError` for any failure, including a missing end mark.
         """
-        ...
 
     def abort(self) -> None:
         """Close the upstream connection now. Synchronous, idempotent, never raises, may be called at any time.
 
         Because it does not await, no cancellation can prevent the connection from being closed.
         """
-        ...
 
     async def wait_closed(self) -> None:
         """Return once the upstream connection is closed (after `abort`). The caller bounds the wait."""
-        ...
 
 
 class Backend(Protocol):
@@ -130,15 +139,12 @@ class Backend(Protocol):
 
     async def models(self) -> list[Model]:
         """Return the models it can run now. Bounded in time. Raises `UpstreamError` if the server does not respond."""
-        ...
 
     def generate(self, request: Request) -> Generation:
         """Return an unopened generation. No I/O, never raises."""
-        ...
 
     async def aclose(self) -> None:
         """Release the backend's resources: connections, child processes. Idempotent."""
-        ...
 
 
 @runtime_checkable
@@ -147,14 +153,12 @@ class DetailedBackend(Protocol):
 
     def listed(self) -> list[Model]:
         """Return the models of the last list with all details known so far. No I/O."""
-        ...
 
     async def describe(self, model: Model, wait: float) -> Model:
         """Return the model with its details, requesting them if necessary.
 
         If they do not arrive within `wait` seconds, the model is returned unchanged. Never raises `UpstreamError`.
         """
-        ...
 
 
 class Unreachable(msgspec.Struct, frozen=True):
@@ -165,6 +169,29 @@ class Unreachable(msgspec.Struct, frozen=True):
     message: str
 
 
+class BackendHealth(msgspec.Struct, frozen=True):
+    """What the last request for a backend's model list has shown."""
+
+    backend: str
+    models: int
+    failure: Unreachable | None  # `None` after a success, and before the first answer
+    age: float | None  # s since that answer or failure; `None` before the first
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be used. A server without a model list serves the models that the operator named."""
+        return self.failure is None or self.models > 0
+
+
+@runtime_checkable
+class RemoteBackend(Protocol):
+    """A `Backend` that sends prompts to a server of somebody else, perhaps."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server, to be shown."""
+
+
 class ModelListing(msgspec.Struct, frozen=True):
     """The available models. `default` is used for prompts that name no model."""
 
@@ -172,6 +199,7 @@ class ModelListing(msgspec.Struct, frozen=True):
     unreachable: list[Unreachable]
     default: str | None
     backends: tuple[str, ...] = ()  # all configured backends, in order
+    origins: Mapping[str, str] = MappingProxyType({})  # of the servers that prompts go to, by backend
 
 
 class Catalog(Protocol):
@@ -182,31 +210,31 @@ class Catalog(Protocol):
 
         The result may be cached for a few seconds, unless `refresh` is true.
         """
-        ...
+
+    def health(self) -> list[BackendHealth]:
+        """Return the health of all backends, in order, as known now. Asks those again whose answer is too old."""
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
         """Return the backend and the model for a name; `None` means the default.
 
         A name whose backend does not respond at the moment is accepted. Raises `UnknownModel`, `NoModels`.
         """
-        ...
 
 
 class Logger(Protocol):
     """Structured logging as in structlog: an event name and fields. The core depends on nothing else."""
 
+    def bind(self, **fields: Any) -> Logger:
+        """Return a logger that adds these fields to each event, such as `trace` and `session`."""
+
     def debug(self, event: str, /, **fields: Any) -> Any:
         """Log at level debug."""
-        ...
 
     def info(self, event: str, /, **fields: Any) -> Any:
         """Log at level info."""
-        ...
 
     def warning(self, event: str, /, **fields: Any) -> Any:
         """Log at level warning."""
-        ...
 
     def error(self, event: str, /, **fields: Any) -> Any:
         """Log at level error."""
-        ...

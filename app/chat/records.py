@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from app.chat import figures
-from app.chat.archive import Archive
+from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.chat.contents import Image, Problem
-from app.chat.ports import ImageData, Options, Role, Usage
+from app.chat.growing_text import GrowingText
+from app.chat.message_range import MessageRange
+from app.chat.ports import ImageData, Options, Role
+from app.chat.ports import Usage as TokenUsage
+from app.chat.quotas import Usage
 from app.chat.states import Outcome, Status
+from app.measures import QUICK, Histogram
 
 
 class Message(msgspec.Struct, kw_only=True):
@@ -41,13 +47,16 @@ class Message(msgspec.Struct, kw_only=True):
     tokens_per_second: float | None = None
     images: list[Image] = []
 
-    def show_figures(self, state: StreamState | None) -> None:
-        """Copy the figures of the last stream that wrote this answer; `None` clears them."""
+    def show(self, state: StreamState) -> None:
+        """Copy what is known of the last stream that wrote this answer. A running one has no figures yet."""
+        self.stream_id, self.model = state.stream_id, state.model
+        self.outcome, self.finish_reason = state.outcome, state.finish_reason
+        self.error = state.error or None
         for name in FIGURES:
-            setattr(self, name, None if state is None else getattr(state, name))
+            setattr(self, name, getattr(state, name) if state.outcome else None)
 
 
-# The fields of a message that `show_figures` copies from its stream.
+# The fields of a message that `show` copies from the state of a stream that has ended.
 FIGURES = ("tokens", "duration_ms", "ttft_ms", "thought_ms", "completion_tokens", "tokens_per_second")
 
 
@@ -78,8 +87,10 @@ class StreamState(msgspec.Struct, kw_only=True, frozen=True):
     reasoning_tokens: int = 0  # pieces
     thought_ms: int | None = None
     upstream_closed: bool
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     error: Problem | msgspec.UnsetType = msgspec.UNSET
+    note: str = ""  # what the model does while no text comes, or the place in line as text
+    place: int | None = None  # in line for the model server, from 1 on; `None` outside
     # Derived from the other fields; see `figures`.
     completion_tokens: int = 0
     tokens_per_second: float | None = None
@@ -108,16 +119,10 @@ class Exchange(msgspec.Struct, kw_only=True, frozen=True):
     answer: Message
     pictures: Sequence[ImageData] = ()  # the bytes of the prompt's images, in the same order
     asks: bool = True
+    follows_newest: bool = False  # the prompt follows the newest message, whatever `prompt.parent_id` is
     remember: Options | None = None  # the new options of the session, if they are to be changed
     key: str | None = None  # the idempotency key, if the request had one
     request_hash: str = ""  # of the request with that key
-
-
-class SessionHead(NamedTuple):
-    """The state of a session that a new prompt builds on."""
-
-    newest: str | None = None  # the id of the newest message, `None` if there is none
-    options: Options = Options()
 
 
 class Interrupted(NamedTuple):
@@ -136,11 +141,42 @@ class KnownKey(NamedTuple):
     request_hash: str
 
 
+class Admission(NamedTuple):
+    """The state of the session that an admitted exchange builds on, from before its admission.
+
+    If the exchange repeats an idempotency key, `known` is the registration with that key, and nothing was stored.
+    """
+
+    newest: str | None = None  # the id of the newest message, `None` if there is none
+    options: Options = Options()
+    known: KnownKey | None = None
+
+
 class Conversation(NamedTuple):
     """A consistent snapshot of a session with the messages of all branches, oldest first."""
 
     info: SessionInfo
     messages: list[Message]
+
+
+class Excerpt(NamedTuple):
+    """A consistent snapshot of a session with some messages of one branch, oldest first."""
+
+    info: SessionInfo
+    messages: list[Message]
+    families: dict[
+        str, list[str]
+    ]  # by message: the ids with the same parent, oldest first, if there are several
+    earlier: list[str]  # the ids of the branch before `messages`
+    newest: str | None  # the id of the branch's last message
+
+
+class Records(NamedTuple):
+    """The ids of all messages and streams of a session, oldest first."""
+
+    info: SessionInfo
+    messages: list[str]
+    streams: list[str]
 
 
 class Page(NamedTuple):
@@ -150,45 +186,65 @@ class Page(NamedTuple):
     next: str | None
 
 
+class HistoryLoad(msgspec.Struct, kw_only=True, frozen=True):
+    """What a history has not written yet, and how long its transactions took."""
+
+    changes: int = 0  # queued for the database, those of the batch in progress not counted
+    bytes: int = 0  # of these
+    failing: bool = False  # whether the database rejected or missed the last attempt
+    batches: Histogram = msgspec.field(default_factory=lambda: Histogram(QUICK))  # s
+
+
+class SessionWriter(Protocol):
+    """Stores the records of one session. The ids must be new, and each message must come after its parent."""
+
+    async def add(
+        self,
+        messages: Sequence[ArchivedMessage],
+        streams: Sequence[ArchivedStream] = (),
+        keys: Sequence[ArchivedKey] = (),
+    ) -> None:
+        """Store some records, in a few short transactions."""
+
+    async def finish(self, archive: Archive) -> None:
+        """Make the session visible, with the fields of `archive`, whose lists are ignored."""
+
+
 class History(Protocol):
     """Stores sessions and messages. Methods that take an `owner` treat the sessions of other owners as not found.
 
     They raise `SessionNotFound` then, or the error that they document.
     """
 
+    def load(self) -> HistoryLoad:
+        """Return how much is waiting to be written. A history without a database is never behind."""
+
     async def check(self, owner: str, session_id: str) -> bool:
         """Return whether the session exists. Raises `SessionNotFound` if it has another owner."""
-        ...
 
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
         """Return the registration with that idempotency key in the session, or `None`."""
-        ...
 
-    async def standing(self, owner: str, session_id: str) -> SessionHead:
-        """Return the state that a new prompt in the session builds on; the session need not exist yet."""
-        ...
-
-    async def admit(self, exchange: Exchange) -> None:
+    async def admit(self, exchange: Exchange) -> Admission:
         """Store a prompt and a placeholder for its answer, before the client learns that they were accepted.
 
-        A message whose parent no longer exists follows the newest message. Raises `AnswerMoved` if the answer to be
-        continued differs from the exchange's, which means that another stream is continuing it.
+        The session is created if it does not exist. Nothing is stored if the idempotency key is known. A message
+        whose parent no longer exists follows the newest message. Raises `AnswerMoved` if the answer to be continued
+        differs from the exchange's, which means that another stream is continuing it, and `StorageFull` if there is
+        no room for it. The answer itself may exceed the limit.
         """
-        ...
 
     async def withdraw(self, stream_id: str) -> None:
         """Undo `admit`, because the prompt was refused after all. Its idempotency key can be used again.
 
         A continued answer returns to its previous state. Does nothing if the session has been deleted meanwhile.
         """
-        ...
 
-    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
-        """Store the running answer from these lists periodically. They are append-only, and grow until `finish`.
+    def follow(self, stream_id: str, texts: GrowingText, reasoning: GrowingText) -> None:
+        """Store the running answer from these texts periodically. They grow until `finish`.
 
         Text that was stored this way survives a crash.
         """
-        ...
 
     async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
         """Store the full text of an answer and the state of its stream.
@@ -196,7 +252,6 @@ class History(Protocol):
         Idempotent. Does nothing if the session was deleted; leaves the answer alone if another stream writes it now.
         Every read sees it at once; it may be written to disk later.
         """
-        ...
 
     async def discard(self, stream_id: str) -> None:
         """Remove an exchange from the conversation; the state of its stream is kept.
@@ -204,63 +259,95 @@ class History(Protocol):
         Messages that followed it now follow its parent. A continued answer stays, with the text of the last `finish`,
         and belongs to the previous stream again.
         """
-        ...
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """Return the last stored state of a stream. Raises `StreamNotFound`."""
-        ...
 
     async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
         """Return up to `limit` answers of all owners that were interrupted with a server after `since`, latest first.
 
         Only answers that are the newest message of their session and have been continued fewer than `tries` times.
         """
-        ...
 
     async def image(self, owner: str, image_id: str) -> ImageData:
         """Return an image of a prompt. Raises `ImageNotFound`."""
-        ...
+
+    async def image_sizes(self, owner: str, image_ids: Collection[str]) -> dict[str, int]:
+        """Return the sizes of images in bytes, by id. Raises `ImageNotFound` if one of them does not exist."""
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """Return a session without its messages."""
-        ...
 
     async def conversation(self, owner: str, session_id: str) -> Conversation:
         """Return a session with its messages, as of the moment of the return. The caller may modify them."""
-        ...
 
     async def messages(self, owner: str, session_id: str) -> Sequence[Message]:
         """Return the messages of a session, oldest first. The caller may modify them."""
-        ...
+
+    async def excerpt(
+        self, owner: str, session_id: str, through: str | None, part: MessageRange, *, entire: bool = False
+    ) -> Excerpt:
+        """Return a part of the newest branch, or of the newest that contains `through`; see `message_range`.
+
+        It is of the moment of the return. With `entire`, `families` covers the earlier messages too. Raises
+        `MessageNotFound`.
+        """
+
+    async def some(self, owner: str, session_id: str, message_ids: Sequence[str]) -> list[Message]:
+        """Return the first of these messages, about a megabyte. Raises `MessageNotFound` if one is missing."""
+
+    async def near(self, owner: str, session_id: str, message_id: str, most: int) -> list[Message]:
+        """Return the path to a message, of a long session its last `most` messages, and what follows it directly.
+
+        Of a session that is not long, all messages. Raises `MessageNotFound`.
+        """
+
+    async def records(self, owner: str, session_id: str) -> Records | None:
+        """Return the ids of a long session's records, once the disk has all of it; `None` for a session that is not."""
+
+    async def archived_messages(
+        self, owner: str, session_id: str, message_ids: Sequence[str]
+    ) -> list[ArchivedMessage]:
+        """Return the first of these messages with their images, as `some` does."""
+
+    async def archived_streams(
+        self, owner: str, session_id: str, stream_ids: Sequence[str]
+    ) -> list[ArchivedStream]:
+        """Return these streams."""
 
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
     ) -> Page:
         """Return the owner's sessions, newest first, with every word of `query` in their title or a message."""
-        ...
 
     async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
         """Change the title of a session."""
-        ...
 
     async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
-        """Replace the options of a session."""
-        ...
+        """Replace the options of a session. Raises `StorageFull`, unless they are shorter than the old ones."""
 
     async def delete(self, owner: str, session_id: str) -> None:
         """Delete a session and everything in it."""
-        ...
 
     async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
         """Return a consistent snapshot of a session; of a running answer, only the text of the last `finish`.
 
         Raises `ArchiveTooLarge` if it takes more than `most` bytes.
         """
-        ...
 
-    async def restore(self, owner: str, archive: Archive) -> None:
+    async def restore(self, owner: str, archive: Archive, *, undo: bool = False) -> None:
         """Store the session of an archive, which must not have a `flaw`. Running streams become `interrupted`.
 
-        Raises `SessionExists`.
+        Raises `SessionExists`, and `StorageFull` unless it is the `undo` of a deletion.
         """
-        ...
+
+    def writing(
+        self, owner: str, session_id: str, *, undo: bool = False
+    ) -> AbstractAsyncContextManager[SessionWriter]:
+        """Store a session piece by piece. Nobody sees it before `finish`; without one, nothing of it is kept.
+
+        Raises `SessionExists`, and `StorageFull` unless it is the `undo` of a deletion.
+        """
+
+    async def usage(self, owner: str) -> Usage:
+        """Return what an owner has stored."""

@@ -10,8 +10,9 @@ from app.chat.branches import path
 from app.chat.contents import Image
 from app.chat.errors import CannotContinue, MessageNotFound, ModelWithoutVision, NotAnAnswer, SessionBusy
 from app.chat.ports import Backend, ImageData, Model, Options
-from app.chat.records import Exchange, Message, SessionHead, StreamState
+from app.chat.records import Exchange, Message, StreamState
 from app.chat.states import IfActive, Outcome, Status
+from app.chat.tracing import UNTRACED, Trace
 
 NewId = Callable[[], str]
 
@@ -34,6 +35,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     if_active: IfActive = "supersede"
     key: str | None = None
     request_hash: str = ""
+    trace: Trace = UNTRACED
 
     def options_over(self, session: Options) -> Options:
         """Return the options for the answer: merged over the session's, or replacing them if `remember` is set."""
@@ -45,21 +47,20 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         return isinstance(self.parent_id or self.regenerate or self.continues, str)
 
 
-def exchange(
-    ask: Submission, standing: SessionHead, messages: Sequence[Message], *, new_id: NewId, now: str
-) -> Exchange:
+def exchange(ask: Submission, messages: Sequence[Message], *, new_id: NewId, now: str) -> Exchange:
     """Return the exchange for `ask`. `messages` are the session's if `ask.looks_back`, else they may be empty.
 
     Raises `MessageNotFound`, `NotAnAnswer`, `CannotContinue`, `SessionBusy`, `ModelWithoutVision`.
     """
     stream_id = new_id()
+    asks = ask.continues is None and ask.regenerate is None
     if ask.continues is not None:
         prompt, answer = _broken_off(messages, ask.continues, ask.model)
     elif ask.regenerate is not None:
         prompt, _ = _answered(messages, ask.regenerate)
         answer = _answer(ask, prompt, stream_id, new_id, now)
     else:
-        prompt = _prompt(ask, standing, messages, stream_id, new_id, now)
+        prompt = _prompt(ask, messages, stream_id, new_id, now)
         answer = _answer(ask, prompt, stream_id, new_id, now)
     if prompt.images and ask.model.vision is False:
         raise ModelWithoutVision(
@@ -73,26 +74,18 @@ def exchange(
         prompt=prompt,
         answer=answer,
         pictures=ask.pictures,
-        asks=ask.continues is None and ask.regenerate is None,
+        asks=asks,
+        follows_newest=asks and ask.parent_id is msgspec.UNSET,
         remember=ask.options if ask.remember else None,
         key=ask.key,
         request_hash=ask.request_hash,
     )
 
 
-def _prompt(
-    ask: Submission,
-    standing: SessionHead,
-    messages: Sequence[Message],
-    stream_id: str,
-    new_id: NewId,
-    now: str,
-) -> Message:
-    parent_id = standing.newest
-    if not isinstance(ask.parent_id, msgspec.UnsetType):
-        parent_id = ask.parent_id
-        if parent_id is not None and _find(messages, parent_id).role != "assistant":
-            raise NotAnAnswer("`parent_id` must be the ID of an answer, or null.")
+def _prompt(ask: Submission, messages: Sequence[Message], stream_id: str, new_id: NewId, now: str) -> Message:
+    parent_id = ask.parent_id or None
+    if parent_id is not None and _find(messages, parent_id).role != "assistant":
+        raise NotAnAnswer("`parent_id` must be the ID of an answer, or null.")
     return Message(
         message_id=new_id(),
         parent_id=parent_id,

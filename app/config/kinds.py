@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from app.chat.scoped_ids import OWNER_PATTERN
 from app.config.servers import ADDRESS
-from app.hosts import HostPattern
+from app.hosts import HostPattern, OriginText
+from app.networks import Trusted
 
 _DAY = 86_400  # s
 
@@ -23,19 +25,50 @@ OtherHosts = Annotated[
     tuple[HostPattern, ...],
     kind("host names such as chat.example.org, *.example.org or chat.local:8080, separated by commas"),
 ]
-Port = Annotated[int, kind("a port number, 0 to 65535", ge=0, le=65_535)]
-BasePath = Annotated[
-    str,
-    kind("a path such as /chat", pattern=r"^(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?$"),
+Origins = Annotated[
+    tuple[OriginText, ...],
+    kind("origins such as https://app.example.org, separated by commas"),
 ]
-Token = Annotated[str, kind("at least 8 visible ASCII characters", secret=True, pattern=r"^[!-~]{8,}$")]
+Proxies = Annotated[
+    tuple[Trusted, ...],
+    kind("IP addresses and networks such as 127.0.0.1 or 10.1.0.0/16, or unix, separated by commas"),
+]
+Port = Annotated[int, kind("a port number, 0 to 65535", ge=0, le=65_535)]
+BasePath = Annotated[str, kind("a path such as /chat", pattern=r"^(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?$")]
+Token = Annotated[str, kind("at least 16 visible ASCII characters", secret=True, pattern=r"^[!-~]{16,1000}$")]
+Auth = Annotated[Literal["local", "tokens", "proxy"], kind("local, tokens or proxy")]
+HeaderName = Annotated[str, kind("the name of a header", pattern=r"^[A-Za-z0-9-]{1,64}$")]
+Owners = Annotated[
+    tuple[Annotated[str, Meta(pattern=f"^{OWNER_PATTERN}$")], ...],
+    kind("user names of letters, digits and ._@+|:-, separated by commas"),
+]
 Key = Annotated[str, kind("visible ASCII characters without spaces", secret=True, pattern=r"^[!-~]+$")]
 Database = Annotated[
     str, kind("postgresql://… or memory:", secret=True, pattern=r"^(postgresql://\S+|memory:)$")
 ]
+Redis = Annotated[
+    str,
+    kind(
+        "redis://…, rediss://… or redis+unix:///…",
+        secret=True,
+        pattern=r"^(rediss?://[^\s/]|redis\+unix:///)\S*$",
+    ),
+]
 Url = Annotated[str, kind("an http:// or https:// URL", pattern=ADDRESS)]
 UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", pattern=ADDRESS)]
 ModelName = Annotated[str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$")]
+Agents = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]*=)?[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*$"
+            ),
+        ],
+        ...,
+    ],
+    kind("agents as module:attribute or name=module:attribute, separated by commas"),
+]
 Flag = Annotated[bool, kind("1 or 0")]
 Folder = Annotated[Path, kind("a folder path")]
 FileOrOff = Annotated[Path, kind("the path of a file, or off", none="off")]

@@ -25,6 +25,7 @@ _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # RFC 9110, section 5.6.2
 _OURS = {"host", "content-type", "content-length", "transfer-encoding", "connection", "accept-encoding"}
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _MOST_TOKENS = 2**30
+_MOST_ANSWERS = 10_000
 
 
 class Mistake(NamedTuple):
@@ -44,12 +45,13 @@ class ModelServer(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     models: tuple[str, ...] = ()  # models that can be used even if the server does not list them
     context: int | None = None  # tokens, for models whose context the server does not report
+    answers: int | None = None  # that it gives at once; further prompts wait in line
 
     def __repr__(self) -> str:
         return f"ModelServer({self.name!r}, api={self.api!r})"
 
 
-KEYS = ("name", "url", "api", "key", "key_env", "headers", "models", "context")
+KEYS = ("name", "url", "api", "key", "key_env", "headers", "models", "context", "answers")
 
 
 def read(
@@ -132,10 +134,18 @@ class _Reader:
         headers = self._headers()
         models = self._models()
         context = self._one("context", _is_context, "a whole number of tokens, at least 256")
+        answers = self._one("answers", _is_count, f"a whole number from 1 to {_MOST_ANSWERS}")
         if len(self._mistakes) > before or name is None or url is None:
             return None
         return ModelServer(
-            name=name, url=url, api=api, key=key, headers=headers, models=tuple(models), context=context
+            name=name,
+            url=url,
+            api=api,
+            key=key,
+            headers=headers,
+            models=tuple(models),
+            context=context,
+            answers=answers,
         )
 
     def _complain(self, key: str, sentence: str) -> None:
@@ -247,6 +257,10 @@ def unknown(key: str, known: Iterable[str]) -> str:
 
 def _is_context(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 256 <= value <= _MOST_TOKENS
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_ANSWERS
 
 
 def _shown(value: Any) -> str:

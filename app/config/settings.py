@@ -11,31 +11,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from platformdirs import user_data_path
 
-from app.config import servers
+from app.config import kinds, servers, strength
 from app.config.config_file import ConfigFile
-from app.config.kinds import (
-    BasePath,
-    Bytes,
-    Continuing,
-    Count,
-    Database,
-    FileOrOff,
-    Flag,
-    Folder,
-    Format,
-    Grace,
-    Host,
-    Key,
-    Level,
-    ModelName,
-    OtherHosts,
-    Port,
-    Seconds,
-    Token,
-    Tokens,
-    Url,
-    UrlOrOff,
-)
 from app.config.rows import PREFIX as PREFIX
 from app.config.rows import Row as Row
 from app.config.rows import rows
@@ -60,80 +37,131 @@ def _data_dir() -> Path:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. The environment variable is `TAILRACE_` and the name in capitals. Times are in seconds."""
 
-    host: Annotated[Host, "address to listen on; anything other than loopback requires an access token"] = (
-        "127.0.0.1"
-    )
-    port: Annotated[Port, "port to listen on; `0` picks a free one"] = 8080
+    host: Annotated[
+        kinds.Host, "address to listen on; anything other than loopback requires the mode `tokens` or `proxy`"
+    ] = "127.0.0.1"
+    port: Annotated[kinds.Port, "port to listen on; `0` picks a free one"] = 8080
     access_token: Annotated[
-        Token | None, "if set, every request needs it, as a bearer token or by signing in"
+        kinds.Token | None, "if set, every request needs it, as a bearer token or by signing in"
+    ] = None
+    auth: Annotated[
+        kinds.Auth | None,
+        "who is let in: `local`, `tokens` or `proxy`; by default `tokens` with an access token, else `local`",
+    ] = None
+    proxy_user_header: Annotated[
+        kinds.HeaderName, "header in which a trusted proxy names the user, in the mode `proxy`"
+    ] = "X-Forwarded-User"
+    admins: Annotated[
+        kinds.Owners, "users that may see `/ops` and `/metrics` in the mode `proxy`, separated by commas"
+    ] = ()
+    guesses_url: Annotated[
+        kinds.Redis | None,
+        "Redis server in which several servers count wrong tokens together; by default each counts its own",
     ] = None
     allowed_hosts: Annotated[
-        OtherHosts,
+        kinds.OtherHosts,
         "more host names to accept, separated by commas; `*.example.org` means every name below it",
     ] = ()
-    base_path: Annotated[BasePath, "path to serve under, behind a proxy, such as `/chat`"] = "/"
-    data_dir: Annotated[Folder, "folder for everything that outlives a restart"] = msgspec.field(
+    allowed_origins: Annotated[kinds.Origins, "other origins whose pages may call the API (CORS)"] = ()
+    frame_ancestors: Annotated[kinds.Origins, "other origins whose pages may show a chat in a frame"] = ()
+    trusted_proxies: Annotated[
+        kinds.Proxies,
+        "proxies whose `X-Forwarded-…` headers are believed: addresses and networks, separated by commas",
+    ] = ()
+    base_path: Annotated[kinds.BasePath, "path to serve under, behind a proxy, such as `/chat`"] = "/"
+    data_dir: Annotated[kinds.Folder, "folder for everything that outlives a restart"] = msgspec.field(
         default_factory=_data_dir
     )
     database_url: Annotated[
-        Database | None,
+        kinds.Database | None,
         "`postgresql://…`, or `memory:` to keep nothing; by default a file in the data folder",
     ] = None
 
     config: Annotated[
-        FileOrOff | None,
+        kinds.FileOrOff | None,
         "TOML file with settings and model servers; default: `tailrace.toml` here or in the data folder; `off`: none",
     ] = None
-    ollama_url: Annotated[UrlOrOff | None, "Ollama server, used if it responds; `off` disables it"] = (
+    ollama_url: Annotated[kinds.UrlOrOff | None, "Ollama server, used if it responds; `off` disables it"] = (
         "http://127.0.0.1:11434"
     )
-    openai_url: Annotated[Url | None, "any OpenAI-compatible server: vLLM, llama.cpp or a hosted service"] = (
-        None
-    )
-    openai_api_key: Annotated[Key | None, "API key for that server"] = None
-    embedded: Annotated[Flag, "the embedded model; `0` turns it off"] = True
-    scripted: Annotated[Flag, "scripted models for tests and demos; `1` turns them on"] = False
-    default_model: Annotated[
-        ModelName | None, "model for prompts that name none; by default the first available"
+    openai_url: Annotated[
+        kinds.Url | None, "any OpenAI-compatible server: vLLM, llama.cpp or a hosted service"
     ] = None
-    context_tokens: Annotated[Tokens, "context size assumed when the model server doesn't report one"] = 8192
+    openai_api_key: Annotated[kinds.Key | None, "API key for that server"] = None
+    agents: Annotated[
+        kinds.Agents,
+        "agents in Python, as `module:attribute` or `name=module:attribute`: each is the model `agent/<name>`",
+    ] = ()
+    embedded: Annotated[kinds.Flag, "the embedded model; `0` turns it off"] = True
+    scripted: Annotated[kinds.Flag, "scripted models for tests and demos; `1` turns them on"] = False
+    default_model: Annotated[
+        kinds.ModelName | None, "model for prompts that name none; by default the first available"
+    ] = None
+    context_tokens: Annotated[
+        kinds.Tokens, "context size assumed when the model server doesn't report one"
+    ] = 8192
 
-    supersede_timeout: Annotated[Seconds, "longest time a new prompt waits for previous answers to stop"] = (
-        2.0
-    )
+    supersede_timeout: Annotated[
+        kinds.Seconds, "longest time a new prompt waits for previous answers to stop"
+    ] = 2.0
     viewer_grace: Annotated[
-        Grace | None, "how long an answer runs with no viewers; `never` sets no limit"
+        kinds.Grace | None, "how long an answer runs with no viewers; `never` sets no limit"
     ] = 300.0
-    first_token_timeout: Annotated[Seconds, "longest wait for a model's first token"] = 300.0
-    token_timeout: Annotated[Seconds, "longest wait between two tokens"] = 60.0
+    first_token_timeout: Annotated[kinds.Seconds, "longest wait for a model's first token"] = 300.0
+    token_timeout: Annotated[kinds.Seconds, "longest wait between two tokens"] = 60.0
     quiet_timeout: Annotated[
-        Seconds, "longest wait for text while a model server only sends signs of life"
+        kinds.Seconds, "longest wait for text while a model server only sends signs of life"
     ] = 3600.0
-    drain_timeout: Annotated[Seconds, "how long running answers may continue at shutdown"] = 20.0
+    drain_timeout: Annotated[kinds.Seconds, "how long running answers may continue at shutdown"] = 20.0
     continue_: Annotated[
-        Continuing,
+        kinds.Continuing,
         "incomplete answers: `ask` offers to continue, `auto` also continues after a restart, or `off`",
     ] = "ask"
-    heartbeat: Annotated[Seconds, "idle time before a viewer is sent a heartbeat"] = 15.0
+    heartbeat: Annotated[kinds.Seconds, "idle time before a viewer is sent a heartbeat"] = 15.0
 
-    max_prompt_bytes: Annotated[Bytes, "a longer prompt is rejected with `413`"] = 262_144
-    max_image_bytes: Annotated[Bytes, "all images of one prompt together; more is rejected with `413`"] = (
-        8_388_608
+    max_prompt_bytes: Annotated[kinds.Bytes, "a longer prompt is rejected with `413`"] = 262_144
+    max_image_bytes: Annotated[
+        kinds.Bytes, "all images of one prompt together; more is rejected with `413`"
+    ] = 8_388_608
+    max_answer_bytes: Annotated[kinds.Bytes, "an answer is cut off beyond this size"] = 4_194_304
+    max_streams: Annotated[kinds.Count, "concurrent answers; further prompts are rejected with `429`"] = 1000
+    line_limit: Annotated[
+        kinds.Count, "prompts that may wait for a model server with `answers`; further ones get `429`"
+    ] = 200
+    line_timeout: Annotated[kinds.Seconds, "longest wait there"] = 600.0
+    owner_streams: Annotated[kinds.Count, "concurrent answers of one owner; beyond: `429`"] = 8
+    owner_prompts_per_minute: Annotated[
+        kinds.Count, "prompts of one owner within a minute; beyond: `429`"
+    ] = 60
+    owner_sessions: Annotated[kinds.Count, "chats that one owner may keep; beyond: `507`"] = 10_000
+    owner_bytes: Annotated[kinds.Bytes, "text and images that one owner may keep; beyond: `507`"] = (
+        1_073_741_824
     )
-    max_answer_bytes: Annotated[Bytes, "an answer is cut off beyond this size"] = 4_194_304
-    max_streams: Annotated[Count, "concurrent answers; further prompts are rejected with `429`"] = 1000
-    queue_limit: Annotated[Count, "prompts that may wait in one session with `if_active: enqueue`"] = 8
-    log_bytes: Annotated[Bytes, "size of a session's event log; readers of older events get `reset`"] = (
-        4_194_304
+    stored_bytes: Annotated[
+        kinds.Bytes | None, "text and images that the server keeps for all owners together; beyond: `507`"
+    ] = None
+    free_disk_bytes: Annotated[
+        kinds.Bytes, "with less free space on the disk of the data folder, nothing is stored any more: `507`"
+    ] = 67_108_864
+    queue_limit: Annotated[kinds.Count, "prompts that may wait in one session with `if_active: enqueue`"] = 8
+    log_bytes: Annotated[
+        kinds.Bytes, "size of a session's event log; readers of older events get `reset`"
+    ] = 4_194_304
+    log_seconds: Annotated[kinds.Seconds, "age of the events in it; readers of older events get `reset`"] = (
+        3600.0
     )
-    log_seconds: Annotated[Seconds, "age of the events in it; readers of older events get `reset`"] = 3600.0
 
-    log_format: Annotated[Format, "`logfmt`, `json` or `console`"] = "logfmt"
-    log_level: Annotated[Level, "`debug` (with the text of each token), `info`, `warning` or `error`"] = (
-        "info"
-    )
+    log_format: Annotated[kinds.Format, "`logfmt`, `json` or `console`"] = "logfmt"
+    log_level: Annotated[
+        kinds.Level, "`debug` (with the text of each token), `info`, `warning` or `error`"
+    ] = "info"
 
     servers: tuple[servers.ModelServer, ...] = ()  # only from the configuration file
+
+    @property
+    def mode(self) -> str:
+        """Who is let in: `auth`, or its default."""
+        return self.auth or ("tokens" if self.access_token else "local")
 
     def __repr__(self) -> str:
         """Show the values that differ from the defaults, with secrets masked."""
@@ -156,6 +184,7 @@ def load(environ: Mapping[str, str], file: ConfigFile | None = None) -> Settings
     values: dict[str, Any] = {}
     problems: list[str] = [file.problem] if file is not None and file.problem else []
     token: str | None = None
+    wrong: set[str] = set()
     for row in TABLE:
         given = _given(row, environ, file)
         if given is None:
@@ -166,9 +195,13 @@ def load(environ: Mapping[str, str], file: ConfigFile | None = None) -> Settings
             values[row.field] = row.parse(given.raw)
         except msgspec.ValidationError:
             problems.append(given.problem)
+            wrong.add(row.field)
     if file is not None:
         values["servers"] = tuple(_servers(file, environ, values, problems))
-    problems += _exposure(values.get("host"), token or "")
+    if "access_token" in values and strength.is_weak(values["access_token"]):
+        problems.append(f"TAILRACE_ACCESS_TOKEN (value hidden): this is easy to guess. {strength.ADVICE}")
+    if "auth" not in wrong:
+        problems += _access(values, token or "")
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**values)
@@ -221,14 +254,19 @@ def exposes_secret(file: ConfigFile) -> bool:
     )
 
 
-def _exposure(host: str | None, token: str) -> list[str]:
-    """Return a problem if other machines can reach the address and no token is set."""
-    if host is None or token or is_loopback(host):
-        return []
-    return [
-        f"TAILRACE_HOST={host!r}: this would expose the server to other machines without a token. "
-        "Set TAILRACE_ACCESS_TOKEN, or use 127.0.0.1"
-    ]
+def _access(values: Mapping[str, Any], token: str) -> list[str]:
+    """Return a problem if the settings contradict each other about who is let in. `token` may be an invalid one."""
+    mode, host = values.get("auth") or ("tokens" if token else "local"), values.get("host", "")
+    if token and mode != "tokens":
+        return [f"TAILRACE_AUTH={mode!r}: TAILRACE_ACCESS_TOKEN has no effect then. Set one of them"]
+    if mode == "proxy" and not values.get("trusted_proxies"):
+        return ["TAILRACE_AUTH='proxy': nobody would be let in. Set TAILRACE_TRUSTED_PROXIES"]
+    if mode == "local" and host and not is_loopback(host):
+        return [
+            f"TAILRACE_HOST={host!r}: this would expose the server to other machines without a token. "
+            "Set TAILRACE_ACCESS_TOKEN, or TAILRACE_AUTH to tokens or proxy, or use 127.0.0.1"
+        ]
+    return []
 
 
 def is_loopback(host: str) -> bool:

@@ -7,7 +7,15 @@ from typing import Any
 
 import msgspec
 
-from app.chat.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
+from app.chat.archive import (
+    LONGEST_WORD,
+    Archive,
+    ArchivedImage,
+    ArchivedKey,
+    ArchivedMessage,
+    ArchivedStream,
+    is_possible,
+)
 from app.chat.contents import Image
 from app.chat.records import KnownKey, Message, SessionInfo, StreamState
 from app.chat.states import Outcome, Status
@@ -26,13 +34,14 @@ def archived(
         kind="tailrace-session",
         version=1,
         **msgspec.structs.asdict(info),
-        messages=[_archived_message(message, images) for message in messages],
-        streams=[_archived_stream(created_at, state) for created_at, state in oldest_first],
+        messages=[archived_message(message, images) for message in messages],
+        streams=[archived_stream(created_at, state) for created_at, state in oldest_first],
         keys=[ArchivedKey(key, known.stream_id, known.request_hash) for key, known in sorted(keys.items())],
     )
 
 
-def _archived_message(message: Message, images: Mapping[str, bytes]) -> ArchivedMessage:
+def archived_message(message: Message, images: Mapping[str, bytes]) -> ArchivedMessage:
+    """Return a message as an archive has it. `images` has the bytes of its images by id."""
     own = {name: getattr(message, name) for name in ArchivedMessage.__struct_fields__ if name != "images"}
     pictures = [
         ArchivedImage(image_id=image.image_id, media_type=image.media_type, data=images[image.image_id])
@@ -41,9 +50,14 @@ def _archived_message(message: Message, images: Mapping[str, bytes]) -> Archived
     return ArchivedMessage(**own, images=pictures)
 
 
-def _archived_stream(created_at: str | None, state: StreamState) -> ArchivedStream:
+def archived_stream(created_at: str | None, state: StreamState) -> ArchivedStream:
+    """Return a stream as an archive has it, with the time at which it was registered."""
     known: dict[str, Any] = {name: getattr(state, name, None) for name in ArchivedStream.__struct_fields__}
-    return ArchivedStream(**{**known, "created_at": created_at, "error": state.error or None})
+    # What older versions stored could be longer than an import accepts.
+    known["model"] = state.model[:LONGEST_WORD]
+    known["finish_reason"] = state.finish_reason and state.finish_reason[:LONGEST_WORD]
+    usage = state.usage if state.usage is not None and is_possible(state.usage) else None
+    return ArchivedStream(**{**known, "created_at": created_at, "usage": usage, "error": state.error or None})
 
 
 def info_of(archive: Archive) -> SessionInfo:
@@ -53,10 +67,11 @@ def info_of(archive: Archive) -> SessionInfo:
 
 def states_of(archive: Archive) -> list[StreamState]:
     """Return the states of the streams. Streams without an outcome become `interrupted`."""
-    return [_state(archive.session_id, stream) for stream in archive.streams]
+    return [stream_state(archive.session_id, stream) for stream in archive.streams]
 
 
-def _state(session_id: str, stream: ArchivedStream) -> StreamState:
+def stream_state(session_id: str, stream: ArchivedStream) -> StreamState:
+    """Return the state of a stream. Without an outcome it becomes `interrupted`."""
     known = msgspec.structs.asdict(stream)
     del known["created_at"]
     ended = {"status": Status.ENDED, "outcome": stream.outcome or Outcome.INTERRUPTED}
@@ -74,14 +89,7 @@ def _message(message: ArchivedMessage, state: StreamState | None) -> Message:
     own["images"] = [
         Image(picture.image_id, picture.media_type, len(picture.data)) for picture in message.images
     ]
-    if state is None or state.message_id != message.message_id:
-        return Message(**own)
-    shown = Message(
-        **own,
-        outcome=state.outcome,
-        finish_reason=state.finish_reason,
-        model=state.model,
-        error=state.error or None,
-    )
-    shown.show_figures(state)
+    shown = Message(**own)
+    if state is not None and state.message_id == message.message_id:
+        shown.show(state)
     return shown

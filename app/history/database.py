@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from typing import TypeVar
@@ -10,11 +11,11 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Connection
 from sqlalchemy import exc as sql
 
-from app.chat.errors import HistoryUnavailable, TailraceError
+from app.chat.errors import DiskFull, HistoryUnavailable, TailraceError
 from app.chat.ports import Logger
 from app.history.errors import DatabaseUnusable
 from app.history.migration import NEWEST, UnknownRevision, migrate
-from app.history.statements.recover import end_streams, running_nodes
+from app.history.statements.recover import end_streams, hidden_sessions, running_nodes
 
 PATIENCE = 2.0  # seconds that a statement waits for a lock, or a connection attempt for the server
 
@@ -27,6 +28,7 @@ class Database(ABC):
 
     def __init__(self) -> None:
         self.node = secrets.randbits(62)  # identifies this server among those that share the database
+        self.left: list[str] = []  # sessions that an earlier run did not store or delete completely
 
     async def read(self, work: Work[T]) -> T:
         """Run read-only work in one transaction. Raises what the work raises, or `HistoryUnavailable`."""
@@ -48,8 +50,23 @@ class Database(ABC):
         except Exception as error:
             raise _translated(error) from error
 
+    async def search(self, work: Work[T], seconds: float) -> T:
+        """Run a search in a lane of its own, in one transaction. The work is interrupted after `seconds`.
+
+        Raises what the work raises, `SearchTimeout` or `HistoryUnavailable`.
+        """
+        try:
+            return await self._search(work, seconds)
+        except TailraceError:
+            raise
+        except Exception as error:
+            raise _translated(error) from error
+
     @abstractmethod
     async def _read(self, work: Work[T]) -> T: ...
+
+    @abstractmethod
+    async def _search(self, work: Work[T], seconds: float) -> T: ...
 
     @abstractmethod
     async def _write(self, work: Work[T]) -> T: ...
@@ -61,6 +78,11 @@ class Database(ABC):
     @abstractmethod
     async def tend(self) -> None:
         """Run maintenance, about once a second while there are changes. Raises `HistoryUnavailable`."""
+
+    async def has_space(self, least: int) -> bool:
+        """Return whether the disk has `least` bytes left. Always true where the disk is not this machine's."""
+        del least
+        return True
 
     @abstractmethod
     def lock_migration(self, connection: Connection, /) -> None:
@@ -88,6 +110,7 @@ class Database(ABC):
     def _prepare(self, connection: Connection) -> tuple[bool, int]:
         self.lock_migration(connection)
         migrated = migrate(connection)
+        self.left = hidden_sessions(connection)
         dead = self.dead(connection, running_nodes(connection))
         return migrated, end_streams(connection, dead) if dead else 0
 
@@ -103,6 +126,14 @@ def cause(error: BaseException) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
 
 
+def is_full(error: Exception) -> bool:
+    """Return whether the database has no room left: SQLITE_FULL, or `disk_full` of PostgreSQL (SQLSTATE 53100)."""
+    driver = error.orig if isinstance(error, sql.DBAPIError) else error
+    return getattr(driver, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or (
+        getattr(driver, "sqlstate", None) == "53100"
+    )
+
+
 def _translated(error: Exception) -> Exception:
     """Return `HistoryUnavailable` for transient errors; errors of the statement itself are returned unchanged."""
     own_fault = (sql.IntegrityError, sql.DataError, sql.ProgrammingError, sql.InterfaceError)
@@ -115,4 +146,6 @@ def _translated(error: Exception) -> Exception:
         )
     if not passing:
         return error
+    if is_full(error):
+        return DiskFull("The server's disk is full, so this couldn't be saved. Try again later.")
     return HistoryUnavailable(f"Chat history is unavailable: {cause(error)}. Try again in a moment.")

@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
-from app.chat.archive import Archive, size
+from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, size
 from app.chat.branches import without
 from app.chat.errors import (
     AnswerMoved,
     ArchiveTooLarge,
     ImageNotFound,
+    SearchTimeout,
     SessionExists,
     SessionNotFound,
     StreamNotFound,
 )
+from app.chat.excerpts import excerpt_of
+from app.chat.growing_text import GrowingText
+from app.chat.message_range import MessageRange
 from app.chat.ports import ImageData, Options
+from app.chat.quotas import UNLIMITED, StorageLimits, Usage, refusal
 from app.chat.records import (
+    Admission,
     Conversation,
+    Excerpt,
     Exchange,
+    HistoryLoad,
     Interrupted,
     KnownKey,
     Message,
     Page,
-    SessionHead,
+    Records,
     SessionInfo,
     StreamState,
 )
 from app.history.archive_records import archived, info_of, messages_of, states_of
-from app.history.session_list import place_of, title_of, utc_now, words_of
+from app.history.matching import Deadline, OutOfTime, text_holds
+from app.history.search_lane import SearchLane
+from app.history.session_list import SEARCH_SECONDS, place_of, title_of, utc_now, words_of
+from app.history.stored_bytes import of_archive, of_exchange, of_message, of_options
+from app.history.tokens import MemoryTokens
 
 
 class MemorySession:
-    """Everything that is remembered of one session."""
+    """Everything that is remembered of one session, but the states of its streams."""
 
     def __init__(self, owner: str, info: SessionInfo) -> None:
         self.owner = owner
         self.info = info
         self.messages: list[Message] = []
+        self.images: dict[str, ImageData] = {}
         self.keys: dict[str, KnownKey] = {}
-        self.streams: set[str] = set()
+        self.registered: dict[str, str | None] = {}  # the time of registration of each stream
+        self.bytes = 0  # as `stored_bytes` counts them
+        self.before: dict[str, Message] = {}  # by stream: the answer before that stream continued it
 
     def follow(self, message: Message) -> None:
         """Put a message behind the one that it follows."""
@@ -54,19 +72,89 @@ class MemorySession:
         """Return a message."""
         return next((message for message in self.messages if message.message_id == message_id), None)
 
+    def take_over(self, exchange: Exchange) -> None:
+        """Assign an answer to the stream that continues it. Raises `AnswerMoved` if another one has done that."""
+        answer = self.find(exchange.answer.message_id)
+        if answer is None or answer.stream_id != exchange.stream.continues:
+            raise AnswerMoved("This answer is already being continued.")
+        self.before[exchange.stream.stream_id] = msgspec.structs.replace(answer)
+        answer.show(exchange.stream)
+
+    @property
+    def texts(self) -> list[str]:
+        """What a search looks through: the title and the messages."""
+        return [self.info.title, *(each.content for each in self.messages)]
+
+
+class MemoryWriter:
+    """See `SessionWriter`."""
+
+    def __init__(self, restore: Callable[[Archive], Awaitable[None]]) -> None:
+        self._restore = restore
+        self._messages: list[ArchivedMessage] = []
+        self._streams: list[ArchivedStream] = []
+        self._keys: list[ArchivedKey] = []
+
+    async def add(
+        self,
+        messages: Sequence[ArchivedMessage],
+        streams: Sequence[ArchivedStream] = (),
+        keys: Sequence[ArchivedKey] = (),
+    ) -> None:
+        """See `SessionWriter`."""
+        self._messages += messages
+        self._streams += streams
+        self._keys += keys
+
+    async def finish(self, archive: Archive) -> None:
+        """See `SessionWriter`."""
+        lists = {"messages": self._messages, "streams": self._streams, "keys": self._keys}
+        await self._restore(msgspec.structs.replace(archive, **lists))
+
 
 class MemoryHistory:
-    """`History` in memory. No method suspends, so each call is atomic."""
+    """`History` in memory. No method but a search suspends, so each call is atomic."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: StorageLimits = UNLIMITED) -> None:
+        self._limits = limits
+        self._usage: dict[str, Usage] = {}  # by owner
         self._sessions: dict[str, MemorySession] = {}
         self._streams: dict[str, StreamState] = {}
-        self._registered: dict[str, str | None] = {}  # registration time by stream
-        self._images: dict[str, bytes] = {}
-        self._before: dict[str, Message] = {}  # by stream: the answer before that stream continued it
+        self.tokens = MemoryTokens()
+        self._searches = SearchLane()
 
     def __repr__(self) -> str:
         return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
+
+    def load(self) -> HistoryLoad:
+        """See `History`."""
+        return HistoryLoad()
+
+    async def usage(self, owner: str) -> Usage:
+        """See `History`."""
+        return self._usage.get(owner, Usage())
+
+    def _count(self, session: MemorySession, size: int, *, sessions: int = 0) -> None:
+        """Count bytes, and sessions, that are added to what the owner of a session has stored."""
+        session.bytes += size
+        used = self._usage.pop(session.owner, Usage())
+        if used.sessions + sessions:
+            self._usage[session.owner] = Usage(used.sessions + sessions, used.bytes + size)
+
+    def _count_again(self, session: MemorySession) -> None:
+        """Count a session whose size has changed in some other way than by an addition."""
+        whole = sum(map(of_message, session.messages)) + of_options(session.info.options)
+        self._count(session, whole - session.bytes)
+
+    def _check_room(self, owner: str, size: int, *, adds_session: bool = False) -> None:
+        """Raise `StorageFull` if there is no room for so many more bytes."""
+        if (limits := self._limits.of(owner)) is None:
+            return
+        used = self._usage.get(owner, Usage())
+        stored = sum(usage.bytes for usage in self._usage.values()) + size
+        after = Usage(used.sessions + adds_session, used.bytes + size)
+        if (error := refusal(limits, after, stored, adds_session=adds_session)) is not None:
+            raise error
 
     def _owned(self, owner: str, session_id: str) -> MemorySession:
         session = self._sessions.get(session_id)
@@ -84,18 +172,11 @@ class MemoryHistory:
             return None
         return self._owned(owner, session_id).keys.get(key)
 
-    async def standing(self, owner: str, session_id: str) -> SessionHead:
-        """See `History`."""
-        if not await self.check(owner, session_id):
-            return SessionHead()
-        session = self._owned(owner, session_id)
-        newest = session.messages[-1].message_id if session.messages else None
-        return SessionHead(newest, session.info.options)
-
-    async def admit(self, exchange: Exchange) -> None:
+    async def admit(self, exchange: Exchange) -> Admission:
         """See `History`."""
         session = self._sessions.get(exchange.session_id)
         if session is None and exchange.asks:
+            self._check_room(exchange.owner, of_exchange(exchange), adds_session=True)
             info = SessionInfo(
                 session_id=exchange.session_id,
                 title=title_of(exchange.prompt.content),
@@ -103,31 +184,33 @@ class MemoryHistory:
                 updated_at=exchange.created_at,
             )
             session = self._sessions[exchange.session_id] = MemorySession(exchange.owner, info)
+            self._count(session, 0, sessions=1)
         if session is None or session.owner != exchange.owner:
             raise SessionNotFound()
+        if exchange.key is not None and (known := session.keys.get(exchange.key)) is not None:
+            return Admission(known=known)
+        self._check_room(exchange.owner, of_exchange(exchange))
+        newest = session.messages[-1].message_id if session.messages else None
+        admission = Admission(newest, session.info.options)
         if exchange.stream.continues is not None:
-            self._take_over(session, exchange)
+            session.take_over(exchange)
         else:
-            for message in (exchange.prompt, exchange.answer) if exchange.asks else (exchange.answer,):
-                session.follow(msgspec.structs.replace(message))
-        if exchange.asks:
-            for image, picture in zip(exchange.prompt.images, exchange.pictures, strict=True):
-                self._images[image.image_id] = picture.data
+            if exchange.asks:
+                parent_id = newest if exchange.follows_newest else exchange.prompt.parent_id
+                session.follow(msgspec.structs.replace(exchange.prompt, parent_id=parent_id))
+                ids = (image.image_id for image in exchange.prompt.images)
+                session.images |= zip(ids, exchange.pictures, strict=True)
+            session.follow(msgspec.structs.replace(exchange.answer))
         session.info.updated_at = exchange.created_at
-        session.info.options = exchange.remember or session.info.options
-        session.streams.add(exchange.stream.stream_id)
+        self._count(session, of_exchange(exchange))
+        if exchange.remember is not None:
+            session.info.options = exchange.remember
+            self._count_again(session)
+        session.registered[exchange.stream.stream_id] = exchange.created_at
         self._streams[exchange.stream.stream_id] = exchange.stream
-        self._registered[exchange.stream.stream_id] = exchange.created_at
         if exchange.key is not None:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
-
-    def _take_over(self, session: MemorySession, exchange: Exchange) -> None:
-        """Assign the answer to the new stream. Raises `AnswerMoved` if another stream has already continued it."""
-        answer = session.find(exchange.answer.message_id)
-        if answer is None or answer.stream_id != exchange.stream.continues:
-            raise AnswerMoved("This answer is already being continued.")
-        self._before[exchange.stream.stream_id] = msgspec.structs.replace(answer)
-        _show(answer, exchange.stream)
+        return admission
 
     async def withdraw(self, stream_id: str) -> None:
         """See `History`."""
@@ -136,13 +219,13 @@ class MemoryHistory:
         if state is None:
             return
         session = self._sessions[state.session_id]
-        session.streams.remove(stream_id)
-        self._registered.pop(stream_id, None)
+        del session.registered[stream_id]
         session.keys = {key: known for key, known in session.keys.items() if known.stream_id != stream_id}
-        if not session.streams:
+        if not session.registered:
+            self._count(session, -session.bytes, sessions=-1)
             del self._sessions[session.info.session_id]
 
-    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
+    def follow(self, stream_id: str, texts: GrowingText, reasoning: GrowingText) -> None:
         """See `History`. Does nothing: nothing in memory survives a crash."""
 
     async def finish(self, state: StreamState, content: str, reasoning: str) -> None:
@@ -154,8 +237,10 @@ class MemoryHistory:
         session.info.updated_at = utc_now()
         message = session.find(state.message_id)
         if message is not None and message.stream_id == state.stream_id:
+            before = of_message(message)
             message.content, message.reasoning = content, reasoning
-            _show(message, state)
+            message.show(state)
+            self._count(session, of_message(message) - before)
 
     async def discard(self, stream_id: str) -> None:
         """See `History`."""
@@ -164,13 +249,16 @@ class MemoryHistory:
         if state is None or session is None:
             return
         if state.continues is not None:
-            answer, before = session.find(state.message_id), self._before.pop(stream_id, None)
+            answer, before = session.find(state.message_id), session.before.pop(stream_id, None)
             if answer is not None and before is not None and answer.stream_id == stream_id:
                 before.content, before.reasoning = answer.content, answer.reasoning
                 session.messages[session.messages.index(answer)] = before
             return
         gone = {message.message_id for message in session.messages if message.stream_id == stream_id}
         session.messages = without(session.messages, gone)
+        left = {image.image_id for message in session.messages for image in message.images}
+        session.images = {image_id: session.images[image_id] for image_id in left}
+        self._count_again(session)
 
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""
@@ -187,11 +275,13 @@ class MemoryHistory:
     async def image(self, owner: str, image_id: str) -> ImageData:
         """See `History`."""
         for session in self._sessions.values():
-            for message in session.messages if session.owner == owner else ():
-                for image in message.images:
-                    if image.image_id == image_id:
-                        return ImageData(image.media_type, self._images[image_id])
+            if session.owner == owner and image_id in session.images:
+                return session.images[image_id]
         raise ImageNotFound()
+
+    async def image_sizes(self, owner: str, image_ids: Collection[str]) -> dict[str, int]:
+        """See `History`."""
+        return {image_id: len((await self.image(owner, image_id)).data) for image_id in image_ids}
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""
@@ -205,23 +295,74 @@ class MemoryHistory:
 
     async def messages(self, owner: str, session_id: str) -> Sequence[Message]:
         """See `History`."""
-        return [msgspec.structs.replace(message) for message in self._owned(owner, session_id).messages]
+        return (await self.conversation(owner, session_id)).messages
+
+    async def excerpt(
+        self, owner: str, session_id: str, through: str | None, part: MessageRange, *, entire: bool = False
+    ) -> Excerpt:
+        """See `History`."""
+        del entire  # there is always all of it
+        return excerpt_of(*await self.conversation(owner, session_id), through, part)
+
+    async def some(self, owner: str, session_id: str, message_ids: Sequence[str]) -> list[Message]:
+        """See `History`."""
+        known = {message.message_id: message for message in self._owned(owner, session_id).messages}
+        return [msgspec.structs.replace(known[message_id]) for message_id in message_ids]
+
+    async def near(self, owner: str, session_id: str, message_id: str, most: int) -> list[Message]:
+        """See `History`. Always all of it."""
+        del message_id, most
+        return (await self.conversation(owner, session_id)).messages
+
+    async def records(self, owner: str, session_id: str) -> Records | None:
+        """See `History`. No session is long: all of it is in memory already."""
+        self._owned(owner, session_id)
+        return None
+
+    async def archived_messages(
+        self, owner: str, session_id: str, message_ids: Sequence[str]
+    ) -> list[ArchivedMessage]:
+        """See `History`."""
+        archive = await self.archive(owner, session_id)
+        return [message for message in archive.messages if message.message_id in message_ids]
+
+    async def archived_streams(
+        self, owner: str, session_id: str, stream_ids: Sequence[str]
+    ) -> list[ArchivedStream]:
+        """See `History`."""
+        archive = await self.archive(owner, session_id)
+        return [stream for stream in archive.streams if stream.stream_id in stream_ids]
 
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
     ) -> Page:
         """See `History`."""
-        words = words_of(query.casefold())
-        found = [
-            session.info
-            for session in self._sessions.values()
-            if session.owner == owner and _holds(session, words)
-        ]
-        found.sort(key=_age, reverse=True)
+        own = [session for session in self._sessions.values() if session.owner == owner]
+        own.sort(key=lambda session: place_of(session.info), reverse=True)
         if after is not None:
-            found = [info for info in found if place_of(info) < after]
-        page = [msgspec.structs.replace(info) for info in found[:limit]]
-        return Page(page, place_of(page[-1]) if len(found) > limit else None)
+            own = [session for session in own if place_of(session.info) < after]
+        if words := words_of(query.casefold()):
+            return await self._search(owner, words, own, limit)
+        page = [msgspec.structs.replace(session.info) for session in own[:limit]]
+        return Page(page, place_of(page[-1]) if len(own) > limit else None)
+
+    async def _search(
+        self, owner: str, words: Sequence[str], own: Sequence[MemorySession], limit: int
+    ) -> Page:
+        """Search in a thread: it would keep the event loop busy for seconds."""
+        candidates = [(msgspec.structs.replace(session.info), session.texts) for session in own]
+        deadline = Deadline(SEARCH_SECONDS)
+        async with self._searches.turn(owner):
+            try:
+                found, is_complete = await asyncio.to_thread(
+                    _matching, candidates, words, limit + 1, deadline
+                )
+            finally:
+                deadline.cancel()
+        if not (found or is_complete):
+            raise SearchTimeout
+        page = found[:limit]
+        return Page(page, place_of(page[-1]) if len(found) > limit or not is_complete else None)
 
     async def rename(self, owner: str, session_id: str, title: str) -> SessionInfo:
         """See `History`."""
@@ -230,59 +371,72 @@ class MemoryHistory:
 
     async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
         """See `History`."""
-        self._owned(owner, session_id).info.options = options
+        session = self._owned(owner, session_id)
+        if (more := of_options(options) - of_options(session.info.options)) > 0:
+            self._check_room(owner, more)
+        session.info.options = options
+        self._count_again(session)
         return await self.session(owner, session_id)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """See `History`."""
         session = self._owned(owner, session_id)
+        self._count(session, -session.bytes, sessions=-1)
         del self._sessions[session_id]
-        for stream_id in session.streams:
+        for stream_id in session.registered:
             del self._streams[stream_id]
-            self._registered.pop(stream_id, None)
-            self._before.pop(stream_id, None)
-        for message in session.messages:
-            for image in message.images:
-                self._images.pop(image.image_id, None)
 
     async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
         """See `History`."""
         session = self._owned(owner, session_id)
-        states = [(self._registered[stream_id], self._streams[stream_id]) for stream_id in session.streams]
-        archive = archived(session.info, session.messages, states, session.keys, self._images)
+        states = [(time, self._streams[stream_id]) for stream_id, time in session.registered.items()]
+        images = {image_id: image.data for image_id, image in session.images.items()}
+        archive = archived(session.info, session.messages, states, session.keys, images)
         if most is not None and size(archive) > most:
             raise ArchiveTooLarge(f"This chat is larger than {most} bytes.")
         return archive
 
-    async def restore(self, owner: str, archive: Archive) -> None:
+    @asynccontextmanager
+    async def writing(
+        self, owner: str, session_id: str, *, undo: bool = False
+    ) -> AsyncIterator[MemoryWriter]:
+        """See `History`."""
+        if session_id in self._sessions:
+            raise SessionExists("A chat with this ID already exists.")
+        yield MemoryWriter(partial(self.restore, owner, undo=undo))
+
+    async def restore(self, owner: str, archive: Archive, *, undo: bool = False) -> None:
         """See `History`."""
         if archive.session_id in self._sessions:
             raise SessionExists("A chat with this ID already exists.")
+        if not undo:
+            self._check_room(owner, of_archive(archive), adds_session=True)
         session = self._sessions[archive.session_id] = MemorySession(owner, info_of(archive))
         session.messages = messages_of(archive)
         session.keys = {key.key: KnownKey(key.stream_id, key.request_hash) for key in archive.keys}
         for state, stream in zip(states_of(archive), archive.streams, strict=True):
-            session.streams.add(state.stream_id)
+            session.registered[state.stream_id] = stream.created_at
             self._streams[state.stream_id] = state
-            self._registered[state.stream_id] = stream.created_at
-        for message in archive.messages:
-            self._images.update({picture.image_id: picture.data for picture in message.images})
+        for image in (image for message in archive.messages for image in message.images):
+            session.images[image.image_id] = ImageData(image.media_type, image.data)
+        self._count(session, of_archive(archive), sessions=1)
 
 
-def _show(answer: Message, state: StreamState) -> None:
-    """Copy the outcome and the figures of a stream to the answer that it writes."""
-    answer.stream_id, answer.model = state.stream_id, state.model
-    answer.outcome, answer.finish_reason = state.outcome, state.finish_reason
-    answer.error = state.error or None
-    answer.show_figures(state if state.outcome else None)
-
-
-def _age(info: SessionInfo) -> tuple[str, str]:
-    return info.updated_at, info.session_id
-
-
-def _holds(session: MemorySession, words: Sequence[str]) -> bool:
-    if not words:
-        return True
-    texts = [session.info.title.casefold(), *(message.content.casefold() for message in session.messages)]
-    return all(any(word in text for text in texts) for word in words)
+def _matching(
+    candidates: Sequence[tuple[SessionInfo, Sequence[str]]],
+    words: Sequence[str],
+    most: int,
+    deadline: Deadline,
+) -> tuple[list[SessionInfo], bool]:
+    """Return the first sessions with each word in one of their texts, and whether the search came to its end."""
+    found: list[SessionInfo] = []
+    deadline.begin()
+    try:
+        for info, texts in candidates:
+            if all(any(text_holds(text, word, deadline.check) for text in texts) for word in words):
+                found.append(info)
+                if len(found) == most:
+                    break
+    except OutOfTime:
+        return found, False
+    return found, True

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import exc as sql
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.chat.errors import HistoryUnavailable
+from app.chat.errors import HistoryUnavailable, SearchTimeout
 from app.chat.ports import Logger
 from app.history.database import PATIENCE, Database, T, Work, cause
 from app.history.errors import DatabaseUnusable
@@ -17,6 +18,7 @@ from app.history.sign import SignOfLife
 
 STATEMENT_SECONDS = 5.0
 CONNECTIONS = 8
+QUERY_CANCELED = "57014"  # SQLSTATE, of a statement that took too long
 MIGRATION = 0x7461696C72616365  # advisory lock key: "tailrace"
 
 
@@ -67,13 +69,25 @@ class PostgresDatabase(Database):
         async with self._engine.connect() as connection:
             return await connection.run_sync(work)
 
+    async def _search(self, work: Work[T], seconds: float) -> T:
+        def limited(connection: Connection) -> T:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(seconds * 1000)}")
+            return work(connection)
+
+        try:
+            return await self._read(limited)
+        except sql.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
+                raise SearchTimeout from error
+            raise
+
     async def _write(self, work: Work[T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
     def holds(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-        """See `Database`."""
-        return column.icontains(text, autoescape=True)
+        """See `Database`. `strpos` finds a text without comparing it at every position."""
+        return func.strpos(func.lower(column), func.lower(text)) > 0
 
     async def tend(self) -> None:
         """See `Database`. Take the locks again if their connection was lost."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from app.chat.records import SessionInfo
+from app.chat.searches import MOST_CHARACTERS, MOST_WORDS
+from app.chat.titles import DERIVED_TITLE_LENGTH
 
-TITLE_LENGTH = 80  # characters
-MOST_WORDS = 8  # of a search; each may scan every message
-MOST_CHARACTERS = 2_000  # of a search; SQLite rejects patterns of more than 50,000 bytes
+SEARCH_SECONDS = 1.0  # that a search may take, not counting the wait for its turn
 
 
 def title_of(prompt: str) -> str:
-    """Return the title of a session: the first `TITLE_LENGTH` characters of its first prompt, on one line."""
-    words = prompt.split(maxsplit=TITLE_LENGTH)[:TITLE_LENGTH]  # each has at least one character
-    return " ".join(words)[:TITLE_LENGTH]
+    """Return the title of a session: the beginning of its first prompt on one line, with an ellipsis if it is cut."""
+    # Each word has at least one character.
+    words = prompt.split(maxsplit=DERIVED_TITLE_LENGTH + 1)[: DERIVED_TITLE_LENGTH + 1]
+    line = " ".join(words)
+    if len(line) <= DERIVED_TITLE_LENGTH:
+        return line
+    return line[: DERIVED_TITLE_LENGTH - 1].rstrip() + "…"
 
 
 def words_of(query: str) -> list[str]:

@@ -7,41 +7,64 @@ disk follows later. A read is a consistent snapshot of the moment at which it re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
 
-from app.chat.archive import Archive
-from app.chat.errors import HistoryUnavailable, SessionNotFound, StreamNotFound
+from app.chat.archive import Archive, ArchivedMessage, ArchivedStream
+from app.chat.errors import DiskFull, HistoryUnavailable, SessionNotFound, StreamNotFound
+from app.chat.excerpts import excerpt_of
+from app.chat.growing_text import GrowingText
+from app.chat.message_range import MessageRange
 from app.chat.ports import ImageData, Logger, Options
+from app.chat.quotas import UNLIMITED, StorageLimits, Usage
 from app.chat.records import (
+    Admission,
     Conversation,
+    Excerpt,
     Exchange,
+    HistoryLoad,
     Interrupted,
     KnownKey,
     Message,
     Page,
-    SessionHead,
+    Records,
     SessionInfo,
     StreamState,
 )
+from app.chat.tokens import TokenStore
 from app.history.database import Database, T, Work
-from app.history.session_list import place_of, utc_now, words_of
-from app.history.statements.archive import read_archive
+from app.history.search_lane import SearchLane
+from app.history.session_list import SEARCH_SECONDS, place_of, utc_now, words_of
+from app.history.session_writer import WholeSessions, Writing
+from app.history.statements.archive import is_long_session, read_archive
+from app.history.statements.long_session import (
+    is_long,
+    read_archived_messages,
+    read_archived_streams,
+    read_excerpt,
+    read_first,
+    read_near,
+    read_records,
+)
 from app.history.statements.read import (
-    read_head,
+    Found,
     read_image,
+    read_image_sizes,
     read_key,
     read_messages,
     read_owner,
     read_session,
     read_sessions,
     read_stream,
+    search_sessions,
 )
 from app.history.statements.recover import read_interrupted
+from app.history.statements.usage import read_usage
+from app.history.tokens import SqlTokens
 from app.history.write_queue.changes import (
     Admit,
     Configure,
@@ -50,7 +73,6 @@ from app.history.write_queue.changes import (
     Finish,
     Mark,
     Rename,
-    Restore,
     Withdraw,
 )
 from app.history.write_queue.pending import Pending
@@ -58,24 +80,39 @@ from app.history.write_queue.queue import InDoubt
 from app.history.write_queue.read_batcher import ReadBatcher
 from app.history.write_queue.writer import Writer
 
+LONG_SECONDS = 10.0  # that a part of a long session may take
 READ_AGAIN = 16  # attempts, while changes make the result stale
 
 
 class SqlHistory:
     """`History` on SQLite or PostgreSQL. Created by `opened`, or by `on` for an open database."""
 
-    def __init__(self, database: Database, reads: ReadBatcher, unwritten: Pending, writer: Writer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        reads: ReadBatcher,
+        unwritten: Pending,
+        writer: Writer,
+        whole: WholeSessions,
+        limits: StorageLimits,
+    ) -> None:
+        self._limits = limits
         self._database = database
         self._reads = reads
         self._unwritten = unwritten
         self._writer = writer
+        self._whole = whole
+        self._searches = SearchLane()
+        self._aside = SearchLane()  # for parts of long sessions
 
     def __repr__(self) -> str:
         return f"<SqlHistory {self._database!r} {self._unwritten!r} {self._writer!r}>"
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, database: Database, logger: Logger) -> AsyncIterator[SqlHistory]:
+    async def on(
+        cls, database: Database, logger: Logger, limits: StorageLimits = UNLIMITED
+    ) -> AsyncIterator[SqlHistory]:
         """Use a database for the duration of the block. Streams that a crash interrupted are ended first.
 
         Raises `DatabaseUnusable`.
@@ -85,8 +122,18 @@ class SqlHistory:
         async with (
             Writer.writing(database, unwritten, logger) as writer,
             ReadBatcher.gathering(database) as reads,
+            WholeSessions.working(database, writer, logger) as whole,
         ):
-            yield cls(database, reads, unwritten, writer)
+            yield cls(database, reads, unwritten, writer, whole, limits)
+
+    @property
+    def tokens(self) -> TokenStore:
+        """The access tokens and sign-ins in the same database."""
+        return SqlTokens(self._database)
+
+    def load(self) -> HistoryLoad:
+        """See `History`."""
+        return self._writer.load()
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
@@ -122,17 +169,6 @@ class SqlHistory:
         answer = self._unwritten.find(known.stream_id) if known else None
         return None if answer is not None and answer.hidden else known
 
-    async def standing(self, owner: str, session_id: str) -> SessionHead:
-        """See `History`."""
-        standing, stream_id = await self._read(
-            session_id, ("standing", owner), lambda connection: read_head(connection, owner, session_id)
-        )
-        if not self._unwritten.is_off(stream_id):
-            return standing
-        # The newest message on disk is no longer part of the conversation.
-        info, messages = await self.conversation(owner, session_id)
-        return SessionHead(messages[-1].message_id if messages else None, info.options)
-
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """See `History`."""
         if (answer := self._unwritten.find(stream_id)) is None:
@@ -150,6 +186,10 @@ class SqlHistory:
     async def image(self, owner: str, image_id: str) -> ImageData:
         """See `History`."""
         return await self._database.read(lambda connection: read_image(connection, owner, image_id))
+
+    async def image_sizes(self, owner: str, image_ids: Collection[str]) -> dict[str, int]:
+        """See `History`."""
+        return await self._database.read(lambda connection: read_image_sizes(connection, owner, image_ids))
 
     async def session(self, owner: str, session_id: str) -> SessionInfo:
         """See `History`."""
@@ -169,10 +209,74 @@ class SqlHistory:
             info = read_session(connection, owner, session_id)
             return Conversation(info, read_messages(connection, session_id))
 
-        info, messages = await self._read(session_id, ("conversation", owner), read)
+        return self._as_they_are(*await self._read(session_id, ("whole", owner), read))
+
+    def _as_they_are(self, info: SessionInfo, messages: Sequence[Message]) -> Conversation:
         # Nothing is awaited between the last staleness check and the return to the caller.
         own = [msgspec.structs.replace(message) for message in messages]
         return Conversation(msgspec.structs.replace(info), self._unwritten.complete(own))
+
+    async def _short(self, owner: str, session_id: str) -> Conversation | None:
+        """Return a session with its messages; `None` for a long one."""
+
+        def read(connection: Connection) -> Conversation | None:
+            info = read_session(connection, owner, session_id)
+            if is_long(connection, session_id):
+                return None
+            return Conversation(info, read_messages(connection, session_id))
+
+        found = await self._read(session_id, ("conversation", owner), read)
+        return None if found is None else self._as_they_are(*found)
+
+    async def _read_long(self, owner: str, session_id: str, work: Callable[[Connection], T]) -> T:
+        """Read a part of a long session: beside the reads of others, and again if a change made the result stale.
+
+        `work` must not depend on pending changes other than those that make a read stale.
+        """
+        for _ in range(READ_AGAIN):
+            with self._unwritten.reading(session_id) as reading:
+                async with self._aside.turn(owner):
+                    found = await self._database.search(work, LONG_SECONDS)
+                if not reading.stale:
+                    return found
+        raise HistoryUnavailable("This chat is changing too fast to read. Try again in a moment.")
+
+    async def excerpt(
+        self, owner: str, session_id: str, through: str | None, part: MessageRange, *, entire: bool = False
+    ) -> Excerpt:
+        """See `History`."""
+        short = await self._short(owner, session_id)
+        if short is not None:
+            return excerpt_of(*short, through, part)
+
+        def read(connection: Connection) -> Excerpt:
+            # As of now: a change from now on makes the read stale.
+            gone = self._unwritten.off(session_id)
+            return read_excerpt(connection, owner, session_id, through, part, entire=entire, gone=gone)
+
+        found = await self._read_long(owner, session_id, read)
+        return found._replace(messages=self._unwritten.complete(found.messages))
+
+    async def some(self, owner: str, session_id: str, message_ids: Sequence[str]) -> list[Message]:
+        """See `History`."""
+
+        def read(connection: Connection) -> list[Message]:
+            read_session(connection, owner, session_id)
+            return read_first(connection, session_id, message_ids)
+
+        return self._unwritten.complete(await self._database.read(read))
+
+    async def near(self, owner: str, session_id: str, message_id: str, most: int) -> list[Message]:
+        """See `History`."""
+        short = await self._short(owner, session_id)
+        if short is not None:
+            return short.messages
+
+        def read(connection: Connection) -> list[Message]:
+            read_session(connection, owner, session_id)
+            return read_near(connection, session_id, message_id, most, self._unwritten.off(session_id))
+
+        return self._unwritten.complete(await self._read_long(owner, session_id, read))
 
     async def sessions(
         self, owner: str, *, query: str = "", after: str | None = None, limit: int = 50
@@ -181,24 +285,34 @@ class SqlHistory:
         if self._unwritten.behind:
             with suppress(HistoryUnavailable):  # then the list shows the state on disk
                 await self._writer.now(Mark())
-        holds, words = self._database.holds, words_of(query)
+        if words := words_of(query):
+            return await self._search(owner, words, after, limit)
+        found = await self._reads.read(
+            ("sessions", owner, after, limit),
+            lambda connection: read_sessions(connection, owner, after, limit + 1),
+        )
+        return _page(found, limit)
 
-        def read(connection: Connection) -> list[SessionInfo]:
-            return read_sessions(connection, holds, owner, words, after, limit + 1)
+    async def _search(self, owner: str, words: Sequence[str], after: str | None, limit: int) -> Page:
+        """Search in the lane of searches. What an interrupted search did not see comes with the next page."""
+        holds = self._database.holds
 
-        # A search may be slow, so it does not share a transaction with other reads.
-        searching = self._database.read(read) if words else None
-        found = await (searching or self._reads.read(("sessions", owner, after, limit), read))
-        page = [msgspec.structs.replace(info) for info in found[:limit]]
-        return Page(page, place_of(page[-1]) if len(found) > limit else None)
+        def search(connection: Connection) -> Found:
+            return search_sessions(connection, holds, owner, words, after, limit + 1)
+
+        async with self._searches.turn(owner):
+            return _page(await self._database.search(search, SEARCH_SECONDS), limit)
 
     # ---- writing ---------------------------------------------------------------------------------------------
 
-    async def admit(self, exchange: Exchange) -> None:
-        """See `History`."""
+    async def admit(self, exchange: Exchange) -> Admission:
+        """See `History`. The session's state is that on disk after all changes that were made before this one."""
+        await self._check_disk()
         answer = self._unwritten.arrive(exchange)
         try:
-            await self._writer.now(Admit(exchange))
+            admission = (
+                await self._writer.now(Admit(exchange, self._limits.of(exchange.owner))) or Admission()
+            )
         except (InDoubt, asyncio.CancelledError):
             # It may be on disk now or soon, but the caller does not learn that it was accepted: withdraw it.
             self._unwritten.drop(exchange.stream.stream_id, hide=True)
@@ -207,9 +321,13 @@ class SqlHistory:
         except BaseException:
             self._unwritten.forget(answer)
             raise
-        self._unwritten.admit(answer)
+        if admission.known is None:
+            self._unwritten.admit(answer)
+        else:
+            self._unwritten.forget(answer)
+        return admission
 
-    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
+    def follow(self, stream_id: str, texts: GrowingText, reasoning: GrowingText) -> None:
         """See `History`."""
         self._unwritten.follow(stream_id, texts, reasoning)
         self._writer.stir()
@@ -246,22 +364,56 @@ class SqlHistory:
 
     async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
         """See `History`."""
-        await self._writer.now(Configure(owner, session_id, options))
+        await self._writer.now(Configure(owner, session_id, options, self._limits.of(owner)))
         return await self.session(owner, session_id)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """See `History`."""
-        await self._writer.now(Delete(owner, session_id))
+        is_long = await self._database.read(lambda connection: is_long_session(connection, session_id))
+        if is_long:
+            await self._whole.delete(owner, session_id)
+        else:
+            await self._writer.now(Delete(owner, session_id))
         self._unwritten.forget_session(session_id)
 
     # ---- whole sessions --------------------------------------------------------------------------------------
 
     async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
         """See `History`. The disk alone is read, once it has all there is of the session."""
+        return await self._from_disk(
+            session_id, lambda connection: read_archive(connection, owner, session_id, most)
+        )
 
-        def read(connection: Connection) -> Archive:
-            return read_archive(connection, owner, session_id, most)
+    async def records(self, owner: str, session_id: str) -> Records | None:
+        """See `History`."""
+        return await self._from_disk(
+            session_id, lambda connection: read_records(connection, owner, session_id)
+        )
 
+    async def archived_messages(
+        self, owner: str, session_id: str, message_ids: Sequence[str]
+    ) -> list[ArchivedMessage]:
+        """See `History`."""
+
+        def read(connection: Connection) -> list[ArchivedMessage]:
+            read_session(connection, owner, session_id)
+            return read_archived_messages(connection, session_id, message_ids)
+
+        return await self._database.read(read)
+
+    async def archived_streams(
+        self, owner: str, session_id: str, stream_ids: Sequence[str]
+    ) -> list[ArchivedStream]:
+        """See `History`."""
+
+        def read(connection: Connection) -> list[ArchivedStream]:
+            read_session(connection, owner, session_id)
+            return read_archived_streams(connection, session_id, stream_ids)
+
+        return await self._database.read(read)
+
+    async def _from_disk(self, session_id: str, read: Work[T]) -> T:
+        """Read once the disk has all there is of a session."""
         for _ in range(READ_AGAIN):
             if self._unwritten.is_open(session_id):
                 await self._writer.now(Mark())
@@ -271,6 +423,33 @@ class SqlHistory:
                     return found
         raise HistoryUnavailable("This chat is changing too fast to read. Try again in a moment.")
 
-    async def restore(self, owner: str, archive: Archive) -> None:
+    async def restore(self, owner: str, archive: Archive, *, undo: bool = False) -> None:
         """See `History`."""
-        await self._writer.now(Restore(owner, archive))
+        async with self.writing(owner, archive.session_id, undo=undo) as writing:
+            await writing.add(archive.messages, archive.streams, archive.keys)
+            await writing.finish(archive)
+
+    @asynccontextmanager
+    async def writing(self, owner: str, session_id: str, *, undo: bool = False) -> AsyncIterator[Writing]:
+        """See `History`."""
+        if not undo:
+            await self._check_disk()
+        async with self._whole.writing(
+            owner, session_id, None if undo else self._limits.of(owner)
+        ) as writing:
+            yield writing
+
+    async def usage(self, owner: str) -> Usage:
+        """See `History`. Changes that are not on disk yet are not counted."""
+        return await self._database.read(lambda connection: read_usage(connection, owner))
+
+    async def _check_disk(self) -> None:
+        """Raise `DiskFull` if the disk has too little space left."""
+        if not await self._database.has_space(self._limits.free_disk_bytes):
+            raise DiskFull("The server's disk is full, so this couldn't be saved. Try again later.")
+
+
+def _page(found: Found, limit: int) -> Page:
+    page = [msgspec.structs.replace(info) for info in found.sessions[:limit]]
+    is_last = found.is_complete and len(found.sessions) <= limit
+    return Page(page, None if is_last else place_of(page[-1]))

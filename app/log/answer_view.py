@@ -6,6 +6,7 @@ Code that shows a running answer reads this view, never the stream that produces
 from __future__ import annotations
 
 from app.chat import figures
+from app.chat.growing_text import GrowingText
 from app.chat.states import Status
 from app.log.entries import Begun, End, Entry, Event, Start, StatusChange
 
@@ -24,7 +25,7 @@ class AnswerView:
         "seq",
         "status",
         "stream_id",
-        "texts",
+        "text",
         "thought_tokens",
         "tokens",
         "torn",
@@ -37,8 +38,8 @@ class AnswerView:
         self.begun = start.continued or Begun()
         self.status = Status.THINKING
         self.note = ""
-        self.texts: list[str] = []  # the pieces of the answer; append-only, like the reasoning
-        self.reasoning: list[str] = []
+        self.text = GrowingText()  # of this stream, by the pieces that arrived
+        self.reasoning = GrowingText()
         self.tokens = 0  # pieces of the answer
         self.thought_tokens = 0  # pieces of the reasoning
         self.torn = False  # the text has a gap or an overlap, so it is no longer correct
@@ -47,17 +48,17 @@ class AnswerView:
         self.end: End | None = None
 
     def __repr__(self) -> str:
-        return f"<AnswerView {self.stream_id} {self.status} tokens={len(self.texts)}>"
+        return f"<AnswerView {self.stream_id} {self.status} tokens={self.tokens}>"
 
     @property
     def content(self) -> str:
         """The answer so far, including the text from before this stream."""
-        return self.begun.content + "".join(self.texts)
+        return self.begun.content + str(self.text)
 
     @property
     def thoughts(self) -> str:
         """The reasoning so far, including the text from before this stream."""
-        return self.begun.reasoning + "".join(self.reasoning)
+        return self.begun.reasoning + str(self.reasoning)
 
     def thought_ms(self, now: float) -> int | None:
         """Return the thinking time so far in ms, or `None`; see `figures.thought_ms`."""
@@ -93,9 +94,9 @@ class AnswerView:
             if self.answered_at is None:
                 self.answered_at = now
             self.tokens += count
-            self.texts += texts
+            self.text.add(texts)
         else:
             if self.reasoned_at is None:
                 self.reasoned_at = now
             self.thought_tokens += count
-            self.reasoning += texts
+            self.reasoning.add(texts)

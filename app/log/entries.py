@@ -1,4 +1,4 @@
-"""The entries of a session log. The web layer encodes them; `docs/protocol.md` describes the events that clients see.
+"""The entries of a session log. The web layer encodes them; `docs/api.md` describes the events that clients see.
 
 To add a kind of entry, add a struct here and a line in `NAMES`. Clients ignore unknown kinds.
 """
@@ -42,11 +42,15 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class StatusChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The stream is now `thinking` or `streaming`. The `note` is shown in place of "Thinking…"."""
+    """The stream is now `thinking` or `streaming`. The `note` is shown in place of "Thinking…".
+
+    While the stream waits for its model server, `place` is its place in line, from 1 on, and the note says so.
+    """
 
     stream_id: str
     status: Status
     note: str = ""
+    place: int = 0
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from app.chat.errors import Fenced
+from app.chat.growing_text import GrowingText
 from app.chat.ports import Kind
 from app.log.answer_view import AnswerView
 from app.log.cursors import Cursor
@@ -50,6 +51,11 @@ class MemoryLog:
         """See `SessionLog`."""
         return len(self._listeners)
 
+    @property
+    def size(self) -> int:
+        """See `SessionLog`."""
+        return self._size
+
     async def append(self, fence: int, event: Event) -> None:
         """See `SessionLog`."""
         if fence < self._fence:
@@ -65,13 +71,14 @@ class MemoryLog:
         self._add(EventSegment(self.head, event, self._clock()))
         if isinstance(event, End):
             self._fence = fence + 1
-            self.answer = None
+            if self.answer is not None:
+                self.answer.text.join()
+                self.answer.reasoning.join()
+                self.answer = None
         if self._listeners:
             self._tell(Entry.of(self.head, event))
 
-    async def append_text(
-        self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
-    ) -> None:
+    def append_text(self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]) -> None:
         """See `SessionLog`. Hot path: called for every token of every stream."""
         if fence < self._fence:
             raise Fenced(f"fence {fence} is older than {self._fence}")
@@ -83,11 +90,14 @@ class MemoryLog:
             or run.last - run.first >= TEXT_PIECES
         ):
             run = self._open_run(kind, stream_id, position)
-        run.add(texts)
-        self.head = last = run.last
         count = len(texts)
+        self.head = run.last = last = run.last + count
         if self.answer is not None:
-            self.answer.take_text(kind, texts, run.time, count)
+            self.answer.take_text(
+                kind, texts, run.time, count
+            )  # adds to the run's text, which is the answer's
+        else:
+            run.text.add(texts)
         if self._listeners:
             text = texts[0] if count == 1 else "".join(texts)
             self._tell(Entry(last, stream_id, kind, None, text, position, count))
@@ -104,13 +114,15 @@ class MemoryLog:
 
     def _open_run(self, kind: Kind, stream_id: str, position: int) -> TextSegment:
         self._close_run()
-        self._run = run = TextSegment(self.head + 1, kind, stream_id, position, self._clock())
+        answer = self.answer
+        text = GrowingText() if answer is None else answer.text if kind == "token" else answer.reasoning
+        self._run = run = TextSegment(self.head + 1, kind, stream_id, position, self._clock(), text)
         self._add(run)
         return run
 
     def _close_run(self) -> None:
         if self._run is not None:
-            self._run.join()
+            self._run.close()
             self._size += self._run.size
             self._run = None
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
-from itertools import accumulate
 from sys import getsizeof
 
+from app.chat.growing_text import GrowingText
 from app.chat.ports import Kind
 from app.log.entries import Entry, Event, Start
 
 EVENT_BYTES = 256  # approximate size of an event, not counting its texts
-TEXT_PIECES = 512  # pieces in one segment, the unit of joining and of retention
+TEXT_PIECES = 512  # pieces in one segment, the unit of retention
+END_BYTES = 4  # that a `GrowingText` needs for each piece beside its characters
 
 
 class EventSegment:
@@ -40,38 +40,31 @@ def _size(event: Event) -> int:
 
 
 class TextSegment:
-    """A segment of adjacent tokens of one kind. A finished one is joined: 4 bytes per token in addition to the text."""
+    """Adjacent tokens of one kind. The text itself is the answer's; the segment says which part of it."""
 
-    __slots__ = ("_ends", "_texts", "first", "kind", "last", "position", "size", "stream_id", "time")
+    __slots__ = ("_begin", "first", "kind", "last", "position", "size", "stream_id", "text", "time")
 
-    def __init__(self, first: int, kind: Kind, stream_id: str, position: int, time: float) -> None:
+    def __init__(
+        self, first: int, kind: Kind, stream_id: str, position: int, time: float, text: GrowingText
+    ) -> None:
         self.first = first
-        self.last = first - 1
+        self.last = first - 1  # the log adds to it
         self.kind: Kind = kind
         self.stream_id = stream_id
         self.position = position
         self.size = 0
         self.time = time
-        self._texts: list[str] = []
-        self._ends: array[int] | None = None
+        self.text = text
+        self._begin = len(text)
 
-    def add(self, texts: list[str]) -> None:
-        """Append pieces of text, one token each."""
-        self._texts += texts
-        self.last += len(texts)
-
-    def join(self) -> None:
-        """Join the pieces into one string. Nothing is added afterwards."""
-        self._ends = array("I", accumulate(map(len, self._texts)))
-        self._texts = ["".join(self._texts)]
-        self.size = getsizeof(self._texts[0]) + getsizeof(self._ends)
+    def close(self) -> None:
+        """Measure the segment. Nothing is added afterwards."""
+        entry = self.entry(0)
+        self.size = getsizeof(entry.text) + END_BYTES * entry.count
 
     def entry(self, after: int) -> Entry:
         """Return the tokens after the sequence number `after`, merged into one entry."""
         skipped = max(0, after + 1 - self.first)
-        if self._ends is None:
-            text = "".join(self._texts[skipped:])
-        else:
-            text = self._texts[0][self._ends[skipped - 1] if skipped else 0 :]
-        count = self.last + 1 - self.first - skipped
+        begin, count = self._begin + skipped, self.last + 1 - self.first - skipped
+        text = self.text.between(begin, begin + count)
         return Entry(self.last, self.stream_id, self.kind, None, text, self.position + skipped, count)

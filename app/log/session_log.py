@@ -39,6 +39,11 @@ class SessionLog(Protocol):
         """The number of listeners."""
         ...
 
+    @property
+    def size(self) -> int:
+        """The approximate size in memory, in bytes; without the segment that is growing."""
+        ...
+
     async def append(self, fence: int, event: Event) -> None:
         """Append one event. A `Start` sets the log's fence to `fence`, an `End` to `fence + 1`.
 
@@ -46,10 +51,8 @@ class SessionLog(Protocol):
         """
         ...
 
-    async def append_text(
-        self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
-    ) -> None:
-        """Append one event for each of `texts`, in order. Raises `Fenced` as `append` does."""
+    def append_text(self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]) -> None:
+        """Append one event for each of `texts`, in order. Synchronous. Raises `Fenced` as `append` does."""
         ...
 
     def read(self, after: int, stream_id: str | None = None) -> Reading:

@@ -1,10 +1,10 @@
-"""Long jobs as generators, which can be paused between steps and resumed in another thread."""
+"""Renders answers as blocks of HTML, in generators that can be paused between steps and resumed in another thread."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from app.markdown.blocks.splitting import Block, Splitter
 from app.markdown.bounds import ANSWER_SECONDS, SECONDS, Deadline, TooMuchError
@@ -18,14 +18,20 @@ Steps = Generator[None, None, T]
 BlockRenderer = Callable[[Block, Definitions, float], str]  # the float is the time limit in seconds
 
 
-def finished(steps: Steps[T]) -> T:
-    """Run a job to its end; return its result."""
-    try:
-        while True:
-            next(steps)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+class Rendered(NamedTuple):
+    """A rendered answer."""
+
+    blocks: list[str]  # the HTML of each block
+    end: int  # the length of the source that the blocks cover, in UTF-16 code units
+    tail: str = ""  # the source after `end`, which later text may still change
+
+
+def document_steps(text: str, render_one: BlockRenderer, *, is_over: bool = True) -> Steps[Rendered]:
+    """Render an answer. Links in one that is not over are not links until their definitions have arrived."""
+    splitter = Splitter()
+    blocks = yield from cutting(splitter, text, is_over=is_over)
+    html = yield from _rendering(blocks, splitter.definitions, render_one)
+    return Rendered(html, splitter.end, splitter.tail)
 
 
 def cutting(splitter: Splitter, text: str, *, is_over: bool) -> Steps[list[Block]]:
@@ -47,7 +53,7 @@ def cutting(splitter: Splitter, text: str, *, is_over: bool) -> Steps[list[Block
     return blocks
 
 
-def rendering(blocks: list[Block], definitions: Definitions, render_one: BlockRenderer) -> Steps[list[str]]:
+def _rendering(blocks: list[Block], definitions: Definitions, render_one: BlockRenderer) -> Steps[list[str]]:
     """Return the HTML of an answer's blocks, one block per step, in `ANSWER_SECONDS` of processor time in total."""
     rendered: list[str] = []
     levels = Levels()

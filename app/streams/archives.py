@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from app.chat.archive import Archive, renamed
+from app.chat.archive import Archive, ArchivedMessage, ArchivedStream, renamed
 from app.chat.errors import ArchiveTooLarge, SessionExists
-from app.chat.records import History, SessionInfo
+from app.chat.records import History, Records, SessionInfo, SessionWriter
+from app.chat.scoped_ids import scoped
 from app.streams.arrivals import Arrivals
 from app.streams.sessions import Sessions
 from app.streams.undo import MOST_BYTES, UndoBuffer
+
+
+class Adoption:
+    """Stores an imported session. Its records have new ids already; the session gets one here."""
+
+    def __init__(self, writer: SessionWriter, session_id: str) -> None:
+        self._writer = writer
+        self._session_id = session_id
+
+    async def add(self, messages: Sequence[ArchivedMessage], streams: Sequence[ArchivedStream]) -> None:
+        """Store some records. Each message must come after its parent."""
+        await self._writer.add(messages, streams)
+
+    async def finish(self, archive: Archive) -> str:
+        """Make the session visible; return its scoped id."""
+        await self._writer.finish(msgspec.structs.replace(archive, session_id=self._session_id))
+        return self._session_id
 
 
 class Archives:
@@ -32,29 +50,58 @@ class Archives:
         self._sessions = sessions
         self._arrivals = arrivals
         self._gate = gate
-        self._new_id = new_id
+        self.new_id = new_id
         self._deleted = UndoBuffer()
 
     def __repr__(self) -> str:
         return f"<Archives {self._deleted!r}>"
 
+    @property
+    def restorable(self) -> int:
+        """Number of deleted sessions that can still be restored."""
+        return len(self._deleted)
+
     async def export(self, owner: str, session_id: str) -> Archive:
         """Return the whole session, with the text so far of a running answer. Raises `SessionNotFound`."""
         archive = await self._history.archive(owner, session_id)
+        return msgspec.structs.replace(archive, messages=self._grown(session_id, archive.messages), keys=[])
+
+    async def records(self, owner: str, session_id: str) -> Records | None:
+        """Return what a long session consists of; `None` for one that `export` returns as a whole."""
+        return await self._history.records(owner, session_id)
+
+    async def messages(
+        self, owner: str, session_id: str, message_ids: Sequence[str]
+    ) -> list[ArchivedMessage]:
+        """Return the first of these messages, as `export` does. Raises `MessageNotFound`, `SessionNotFound`."""
+        return self._grown(session_id, await self._history.archived_messages(owner, session_id, message_ids))
+
+    async def streams(self, owner: str, session_id: str, stream_ids: Sequence[str]) -> list[ArchivedStream]:
+        """Return these streams."""
+        return await self._history.archived_streams(owner, session_id, stream_ids)
+
+    def _grown(self, session_id: str, messages: list[ArchivedMessage]) -> list[ArchivedMessage]:
         session = self._sessions.find(session_id)
         answer = session.log.answer if session else None
-        messages = [
+        return [
             msgspec.structs.replace(message, content=answer.content, reasoning=answer.thoughts)
             if answer is not None and message.message_id == answer.message_id
             else message
-            for message in archive.messages
+            for message in messages
         ]
-        return msgspec.structs.replace(archive, messages=messages, keys=[])
 
-    async def adopt(self, owner: str, archive: Archive) -> str:
-        """Store an imported session under new ids; return its id. The archive must not have a `flaw`."""
-        own = renamed(archive, self._new_id)
-        await self._history.restore(owner, own)
+    @asynccontextmanager
+    async def adopting(self, owner: str) -> AsyncIterator[Adoption]:
+        """Store an imported session piece by piece. Without a `finish` nothing of it is kept. Raises `StorageFull`."""
+        session_id = scoped(owner, self.new_id())
+        async with self._history.writing(owner, session_id) as writer:
+            yield Adoption(writer, session_id)
+
+    async def _adopt(self, owner: str, archive: Archive) -> str:
+        """Store a deleted session under new ids; return its scoped id."""
+        own = renamed(archive, self.new_id)
+        own = msgspec.structs.replace(own, session_id=scoped(owner, own.session_id))
+        await self._history.restore(owner, own, undo=True)
         return own.session_id
 
     async def delete(self, owner: str, session_id: str) -> None:
@@ -83,9 +130,9 @@ class Archives:
 
     async def _bring_back(self, owner: str, archive: Archive) -> str:
         try:
-            await self._history.restore(owner, archive)
+            await self._history.restore(owner, archive, undo=True)
         except SessionExists:
-            return await self.adopt(owner, archive)
+            return await self._adopt(owner, archive)
         self._arrivals.tell(owner, archive.session_id)
         return archive.session_id
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from app.chat.errors import HistoryUnavailable, NoModels, Refused, TooManyStreams
+from app.chat.errors import HistoryUnavailable, Limited, NoModels, Refused, TooManyStreams
 from app.chat.ports import Catalog, Logger
 from app.chat.records import Interrupted
 from app.chat.submission import Submission
@@ -84,6 +84,7 @@ class AutoContinue:
         """Try to continue the answer. Return whether this is settled: it is registered, or it never can be."""
         if self._registry.draining:
             return True
+        logger = self._logger.bind(session=one.session_id)
         try:
             backend, model = await self._catalog.resolve(one.model)
             ask = Submission(
@@ -95,13 +96,13 @@ class AutoContinue:
                 if_active="reject",  # a newer prompt of the user has priority
             )
             registered = await self._registry.register(ask)
-        except (HistoryUnavailable, TooManyStreams, NoModels):
+        except (HistoryUnavailable, TooManyStreams, Limited, NoModels):
             return False
         except Refused as refusal:
-            self._logger.info("answer_not_taken_up", session=one.session_id, reason=refusal.code)
+            logger.info("answer_not_taken_up", reason=refusal.code)
             return True
         self._taken += 1
-        self._logger.info("answer_taken_up", trace=registered.stream_id, session=one.session_id)
+        logger.info("answer_taken_up", trace=registered.stream_id)
         return True
 
     async def _away(self) -> set[str]:

@@ -15,12 +15,14 @@ from app.chat.branches import without
 from app.chat.errors import (
     Draining,
     KeyReused,
+    LineFull,
     Refused,
     SessionBusy,
     TooManyStreams,
 )
 from app.chat.ports import Logger, Options
-from app.chat.records import Exchange, History, Message, SessionHead, StreamState
+from app.chat.records import Exchange, History, KnownKey, Message, StreamState
+from app.chat.scoped_ids import owner_of
 from app.chat.states import Reason, Status
 from app.chat.submission import Submission
 from app.chat.submission import exchange as exchange_of
@@ -29,10 +31,15 @@ from app.streams.archives import Archives
 from app.streams.arrivals import Arrivals
 from app.streams.bounds import Bounds
 from app.streams.counters import Statistics
+from app.streams.fair_use import FairUse
+from app.streams.line import Lines
+from app.streams.overview import Overview, live_streams
 from app.streams.session import Session
 from app.streams.sessions import Sessions
 from app.streams.stream import Stream
 from app.tasks.timeouts import within
+
+RECENT = 600  # messages before the one that a request names: more than can be in the queue and rolled back
 
 
 class Registered(NamedTuple):
@@ -59,13 +66,16 @@ class Registry:
         logger: Logger,
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
         now: Callable[[], float] = time.time,
+        lines: Lines | None = None,
     ) -> None:
         self.history = history
         self.bounds = bounds
+        self.lines = lines or Lines({}, bounds.line_limit)
         self._logger = logger
         self._new_id = new_id
         self._now = now
         self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now)
+        self.fair_use = FairUse(bounds, self._sessions.tally)
         self._draining = False
         self._registrations: set[asyncio.Task[Registered]] = set()
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the latest for each key
@@ -113,8 +123,9 @@ class Registry:
     async def register(self, ask: Submission) -> Registered:
         """Register a stream for a prompt. Cancelling the caller does not cancel the registration or the stream.
 
-        Raises `Draining`, `TooManyStreams`, `SessionBusy`, `QueueFull`, `KeyReused`, `SessionNotFound`, the errors of
-        `submission.exchange`, and the errors of the history if it cannot store the prompt. In all these cases nothing
+        Raises `Draining`, `TooManyStreams`, the subclasses of `Limited`, `SessionBusy`, `QueueFull`, `KeyReused`,
+        `SessionNotFound`, the errors of `submission.exchange`, and those of the history if it cannot store the prompt.
+        In all these cases nothing
         is registered.
         """
         place = None if ask.key is None else (ask.owner, ask.session_id, ask.key)
@@ -152,31 +163,37 @@ class Registry:
         return self._gates.setdefault(session_id, asyncio.Lock())
 
     async def _admit(self, ask: Submission) -> Registered:
-        standing = await self.history.standing(ask.owner, ask.session_id)
-        if ask.key is not None and (known := await self._known(ask, ask.key)) is not None:
-            return known
+        # A repeated request is answered whatever the load, and whatever has become of the messages that it refers to.
+        # Otherwise the key is checked together with the admission.
+        if ask.key is not None and (ask.looks_back or not self._has_capacity(ask)):
+            known = await self.history.known_key(ask.owner, ask.session_id, ask.key)
+            if known is not None:
+                return await self._repeated(ask, known)
         self._check_capacity(ask)
-        exchange = await self._exchange(ask, standing)
+        exchange = await self._exchange(ask)
         # Get the session before `admit`. If it is deleted in the meantime, this object then refuses the claim.
         session = self.session(ask.session_id)
-        await self.history.admit(exchange)
-        stream = self._stream(ask, exchange, ask.options_over(standing.options))
+        admission = await self.history.admit(exchange)
+        if admission.known is not None:
+            return await self._repeated(ask, admission.known)
+        if exchange.follows_newest:
+            exchange.prompt.parent_id = admission.newest
+        stream = self._stream(ask, exchange, ask.options_over(admission.options))
         try:
             # Check again, because `admit` awaits. There is no await from here to the claim.
             self._check_capacity(ask)
             waits = session.running is not None
             cursor = Cursor(session.log.epoch, session.claim(stream, ask.if_active))
+            self.fair_use.count(ask.owner)
         except Exception:
             await self.history.withdraw(stream.stream_id)
             raise
         self.arrivals.tell(ask.owner, ask.session_id, cursor)
         status = Status.QUEUED if waits else Status.THINKING
-        return Registered(stream.stream_id, status, cursor, new=True, begins=standing.newest is None)
+        return Registered(stream.stream_id, status, cursor, new=True, begins=admission.newest is None)
 
-    async def _known(self, ask: Submission, key: str) -> Registered | None:
-        known = await self.history.known_key(ask.owner, ask.session_id, key)
-        if known is None:
-            return None
+    async def _repeated(self, ask: Submission, known: KnownKey) -> Registered:
+        """Return the earlier registration. Raises `KeyReused` if it was for a different request."""
         if known.request_hash != ask.request_hash:
             raise KeyReused("This Idempotency-Key was already used for a different request. Use a new key.")
         state = await self.stream_state(ask.owner, known.stream_id)
@@ -185,6 +202,13 @@ class Registry:
         return Registered(
             known.stream_id, state.status, Cursor(log.epoch, log.head if before is None else before), False
         )
+
+    def _has_capacity(self, ask: Submission) -> bool:
+        try:
+            self._check_capacity(ask)
+        except Refused:
+            return False
+        return True
 
     def _check_capacity(self, ask: Submission) -> None:
         if self._draining:
@@ -198,14 +222,24 @@ class Registry:
             raise TooManyStreams(
                 f"{self.bounds.max_streams} answers are already in progress. Try again in a moment."
             )
+        self.fair_use.check(ask.owner, adds_load=is_new_load)
+        line = self.lines.of(ask.backend.name)
+        # A prompt that replaces another one in the same line adds nothing to it.
+        if line is not None and line.full and not (session and session.stands_in(line.backend)):
+            raise LineFull(
+                f"{line.waiting} messages are waiting for {line.backend} already. "
+                "Try again later or choose a model of another server.",
+                self.fair_use.until_one_ends(line.slots),
+            )
 
-    async def _exchange(self, ask: Submission, standing: SessionHead) -> Exchange:
-        looks_back = ask.looks_back and standing.newest is not None
+    async def _exchange(self, ask: Submission) -> Exchange:
         messages: Sequence[Message] = ()
-        if looks_back:
-            messages = self._left(ask.session_id, await self.history.messages(ask.owner, ask.session_id))
+        if ask.looks_back and await self.history.check(ask.owner, ask.session_id):
+            known = ask.parent_id or ask.regenerate or ask.continues
+            messages = await self.history.near(ask.owner, ask.session_id, str(known), RECENT)
+            messages = self._left(ask.session_id, messages)
         now = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
-        return exchange_of(ask, standing, messages, new_id=self._new_id, now=now)
+        return exchange_of(ask, messages, new_id=self._new_id, now=now)
 
     def _left(self, session_id: str, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages without those of exchanges that are rolled back but have not ended yet."""
@@ -214,6 +248,7 @@ class Registry:
         return without(messages, {message.message_id for message in messages if message.stream_id in doomed})
 
     def _stream(self, ask: Submission, exchange: Exchange, options: Options) -> Stream:
+        line = self.lines.of(ask.backend.name)
         return Stream(
             exchange,
             model=ask.model,
@@ -221,6 +256,8 @@ class Registry:
             options=options,
             bounds=self.bounds,
             logger=self._logger,
+            trace=ask.trace,
+            ticket=line.ticket(ask.owner) if line is not None else None,
         )
 
     # ---- stopping --------------------------------------------------------------------------------------------
@@ -302,6 +339,7 @@ class Registry:
             for stream in session:
                 stream.lapse()
         await self._all_ended(self.bounds.close_timeout)
+        self.lines.close()
         self._sessions.close()
         self.arrivals.close()
 
@@ -314,7 +352,22 @@ class Registry:
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the gauges and counters."""
-        return self._sessions.statistics()
+        return self._sessions.statistics(self.lines)
+
+    def overview(self, owner: str | None = None) -> Overview:
+        """Return what runs, what waits for what, and what ended last: of one owner, or of all.
+
+        The statistics are those of the whole server.
+        """
+        live, more = live_streams(self._sessions, owner)
+        ended = [
+            end
+            for end in reversed(self._sessions.tally.ends)
+            if owner in (None, owner_of(end.state.session_id))
+        ]
+        return Overview(
+            statistics=self.statistics(), live=live, more=more, ended=ended, draining=self._draining
+        )
 
 
 async def _passed(gate: asyncio.Lock) -> None:

@@ -10,7 +10,6 @@ the conductor moves on without it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from app.chat.errors import QueueFull, SessionBusy
@@ -51,7 +50,7 @@ class Session:
         self._logger = logger
         self._tally = tally
         self._loop = asyncio.get_running_loop()
-        self._line: deque[Stream] = deque()
+        self._line: list[Stream] = []  # short; an empty deque takes 600 bytes
         self._fence = 0
         self._conductor: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
@@ -81,6 +80,10 @@ class Session:
         """Whether this object can be dropped without losing anything but its log."""
         return not (self._line or self._viewers or self._conductor)
 
+    def stands_in(self, backend: str) -> bool:
+        """Return whether one of its streams has, or will have, a place in line for that model server."""
+        return any(stream.ticket is not None and stream.ticket.backend == backend for stream in self._line)
+
     # ---- claims and signals ----------------------------------------------------------------------------------
 
     def check(self, if_active: IfActive) -> None:
@@ -102,13 +105,18 @@ class Session:
         self.check(if_active)
         self._fence += 1
         stream.fence = self._fence
+        if stream.ticket is not None and (if_active != "enqueue" or not self._line):
+            tickets = (older.ticket for older in self._line)
+            stream.ticket.expect(next((each for each in tickets if each and each.pending), None))
         if if_active in ("supersede", "rollback"):
             for older in self._line:
                 older.signal(Reason.NEW_STREAM)
                 older.discarded = older.discarded or if_active == "rollback"
         still_to_come = sum(older.owes for older in self._line) if if_active != "enqueue" else 0
-        if not self._line:
-            self._tally.busy += 1
+        if self._line:
+            stream.trace.waits(self._line[-1].stream_id)
+        else:
+            self._tally.began(stream.owner)
         self._line.append(stream)
         self.touched = self._loop.time()
         self._conduct_on()
@@ -214,6 +222,7 @@ class Session:
         if stream.view is None:
             await self.log.append(stream.fence, stream.start_event())
             stream.view = self.log.answer
+            stream.trace.turn()
             self._tally.started += 1
             self._say(stream, "stream_start", model=stream.model.model_id)
         if stream.producer is None and stream.view is not None and not stream.cancelled:
@@ -222,13 +231,14 @@ class Session:
             await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
             if not stream.producer.done():
                 self._outlived(stream, stream.producer)
+            elif stream.signalled_at is not None and stream.generation is not None and stream.produced.closed:
+                self._tally.measures.closed.observe(self._loop.time() - stream.signalled_at)
         await self._end(stream)
 
     async def _begin(self, stream: Stream, view: AnswerView) -> None:
         stream.enter(Status.THINKING)
-        producer = Producer(stream, view, self.log, bounds=self._bounds, logger=self._logger)
+        producer = Producer(stream, view, self.log, self._history, bounds=self._bounds, logger=self._logger)
         producing = producer.run(lambda: request_for(stream, self._history, self._bounds))
-        self._history.follow(stream.stream_id, view.texts, view.reasoning)
         # Create the task before the event, so that any signal from now on can cancel it. It first runs at the next
         # await that suspends.
         stream.producer = self._loop.create_task(producing, name=f"producer {stream.stream_id}")
@@ -243,7 +253,11 @@ class Session:
         self._tally.zombies += 1
         producer.add_done_callback(self._zombie_ended)
         since = stream.signalled_at if stream.signalled_at is not None else self._loop.time()
-        waited_ms = round((self._loop.time() - since) * 1000)
+        waited = self._loop.time() - since
+        self._tally.measures.outlasted += 1
+        if len(self._line) > 1:
+            self._tally.measures.waited.observe(waited)
+        waited_ms = round(waited * 1000)
         fields = {"trace": stream.stream_id, "session": self.session_id}
         self._logger.warning("prev_stream_timeout_on_cancel", **fields, waited_ms=waited_ms)
 
@@ -256,6 +270,7 @@ class Session:
         """Clean up, in this order: history, `end`, queue. The upstream is already closed, or the bound has passed."""
         outcome = stream.verdict()
         stream.conclude(outcome)
+        stream.trace.closed(stream.state)
         self._say(stream, "stream_cleanup")
         await self._remember(stream)
         await self.log.append(stream.fence, stream.end_event())
@@ -278,10 +293,13 @@ class Session:
     def _leave(self, stream: Stream) -> None:
         """Take the stream off the queue if it is the first, count it, and mark it ended."""
         if self._line and self._line[0] is stream:
-            self._line.popleft()
-            self._tally.busy -= not self._line
+            del self._line[0]
+            if not self._line:
+                self._tally.left(stream.owner)
+        if stream.ticket is not None:
+            stream.ticket.leave()  # if its upstream is not known to be closed, others must not wait for it any more
         state = stream.state()
-        self._tally.count_end(stream.outcome, stream.tokens)
+        self._tally.count_end(state, stream.model)
         if state.outcome is Outcome.COMPLETE:
             self._say(stream, "stream_status", status=str(state.outcome))
         figures = {"duration_ms": state.duration_ms, "ttft_ms": state.ttft_ms, "tokens": state.tokens}
@@ -289,10 +307,12 @@ class Session:
         # A stream that never started delayed nobody, however long it stayed queued after its signal.
         held_up = self._line and stream.producer is not None and not stream.zombie
         if held_up and stream.signalled_at is not None:
-            waited_ms = round((self._loop.time() - stream.signalled_at) * 1000)
-            self._say(stream, "prev_stream_finished_cleanly", waited_ms=waited_ms)
+            waited = self._loop.time() - stream.signalled_at
+            self._tally.measures.waited.observe(waited)
+            self._say(stream, "prev_stream_finished_cleanly", waited_ms=round(waited * 1000))
         if not stream.ended.done():
             stream.ended.set_result(None)
+        stream.trace.ended()
         self.touched = self._loop.time()
 
     def _log_error(self, event: str, stream: Stream, error: Exception) -> None:

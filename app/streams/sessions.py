@@ -9,7 +9,8 @@ from app.chat.ports import Logger
 from app.chat.records import History
 from app.log.memory_log import MemoryLog
 from app.streams.bounds import Bounds
-from app.streams.counters import Counters, Statistics
+from app.streams.counters import Counters, LineState, Statistics
+from app.streams.line import Lines
 from app.streams.session import Session
 from app.streams.stream import Stream
 
@@ -27,7 +28,7 @@ class Sessions:
         logger: Logger,
         now: Callable[[], float],
     ) -> None:
-        self.tally = Counters()
+        self.tally = Counters(now)
         self._history = history
         self._bounds = bounds
         self._logger = logger
@@ -79,17 +80,22 @@ class Sessions:
         if self._live.get(session.session_id) is session:
             del self._live[session.session_id]
 
-    def statistics(self) -> Statistics:
+    def statistics(self, lines: Lines) -> Statistics:
         """Return a snapshot of the gauges and counters."""
         return Statistics(
             sessions=len(self._live),
             active=self.tally.busy,
+            limit=self._bounds.max_streams,
             queued=sum(len(tuple(session)) for session in self) - self.tally.busy,
             viewers=sum(session.viewers for session in self),
             zombies=self.tally.zombies,
+            log_bytes=sum(session.log.size for session in self),
             started=self.tally.started,
             tokens=self.tally.tokens,
             ended={str(outcome): count for outcome, count in self.tally.ended.items()},
+            measures=self.tally.measures,
+            lines=[LineState(line.backend, line.slots, line.served, line.waiting) for line in lines],
+            line_waits=lines.waits,
         )
 
     # ---- housekeeping ----------------------------------------------------------------------------------------

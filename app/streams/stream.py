@@ -13,9 +13,11 @@ from app.chat.ports import Backend, Generation, Logger, Model, Options, Usage
 from app.chat.records import Exchange, StreamState
 from app.chat.sizes import utf8_size
 from app.chat.states import OUTCOMES, Outcome, Reason, Status, advance
+from app.chat.tracing import UNTRACED, Trace
 from app.log.answer_view import AnswerView
 from app.log.entries import Begun, End, Prompt, Start
 from app.streams.bounds import Bounds
+from app.streams.line import Ticket
 
 INTERNAL = Problem("internal", "Something went wrong on the server. The log has the details.")
 
@@ -77,6 +79,8 @@ class Stream:
         "signalled_at",
         "status",
         "stream_id",
+        "ticket",
+        "trace",
         "view",
         "zombie",
     )
@@ -90,7 +94,11 @@ class Stream:
         options: Options,
         bounds: Bounds,
         logger: Logger,
+        trace: Trace = UNTRACED,
+        ticket: Ticket | None = None,
     ) -> None:
+        self.trace = trace
+        self.ticket = ticket  # its place in line for the model server, `None` if that has no line
         self.stream_id = exchange.stream.stream_id
         self.session_id = exchange.session_id
         self.owner = exchange.owner
@@ -149,6 +157,8 @@ class Stream:
             self.generation.abort()
         if self.producer is not None:
             self.producer.cancel()
+        if self.ticket is not None:
+            self.ticket.give_up()  # now, so that nobody waits for this stream's turn
         self._logger.info(
             "stream_cancelled", trace=self.stream_id, session=self.session_id, reason=str(reason)
         )
@@ -194,6 +204,7 @@ class Stream:
         """Record that the model has begun to answer."""
         self.enter(Status.STREAMING)
         self.produced.ttft = self._loop.time() - self.created
+        self.trace.first_token()
 
     def conclude(self, outcome: Outcome) -> None:
         """Set the outcome and the duration, and stop the timer. Only the first call has an effect."""
@@ -243,6 +254,8 @@ class Stream:
             upstream_closed=produced.closed,
             usage=produced.usage,
             error=self.problem or msgspec.UNSET,
+            note=view.note if view else "",
+            place=self.ticket.place if self.ticket is not None and self.ticket.waits else None,
         )
 
     def start_event(self) -> Start:

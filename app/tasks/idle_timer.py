@@ -15,7 +15,7 @@ class IdleTimer:
     `longest` seconds since the last `feed`, because it carries no data.
     """
 
-    __slots__ = ("_alive", "_expired", "_fed", "_handle", "_longest", "_loop", "_seconds")
+    __slots__ = ("_alive", "_end", "_expired", "_fed", "_handle", "_longest", "_loop", "_most", "_seconds")
 
     def __init__(
         self,
@@ -31,13 +31,15 @@ class IdleTimer:
         self._longest = longest
         self.restart(seconds, expired)
 
-    def restart(self, seconds: float, expired: Expired) -> None:
-        """Start again, with a new limit in seconds and a new callback."""
+    def restart(self, seconds: float, expired: Expired, *, most: float = float("inf")) -> None:
+        """Start again, with a new limit in seconds and a new callback, which is called after `most` seconds anyway."""
         self.stop()
         self._seconds = seconds
+        self._most = most
         self._expired = expired
         self._fed = self._loop.time()
-        self._handle = self._loop.call_at(self._fed + seconds, self._check)
+        self._end = self._fed + most
+        self._handle = self._loop.call_at(self._fed + min(seconds, most), self._check)
 
     def feed(self) -> None:
         """Record activity: the timeout starts again now."""
@@ -52,8 +54,9 @@ class IdleTimer:
     def _check(self) -> None:
         silent = max(self._fed, self._alive()) + self._seconds
         quiet = self._fed + max(self._longest, self._seconds)
-        if min(silent, quiet) <= self._loop.time():
+        due, limit = min((silent, self._seconds), (quiet, self._longest), (self._end, self._most))
+        if due <= self._loop.time():
             self._handle = None
-            self._expired(self._seconds if silent <= quiet else self._longest)
+            self._expired(limit)
         else:
-            self._handle = self._loop.call_at(min(silent, quiet), self._check)
+            self._handle = self._loop.call_at(due, self._check)

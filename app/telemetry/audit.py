@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from app.chat.scoped_ids import owner_of
 from app.streams.bounds import Bounds
 
 # `time level event key=value key="JSON string" …`, as written by `telemetry.logging`
@@ -17,6 +18,7 @@ _FIELD = re.compile(r" (\w+)=(\"(?:[^\"\\]|\\.)*\"|[^\s\"]*)")
 
 WAITS = ("prev_stream_finished_cleanly", "prev_stream_timeout_on_cancel")
 NOT_AFTER_THE_END = ("stream_status", "stream_token", "stream_cancelled", "stream_cleanup")
+REFUSALS = ("request_refused", "refusals_left_out")
 SLACK = 1.1  # factor on the bound: timers fire late on a busy machine, and figures are rounded
 
 
@@ -40,29 +42,44 @@ class Report(msgspec.Struct, kw_only=True):
     sessions: int = 0
     streams: int = 0
     timeouts: int = 0  # streams that exceeded the bound while another waited
+    refusals: int = 0  # refused requests; without an owner also those that the log only counts
     violations: list[Violation] = []
 
     def __str__(self) -> str:
         found = f"{len(self.violations)} violations" if self.violations else "no violations"
+        refused = f", {self.refusals} refused requests" if self.refusals else ""
         return (
-            f"{self.streams} streams in {self.sessions} sessions, {self.timeouts} exceeded the bound, {found} "
-            f"({self.events} events in {self.lines} lines)"
+            f"{self.streams} streams in {self.sessions} sessions, {self.timeouts} exceeded the bound, {found}"
+            f"{refused} ({self.events} events in {self.lines} lines)"
         )
 
 
-def audit(lines: Iterable[str], *, bound: float = Bounds().supersede_timeout) -> Report:
+def audit(
+    lines: Iterable[str], *, bound: float = Bounds().supersede_timeout, owner: str | None = None
+) -> Report:
     """Check log lines, logfmt or JSON, in the order in which they were written. `bound` is in seconds.
 
-    Lines that are not about a stream are skipped. A stream without an end is reported: its server was killed, or is
+    With `owner`, only the lines about this owner are read. Lines that are not about a stream are skipped, but refused
+    requests are counted. A stream without an end is reported: its server was killed, or is
     still running. Audit a log after its server has stopped.
     """
     auditor = _Auditor(bound)
     for number, line in enumerate(lines, start=1):
         auditor.report.lines = number
         fields = parse(line)
-        if fields and fields.get("trace") and fields.get("session"):
+        if not fields or (owner is not None and _owner(fields) != owner):
+            continue
+        if fields.get("trace") and fields.get("session"):
             auditor.see(number, fields)
+        elif fields["event"] in REFUSALS:
+            auditor.report.refusals += int(fields.get("count", 1))
     return auditor.conclude()
+
+
+def _owner(fields: dict[str, Any]) -> str | None:
+    """Return whom a line is about. Lines of older versions name the session alone."""
+    session = fields.get("session")
+    return fields.get("owner") or (owner_of(str(session)) if session else None)
 
 
 def parse(line: str) -> dict[str, Any] | None:

@@ -10,8 +10,10 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from app.chat.scoped_ids import LOCAL, owner_of
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-FIRST_KEYS = ("trace", "session")
+FIRST_KEYS = ("trace", "session", "owner")
 _NEEDS_QUOTES = frozenset(' "=\\')
 
 
@@ -25,6 +27,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     writer = LineWriter(stream or sys.stderr)
     structlog.configure(
         processors=[
+            add_owner,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *_rendering(log_format, colors=writer.is_terminal()),
@@ -42,12 +45,24 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
 def _rendering(log_format: str, *, colors: bool) -> list[Processor]:
     """Return the processors that turn an event into a line."""
     if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=colors, repr_native_str=True)]
+        # With `rich` installed, structlog would print the local variables of each frame: keys, prompts.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=colors, repr_native_str=True, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, render_json if log_format == "json" else render_logfmt]
 
 
+def add_owner(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the owner to an event about a session: it is part of the session's id.
+
+    A server with one owner does not name it in every line.
+    """
+    if "session" in event and (owner := owner_of(str(event["session"]))) != LOCAL:
+        event.setdefault("owner", owner)
+    return event
+
+
 def render_logfmt(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """Return `time level event trace=… session=… …`. The event name has no key, so that it is easy to `grep`.
+    """Return `time level event trace=… session=… owner=… …`. The event name has no key, so that it is easy to `grep`.
 
     structlog's own logfmt renderer escapes only quotes and newlines. This one writes any value that could end a line
     or control a terminal as a JSON string: user text cannot forge a line, and every value can be parsed back.

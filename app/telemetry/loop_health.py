@@ -10,7 +10,7 @@ from types import TracebackType
 
 from app.chat.ports import Logger
 
-BEAT = 0.05  # s between two timer callbacks
+BEAT = 0.1  # s between two timer callbacks
 BLOCKED = 0.05  # s; a callback later than this means that the loop was blocked
 STACK_FRAMES = 12  # innermost frames to log
 
@@ -65,7 +65,8 @@ class LoopHealth:
             self.blocks += 1
             self.worst = max(self.worst, late)
             self._logger.warning("loop_blocked", ms=round(late * 1000))
-        self._beaten.set()
+        if self._stacks:
+            self._beaten.set()
         self._expected = now + BEAT
         self._timer = self._loop.call_at(self._expected, self._beat)
 

@@ -1,9 +1,12 @@
-"""Prometheus metrics. They are read from the registry's statistics at each scrape, so they cost nothing per token."""
+"""Prometheus metrics. They are read from the server's own figures at each scrape, so they cost nothing per token.
+
+Names that OpenTelemetry's semantic conventions for generative AI define are used as they are, in Prometheus' spelling:
+`gen_ai.server.time_to_first_token` is `gen_ai_server_time_to_first_token_seconds`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,78 +15,196 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.chat.ports import BackendHealth
+from app.chat.records import HistoryLoad
+from app.measures import Histogram, Histograms
+from app.streams.measures import StreamMeasures
 from app.telemetry.logging import LineWriter
 from app.telemetry.loop_health import LoopHealth
+from app.telemetry.sources import Sources, Statistics, ViewerFigures
+
+CHAT = "chat"  # gen_ai.operation.name
+MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
-class Statistics(Protocol):
-    """The statistics that the metrics read. Counters run from the start of the process."""
+class _Collector(Collector):
+    """A collector whose registration reads nothing."""
 
-    @property
-    def active(self) -> int:
-        """Gauge: sessions with a running stream."""
-
-    @property
-    def queued(self) -> int:
-        """Gauge: streams queued behind another stream of their session."""
-
-    @property
-    def zombies(self) -> int:
-        """Gauge: fenced streams whose producer has not ended yet."""
-
-    @property
-    def viewers(self) -> int:
-        """Gauge: connected viewers."""
-
-    @property
-    def started(self) -> int:
-        """Counter: streams whose `start` is in the log."""
-
-    @property
-    def tokens(self) -> int:
-        """Counter: pieces of answers, counted when their stream ends."""
-
-    @property
-    def ended(self) -> Mapping[str, int]:
-        """Counter: ended streams by outcome."""
+    def describe(self) -> list[Metric]:
+        """Return nothing, so that registration does not call `collect`."""
+        return []
 
 
-class StreamCollector(Collector):
-    """Converts the statistics to metric families."""
+class StreamCollector(_Collector):
+    """Exports the statistics of streams."""
 
     def __init__(self, read: Callable[[], Statistics]) -> None:
         self._read = read
-
-    def describe(self) -> list[Metric]:
-        """Return nothing, so that registration does not call `collect` and read the statistics."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client`."""
         now = self._read()
         yield GaugeMetricFamily("tailrace_streams_active", "Streams thinking or streaming.", now.active)
+        yield GaugeMetricFamily("tailrace_streams_limit", "Maximum of active streams.", now.limit)
         yield GaugeMetricFamily("tailrace_streams_queued", "Streams waiting for a predecessor.", now.queued)
         yield GaugeMetricFamily(
             "tailrace_streams_zombie", "Fenced streams that have not ended yet.", now.zombies
         )
         yield GaugeMetricFamily("tailrace_viewers", "Open event streams.", now.viewers)
+        yield GaugeMetricFamily("tailrace_log_bytes", "Size of all session logs.", now.log_bytes)
         yield CounterMetricFamily("tailrace_streams_started", "Streams registered.", now.started)
         yield CounterMetricFamily("tailrace_tokens", "Tokens received from models.", now.tokens)
-        ended = CounterMetricFamily(
-            "tailrace_streams_ended", "Streams ended, by outcome.", labels=["outcome"]
-        )
-        for outcome, count in sorted(now.ended.items()):
-            ended.add_metric([outcome], count)
-        yield ended
+        yield _counter("tailrace_streams_ended", "Streams ended, by outcome.", ["outcome"], now.ended)
         yield CounterMetricFamily(
             "tailrace_log_lines_lost", "Log lines that could not be written.", LineWriter.lost
         )
+        yield from _lines(now)
+        yield from _measured(now.measures)
 
 
-class LoopCollector(Collector):
+def _lines(now: Statistics) -> Iterator[Metric]:
+    """Convert the lines in front of model servers with a limited number of answers."""
+    waiting = GaugeMetricFamily(
+        "tailrace_line_waiting", "Streams in line for a model server.", labels=["backend"]
+    )
+    slots = GaugeMetricFamily("tailrace_line_slots", "Answers that it gives at once.", labels=["backend"])
+    used = GaugeMetricFamily("tailrace_line_slots_used", "Slots in use.", labels=["backend"])
+    for line in now.lines:
+        waiting.add_metric([line.backend], line.waiting)
+        slots.add_metric([line.backend], line.slots)
+        used.add_metric([line.backend], line.served)
+    yield from (waiting, slots, used)
+    waits = HistogramMetricFamily("tailrace_line_wait_seconds", "Time in line.", labels=["backend"])
+    for labels, histogram in now.line_waits:
+        waits.add_metric(list(labels), histogram.cumulative(), histogram.total)
+    yield waits
+
+
+def _measured(measures: StreamMeasures) -> Iterator[Metric]:
+    """Convert what the ends of streams are measured by."""
+    yield _by_model(
+        "gen_ai_server_time_to_first_token_seconds",
+        "Time from the prompt to the first token, waits included.",
+        measures.first_token,
+    )
+    yield _by_model(
+        "gen_ai_server_request_duration_seconds",
+        "Time from the prompt to the end of its answer.",
+        measures.duration,
+        "outcome",
+        "error_type",
+    )
+    yield _by_model(
+        "gen_ai_server_time_per_output_token_seconds",
+        "Time per token after the first.",
+        measures.per_token,
+    )
+    yield _by_model(
+        "gen_ai_client_token_usage",
+        "Tokens of prompts, where the model server reports them, and of answers.",
+        measures.usage,
+        "gen_ai_token_type",
+    )
+    yield _by_model("tailrace_tokens_per_second", "Tokens per second of an answer.", measures.rate)
+    yield _histogram(
+        "tailrace_supersede_wait_seconds",
+        "Time from the signal to an answer to end until the next one could start.",
+        measures.waited,
+    )
+    yield CounterMetricFamily(
+        "tailrace_supersede_timeouts", "Answers that did not end within their bound.", measures.outlasted
+    )
+    yield _histogram(
+        "tailrace_stop_to_upstream_closed_seconds",
+        "Time from the signal to an answer to end until its model server's connection was closed.",
+        measures.closed,
+    )
+    yield CounterMetricFamily(
+        "tailrace_upstream_not_closed",
+        "Ended answers whose connection was not confirmed closed.",
+        measures.not_closed,
+    )
+    yield _counter(
+        "tailrace_backend_errors",
+        "Answers that failed, by model server and kind of error.",
+        ["backend", "kind"],
+        measures.errors,
+    )
+
+
+class ViewerCollector(_Collector):
+    """Exports the figures of viewers."""
+
+    def __init__(self, figures: ViewerFigures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        behind, most = self._figures.lag()
+        yield GaugeMetricFamily("tailrace_viewers_behind", "Viewers that are behind their log.", behind)
+        yield GaugeMetricFamily(
+            "tailrace_viewer_lag_events", "Events that the slowest viewer has not been sent.", most
+        )
+        yield _histogram(
+            "tailrace_viewer_lag_seconds",
+            "Time that viewers were behind, from a full connection until they had caught up.",
+            self._figures.behind,
+        )
+        yield _counter(
+            "tailrace_resets",
+            "Viewers that had to load a snapshot, by reason.",
+            ["reason"],
+            self._figures.resets,
+        )
+
+
+class HistoryCollector(_Collector):
+    """Exports how far the history is behind, and how long its transactions take."""
+
+    def __init__(self, read: Callable[[], HistoryLoad]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        load = self._read()
+        yield GaugeMetricFamily(
+            "tailrace_history_backlog_changes", "Changes waiting to be written.", load.changes
+        )
+        yield GaugeMetricFamily("tailrace_history_backlog_bytes", "Their size.", load.bytes)
+        yield GaugeMetricFamily(
+            "tailrace_history_available", "Whether the last attempt to write succeeded.", not load.failing
+        )
+        yield _histogram("tailrace_history_batch_seconds", "Time of a transaction.", load.batches)
+
+
+class BackendCollector(_Collector):
+    """Exports whether model servers respond."""
+
+    def __init__(self, read: Callable[[], Sequence[BackendHealth]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        up = GaugeMetricFamily(
+            "tailrace_backend_up",
+            "Whether the model server responds.",
+            labels=["backend"],
+        )
+        models = GaugeMetricFamily(
+            "tailrace_backend_models", "Models that the backend offers.", labels=["backend"]
+        )
+        for health in self._read():
+            if health.age is not None:
+                up.add_metric([health.backend], health.available)
+            models.add_metric([health.backend], health.models)
+        yield up
+        yield models
+
+
+class LoopCollector(_Collector):
     """Exports how long the event loop was blocked."""
 
     def __init__(self, health: LoopHealth) -> None:
@@ -101,12 +222,42 @@ class LoopCollector(Collector):
         )
 
 
-def collectors(read: Callable[[], Statistics], health: LoopHealth | None = None) -> CollectorRegistry:
-    """Return a registry with the metrics of streams, event loop and process. Each scrape calls `read` once."""
+def _counter(
+    name: str,
+    help_text: str,
+    labels: Sequence[str],
+    counts: Mapping[str, int] | Mapping[tuple[str, str], int],
+) -> Metric:
+    """Convert counts by the value, or values, of `labels`."""
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for key, count in sorted(counts.items()):
+        family.add_metric([key] if isinstance(key, str) else list(key), count)
+    return family
+
+
+def _histogram(name: str, help_text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, help_text, histogram.cumulative(), histogram.total)
+
+
+def _by_model(name: str, help_text: str, histograms: Histograms, *more: str) -> Metric:
+    family = HistogramMetricFamily(name, help_text, labels=[*MODEL, *more])
+    for labels, histogram in histograms:
+        family.add_metric([CHAT, *labels], histogram.cumulative(), histogram.total)
+    return family
+
+
+def collectors(sources: Sources) -> CollectorRegistry:
+    """Return a registry with the metrics of the sources and of the process. Each scrape reads each source once."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(StreamCollector(read))
-    if health is not None:
-        registry.register(LoopCollector(health))
+    registry.register(StreamCollector(sources.statistics))
+    if sources.viewers is not None:
+        registry.register(ViewerCollector(sources.viewers))
+    if sources.history is not None:
+        registry.register(HistoryCollector(sources.history))
+    if sources.backends is not None:
+        registry.register(BackendCollector(sources.backends))
+    if sources.loop is not None:
+        registry.register(LoopCollector(sources.loop))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

@@ -6,10 +6,15 @@ from aiohttp import web
 
 from app.chat.ports import Catalog
 from app.chat.records import History
+from app.chat.tracing import Tracer
+from app.networks import Proxies
 from app.streams.registry import Registry
 from app.web.events.channels import Channel, Channels
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.list_changes import ListChanges
+from app.web.events.measures import ViewerMeasures
+from app.web.grants import Grant
+from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
 from app.web.page.live.channel import PageChannel
 from app.web.page.live.renderer import Renderer
@@ -23,9 +28,18 @@ LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
 CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by media type
 PAGE_CHANNELS = web.AppKey[Channels[PageChannel]]("page_channels", Channels)
+VIEWERS = web.AppKey("viewers", ViewerMeasures)
+TRACER = web.AppKey[Tracer]("tracer")
 LISTS = web.AppKey("lists", ListChanges)
+PROXIES = web.AppKey("proxies", Proxies)  # whose forwarded headers are believed
+BODIES = web.AppKey("bodies", BodyBudget)
+FRAME_ANCESTORS = web.AppKey[tuple[str, ...]](
+    "frame_ancestors"
+)  # origins whose pages may show ours in a frame
 BASE = web.AppKey("base", str)  # the path that the server is mounted under, such as `/chat`; "" at the root
 
 SIGNS_IN = web.AppKey("signs_in", bool)  # whether a login is required, so that pages offer to sign out
 
-OWNER = web.RequestKey("owner", str)  # set by the access middleware
+# Set by the access middleware.
+GRANT = web.RequestKey("grant", Grant)
+OWNER = web.RequestKey("owner", str)  # of the grant

@@ -8,32 +8,51 @@ from aiohttp import web
 
 from app.chat.ports import Catalog, Logger
 from app.chat.records import History
+from app.chat.tracing import Tracer
+from app.networks import Proxies
 from app.streams.registry import Registry
 from app.web import operations, problems, routes
+from app.web.api import importing
+from app.web.api.import_lane import ImportLane
 from app.web.app_keys import (
     BASE,
+    BODIES,
     CATALOG,
     CHANNELS,
+    FRAME_ANCESTORS,
     HISTORY,
     LIMITS,
     LISTS,
     PAGE_CHANNELS,
     PAGE_PULSE,
+    PROXIES,
     PULSE,
     REGISTRY,
     RENDERER,
     SIGNS_IN,
+    TRACER,
+    VIEWERS,
 )
 from app.web.assets.static_files import static_files
 from app.web.events.channels import Channels, ndjson_channel, sse_channel
 from app.web.events.heartbeat import PAGE_HEARTBEAT, HeartbeatTimer
 from app.web.events.list_changes import ListChanges
+from app.web.events.measures import ViewerMeasures
 from app.web.http import accept, trailing_slash
+from app.web.input import reading
+from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
+from app.web.ops import handlers as ops
 from app.web.page import form_problems, templates
 from app.web.page.live.channel import PageChannel
 from app.web.page.live.renderer import Renderer
-from app.web.security import access, host_and_origin
+from app.web.security import entry, headers, host_and_origin
+from app.web.security.access import Access
+from app.web.security.gates import Gate
+from app.web.security.guesses import Guesses
+from app.web.security.login import LoginPage
+from app.web.security.origins import Origins
+from app.web.security.refusals import Refusals
 
 HEALTH = frozenset({operations.healthz, operations.readyz})  # for every machine that asks
 
@@ -43,32 +62,46 @@ def create_application(
     registry: Registry,
     history: History,
     catalog: Catalog,
-    gate: access.Access,
+    gate: Gate,
     limits: Limits,
     heartbeat: float,
     allowed_hosts: Collection[str],
+    allowed_origins: Collection[str],
+    frame_ancestors: tuple[str, ...],
     base: str,
+    trusted_proxies: Collection[str],
     metrics: Callable[[], bytes],
+    viewers: ViewerMeasures,
+    tracer: Tracer,
+    guesses: Guesses,
+    refusals: Refusals,
     logger: Logger,
 ) -> web.Application:
     """Return the application. `heartbeat` is in seconds; `base` is the path that it is found under, "" at the root.
 
     Nothing runs yet; it closes its renderer, nothing else.
     """
-    login = access.LoginPage(gate)
+    login = LoginPage(gate if isinstance(gate, Access) else None)
+    origins = Origins(allowed_origins)
     app = web.Application(
         client_max_size=limits.max_body_bytes,
         middlewares=[
             problems.middleware(logger),
-            host_and_origin.middleware(allowed_hosts, HEALTH),
-            access.middleware(gate, {*HEALTH, login.show, login.submit, login.sign_out, static_files().get}),
+            host_and_origin.middleware(allowed_hosts, origins, HEALTH, frames=bool(frame_ancestors)),
+            entry.middleware(gate, {*HEALTH, login.show, login.submit, login.sign_out, static_files().get}),
+            reading.middleware,
             trailing_slash.middleware,
             form_problems.middleware,
         ],
     )
     app[BASE] = base
+    app[FRAME_ANCESTORS] = frame_ancestors
+    app[PROXIES] = Proxies(trusted_proxies)
     app[LISTS] = ListChanges()
-    app[SIGNS_IN] = gate.required
+    app[BODIES] = BodyBudget()
+    app[VIEWERS] = viewers
+    app[TRACER] = tracer
+    app[SIGNS_IN] = gate.signs_in
     app[REGISTRY] = registry
     app[HISTORY] = history
     app[CATALOG] = catalog
@@ -78,9 +111,13 @@ def create_application(
     app[RENDERER] = renderer = Renderer()
     app[CHANNELS] = {accept.EVENTS: Channels(sse_channel), accept.LINES: Channels(ndjson_channel)}
     app[PAGE_CHANNELS] = Channels(lambda session: PageChannel(session, renderer, logger))
+    app[importing.IMPORTS] = ImportLane()
     app[operations.METRICS] = metrics
+    app[ops.READERS], app[ops.DRAWN] = set(), {}
+    app.on_shutdown.append(ops.close)
     app.on_cleanup.append(_close_renderer)
-    app.on_response_prepare.append(host_and_origin.add_headers)
+    app.on_cleanup.extend((guesses.close, refusals.close))
+    app.on_response_prepare.extend((headers.add, origins.add, refusals.see))
     app.on_startup.append(templates.set_up)
     add_routes(app, login)
     return app
@@ -90,7 +127,7 @@ async def _close_renderer(app: web.Application) -> None:
     app[RENDERER].close()
 
 
-def add_routes(app: web.Application, login: access.LoginPage) -> None:
+def add_routes(app: web.Application, login: LoginPage) -> None:
     """Every address, under the base path and at the root: a proxy may take the base path away or leave it."""
     base = app[BASE]
     if base:

@@ -12,10 +12,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_image_bytes: int = 8 * 1024 * 1024  # for all images of a prompt together
     continuing: bool = True  # whether interrupted answers may be continued
     max_import_bytes: int = 64 * 1024 * 1024
+    max_answer_bytes: int = 4 * 1024 * 1024
     max_waiting: int = 256  # event streams per owner for sessions that do not exist yet
     max_stop_wait: float = 5.0
     default_stop_wait: float = 2.0
     retry_after: int = 2
+
+    @property
+    def max_text_bytes(self) -> int:
+        """Of an imported message. Each time that an answer is continued it may grow a little beyond its bound."""
+        return 2 * max(self.max_answer_bytes, self.max_prompt_bytes)
+
+    @property
+    def max_part_bytes(self) -> int:
+        """Of an imported message as JSON: its images, or a text of which half the characters are escaped."""
+        return max(self.max_body_bytes, 2 * self.max_text_bytes)
 
     @property
     def max_body_bytes(self) -> int:

@@ -58,5 +58,11 @@ async def models(request: web.Request) -> web.StreamResponse:
         for silent in listing.unreachable
     ]
     return bodies.respond_json(
-        ModelList(models=known, default=listing.default, unreachable=unreachable, total=len(found))
+        ModelList(
+            models=known,
+            default=listing.default,
+            unreachable=unreachable,
+            total=len(found),
+            origins=dict(listing.origins),
+        )
     )

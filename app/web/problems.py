@@ -7,19 +7,22 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from app.chat import errors
 from app.chat.ports import Logger
 from app.web.api.schemas import ProblemDetails
+from app.web.app_keys import OWNER
 from app.web.http.accept import PROBLEM, wants_html
 from app.web.http.addresses import came_from
+from app.web.http.forwarded import client
 from app.web.i18n import translations
 from app.web.i18n.error_texts import NEAREST, PHRASES, said
 from app.web.i18n.translations import Language
 from app.web.page.templates import render
 
 RETRY_AFTER = "2"  # seconds
+CODE = web.ResponseKey("problem_code", str)  # of a response that is a problem
 
 # The only mapping of domain errors to statuses. A class includes its subclasses.
 STATUSES: dict[type[errors.TailraceError], int] = {
@@ -27,8 +30,13 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.QueueFull: 429,
     errors.TooManyStreams: 429,
     errors.TooManyWaiting: 429,
+    errors.StorageFull: 507,
+    errors.Limited: 429,
     errors.Draining: 503,
     errors.NoModels: 503,
+    errors.SearchBusy: 429,
+    errors.SearchTimeout: 503,
+    errors.DiskFull: 507,
     errors.HistoryUnavailable: 503,
     errors.SessionExists: 409,
     errors.SessionNotFound: 404,
@@ -48,10 +56,7 @@ STATUSES: dict[type[errors.TailraceError], int] = {
 # Codes and details for requests that aiohttp itself rejects.
 HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
     404: ("not_found", "Page not found. Check the address."),
-    405: (
-        "method_not_allowed",
-        "This address doesn't support that method. See the `Allow` header.",
-    ),
+    405: ("method_not_allowed", "This address doesn't support that method. See the `Allow` header."),
     413: (
         "request_too_large",
         "The request is larger than {most:.1f} MiB. Send fewer or smaller images, or a shorter message.",
@@ -77,7 +82,9 @@ class ProblemError(Exception):
 def translate(error: errors.TailraceError) -> ProblemError:
     """Return a domain error as a problem; 500 if it has no status."""
     status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
-    headers = {"Retry-After": RETRY_AFTER} if status in (429, 503) else {}
+    headers = {"Retry-After": RETRY_AFTER} if status in (429, 503, 507) else {}
+    if isinstance(error, errors.Limited):
+        headers = {"Retry-After": str(error.retry_after)}
     extra = {"models": error.known} if isinstance(error, errors.UnknownModel) else {}
     return ProblemError(status, error.code, str(error), headers=headers, **extra)
 
@@ -92,19 +99,23 @@ def told(language: Language, problem: ProblemError) -> str:
 
 
 def respond(request: web.Request, problem: ProblemError) -> web.Response:
-    """Return a problem as a response: a page for browser navigation, else problem+json."""
+    """Return a problem as a response: a page for browser navigation, else problem+json.
+
+    The response keeps the code under `CODE`.
+    """
+    response = _response(request, problem)
+    response[CODE] = problem.code
+    return response
+
+
+def _response(request: web.Request, problem: ProblemError) -> web.Response:
     title = HTTPStatus(problem.status).phrase
     language = translations.of(request)
     detail = told(language, problem)
     headers = {"Cache-Control": "no-store", **problem.headers}
     if wants_html(request):
         phrase = language.sentences.gettext(PHRASES.get(problem.status, title))
-        context = {
-            "status": problem.status,
-            "title": phrase,
-            "detail": detail,
-            "back": came_from(request),
-        }
+        context = {"status": problem.status, "title": phrase, "detail": detail, "back": came_from(request)}
         response = render(request, "problem.html", context, status=problem.status)
         response.headers.update(headers)
         return response
@@ -113,7 +124,7 @@ def respond(request: web.Request, problem: ProblemError) -> web.Response:
     return web.Response(status=problem.status, body=data, content_type=PROBLEM, headers=headers)
 
 
-def middleware(logger: Logger) -> Any:
+def middleware(logger: Logger) -> Middleware:
     """Return the outermost middleware: it turns every error into a problem and never shows a traceback."""
 
     @web.middleware
@@ -132,7 +143,14 @@ def middleware(logger: Logger) -> Any:
             # The client has disconnected and gets no response. If raised, it would be logged as a server error.
             return web.Response(status=400)
         except Exception as error:
-            logger.error("request_failed", method=request.method, path=request.path, exc_info=error)
+            logger.error(
+                "request_failed",
+                owner=request.get(OWNER),
+                address=client(request),
+                method=request.method,
+                path=request.path,
+                exc_info=error,
+            )
             return respond(
                 request, ProblemError(500, "internal", "Something went wrong on the server. Try again.")
             )

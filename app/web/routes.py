@@ -7,17 +7,19 @@ from typing import Any
 
 from aiohttp import web
 
+from app.chat.searches import MOST_CHARACTERS
 from app.web import operations
-from app.web.api import archives, images, openapi, sessions, streams
-from app.web.api.openapi import content, operation, parameter
+from app.web.api import archives, images, importing, openapi, sessions, streams
+from app.web.api.openapi import content, events, operation, parameter
 from app.web.app_keys import BASE
 from app.web.assets.static_files import static_files
-from app.web.http.accept import EVENTS, LINES
 from app.web.input import bodies
+from app.web.input.searches import LONGEST_CURSOR
+from app.web.ops import handlers as ops
 from app.web.page import composer_forms, models_page, preferences, session_forms, views
 from app.web.page.live import snapshots
 from app.web.page.model_menu import MOST_MODELS
-from app.web.security.access import LoginPage
+from app.web.security.login import LoginPage
 
 
 async def post_prompt(request: web.Request) -> web.StreamResponse:
@@ -53,6 +55,8 @@ def pages(login: LoginPage) -> list[web.RouteDef]:
         web.post("/sessions/{session_id}/restore", session_forms.post_restore),
         web.post("/preferences", preferences.post_preferences),
         web.get("/models", models_page.get_models_page),
+        web.get("/ops", ops.get_page),
+        web.get("/ops/events", ops.get_events, allow_head=False),
         web.get("/login", login.show),
         web.post("/login", login.submit),
         web.post("/logout", login.sign_out),
@@ -60,142 +64,127 @@ def pages(login: LoginPage) -> list[web.RouteDef]:
     ]
 
 
-_CURSORS = [
-    parameter("after", "query", "Cursor: resume after this event."),
-    parameter("cursor", "query", "Same as `after`."),
-    parameter("Last-Event-ID", "header", "Cursor; takes precedence over `after`."),
-]
-_WAIT = parameter("wait", "query", "Seconds to wait for the stream to end.", "number", minimum=0, maximum=5)
-_BRANCH = parameter("branch", "query", "Message ID: return the newest branch that contains it.")
-_REGISTERED = content(EVENTS, LINES, schema="Registered") | {
-    "headers": {"Location": {"schema": {"type": "string"}}}
+_CURSORS = (
+    parameter("after", "Cursor: resume after this event."),
+    parameter("cursor", "Same as `after`."),
+    parameter("Last-Event-ID", "Cursor; takes precedence over `after`.", place="header"),
+)
+_WAIT = parameter("wait", "Seconds to wait for the stream to end.", "number", minimum=0, maximum=5)
+_BRANCH = parameter("branch", "Message ID: return the newest branch that contains it.")
+_KEY = parameter(
+    "Idempotency-Key",
+    "Makes a repeated POST safe: it returns the stream registered first.",
+    place="header",
+    pattern=f"^{bodies.KEY_PATTERN}$",
+)
+_REGISTERED = {
+    "description": "Registered: the stream's addresses, or its events if `Accept` asks for them.",
+    "content": content(schema="Registered")["content"] | events(lines=True)["content"],
+    "headers": {"Location": {"schema": {"type": "string"}}},
 }
+_KNOWN = {"description": "The idempotency key was used before: the stream registered then."}
 
 API = (
     operation(
         web.post("/api/sessions/{session_id}/streams", post_prompt),
         "Register a stream.",
-        {
-            201: _REGISTERED,
-            200: _REGISTERED
-            | {"description": "The idempotency key was used before: the stream registered then."},
-        },
-        *(400, 403, 404, 409, 413, 415, 422, 429, 503),
-        parameters=[
-            parameter(
-                "Idempotency-Key",
-                "header",
-                "Makes a repeated POST safe: it returns the stream registered first.",
-                pattern=f"^{bodies.KEY_PATTERN}$",
-            )
-        ],
+        {201: _REGISTERED, 200: _REGISTERED | _KNOWN},
+        *(409, 429, 503),
+        parameters=[_KEY],
         body="StreamRequest",
     ),
     operation(
         web.get("/api/sessions/{session_id}/events", sessions.get_session_events, allow_head=False),
         "Stream the events of a session. Without a cursor it need not exist yet: "
         "the stream stays open and begins with its first prompt.",
-        {200: content(EVENTS)},
-        *(404, 422, 429),
+        {200: events()},
+        429,
         parameters=_CURSORS,
     ),
     operation(
         web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
         "Stop the running stream of a session.",
         {200: "Stopped", 204: {"description": "Nothing was running."}},
-        *(403, 404, 422),
         parameters=[_WAIT],
     ),
     operation(
         web.get("/api/sessions", sessions.list_sessions),
         "List sessions.",
         {200: "SessionList"},
-        422,
+        *(429, 503),
         parameters=[
-            parameter("q", "query", "Words that must all occur in the title or messages."),
-            parameter("after", "query", "`next` of the previous page."),
-            parameter("limit", "query", "Sessions per page.", "integer", minimum=1, maximum=200),
+            parameter("q", "Words that must all occur in the title or messages.", maxLength=MOST_CHARACTERS),
+            parameter("after", "`next` of the previous page.", maxLength=LONGEST_CURSOR),
+            parameter("limit", "Sessions per page.", "integer", minimum=1, maximum=200),
         ],
     ),
     operation(
         web.get("/api/sessions/{session_id}", sessions.get_session),
         "Get a session with the messages of one branch.",
         {200: "Snapshot"},
-        *(404, 422),
         parameters=[_BRANCH],
     ),
     operation(
         web.patch("/api/sessions/{session_id}", sessions.patch_session),
         "Change the title or options of a session.",
         {200: "SessionInfo"},
-        *(400, 403, 404, 413, 415, 422),
         body="Changes",
     ),
     operation(
         web.delete("/api/sessions/{session_id}", sessions.delete_session),
         "Delete a session.",
         {204: {"description": "Deleted."}},
-        *(403, 404, 409, 422),
+        409,
     ),
     operation(
         web.post("/api/sessions/{session_id}/restore", archives.restore_session),
         "Restore a recently deleted session.",
         {200: "SessionInfo"},
-        *(403, 404, 409, 422),
+        409,
     ),
     operation(
         web.get("/api/sessions/{session_id}/export", archives.export_session),
         "Export a session: all of it as JSON, or one branch as Markdown.",
         {200: content("text/markdown", schema="Archive")},
-        *(404, 422),
-        parameters=[
-            _BRANCH,
-            parameter("format", "query", "File format; JSON by default.", enum=["json", "markdown"]),
-        ],
+        parameters=[_BRANCH, parameter("format", "File format; JSON by default.", enum=["json", "markdown"])],
     ),
     operation(
-        web.post("/api/sessions/import", archives.import_session),
+        web.post("/api/sessions/import", importing.import_session),
         "Import an exported session under new IDs.",
         {201: "Imported"},
-        *(400, 403, 413, 415, 422, 503),
+        *(429, 503, 507),
         body="Archive",
     ),
     operation(
         web.get("/api/images/{image_id}", images.get_image),
         "Get an image of a prompt.",
         {200: content("image/*")},
-        *(404, 422),
     ),
     operation(
         web.get("/api/streams/{stream_id}", streams.get_stream),
         "Get the state of a stream.",
         {200: "StreamState"},
-        *(404, 422),
     ),
     operation(
         web.delete("/api/streams/{stream_id}", streams.delete_stream),
         "Stop this stream only.",
         {200: "Stopped"},
-        *(403, 404, 422),
         parameters=[_WAIT],
     ),
     operation(
         web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
         "Stream the events of one stream until it ends.",
-        {200: content(EVENTS), 204: {"description": "The cursor is already at the end."}},
-        *(404, 422),
+        {200: events(), 204: {"description": "The cursor is already at the end."}},
         parameters=_CURSORS,
     ),
     operation(
         web.get("/api/models", operations.models),
         "List the models of every reachable backend.",
         {200: "ModelList"},
-        422,
         parameters=[
-            parameter("q", "query", "Words in the model's name."),
+            parameter("q", "Words in the model's name."),
             parameter(
                 "limit",
-                "query",
                 "Maximum number of models to return; `total` counts all matches.",
                 "integer",
                 minimum=1,

@@ -7,8 +7,8 @@ import { isTouch, meansSend } from "./keys.js";
 import { OptionsPanel } from "./options.js";
 import { ModelMenu } from "./model_menu.js";
 import { t } from "../state/i18n.js";
+import { RULES } from "../state/page_data.js";
 
-const DEMO = "embedded/"; // the included model
 const MOST_ROWS = 8;
 
 class Composer extends HTMLElement {
@@ -22,6 +22,7 @@ class Composer extends HTMLElement {
   #attaching = null; // pending until the images added last are ready to send
   #sent = []; // images of the prompt being sent
   #asked = ""; // the prompt sent last, while it is still in the box unedited
+  #stopWord = this.#part("stop").textContent;
   #growsByItself = CSS.supports("field-sizing", "content");
 
   connectedCallback() {
@@ -211,9 +212,9 @@ class Composer extends HTMLElement {
     send.hidden = this.#running && this.#input.value.trim() === "";
     stop.hidden = !this.#running;
     stop.ariaDisabled = this.#stopping; // `disabled` would lose the focus
-    stop.textContent = this.#stopping ? t("Stopping…") : t("Stop");
+    stop.textContent = this.#stopping ? t("Stopping…") : this.#stopWord;
     this.#part("attach").hidden = this.#picker.isBlind;
-    this.#part("demo").hidden = !this.model.startsWith(DEMO);
+    this.#part("demo").hidden = !this.model.startsWith(`${RULES.demo}/`);
     const isLost = document.activeElement.hidden || document.activeElement === document.body;
     if (hadFocus && isLost) (isTouch() && !send.hidden ? send : this.#input).focus();
     if (!this.#growsByItself) this.#input.rows = Math.min(MOST_ROWS, this.#input.value.split("\n").length);

@@ -1,10 +1,10 @@
 /** The images attached to a prompt: pasted, dropped or chosen, shown as removable thumbnails. */
 
 import { t } from "../state/i18n.js";
+import { RULES } from "../state/page_data.js";
 
 const LARGEST = 2048; // px, longer side: models use no more, and a phone's photo has four times as much
 const QUALITY = 0.9;
-const TYPES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 
 export class Images {
   #list;
@@ -59,7 +59,7 @@ export class Images {
 
 /** An image ready to send, or `null` if its type is not supported or it cannot be decoded. */
 async function taking(file) {
-  if (!TYPES.has(file.type)) return null;
+  if (!RULES.images.includes(file.type)) return null;
   const bitmap = await createImageBitmap(file).catch(() => null); // the browser cannot decode it
   if (bitmap === null) return null;
   const { type, url } = await sized(file, bitmap);

@@ -15,6 +15,7 @@ export class ModelFinder {
   #asking = null;
   #active = -1; // index of the match that Enter chooses
   #matches = [];
+  #origins = {}; // of the servers that prompts go to, by backend
 
   /** `panel` is a popover with a field and a list of matches; it is open or about to open. */
   constructor(select, panel, signal) {
@@ -42,7 +43,8 @@ export class ModelFinder {
   /** Choose the model of this name, if it exists; adds it to the select if needed. */
   async prefer(model) {
     try {
-      const { models } = await loadModels(this.#signal, { q: model, limit: 1 });
+      const { models, origins } = await loadModels(this.#signal, { q: model, limit: 1 });
+      this.#origins = origins ?? {};
       if (models[0]?.id === model) this.#choose(models[0]);
     } catch {
       // Restoring the previous choice is optional.
@@ -59,7 +61,8 @@ export class ModelFinder {
     this.#asking = new AbortController();
     try {
       const signal = AbortSignal.any([this.#signal, this.#asking.signal]);
-      const { models, total } = await loadModels(signal, { q: this.field.value, limit: SHOWN });
+      const { models, total, origins } = await loadModels(signal, { q: this.field.value, limit: SHOWN });
+      this.#origins = origins ?? {};
       this.#show(models, total);
     } catch (error) {
       if (!isAbort(error)) this.#part("matched").textContent = error.message;
@@ -114,9 +117,9 @@ export class ModelFinder {
   #add(model) {
     const option = optionOf(model);
     const groups = Array.from(this.#select.querySelectorAll("optgroup"));
-    const group = groups.find((each) => each.label === model.backend);
+    const group = groups.find((each) => each.dataset.backend === model.backend);
     if (group) group.append(option);
-    else this.#select.append(groupOf(model.backend, [option]));
+    else this.#select.append(groupOf(model.backend, [option], this.#origins[model.backend]));
     return option;
   }
 

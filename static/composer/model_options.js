@@ -1,8 +1,9 @@
 /** Models as children of a select. */
 
-/** An optgroup for one backend: its models, or why it has none. */
-export function groupOf(backend, options) {
-  const group = Object.assign(document.createElement("optgroup"), { label: backend });
+/** An optgroup for one backend: its models, or why it has none. `origin` is the server that prompts go to, if any. */
+export function groupOf(backend, options, origin) {
+  const group = Object.assign(document.createElement("optgroup"), { label: origin ? `${backend} (${origin})` : backend });
+  group.dataset.backend = backend;
   group.append(...options);
   return group;
 }

@@ -7,8 +7,8 @@ import { isAbort } from "../net/api.js";
 import { groupOf, optionOf } from "./model_options.js";
 import { loadModels } from "../net/sessions.js";
 import { t } from "../state/i18n.js";
+import { RULES } from "../state/page_data.js";
 
-const MANY = 60; // models in a select; the finder has the rest
 const PAUSE = 5_000; // ms between two automatic refreshes
 const AGAIN = 2_000; // ms to a second load: the server answers from its cache and asks the backends meanwhile
 const BACKOFF = { first: 2_000, most: 60_000 }; // ms
@@ -60,9 +60,9 @@ export class ModelRetry {
 
   async #update() {
     try {
-      const found = await loadModels(this.#signal, { limit: MANY + 1 });
-      this.#picker.isLong = found.total > MANY; // the finder asks the server anyway
-      if (found.total <= MANY) this.#show(found);
+      const found = await loadModels(this.#signal, { limit: RULES.models + 1 });
+      this.#picker.isLong = found.total > RULES.models; // the finder asks the server anyway
+      if (found.total <= RULES.models) this.#show(found);
     } catch {
       // The old list stays; sending a prompt reports what is wrong.
     }
@@ -76,18 +76,18 @@ export class ModelRetry {
     this.#timer = setTimeout(() => this.look(), wait * (0.75 + Math.random() / 2));
   }
 
-  #show({ models, unreachable, default: preferred }) {
+  #show({ models, unreachable, default: preferred, origins = {} }) {
     const { model: chosen } = this.#picker;
-    const offered = models.filter(({ id }, place) => place < MANY || id === preferred || id === chosen);
+    const offered = models.filter(({ id }, place) => place < RULES.models || id === preferred || id === chosen);
     const groups = new Map();
     const put = (backend, option) => groups.set(backend, [...(groups.get(backend) ?? []), option]);
     for (const model of offered) put(model.backend, optionOf(model));
     if (chosen && !offered.some(({ id }) => id === chosen)) put(chosen.split("/")[0], this.#keep(chosen));
     for (const { backend, message } of unreachable) put(backend, unavailable(message));
     const none = models.length === 0 ? [new Option(t("No model"), "")] : [];
-    const children = [...Array.from(groups, ([backend, options]) => groupOf(backend, options)), ...none];
+    const children = [...Array.from(groups, ([backend, options]) => groupOf(backend, options, origins[backend])), ...none];
     if (differ(this.#picker.options, [...groups.values()].flat().concat(none))) this.#picker.show(children, chosen || preferred);
-    this.#picker.isLong = models.length > MANY;
+    this.#picker.isLong = models.length > RULES.models;
     this.#explain(unreachable[0]?.message ?? t("No models installed yet."));
     this.#notice.hidden = models.length > 0;
     if (models.length > 0) this.#attempts = 0;

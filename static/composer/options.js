@@ -1,6 +1,6 @@
 /** The panel with the system prompt and the parameters of a session. */
 
-const MOST_STOPS = 16; // sequences, one a line
+import { RULES } from "../state/page_data.js";
 
 export class OptionsPanel {
   #panel;
@@ -66,7 +66,7 @@ export class OptionsPanel {
 }
 
 function fits(field) {
-  return field.checkValidity() && (field.name !== "stop" || linesOf(field).length <= MOST_STOPS);
+  return field.checkValidity() && (field.name !== "stop" || linesOf(field).length <= RULES.stops);
 }
 
 function valueOf(field) {

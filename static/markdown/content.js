@@ -4,8 +4,8 @@ import { setHTML } from "./html.js";
 import { dress } from "./code_blocks.js";
 import { painter } from "./painter.js";
 import { appendText } from "./text.js";
+import { RULES } from "../state/page_data.js";
 
-const GROUP = 8; // blocks; each group is laid out and painted separately, and a small one is cheaper to grow
 const BUDGET = 16_384; // characters of the tail painted per frame
 
 export class Content {
@@ -89,7 +89,7 @@ export class Content {
   /** The group for the next block. Group and tail are both appended: an insertion would restyle all before it. */
   #group() {
     const last = this.#end.previousElementSibling;
-    if (last && last.childElementCount < GROUP) return last;
+    if (last && last.childElementCount < RULES.group) return last;
     const group = document.createElement("div");
     group.className = "group";
     this.#end.remove();

@@ -15,14 +15,15 @@ const ENDS = "\\s\\0-\\x20\\x7f<>\"`*|^\\u0080-\\u00bf\\u2000-\\u206f\\u2190-\\u
 const PART = new RegExp(`(?:[^${ENDS}\\\\(){}\\[\\]]|\\\\_)+|[(){}\\[\\]]`, "uy");
 const BRACKETS = { "(": ")", "[": "]", "{": "}" };
 const GLUED = /(?<=[0-9A-Za-z)\]])[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\u{20000}-\u{3ffff}]/u;
+const MAILBOX = /^<([\w.!#$%&'*+/=?^`{|}~-]+@[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?(?:\.[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?)*)>/;
 const TRAILING = /(?:[.,:;!?'_~]|&(?:quot|[gl]t|apos|#39);)+$/;
 const FOREIGN = /[\ud800-\udbff][\udc00-\udfff]|[^\0-\x7f\ud800-\udfff]/g;
 
-/** `$…$` by Pandoc's rule, or `$$…$$`. `before` is the preceding character. */
+/** `$…$` by Pandoc's rule, or `$$…$$`. `before` ends with the preceding character. */
 export function dollar(text, isAll, before) {
   const isDouble = text[1] === "$";
   const found = isDouble ? /^\$\$(?:(?!\$\$)[^])+\$\$/.exec(text) : /^\$(?:\\[^]|[^\\$])+\$/.exec(text);
-  if (!isDouble && (/^\$\s|^\$$/.test(text) ? text.length > 1 || isAll : isPrice(text, before))) return null;
+  if (!isDouble && (/^\$\s|^\$$/.test(text) ? text.length > 1 || isAll : isPrice(text, before.slice(-1)))) return null;
   if (!found) return isAll || text.length > FORMULA ? null : WAITS;
   if (!isDouble && text.length === found[0].length && !isAll) return WAITS;
   const isFormula = isDouble ? /[^\s$]/.test(found[0]) : !/\s\$$/.test(found[0]) && !/[\d$]/.test(text[found[0].length] ?? "");
@@ -43,14 +44,25 @@ export function tag(text, isAll) {
   if (found) return { size: found[0].length, written: found[0], [found[1] ? "closes" : "opens"]: found[2].toLowerCase() };
   const [linked, shown] = /^<(https?:\/\/[^\s<>]+)>/i.exec(text) ?? [];
   if (linked) return { size: linked.length, href: shown, shown };
-  return !isAll && /^<(?:\/?[a-z]{0,7}\s*\/?|https?:[^\s<>]*)$/i.test(text) ? WAITS : null;
+  const [mailed, mailbox] = MAILBOX.exec(text) ?? [];
+  if (mailed) return { size: mailed.length, href: `mailto:${mailbox}`, shown: mailbox };
+  return !isAll && /^<(?:\/?[a-z]{0,7}\s*\/?|https?:[^\s<>]*|[^\s<>@]{1,64}(?:@[0-9a-z.-]*)?)$/i.test(text) ? WAITS : null;
 }
 
-/** A numeric footnote reference. Only the server can tell whether another label is one. */
-export function footnote(text, isAll) {
-  const found = /^\[\^(\d{1,60})\](?!\()/.exec(text);
-  if (!isAll && /^\[(?:\^\d*\]?)?$/.test(text)) return WAITS;
-  return found && { size: found[0].length, note: found[1] };
+/** A reference to a footnote. `isKnown(label)` is whether it was defined; one that is a number need not be. */
+export function footnote(text, isAll, before, isKnown) {
+  if (!isAll && /^\[(?:\^[^\s[\]\\^]{0,60}\]?)?$/.test(text)) return WAITS;
+  const [{ length: size }, note] = /^\[\^([^\s[\]\\^]{1,60})\](?!\()/.exec(text) ?? [""];
+  return size > 0 && (/^\d+$/.test(note) || isKnown(note)) ? { size, note } : null;
+}
+
+/** A mail address, from its `@` on; its `local` part is the end of `before`. */
+export function mail(text, isAll, before) {
+  const [local] = /(?<![0-9A-Za-z_.+-])[0-9A-Za-z][0-9A-Za-z_.+-]*$/.exec(before) ?? [];
+  if (!local) return null;
+  if (!isAll && /^@[0-9A-Za-z.-]*:?$/.test(text)) return WAITS;
+  const [host] = /^@(?:[0-9A-Za-z-]+\.)+[A-Za-z]{2,63}(?![0-9A-Za-z@-]|:[\w/])/.exec(text) ?? [];
+  return host ? { size: host.length, local, href: `mailto:${local}${host}`, shown: local + host } : null;
 }
 
 /** A bare address: ends before a bracket that it never opened or does not close, and before final punctuation. */

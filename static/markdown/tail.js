@@ -1,8 +1,9 @@
 /** The open tail of an answer: Markdown painted as it grows, by a parser that only appends. Its input is untrusted. */
 
-import { WAITS, address, dollar, footnote, tag } from "./marks.js";
+import { WAITS, address, dollar, footnote, mail, tag } from "./marks.js";
 import * as smd from "../vendor/smd.js";
 import { appendLines, appendText } from "./text.js";
+import { RULES } from "../state/page_data.js";
 
 const AHEAD = 4096; // characters of lookahead for one mark
 const DEEPEST = 20; // levels; the parser supports 24
@@ -12,7 +13,7 @@ const TAGS = (
 ).split(" ");
 const LISTINGS = new Set([smd.CODE_BLOCK, smd.CODE_FENCE]);
 const CODE = new Set([...LISTINGS, smd.CODE_INLINE]);
-const TOP = 3; // the level of an answer's first heading
+const TOP = RULES.heading;
 const RAW = new Set([...CODE, smd.EQUATION_BLOCK, smd.EQUATION_INLINE]);
 // Parser states without exported names: the document, (after) the start of a line of code, the start of an item's text.
 const DOCUMENT = 1, LINE_START = 101, ITEM_START = 103;
@@ -21,13 +22,14 @@ const PLAIN = /^[\p{L}\p{N}.,;:?)"'’\ufdd0]$/u; // no inline markup starts wit
 const LINE = /^(?:p|li|strong|em|h\d)$/; // elements with inline text
 // Marks that the server may read differently from the parser, including a partial address at the end of the text.
 const MARK =
-  /\\(?:[^\n]|$)|[$<\n]|_+|\[(?:\^|$)|(?<=\[)X(?:\]?$|(?=\] ))|(?<![0-9A-Za-z])(?:[Hh](?:[Tt]{2}[Pp][Ss]?:\/\/|(?:[Tt](?:[Tt](?:[Pp][Ss]?(?::\/?)?)?)?)?$)|[Ww](?:[Ww]{2}\.|[Ww]{0,2}$))/g;
+  /\\(?:[^\n]|$)|[$<@\n]|_+|\[(?:\^|$)|(?<=\[)X(?:\]?$|(?=\] ))|(?<![0-9A-Za-z])(?:[Hh](?:[Tt]{2}[Pp][Ss]?:\/\/|(?:[Tt](?:[Tt](?:[Pp][Ss]?(?::\/?)?)?)?)?$)|[Ww](?:[Ww]{2}\.|[Ww]{0,2}$))/g;
 // Where inline text ends: at the next block, in a cell, in a heading, at a blank line.
 const BLOCK = /\n(?=[ \t]*(?:\n|[-*+>#|\x60~]|\d+[.)] ))/g, CELL = /[|\n]/g, HEADING = /\n/g, BLANK = /\n[ \t]*\n/g;
-const READERS = { "$": dollar, "<": tag, "[": footnote };
+const READERS = { "$": dollar, "<": tag, "@": mail, "[": footnote };
+const LOCAL = 100; // characters before a mark that it may depend on: the first part of a mail address
 // Marks at the start of a line, and (`PERHAPS`) possible beginnings of one.
 const DETAILS = /<details(\s+open(?:="(?:open)?")?)?\s*>[ \t]*\n?/iy, SUMMARY = /[ \t]*<summary>/iy;
-const ENDS = { details: /<\/details\s*>[ \t]*(?:\n|$)/iy, summary: /<\/summary>[ \t]*\n?/iy };
+const ENDS = { details: /<\/details\s*>[ \t]*(?=(?:<\/details\s*>[ \t]*)*(\n|<[^>\n]*$|$))\n?/iy, summary: /<\/summary>[ \t]*\n?/iy };
 const NOTE = /\[\^([^\s[\]\\^]{1,60})\]:[ \t]*(?=\S)/y, NUMBER = /([ \t]*\d{1,9})\)(?= )/y;
 const UNDERLINE = /(={3,}|-{4,})[ \t]*\n/y, FENCE = /([ \t]*)(\x60{3,}|~{3,})([^\n]*)\n/y;
 const TILDES = /( {0,3})(~{3,})(?!~)/y;
@@ -126,10 +128,13 @@ export class Tail {
     if (first === "_") return this.#feed(end, this.#isInWord(end) ? mark.replaceAll("_", "\\_") : mark);
     if (first === "X") return this.#feed(this.#at + 1, this.#parser.token === ITEM_START ? "x" : first);
     if (first === "\\") return this.#feed(end);
-    if (first === "<" && this.#end()) return true;
+    const ended = first === "<" ? this.#end(isOver) : null;
+    if (ended !== null) return ended;
     if (first === "$" && this.#isBlock()) return this.#feed(this.#at + 2);
     const [text, isAll] = this.#ahead(first === "$" && this.#source[end] === "$");
-    const found = (READERS[first] ?? address)(text, isAll || isOver, this.#source[this.#at - 1] ?? "");
+    const before = this.#source.slice(Math.max(0, this.#at - LOCAL), this.#at);
+    const isKnown = (label) => this.#hasNote(label);
+    const found = (READERS[first] ?? address)(text, isAll || isOver, before, isKnown);
     if (found === WAITS) return false;
     if (found) return this.#put(this.#at + found.size, () => this.#paint(found));
     return this.#feed(this.#at + 1, first === "$" ? "\\$" : first);
@@ -160,14 +165,22 @@ export class Tail {
   }
 
   /** Paint a mark that the parser does not know. */
-  #paint({ isBreak, opens, closes, written, maths, note, href, shown }) {
+  #paint({ isBreak, opens, closes, written, maths, note, local, href, shown }) {
     const { element } = this.#open.at(-1);
+    if (local && !takeBack(element, local)) return appendText(element, shown.slice(local.length));
     if (isBreak) add(element, "br");
     else if (opens) this.#openTag(opens, written);
     else if (closes) this.#closeTag(closes, written);
     else if (maths) add(element, "code", { className: "maths", textContent: maths });
     else if (note) add(element, "sup", { className: "footnote", textContent: `[${note}]` });
     else if (href) link(add(element, "a", { textContent: shown }), href);
+  }
+
+  /** Whether a footnote is defined in what is shown of the answer. */
+  #hasNote(label) {
+    const [{ element: box }] = this.#open;
+    const notes = (box.parentElement ?? box).querySelectorAll(".footnote > sup:first-child");
+    return Array.from(notes).some((each) => each.textContent.toLowerCase() === `[${label}]`.toLowerCase());
   }
 
   #openTag(tag, written) {
@@ -249,11 +262,14 @@ export class Tail {
     return true;
   }
 
-  /** Close the innermost fold or summary if its end tag is next. Returns whether it was. */
-  #end() {
+  /** Close the innermost fold or summary if its end tag is next. `false` if more text is needed, `null` if it is not. */
+  #end(isOver) {
     const name = ["summary", "details"].find((each) => this.#open.some((one) => one.name === each));
     const found = name && this.#match(ENDS[name]);
-    return Boolean(found) && this.#finish(name, found);
+    if (!found) return null;
+    const [, rest = "\n"] = found; // of a fold; its tag, and others after it, end their line
+    if (rest === "\n" || (isOver && rest === "")) return this.#finish(name, found);
+    return isOver ? null : false;
   }
 
   #startNote(found) {
@@ -448,6 +464,13 @@ function openMaths(element, token, mark) {
   element.className = "maths";
   appendText(element, token === smd.EQUATION_BLOCK ? `${opening}\n` : opening);
   return CLOSING[opening] ?? opening;
+}
+
+/** Remove `text` from the end of an element's text. Returns whether it ended with that. */
+function takeBack({ lastChild }, text) {
+  if (lastChild?.nodeType !== Node.TEXT_NODE || !lastChild.data.endsWith(text)) return false;
+  lastChild.data = lastChild.data.slice(0, -text.length);
+  return true;
 }
 
 /** Whether an element ends with a `<br>`, followed by whitespace at most. */

@@ -1,7 +1,8 @@
 /** Growing text: append only. Long text is split into boxes, so that each frame lays out little. */
 
+import { RULES } from "../state/page_data.js";
+
 const LONG = 2000; // characters, after which a box of plain text is closed at the next line end
-const LINES = 32; // lines in a box of code, as on the server
 
 /** Append to an element's last text node. */
 export function appendText(element, text) {
@@ -23,13 +24,13 @@ export function appendBoxes(element, text) {
   if (rest) appendText(last, rest);
 }
 
-/** Append code, in `<span class="lines">` of `LINES` lines each. */
+/** Append code, in boxes of so many lines as the server's. */
 export function appendLines(element, text) {
   const lines = text.split(/(?<=\n)/);
   let last = element.lastElementChild;
-  let count = last ? last.textContent.split("\n").length - 1 : LINES;
+  let count = last ? last.textContent.split("\n").length - 1 : RULES.code_box;
   for (const line of lines) {
-    if (count >= LINES) {
+    if (count >= RULES.code_box) {
       last = element.appendChild(document.createElement("span"));
       last.className = "lines";
       count = 0;

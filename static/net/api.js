@@ -110,6 +110,7 @@ export async function request(url, { signal, headers, patience = PATIENCE, ...op
 
 async function problemOf(response) {
   if (response.status === 401) {
+    import("./signed_out.js").then(({ leadToLogin }) => leadToLogin());
     return new ApiError(401, "unauthorized", t("You're signed out. Reload the page to sign in again."));
   }
   const problem = await response.json().catch(() => ({})); // a proxy's error page is not JSON

@@ -1,11 +1,10 @@
 /** HTTP requests for the list of sessions and models. */
 
 import { request } from "./api.js";
-
-export const PART = 50; // sessions
+import { RULES } from "../state/page_data.js";
 
 /** One page of the list: `{sessions, next}`. */
-export function loadSessions(query, after, signal, limit = PART) {
+export function loadSessions(query, after, signal, limit = RULES.sessions.part) {
   const asked = { limit, ...(query ? { q: query } : {}), ...(after ? { after } : {}) };
   return request(`/api/sessions?${new URLSearchParams(asked)}`, { signal });
 }

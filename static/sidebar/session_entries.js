@@ -2,12 +2,10 @@
 
 import { at } from "../net/addresses.js";
 import { isAbort } from "../net/api.js";
-import { PART, loadSessions } from "../net/sessions.js";
+import { loadSessions } from "../net/sessions.js";
 import { toast } from "./toast.js";
-import { t } from "../state/i18n.js";
-
-const MOST = 200; // sessions per page, the server's limit
-const UNSEEN = "● "; // see `session.js`
+import { RULES } from "../state/page_data.js";
+import { retitlePage } from "../state/page_title.js";
 
 let search = new AbortController(); // a new search aborts the previous one
 
@@ -24,7 +22,8 @@ export async function refresh(sidebar) {
   search.abort();
   search = new AbortController();
   const before = Array.from(sidebar.list.children);
-  const limit = Math.min(MOST, Math.max(PART, before.length));
+  const { part, most } = RULES.sessions;
+  const limit = Math.min(most, Math.max(part, before.length));
   const page = await loadSessions(sidebar.query, null, search.signal, limit).catch((error) => {
     if (error.status === 401) toast(error.message); // signed out elsewhere; otherwise the old list stays
     return null;
@@ -49,11 +48,8 @@ export async function refresh(sidebar) {
 export function retitle(item, title) {
   const link = item.querySelector(".session");
   if (!link || link.textContent === title) return; // it is being renamed, or unchanged
-  link.textContent = title;
-  item.querySelector(".more").setAttribute("aria-label", t("Chat options for “%(title)s”", { title }));
-  if (!link.hasAttribute("aria-current")) return;
-  document.querySelector('[data-part="title"]').textContent = title;
-  document.title = `${document.title.startsWith(UNSEEN) ? UNSEEN : ""}${title} · Tailrace`;
+  name(item, title);
+  if (link.hasAttribute("aria-current")) retitlePage(title);
 }
 
 /** Append the next page of the list. */
@@ -68,17 +64,27 @@ export async function goOn(sidebar) {
 
 /** The list item of a session, from the template. */
 export function entryOf({ session_id: sessionId, title }, isCurrent) {
-  const entry = document.getElementById("session-entry").content.cloneNode(true);
-  const item = entry.querySelector("li");
+  const item = blank().cloneNode(true);
   const [link, more] = item.querySelectorAll("a");
-  const name = title || t("Untitled");
   item.dataset.sessionId = sessionId;
   link.href = at(`/sessions/${sessionId}`);
-  link.textContent = name;
+  if (title) name(item, title); // else the template's
   if (isCurrent) link.setAttribute("aria-current", "page");
   more.href = at(`/sessions/${sessionId}/manage`);
-  more.setAttribute("aria-label", t("Chat options for “%(title)s”", { title: name }));
   return item;
+}
+
+/** The list item of a session without a title. */
+function blank() {
+  return document.getElementById("session-entry").content.querySelector("li");
+}
+
+/** Set an entry's title, also in the name of its button. */
+function name(item, title) {
+  const [link, more] = item.querySelectorAll("a");
+  const [untitled, { ariaLabel }] = blank().querySelectorAll("a");
+  more.ariaLabel = ariaLabel.replace(untitled.textContent, () => title);
+  link.textContent = title;
 }
 
 /** Show or hide the entry of a current session that is not listed, and the notice for an empty list. */
@@ -86,9 +92,9 @@ export function tend(sidebar) {
   const current = sidebar.part("elsewhere").querySelector("li")?.dataset.sessionId;
   const isListed = sidebar.list.querySelector(`[data-session-id="${CSS.escape(current ?? "")}"]`) !== null;
   sidebar.part("elsewhere").hidden = !current || isListed || sidebar.query !== "";
-  const none = sidebar.part("none");
-  none.hidden = sidebar.list.children.length > 0;
-  none.textContent = sidebar.query ? t("No matching chats") : t("Your chats will appear here.");
+  const isEmpty = sidebar.list.children.length === 0;
+  sidebar.part("unmatched").hidden = !isEmpty || sidebar.query === "";
+  sidebar.part("none").hidden = !isEmpty || sidebar.query !== "";
 }
 
 async function load(sidebar, after, signal) {

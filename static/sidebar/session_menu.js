@@ -114,6 +114,7 @@ class SessionMenu {
       if (!isAbort(error)) toast(error.status === 404 ? t("This chat can't be restored any more.") : error.message);
       return;
     }
+    this.#sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // listed by a refresh
     this.#sidebar.list.insertBefore(item, place?.parentNode === this.#sidebar.list ? place : null);
     item.querySelector("a").focus();
     tend(this.#sidebar);

@@ -7,7 +7,10 @@ const PAUSE = 200; // ms without input before a search
 /** Put a new session at the head of the list. */
 export async function addSession(sessionId, title) {
   const sidebar = document.querySelector("tailrace-sidebar");
-  const { entryOf, tend } = await import("./session_entries.js");
+  // A page that is left loads no module; the list of the next one has the session.
+  const loaded = await import("./session_entries.js").catch(() => null);
+  if (!loaded) return;
+  const { entryOf, tend } = loaded;
   sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // stale: deleted elsewhere
   sidebar.list.prepend(entryOf({ session_id: sessionId, title }, true));
   tend(sidebar);
@@ -41,7 +44,8 @@ class Sidebar extends HTMLElement {
       late("send", event.target);
     }, { signal });
     this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
-    if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast());
+    // Without the module, which a page that is left does not load, the notice stays and its form works.
+    if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast(), () => {});
   }
 
   disconnectedCallback() {

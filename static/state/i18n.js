@@ -1,7 +1,6 @@
-/** Translations: the page carries them as data; English, the source language, needs none. */
+/** Translations of sentences, with values filled in. */
 
-const WORDS = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
-const CATEGORIES = ["zero", "one", "two", "few", "many", "other"]; // in the order of gettext's plural forms
+import { PLURAL, WORDS } from "./page_data.js";
 
 /** Translate a sentence. `%(name)s` is replaced by a value, as in templates. */
 export function t(sentence, values = {}) {
@@ -10,11 +9,9 @@ export function t(sentence, values = {}) {
 
 /** Translate with plural forms: `one` and `many` are the source's, `num` is the number and a value. */
 export function tn(one, many, num, values = {}) {
-  const forms = WORDS[one] ?? [one, many];
-  const rules = new Intl.PluralRules(document.documentElement.lang);
-  const used = CATEGORIES.filter((each) => rules.resolvedOptions().pluralCategories.includes(each));
-  const form = Math.min(used.indexOf(rules.select(num)), forms.length - 1);
-  return filled(forms[form], { num: number(num), ...values });
+  const place = num < 200 ? num : num % 1e6 ? 100 + (num % 100) : 200; // rules depend on no more: see `PLURAL`
+  const form = WORDS[one]?.[PLURAL[place]] ?? (num === 1 ? one : many);
+  return filled(form, { num: number(num), ...values });
 }
 
 /** Format a number for the page's language, with `digits` decimals. */

@@ -2,6 +2,7 @@
 
 import { hasText } from "./answer.js";
 import { number, said, t, tn } from "./i18n.js";
+import { RULES } from "./page_data.js";
 
 const SHOW_ELAPSED_AFTER = 3; // seconds
 
@@ -20,9 +21,9 @@ export function labelOf(message) {
   return said(`is:${reason}`, said("is:other").replace("%(reason)s", reason));
 }
 
-/** What the model is doing while no text comes: its own note, else "Thinking…". */
+/** What the model is doing while no text comes: its own note or the place in line, else "Thinking…". */
 export function doing({ stopping, note }) {
-  return stopping ? t("Stopping…") : note ? t(note) : t("Thinking…");
+  return stopping ? t("Stopping…") : note ? t(note.replace(/^\d+/, "%(n)s"), { n: parseInt(note) }) : t("Thinking…");
 }
 
 /** Elapsed time in whole seconds; empty before the third. */
@@ -40,12 +41,12 @@ export function thoughtFor(ms) {
     : t("Thought for %(minutes)s min %(seconds)s s", { minutes: Math.floor(seconds / 60), seconds: seconds % 60 });
 }
 
-/** Tokens, rate and duration. Halves are rounded up, as in the template. */
+/** Tokens, rate and duration. Halves are rounded up. */
 export function figures({ count, rate, durationMs }) {
   const tenths = Math.floor((durationMs + 50) / 100);
   return [
     tn("%(num)s token", "%(num)s tokens", count),
-    ...(rate ? [t("%(rate)s tokens/s", { rate: rate >= 10 ? number(Math.floor(rate + 0.5)) : number(rate, 1) })] : []),
+    ...(rate ? [t("%(rate)s tokens/s", { rate: rate >= RULES.whole_rate ? number(Math.floor(rate + 0.5)) : number(rate, 1) })] : []),
     t("%(seconds)s s", { seconds: number(tenths / 10, 1) }),
   ].join(" · ");
 }

@@ -10,6 +10,7 @@ import { doing, elapsed, figures, isBroken, labelOf } from "../state/outcome.js"
 import { ReasoningView } from "./reasoning.js";
 import { appendBoxes } from "../markdown/text.js";
 import { said, t } from "../state/i18n.js";
+import { RULES } from "../state/page_data.js";
 
 const GROWING = new Set(["text", "from", "blocks", "closed", "next", "reasoning"]); // fields of a growing answer
 
@@ -154,7 +155,6 @@ export class MessageView {
     copy.hidden = !ended || !hasText(message);
     regenerate.hidden = !ended || message.id === null;
     regenerate.elements.regenerate.value = message.id ?? "";
-    regenerate.querySelector("button").textContent = message.outcome === "failed" ? t("Retry") : t("Regenerate");
     if (!goOn) return; // the server does not support it
     goOn.hidden = !isLast || !isBroken(message);
     goOn.elements.continue.value = message.id ?? "";
@@ -163,7 +163,7 @@ export class MessageView {
   #problem(error, isNews) {
     if (isNews) this.#parts.problem.setAttribute("role", "alert"); // announced once, when it happens
     const sentence = error?.isSaid ? error.message : said(error?.code, error?.message);
-    this.#write("problem-text", sentence || t("The answer failed."));
+    if (sentence) this.#write("problem-text", sentence);
     this.#write("problem-code", error?.code || "unknown");
   }
 
@@ -173,9 +173,9 @@ export class MessageView {
   }
 
   #readProblem() {
-    const sentence = this.#parts["problem-text"]?.textContent;
-    if (!sentence) return null;
-    return { code: this.#parts["problem-code"].textContent, message: sentence, isSaid: true }; // in the page's language
+    if (this.#article.dataset.outcome !== "failed") return null;
+    const { "problem-code": code, "problem-text": text } = this.#parts;
+    return { code: code.textContent, message: text.textContent, isSaid: true }; // in the page's language
   }
 
   #show(part, visible) {
@@ -193,9 +193,9 @@ export class MessageView {
   }
 }
 
-/** Whether a prompt is folded; the same rule as in the template. */
+/** Whether a prompt is folded. */
 function isLong(text) {
-  return text.split("\n").length > 15 || Array.from(text).length > 1200;
+  return text.split("\n").length > RULES.fold.lines || Array.from(text).length > RULES.fold.characters;
 }
 
 /** Whether only an answer's text has changed: then, which is most often, `#describe` is not needed. */

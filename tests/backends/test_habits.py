@@ -19,6 +19,7 @@ from app.backends.openai.backend import OpenAIBackend
 from app.chat.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
 from app.chat.ports import ChatMessage, Delta, Generation, ImageData, Options, Request
 from tests.doubles.openai import OpenAIDouble
+from tests.support.waiting import until
 
 ASKED = [ChatMessage("user", "Hi")]
 SYSTEM = [ChatMessage("system", "Be brief."), *ASKED]
@@ -432,7 +433,7 @@ async def test_a_refusal_of_everything_ends() -> None:
 
 async def test_the_first_request_is_closed_before_the_second_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the server keeps the refused one open: its body never ends, and still counts."""
-    monkeypatch.setattr("app.backends.http.generation.ERROR_BODY_TIMEOUT", 0.2)
+    monkeypatch.setattr("app.backends.http.error_body.ERROR_BODY_TIMEOUT", 0.2)
     left = asyncio.Event()
 
     class Endless(Server):
@@ -486,8 +487,7 @@ async def test_a_stop_during_the_second_try(how: str) -> None:
                 reading.cancel()
             await asyncio.wait({reading})
             await generation.wait_closed()
-            while None not in server.open:
-                await asyncio.sleep(0.002)
+            await until(lambda: None in server.open)
         assert reading.cancelled() or isinstance(reading.exception(), UpstreamError)
         assert ours.open == 0
         assert len(server.bodies) == 2
@@ -502,8 +502,7 @@ async def test_a_stop_between_the_tries(steps: int) -> None:
         generation = ours.generate(Request("double", [ChatMessage("user", "fault=hang-before-first")]))
         reading = asyncio.create_task(generation.read())
         async with asyncio.timeout(10):
-            while not server.bodies:
-                await asyncio.sleep(0)
+            await until(lambda: server.bodies)
             for _ in range(steps):
                 await asyncio.sleep(0)
             generation.abort()

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.backends.scripted.backend import ScriptedBackend
 from app.backends.scripted.scripts import SCRIPTS
 from app.chat.errors import ModelMissing, UpstreamError, UpstreamRejected
 from app.chat.ports import Delta, Generation, Note, Piece, Usage
 from tests.backends.virtual import run
 from tests.contract.benches import ask
+from tests.doubles.scripted import ScriptedDouble
 
 
 async def read_on(generation: Generation, into: list[Delta]) -> None:
@@ -29,19 +29,19 @@ async def text_of(generation: Generation, kind: str = "token") -> str:
 @pytest.mark.parametrize("prompt", ["Hi", "  two  spaces\nand a line\n", "ümlaut 🙂"])
 async def test_echo(prompt: str) -> None:
     """`echo` gives back the last prompt, character by character the same."""
-    assert await text_of(ScriptedBackend(hurry=1000).generate(ask("echo", prompt))) == prompt
+    assert await text_of(ScriptedDouble(hurry=1000).generate(ask("echo", prompt))) == prompt
 
 
 async def test_empty_echo_ends() -> None:
     """An answer without a token is an end, not a hang."""
-    generation = ScriptedBackend(hurry=1000).generate(ask("echo", ""))
+    generation = ScriptedDouble(hurry=1000).generate(ask("echo", ""))
     assert await text_of(generation) == ""
     assert generation.finish_reason == "stop"
 
 
 async def test_every_script_is_told() -> None:
     """Every script that ends by itself ends with its own text, and the others are the known ones."""
-    backend = ScriptedBackend(hurry=10_000)
+    backend = ScriptedDouble(hurry=10_000)
     for name, script in SCRIPTS.items():
         if script.ending == "stop" and script.text is not None:
             assert await text_of(backend.generate(ask(name, ""))) == script.text * script.repeat
@@ -57,7 +57,7 @@ async def test_every_script_is_told() -> None:
 async def test_reasoning_comes_first() -> None:
     """`reasoning` thinks before it answers."""
     deltas: list[Delta] = []
-    await read_on(ScriptedBackend(hurry=1000).generate(ask("reasoning", "")), deltas)
+    await read_on(ScriptedDouble(hurry=1000).generate(ask("reasoning", "")), deltas)
     kinds = [delta.kind for delta in deltas]
     assert kinds == sorted(kinds)
     assert set(kinds) == {"reasoning", "token"}
@@ -65,7 +65,7 @@ async def test_reasoning_comes_first() -> None:
 
 async def test_error_in_the_middle() -> None:
     """`error-middle` fails after its tokens, once and for all, and counts as an end of its own."""
-    backend = ScriptedBackend(hurry=1000)
+    backend = ScriptedDouble(hurry=1000)
     generation = backend.generate(ask("error-middle", ""))
     deltas: list[Delta] = []
     with pytest.raises(UpstreamRejected):
@@ -78,7 +78,7 @@ async def test_error_in_the_middle() -> None:
 
 async def test_max_tokens() -> None:
     """`max_tokens` cuts an answer short, and its reason says so."""
-    generation = ScriptedBackend(hurry=1000).generate(ask("long", "", max_tokens=3))
+    generation = ScriptedDouble(hurry=1000).generate(ask("long", "", max_tokens=3))
     assert await text_of(generation) == "The river turns"
     assert generation.finish_reason == "length"
     assert generation.usage is not None
@@ -88,12 +88,12 @@ async def test_max_tokens() -> None:
 async def test_unknown_script() -> None:
     """A script that does not exist is a missing model."""
     with pytest.raises(ModelMissing):
-        await ScriptedBackend().generate(ask("nope", "")).read()
+        await ScriptedDouble().generate(ask("nope", "")).read()
 
 
 async def test_ledger() -> None:
     """The ledger counts who was open at once, in all and by session."""
-    backend = ScriptedBackend()
+    backend = ScriptedDouble()
     prompts = ["session=a one", "session=a two", "session=b three"]
     generations = [backend.generate(ask("long", prompt)) for prompt in prompts]
     await asyncio.gather(*(generation.read() for generation in generations))
@@ -109,7 +109,7 @@ async def test_ledger() -> None:
 
 async def test_stubborn() -> None:
     """`stubborn` stays open after an abort until it is released."""
-    backend = ScriptedBackend()
+    backend = ScriptedDouble()
     generation = backend.generate(ask("stubborn", ""))
     await generation.read()
     generation.abort()
@@ -128,7 +128,7 @@ def test_deaf() -> None:
     """`deaf` swallows cancellation and abort for its eight seconds, and obeys after them."""
 
     async def scene() -> None:
-        backend = ScriptedBackend()
+        backend = ScriptedDouble()
         generation = backend.generate(ask("deaf", ""))
         deltas: list[Delta] = []
         reading = asyncio.create_task(read_on(generation, deltas))
@@ -154,7 +154,7 @@ def test_timetable(script: str, first: float) -> None:
 
     async def scene() -> list[float]:
         loop = asyncio.get_running_loop()
-        generation = ScriptedBackend().generate(ask(script, ""))
+        generation = ScriptedDouble().generate(ask(script, ""))
         times = []
         while deltas := await generation.read():
             assert [len(delta.texts) for delta in deltas if isinstance(delta, Delta)] == [1]
@@ -169,7 +169,7 @@ def test_late_reader() -> None:
     """Who reads late gets all that has come meanwhile, at once and in order."""
 
     async def scene() -> tuple[Sequence[Piece], int]:
-        backend = ScriptedBackend()
+        backend = ScriptedDouble()
         generation = backend.generate(ask("long", "", max_tokens=50))
         await generation.read()
         await asyncio.sleep(10)
@@ -186,7 +186,7 @@ def test_hang_is_for_ever() -> None:
     """`hang` has no token after an hour either, and an abort ends it."""
 
     async def scene() -> None:
-        generation = ScriptedBackend().generate(ask("hang", ""))
+        generation = ScriptedDouble().generate(ask("hang", ""))
         reading = asyncio.create_task(generation.read())
         await asyncio.sleep(3600)
         assert not reading.done()
@@ -201,7 +201,7 @@ def test_a_note_comes_first_and_is_no_token() -> None:
     """It says what the model does; the answer comes in its own time."""
 
     async def scene() -> tuple[list[Piece], Usage | None]:
-        generation = ScriptedBackend().generate(ask("notes", ""))
+        generation = ScriptedDouble().generate(ask("notes", ""))
         found: list[Piece] = []
         while pieces := await generation.read():
             found += pieces

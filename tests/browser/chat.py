@@ -52,7 +52,7 @@ class Chat:
 
     async def ends(self, outcome: str, index: int = -1) -> None:
         """Wait until an answer has ended with that outcome."""
-        await expect(self.answer(index)).to_have_attribute("data-outcome", outcome, timeout=15_000)
+        await expect(self.answer(index)).to_have_attribute("data-outcome", outcome)
 
     async def streams(self, index: int = -1) -> None:
         """Wait until some of an answer is there, and more to come."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.processes import end
+from tests.support.waiting import found
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -54,10 +54,11 @@ def running_chromium(executable: str, profile: Path, *arguments: str) -> Iterato
 
 def _port(process: subprocess.Popen[bytes], file: Path) -> int:
     """Return the port, which Chromium writes to a file once it listens."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def port() -> int | None:
+        if process.poll() is not None:
+            raise RuntimeError(f"Chromium did not start (exit code {process.returncode})")
         lines = file.read_text().splitlines() if file.exists() else []
-        if len(lines) > 1:
-            return int(lines[0])
-        time.sleep(0.05)
-    raise RuntimeError(f"Chromium did not start (exit code {process.poll()})")
+        return int(lines[0]) if len(lines) > 1 else None
+
+    return found(port, within=START_TIMEOUT, what="Chromium does not listen")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.browser.chat import Chat
 from tests.browser.chromium import running_chromium
@@ -23,6 +23,9 @@ from tests.support.puppet import PuppetBackend
 from tests.support.server import LiveServer, serve
 
 FOLDER = Path(__file__).parent
+PATIENCE = 15_000  # ms, for whatever has to happen: a loaded machine is slow
+
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,7 +61,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A browser profile. The test fails at its end if the browser complained about anything."""
     complaints = Complaints()
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE)
     await complaints.watch(context)
     yield context
     await context.close()

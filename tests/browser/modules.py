@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from typing import NamedTuple
 from playwright.sync_api import Page, Route, sync_playwright
 
 from app.web.assets.folders import folder
+from app.web.i18n.translations import SOURCE_LANGUAGE
+from app.web.page.templates import page_data
 from tests.browser.chromium import ARGUMENTS
 from tests.machine import need
 
@@ -38,7 +41,11 @@ def opened() -> Iterator[Modules]:
 def _serve(route: Route) -> None:
     name = route.request.url.removeprefix(ORIGIN).lstrip("/")
     if not name:
-        html = '<!doctype html><link rel="stylesheet" href="/static/style.css"><main></main>'
+        html = (
+            '<!doctype html><link rel="stylesheet" href="/static/style.css">'
+            f'<script type="application/json" id="page-data">{json.dumps(page_data(SOURCE_LANGUAGE))}</script>'
+            "<main></main>"
+        )
         route.fulfill(body=html, content_type="text/html")
     else:
         route.fulfill(path=folder("static").parent / name)

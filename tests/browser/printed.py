@@ -25,10 +25,12 @@ TABLE = "\n".join(
     )
 )
 PROSE = "\n\n".join(f"Paragraph {number}. " + "A wheel turns in the water. " * 12 for number in range(30))
+FOLD = "<details>\n<summary>More of it</summary>\n\nInside the fold.\n\n</details>"
 MARKERS = [
     *("prompt line 0", "prompt line 59", "last line of the prompt"),
     *("count = 0", "count = 119", "number_59", "end of the line"),
     *("column 13", "cell 13", "Paragraph 0", "Paragraph 29", "very end"),
+    *("More of it", "Inside the fold"),
 ]
 
 
@@ -52,7 +54,7 @@ def archive() -> dict[str, Any]:
     """Return the chat as an export has it."""
     exchanges = [
         (LONG_PROMPT, f"## A heading\n\n{CODE}\n\n{TABLE}"),
-        ("And the rest?", f"{PROSE}\n\nThis is the very end."),
+        ("And the rest?", f"{PROSE}\n\n{FOLD}\n\nThis is the very end."),
     ]
     messages: list[dict[str, Any]] = []
     streams: list[dict[str, Any]] = []

@@ -33,14 +33,17 @@ WATCH_SECONDS = """() => {
 }"""
 
 
-async def test_an_answer_comes_token_by_token_and_completes(chat: Chat) -> None:
+async def test_an_answer_comes_token_by_token_and_completes(led: Led) -> None:
     """The text grows while it is generated, and ends as what the model said."""
-    prompt = " ".join(f"word{number}" for number in range(100))
-    await chat.ask(prompt, "echo")
-    await chat.streams()
-    early = await chat.words()
-    await chat.ends("complete")
-    assert early != await chat.words() == prompt
+    generation = await led.ask("hello")
+    said = ""
+    for number in range(20):
+        generation.say(f" word{number}")
+        said += f" word{number}"
+        await expect(led.chat.text()).to_have_text(said)
+    generation.finish()
+    await led.chat.ends("complete")
+    assert await led.chat.words() == said.strip()
 
 
 async def test_thinking_is_shown_until_the_first_token(chat: Chat) -> None:
@@ -217,6 +220,25 @@ async def test_the_page_gets_the_address_and_name_of_its_session(chat: Chat) -> 
     assert await chat.page.evaluate("history.length") == entries
     await expect(chat.page).to_have_title("name this session · Tailrace")
     await expect(chat.page.locator("#sessions a[aria-current=page]")).to_have_text("name this session")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "title"),
+    [
+        ("🌊" * 80, "🌊" * 80),
+        ("🌊" * 81, "🌊" * 79 + "…"),
+        (" why\n\n" + "do rivers flow " * 9, "why " + "do rivers flow " * 4 + "do rivers flow…"),
+    ],
+    ids=["whole", "characters", "words"],
+)
+async def test_a_long_prompt_gives_a_title_with_an_ellipsis(chat: Chat, prompt: str, title: str) -> None:
+    """The same from the page as from the server; no character is cut in two."""
+    await chat.ask(prompt, "short")
+    await chat.ends("complete")
+    for _ in range(2):
+        await expect(chat.page).to_have_title(f"{title} · Tailrace")
+        await expect(chat.page.locator("#sessions a[aria-current=page]")).to_have_text(title)
+        await chat.page.reload()
 
 
 async def test_a_second_tab_shows_the_same(chat: Chat, context: BrowserContext, server: LiveServer) -> None:

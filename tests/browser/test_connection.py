@@ -58,7 +58,7 @@ async def test_a_long_loss_is_told_and_leaves_the_text_alone(distant: Chat, wire
     assert after.startswith(before)
     assert WORDS.startswith(after)
     wire.mend()
-    await expect(distant.page.get_by_text("Reconnecting…")).to_be_hidden(timeout=15_000)
+    await expect(distant.page.get_by_text("Reconnecting…")).to_be_hidden()
     await distant.ends("complete")
     assert await distant.words() == WORDS
 
@@ -231,10 +231,8 @@ async def test_a_tab_that_leaves_is_watched_no_more(
     await other.ask("leave", "hang-middle")
     await other.streams()
     assert wire.asked[-1].count("watch=") == 2
-    async with asyncio.timeout(15):
-        await other.page.goto("about:blank")
-        while wire.asked[-1].count("watch=") != 1:
-            await asyncio.sleep(0.05)
+    await other.page.goto("about:blank")
+    await until(lambda: wire.asked[-1].count("watch=") == 1)
 
 
 async def test_without_a_shared_worker_each_tab_has_its_connection(

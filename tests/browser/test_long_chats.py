@@ -40,7 +40,7 @@ async def opened(context: BrowserContext, server: LiveServer, exchanges: int = E
 
 async def all_prompts(page: Page, count: int) -> None:
     """Wait until a page has the first prompt; it then has all of them, once and in order."""
-    await expect(page.get_by_text("prompt 1", exact=True)).to_be_attached(timeout=15_000)
+    await expect(page.get_by_text("prompt 1", exact=True)).to_be_attached()
     assert await page.evaluate(PROMPTS) == [f"prompt {number}" for number in range(1, count + 1)]
 
 

@@ -127,6 +127,19 @@ async def test_what_is_done_with_a_message_is_large_enough_for_a_finger(lying: C
         assert (await place(found))["height"] >= 40
 
 
+async def test_a_finger_that_copies_code_covers_none(lying: Chat) -> None:
+    """On a touch screen the button is always visible, so it stands above the code."""
+    await lying.choose("echo")
+    await lying.box.fill("```py\nnumber = 1\n```")
+    await lying.send.tap()
+    await lying.ends("complete", 1)
+    button = await place(lying.text(1).locator(".copy-code"))
+    first: float = (
+        await lying.text(1).locator("pre .lines").evaluate("(line) => line.getBoundingClientRect().top")
+    )
+    assert button["y"] + button["height"] <= first
+
+
 async def test_a_lost_connection_is_told_where_the_answer_grows(chat: Chat) -> None:
     """Under the text, over the message box; nothing moves for it."""
     await chat.ask("hello", "hang-middle")

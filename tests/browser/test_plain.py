@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest_asyncio
@@ -11,6 +12,7 @@ from playwright.async_api import Browser, expect
 
 from app.web.page.noscript.growing_page import COOKIE
 from tests.browser.chat import Chat
+from tests.browser.slow import Slow
 from tests.browser.test_composer import PIXEL, file
 from tests.support.puppet import PuppetBackend
 from tests.support.server import LiveServer, serve
@@ -211,6 +213,31 @@ async def test_reasoning_streams_into_the_page(browser: Browser, tmp_path: Path)
         await expect(plain.answer().locator("summary").first).to_have_text(re.compile(r"^Thought for \d+ s$"))
         assert await thought.text_content() == shown
         await context.close()
+
+
+async def test_thinking_goes_however_the_page_arrives(browser: Browser, tmp_path: Path) -> None:
+    """A slow network cuts the page between any two tags, and the browser may draw it at each cut."""
+    backend = PuppetBackend()
+    async with serve(tmp_path, extra=(backend,)) as server, AsyncExitStack() as stack:
+        await server.client.post("s1", "why", model="puppet/puppet")
+        slow = await stack.enter_async_context(Slow.before(server.url))
+        context = await browser.new_context(java_script_enabled=False)
+        stack.push_async_callback(context.close)
+        await context.add_cookies([{"name": COOKIE, "value": "1", "url": slow.url}])
+        plain = Chat(await context.new_page(), slow.url)
+        await plain.page.goto(f"{slow.url}/sessions/s1", wait_until="commit")
+        thinking = plain.answer().locator("[data-part=thinking]")
+        await expect(thinking).to_be_visible()
+        await until(lambda: len(backend.generations) > 0)
+        slow.hold()
+        backend.generations[0].say("It flows.")
+        while not await plain.text().count() or await plain.words() != "It flows.":
+            await slow.let_through()
+            await thinking.is_visible()  # it is styled as it is now
+        await expect(thinking).to_be_hidden()
+        slow.release()
+        backend.generations[0].finish()
+        await expect(plain.box).to_be_visible()
 
 
 async def test_reasoning_is_folded_without_scripts(plain: Chat) -> None:

@@ -14,6 +14,7 @@ from tests.browser.chat import Chat
 from tests.browser.held import POSTS, hold
 from tests.browser.puppets import Led
 from tests.support.server import LiveServer
+from tests.support.waiting import until_told
 
 PAPER = "getComputedStyle(document.body).backgroundColor"
 
@@ -135,12 +136,12 @@ async def test_a_theme_is_put_on_in_place(led: Led) -> None:
 
 async def saved(chat: Chat, name: str, value: str) -> None:
     """Wait until the server has set a cookie."""
-    for _ in range(200):
+
+    async def is_set() -> bool:
         cookies = {cookie.get("name"): cookie.get("value") for cookie in await chat.page.context.cookies()}
-        if cookies.get(name) == value:
-            return
-        await chat.page.evaluate("new Promise(requestAnimationFrame)")
-    raise AssertionError(f"there is no cookie {name}={value}")
+        return cookies.get(name) == value
+
+    await until_told(is_set)
 
 
 async def test_a_language_keeps_what_is_there(led: Led) -> None:

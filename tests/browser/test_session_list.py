@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, FilePayload, Locator, Route, expect
 
-from app.web.page.sidebar import PART
+from app.web.rules import PAGE_SIZE
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
 
@@ -166,6 +166,24 @@ async def test_a_deletion_is_undone(chat: Chat, server: LiveServer) -> None:
     assert len((await server.client.get("/api/sessions/s1"))["messages"]) == 2
 
 
+async def test_a_deletion_that_is_undone_is_listed_once(chat: Chat, server: LiveServer) -> None:
+    """The server tells of the restored session before its answer arrives, and the list is refreshed."""
+    await begin(server, "Rivers", "Wheels", "Bread")
+    await chat.open("/sessions/s0")
+
+    async def answer_late(route: Route) -> None:
+        response = await route.fetch()
+        await expect(entries(chat)).to_have_text(["Bread", "Wheels", "Rivers"])
+        await route.fulfill(response=response)
+
+    await chat.page.route("**/restore", answer_late)
+    menu = await open_menu(chat, "Wheels")
+    await menu.get_by_role("button", name="Delete").click()
+    await chat.page.get_by_role("button", name="Undo").click()
+    await expect(entries(chat).nth(1)).to_be_focused()
+    await expect(entries(chat)).to_have_text(["Bread", "Wheels", "Rivers"])
+
+
 async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat, server: LiveServer) -> None:
     """Whose page offers the undo."""
     await begin(server, "Rivers")
@@ -264,7 +282,7 @@ async def test_an_export_is_imported(chat: Chat, server: LiveServer) -> None:
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_an_old_chat_is_marked_in_the_list(browser: Browser, server: LiveServer, scripts: bool) -> None:
     """Under those that are listed, until they are listed further, and not where something is searched for."""
-    for number in range(PART + 2):
+    for number in range(PAGE_SIZE + 2):
         await server.client.ask(f"s{number}", f"chat {number}", model="scripted/short")
     context = await browser.new_context(java_script_enabled=scripts)
     page = await context.new_page()

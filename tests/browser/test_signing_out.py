@@ -10,8 +10,9 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer, serve
+from tests.support.tokens import add, bearer, known, revoke
 
-TOKEN = "correct-horse"
+TOKEN = "plum-9f3c71d2a8e4b605"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -46,6 +47,10 @@ async def test_signing_out_is_noticed_by_other_tabs(context: BrowserContext, loc
     await expect(other.box).to_have_value("half a thought")
     await page.goto(locked.url + "/")
     await expect(page.get_by_label("Access token")).to_be_visible()
+    await other.page.get_by_role("link", name="Sign in").click()
+    await other.page.get_by_label("Access token").fill(TOKEN)
+    await other.page.get_by_role("button", name="Sign in").click()
+    await expect(other.box).to_have_value("half a thought")
 
 
 async def test_signing_out_without_javascript(browser: Browser, locked: LiveServer) -> None:
@@ -111,3 +116,28 @@ async def test_an_image_is_not_shown_from_the_cache(context: BrowserContext, loc
     assert [await page.evaluate(look, address) for _ in range(2)] == [200, 200]
     await context.clear_cookies()
     assert await page.evaluate(look, address) == 401
+
+
+async def test_a_revoked_token_leads_to_the_login(context: BrowserContext, tmp_path: Path) -> None:
+    """An open page notices without a click; the draft is there again after the next sign-in."""
+    async with serve(tmp_path, auth="tokens") as server:
+        page = await context.new_page()
+        await page.goto(server.url + "/login")
+        token = await add(tmp_path, "alice")
+        await known(server.client, bearer(token))
+        await page.get_by_label("Access token").fill(token)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url(server.url + "/")
+        chat = Chat(page, server.url)
+        await chat.ask("hello", "echo")
+        await chat.ends("complete")
+        await chat.box.fill("half a thought")
+        address = page.url
+        await revoke(tmp_path, "alice")
+        await page.get_by_role("link", name="Sign in").click()
+        token = await add(tmp_path, "alice")
+        await known(server.client, bearer(token))
+        await page.get_by_label("Access token").fill(token)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url(address)
+        await expect(chat.box).to_have_value("half a thought")

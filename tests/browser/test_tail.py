@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.markdown.document import document
 from tests.browser.modules import Modules
+from tests.markdown.rendered import document
 
 PAINT = """async ([url, pieces, isOver]) => {
     const { Tail } = await import(`${url}/markdown/tail.js`);
@@ -167,6 +167,21 @@ SAME = {
     ),
     "folds in one line": "<details open><summary>a</summary>b</details>\nc\n<details>\nd\n</details>\n",
     "folds in each other": "<details>\n<summary>a</summary>\n<details>\nb\n</details>\nc\n</details>\nd",
+    "folds that end in a line": (
+        "<details><summary>a</summary><details><summary>b</summary>c</details></details>\nd\n"
+        "<details>e</details> f\n</details>\ng"
+    ),
+    "mail addresses": (
+        "Mail ann@example.org, or <bob@example.org>. x@y a@b.c. (cy@example.org): ok; a.b+c_d@e-f.example.org/x\n\n"
+        "- me@a.example\n- **you@b.example**\n- <dee@example.org> <dee@example>\n\n"
+        "| x@a.example | b |\n|---|---|\n| [z@a.example](https://a.example) | `q@a.example` |\n"
+    ),
+    "mail addresses in text": (
+        "_a@b.example_ -a@b.example éa@b.example a@b.example@c a@b.example:c http://u@h.example "
+        "字a@b.example字 a@b.example\n"
+        "end *a*b@c.example a@b.example"
+    ),
+    "named footnotes": "[^n]: Note *x*\n[^m]: Other\n\na[^n] b[^N] c[^none] d[^m](https://a.example) e[^m]",
     "listings in listings": (
         "```markdown\n# a\n```bash\nls $x\n```\nb\n```\nc\n"
         "\n````md\n```js\nd\n```\n````\n\n```sh\n```py\n```\ne"

@@ -108,7 +108,7 @@ async def test_a_complaint_about_the_network_goes_with_its_cause(
         await chat.ask("are you there", "echo")
         await expect(chat.page.get_by_role("alert")).to_contain_text("Can't reach the server")
         wire.mend()
-        await expect(chat.page.get_by_role("alert")).to_have_count(0, timeout=15_000)
+        await expect(chat.page.get_by_role("alert")).to_have_count(0)
         await expect(chat.box).to_have_value("are you there")
 
 

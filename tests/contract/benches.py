@@ -11,11 +11,12 @@ import structlog
 from app.backends.embedded.backend import MODEL, EmbeddedBackend
 from app.backends.ollama.backend import OllamaBackend
 from app.backends.openai.backend import OpenAIBackend
-from app.backends.scripted.backend import ScriptedBackend
 from app.backends.scripted.scripts import SCRIPTS, Script
 from app.chat.ports import Backend, ChatMessage, Generation, Options, Request
+from tests.doubles.agents import AgentDouble
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
+from tests.doubles.scripted import ScriptedDouble
 from tests.doubles.server import ModelDouble
 
 
@@ -96,7 +97,7 @@ class EmbeddedBench(Bench):
 class ScriptedBench(Bench):
     """The scripted models."""
 
-    def __init__(self, backend: ScriptedBackend) -> None:
+    def __init__(self, backend: ScriptedDouble) -> None:
         self.backend: Backend = backend
         self.scripted = backend
 
@@ -111,6 +112,26 @@ class ScriptedBench(Bench):
 
     async def open_upstream(self) -> int:
         return self.scripted.ledger.open
+
+
+class AgentBench(Bench):
+    """Agents in Python."""
+
+    def __init__(self, double: AgentDouble) -> None:
+        self.double = double
+        self.backend: Backend = double.backend
+
+    def answer(self) -> Generation:
+        return self.backend.generate(ask("sound", ""))
+
+    def steady(self) -> Generation:
+        return self.backend.generate(ask("steady", ""))
+
+    def silent(self) -> Generation:
+        return self.backend.generate(ask("hang-before-first", ""))
+
+    async def open_upstream(self) -> int:
+        return self.double.ledger.open
 
 
 @asynccontextmanager
@@ -139,9 +160,16 @@ async def embedded() -> AsyncIterator[EmbeddedBench]:
 @asynccontextmanager
 async def scripted() -> AsyncIterator[ScriptedBench]:
     scripts = {**SCRIPTS, "eight": Script(text="one two three four five six seven eight", pace=0.001)}
-    backend = ScriptedBackend(scripts)
+    backend = ScriptedDouble(scripts)
     yield ScriptedBench(backend)
     await backend.aclose()
+
+
+@asynccontextmanager
+async def agents() -> AsyncIterator[AgentBench]:
+    double = AgentDouble()
+    yield AgentBench(double)
+    await double.backend.aclose()
 
 
 BENCHES: dict[str, Callable[[], AbstractAsyncContextManager[Bench]]] = {
@@ -149,4 +177,5 @@ BENCHES: dict[str, Callable[[], AbstractAsyncContextManager[Bench]]] = {
     "openai": openai,
     "embedded": embedded,
     "scripted": scripted,
+    "agent": agents,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +10,6 @@ import structlog
 
 from app.chat.records import History
 from app.history.opening import MEMORY, opened
-from tests.history import postgres
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[postgres.Postgres]:
-    """One PostgreSQL for all of the contracts."""
-    server = postgres.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -28,6 +19,6 @@ async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.param == "sqlite":
         url = None
     elif request.param == "postgresql":
-        url = await request.getfixturevalue("server").database()
+        url = await request.getfixturevalue("postgres").database()
     async with opened(url, tmp_path, logger=structlog.get_logger()) as history:
         yield history

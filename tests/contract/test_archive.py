@@ -52,9 +52,8 @@ async def test_a_session_goes_on_where_it_was_put_back(history: History) -> None
     """Its next message follows the newest one."""
     kept = archive()
     await history.restore(OWNER, kept)
-    newest = (await history.standing(OWNER, kept.session_id)).newest
-    assert newest == kept.messages[-1].message_id
-    await history.admit(exchange(kept.session_id, prompt="next"))
+    admission = await history.admit(exchange(kept.session_id, prompt="next"))
+    assert admission.newest == kept.messages[-1].message_id
     assert [message.content for message in await history.messages(OWNER, kept.session_id)][-2:] == [
         "next",
         "",

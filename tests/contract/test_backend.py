@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import psutil
 import pytest
@@ -13,6 +13,7 @@ import pytest_asyncio
 from app.chat.errors import UpstreamError
 from app.chat.ports import Delta, Generation, Piece
 from tests.contract.benches import BENCHES, Bench
+from tests.support.waiting import until_told
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PARAMS = [pytest.param(name, marks=pytest.mark.slow) if name == "embedded" else name for name in BENCHES]
@@ -31,8 +32,8 @@ async def nothing_is_left(bench: Bench) -> AsyncIterator[None]:
     """After each test: no generation open at the server, no task and no socket of ours."""
     before = asyncio.all_tasks()
     yield
-    await until(lambda: nothing_open(bench))
-    await until(lambda: only_server_tasks(asyncio.all_tasks() - before))
+    await until_told(lambda: nothing_open(bench), within=BOUND)
+    await until_told(lambda: only_server_tasks(asyncio.all_tasks() - before), within=BOUND)
     assert client_sockets(bench) == 0
 
 
@@ -58,18 +59,12 @@ def client_sockets(bench: Bench) -> int:
     )
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again, for the server's own count comes without a signal."""
-    async with asyncio.timeout(BOUND):
-        while not await condition():
-            await asyncio.sleep(0.02)  # each question to the real model keeps it from its work
-
-
 async def read_all(generation: Generation) -> list[Delta]:
     deltas: list[Delta] = []
     async with asyncio.timeout(BOUND):
         while more := await generation.read():
             deltas.extend(piece for piece in more if isinstance(piece, Delta))
+            generation.listener = deltas.extend  # as the producer does it, after the first text
     return deltas
 
 
@@ -89,7 +84,7 @@ async def opened(bench: Bench, reading: asyncio.Task[Sequence[Piece]]) -> None:
     async def works() -> bool:
         return await bench.open_upstream() == 1
 
-    await until(works)
+    await until_told(works, within=BOUND)
     assert not reading.done()
 
 
@@ -155,7 +150,7 @@ async def test_abort_before_the_first_token(bench: Bench) -> None:
     await closed(generation)
     with pytest.raises(UpstreamError):
         await asyncio.wait_for(reading, BOUND)
-    await until(lambda: nothing_open(bench))
+    await until_told(lambda: nothing_open(bench), within=BOUND)
 
 
 async def test_abort_in_the_middle(bench: Bench) -> None:
@@ -165,7 +160,7 @@ async def test_abort_in_the_middle(bench: Bench) -> None:
     assert await bench.open_upstream() == 1
     generation.abort()
     await closed(generation)
-    await until(lambda: nothing_open(bench))
+    await until_told(lambda: nothing_open(bench), within=BOUND)
     with pytest.raises(UpstreamError):
         await generation.read()
     assert generation.usage is None
@@ -196,7 +191,7 @@ async def test_abort_twice(bench: Bench) -> None:
     generation.abort()
     await closed(generation)
     generation.abort()
-    await until(lambda: nothing_open(bench))
+    await until_told(lambda: nothing_open(bench), within=BOUND)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 13, 21])
@@ -234,7 +229,7 @@ async def test_cancel_before_the_first_token(bench: Bench) -> None:
     reading.cancel()
     await asyncio.wait({reading}, timeout=BOUND)
     assert reading.cancelled()
-    await until(lambda: nothing_open(bench))
+    await until_told(lambda: nothing_open(bench), within=BOUND)
 
 
 async def test_cancelled_wait_closed(bench: Bench) -> None:

@@ -21,6 +21,7 @@ from app.chat.errors import (
 from app.chat.ports import Delta, Generation
 from tests.contract.benches import DoubleBench, ollama, openai
 from tests.doubles.faults import FAULTS
+from tests.support.waiting import until
 
 # fault, the error it becomes, how many tokens come before it, words of the sentence
 EXPECTED: list[tuple[str, type[UpstreamError], int, str]] = [
@@ -54,6 +55,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[DoubleBench]:
 
 
 async def read_on(generation: Generation, into: list[Delta]) -> None:
+    generation.listener = into.extend
     while more := await generation.read():
         into.extend(piece for piece in more if isinstance(piece, Delta))
 
@@ -119,8 +121,7 @@ async def test_stop_of_a_silent_one(bench: DoubleBench, fault: str, tokens: int,
     deltas: list[Delta] = []
     reading = asyncio.create_task(read_on(generation, deltas))
     await bench.double.ledger.until(lambda ledger: ledger.open == 1)
-    while len(texts(deltas, "token")) < tokens:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(texts(deltas, "token")) >= tokens)
     if how == "abort":
         generation.abort()
     else:
@@ -133,7 +134,7 @@ async def test_stop_of_a_silent_one(bench: DoubleBench, fault: str, tokens: int,
 
 async def test_deaf_server(bench: DoubleBench) -> None:
     """A server that goes on after its client has left delays neither `read` nor `wait_closed`."""
-    generation = bench.fault("deaf")
+    generation = bench.fault("deaf deaf=0.5")
     assert await generation.read()
     generation.abort()
     await asyncio.wait_for(generation.wait_closed(), 5)

@@ -10,7 +10,7 @@ import pytest
 from app.chat.contents import Image
 from app.chat.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
 from app.chat.ports import ImageData, Options
-from app.chat.records import Exchange, History, KnownKey, Message, SessionHead
+from app.chat.records import Admission, Exchange, History, KnownKey, Message
 from app.chat.states import Outcome
 from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
 
@@ -154,17 +154,18 @@ async def test_what_would_follow_a_lost_message_follows_the_newest(history: Hist
     assert (await places(history))[stray.prompt.message_id] == first.answer.message_id
 
 
-async def test_the_newest_message_is_the_last_one_admitted(history: History) -> None:
-    """There is none in a session that does not exist, and none for anybody else."""
-    assert await history.standing(OWNER, "s") == SessionHead()
-    first, second = exchange(), exchange()
-    for each in (first, second):
-        await history.admit(each)
-    assert (await history.standing(OWNER, "s")).newest == second.answer.message_id
+async def test_an_admission_tells_what_the_newest_message_was(history: History) -> None:
+    """There is none in a session that did not exist, and none for anybody else."""
+    first, second, third = (exchange(follows_newest=True) for _ in range(3))
+    assert await history.admit(first) == Admission()
+    assert (await history.admit(second)).newest == first.answer.message_id
     await history.discard(second.stream.stream_id)
-    assert (await history.standing(OWNER, "s")).newest == first.answer.message_id
+    assert (await history.admit(third)).newest == first.answer.message_id
+    found = await places(history)
+    assert found[third.prompt.message_id] == first.answer.message_id
+    assert found[first.prompt.message_id] is None
     with pytest.raises(SessionNotFound):
-        await history.standing(OTHER, "s")
+        await history.admit(exchange(owner=OTHER))
 
 
 async def test_a_regenerated_answer_is_a_sibling(history: History) -> None:
@@ -239,7 +240,7 @@ async def test_only_one_stream_goes_on_with_an_answer(history: History) -> None:
     asked, before = await broken_off(history)
     rivals = [continued(asked, before) for _ in range(2)]
     outcomes = await asyncio.gather(*map(history.admit, rivals), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [type(None), AnswerMoved]
+    assert [type(outcome) for outcome in outcomes] == [Admission, AnswerMoved]
     assert (await history.messages(OWNER, "s"))[-1].stream_id == rivals[0].stream.stream_id
     with pytest.raises(StreamNotFound):
         await history.stream(OWNER, rivals[1].stream.stream_id)
@@ -334,8 +335,7 @@ async def test_a_session_keeps_its_options(history: History) -> None:
     chosen = Options(system="Be \0 brief. 水", temperature=0.5)
     await history.admit(exchange(remember=chosen))
     assert (await history.conversation(OWNER, "s")).info.options == chosen
-    assert (await history.standing(OWNER, "s")).options == chosen
-    await history.admit(exchange())
+    assert (await history.admit(exchange())).options == chosen
     assert (await history.sessions(OWNER)).sessions[0].options == chosen
     assert (await history.configure(OWNER, "s", Options(seed=1))).options == Options(seed=1)
     with pytest.raises(SessionNotFound):
@@ -431,6 +431,22 @@ async def test_a_key_names_its_stream_in_its_session_alone(history: History) -> 
     assert await history.known_key(OWNER, "nowhere", "k") is None
 
 
+async def test_a_known_key_admits_nothing(history: History) -> None:
+    """The admission names the first registration, whatever else the second request says."""
+    asked = exchange(key="k", request_hash="h")
+    await history.admit(asked)
+    before = await history.conversation(OWNER, "s")
+    again = exchange(prompt="again", key="k", request_hash="other")
+    assert await history.admit(again) == Admission(known=KnownKey(asked.stream.stream_id, "h"))
+    assert await history.conversation(OWNER, "s") == before
+    with pytest.raises(StreamNotFound):
+        await history.stream(OWNER, again.stream.stream_id)
+    with pytest.raises(SessionNotFound):
+        await history.admit(exchange(owner=OTHER, key="k", request_hash="h"))
+    await history.withdraw(asked.stream.stream_id)
+    assert await history.admit(again) == Admission()
+
+
 # ---- owners --------------------------------------------------------------------------------------------------
 
 
@@ -491,6 +507,14 @@ async def test_a_finished_answer_takes_its_session_to_the_top(history: History) 
     await history.admit(new)
     await history.finish(ended(old), "done", "")
     assert await titles(history) == ["old", "new"]
+
+
+async def test_a_long_prompt_gives_a_title_with_an_ellipsis(history: History) -> None:
+    """In the place of the last character that has room; spaces in front of it are left out."""
+    prompts = ["x" * 80, "y" * 81, "z" * 78 + " and more", " one\n\ttwo "]
+    for number, prompt in enumerate(prompts):
+        await history.admit(exchange(f"s{number}", prompt=prompt))
+    assert sorted(await titles(history)) == ["one two", "x" * 80, "y" * 79 + "…", "z" * 78 + "…"]
 
 
 async def test_a_search_finds_titles_and_messages(history: History) -> None:

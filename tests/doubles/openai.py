@@ -60,3 +60,12 @@ class OpenAIDouble(ModelDouble):
         if not self.allows(request):
             return web.json_response({"error": {"message": "Incorrect API key"}}, status=401)
         return web.json_response({"object": "list", "data": list(self.models)})
+
+
+class GatewayDouble(OpenAIDouble):
+    """3,000 models, as a gateway to all others has."""
+
+    models = tuple(
+        {"id": f"vendor-{number % 60}/model-{number}-instruct", "object": "model", "owned_by": "tests"}
+        for number in range(3000)
+    )

@@ -15,9 +15,9 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
-from app.backends.scripted.generation_ledger import GenerationLedger, LedgerEntry, session_mark
 from app.chat.ports import ChatMessage
 from tests.doubles.faults import FAULTS, Fault
+from tests.doubles.generation_ledger import GenerationLedger, LedgerEntry, session_mark
 
 WORDS = ("The", " river", " turns", " the", " wheel", " and", " flows", " on.")
 TURN = 100  # tokens without a pause, after which others have their turn
@@ -44,6 +44,7 @@ class ModelDouble(ABC):
         self.api_key = api_key
         self.ledger = GenerationLedger()
         self.requests: deque[dict[str, Any]] = deque(maxlen=10_000)  # bodies of the generations asked for
+        self.sent_headers: deque[dict[str, str]] = deque(maxlen=10_000)  # theirs, with names in lower case
         self.questions: deque[str] = deque(maxlen=10_000)  # paths of all other requests
         self._port = 0
         self._runner: web.AppRunner | None = None
@@ -102,6 +103,7 @@ class ModelDouble(ABC):
         """Answer one request for a generation."""
         body = msgspec.json.decode(await request.read())
         self.requests.append(body)
+        self.sent_headers.append({name.lower(): value for name, value in request.headers.items()})
         messages = [ChatMessage(item["role"], _text(item["content"])) for item in body["messages"]]
         fault = self._fault_of(messages)
         entry = self.ledger.start(session_mark(messages))

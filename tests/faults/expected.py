@@ -72,6 +72,14 @@ SCRIPTED = (
     Expected(fault="never-closes", natural="complete", closes=False),
     Expected(fault="deaf", natural="complete", closes=False),
 )
+AGENTS = (
+    Expected(fault="hang-before-first", natural=NO_FIRST, speaks=False),
+    Expected(fault="hang-middle", natural=SILENT),
+    Expected(fault="failed", natural="failed agent_failed", quick=True),
+    Expected(fault="crash", natural="failed agent_crashed", quick=True),
+    Expected(fault="never-closes", natural="complete", closes=False),
+    Expected(fault="deaf", natural="complete", closes=False),
+)
 EMBEDDED = (
     # The real model may take a second for a token, where a double never does.
     Expected(fault="hang-before-headers", natural=NO_FIRST, speaks=False, short=5.0),

@@ -12,16 +12,18 @@ from typing import Any
 import structlog
 
 from app.backends.embedded.backend import MODEL, EmbeddedBackend
-from app.backends.scripted.backend import ScriptedBackend
 from app.backends.scripted.scripts import Script
 from app.chat.ports import Backend, ChatMessage, Options, Request
+from tests.doubles.agents import AgentDouble
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
+from tests.doubles.scripted import ScriptedDouble
 from tests.doubles.server import ModelDouble
 from tests.faults.expected import Expected
 from tests.support.waiting import until
 
-SENTENCE = " The river turns the wheel and flows on."  # 8 tokens
+SENTENCE = " The river turns the wheel and flows on."
+TOKENS = 8  # of a whole answer
 
 SCRIPTS = {
     "sound": Script(text=SENTENCE, pace=0.001),
@@ -52,8 +54,12 @@ class Scene:
         raise NotImplementedError
 
     def sound(self, session: str) -> dict[str, Any]:
-        """The body of a prompt whose answer is complete, after 8 tokens."""
+        """The body of a prompt whose answer is complete, after `TOKENS` tokens."""
         raise NotImplementedError
+
+    def check_whole(self, end: dict[str, Any]) -> None:
+        """Check that nothing of that answer is missing, by the data of its `end`."""
+        assert end["tokens"] == TOKENS
 
     async def open_in(self, session: str) -> int:
         """How many generations the model server has, or ever had, of a session."""
@@ -132,7 +138,7 @@ class ScriptedScene(Scene):
 
     def __init__(self, expected: Expected) -> None:
         super().__init__(expected)
-        self.scripted = ScriptedBackend(SCRIPTS)
+        self.scripted = ScriptedDouble(SCRIPTS)
         self.extra = (self.scripted,)
         self.overlaps_are_ours = expected.closes
 
@@ -148,6 +154,31 @@ class ScriptedScene(Scene):
     async def open(self) -> int:
         self.scripted.release()  # a script that never closes stays open for good
         return self.scripted.ledger.open
+
+
+class AgentScene(Scene):
+    """Agents, in the server's own process."""
+
+    backend = "agent"
+
+    def __init__(self, expected: Expected) -> None:
+        super().__init__(expected)
+        self.double = AgentDouble()
+        self.extra = (self.double.backend,)
+        self.overlaps_are_ours = expected.closes
+
+    def faulty(self, session: str) -> dict[str, Any]:
+        return {"prompt": f"session={session}", "model": f"agent/{self.expected.fault}"}
+
+    def sound(self, session: str) -> dict[str, Any]:
+        return {"prompt": f"session={session}", "model": "agent/sound"}
+
+    async def open_in(self, session: str) -> int:
+        return sum(entry.session == session for entry in self.double.ledger.entries)
+
+    async def open(self) -> int:
+        self.double.release()  # an agent that never closes stays open for good
+        return self.double.ledger.open
 
 
 class EmbeddedScene(Scene):
@@ -167,8 +198,14 @@ class EmbeddedScene(Scene):
         return {"prompt": "Tell me a very long story.", "model": f"embedded/{MODEL}", "options": options}
 
     def sound(self, session: str) -> dict[str, Any]:
-        options = {"max_tokens": 8, "seed": 1, "temperature": 0.0}
+        options = {"max_tokens": TOKENS, "seed": 1, "temperature": 0.0}
         return {"prompt": "Count to a hundred.", "model": f"embedded/{MODEL}", "options": options}
+
+    def check_whole(self, end: dict[str, Any]) -> None:
+        """It reads how far the answer before came, which is never the same, and may say all it has in fewer tokens."""
+        if end["finish_reason"] != "stop":
+            super().check_whole(end)
+        assert 0 < end["tokens"] <= TOKENS
 
     async def open_in(self, session: str) -> int:
         return self.embedded.open  # before a stopped one has read any request there is no saying whose it is
@@ -209,6 +246,10 @@ async def scene(backend: str, expected: Expected) -> AsyncIterator[Scene]:
     """Set a scene; afterwards the model server has nothing open and is gone."""
     if backend == "scripted":
         yield ScriptedScene(expected)
+    elif backend == "agent":
+        stage_of_agents = AgentScene(expected)
+        yield stage_of_agents
+        stage_of_agents.double.release()
     elif backend == "embedded":
         stage = EmbeddedScene(expected)
         await stage.start()

@@ -13,15 +13,15 @@ import pytest
 from app.streams.session import Session
 from tests.faults.acts import Act
 from tests.faults.cell import SUPERSEDE_TIMEOUT, Cell
-from tests.faults.expected import DOUBLES, EMBEDDED, SCRIPTED, Expected
+from tests.faults.expected import AGENTS, DOUBLES, EMBEDDED, SCRIPTED, Expected
 from tests.faults.footprint import Footprint, back_to
-from tests.faults.scenes import DoubleScene, Scene, ScriptedScene, scene
+from tests.faults.scenes import AgentScene, DoubleScene, Scene, ScriptedScene, scene
 from tests.faults.table import FINDING, Record
 from tests.support.client import Client
 from tests.support.server import LiveServer, serve
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 
-BACKENDS = {"ollama": DOUBLES, "openai": DOUBLES, "scripted": SCRIPTED, "embedded": EMBEDDED}
+BACKENDS = {"ollama": DOUBLES, "openai": DOUBLES, "scripted": SCRIPTED, "agent": AGENTS, "embedded": EMBEDDED}
 CASES = [(backend, expected) for backend, rows in BACKENDS.items() for expected in rows]
 TOGETHER = [act for act in Act if act is not Act.SHUTDOWN]
 
@@ -91,10 +91,12 @@ async def _nothing_left_inside(stage: Scene, live: LiveServer) -> None:
         assert session is not None
         assert session.log.listeners == 0
         await _idle(session)
-    async with asyncio.timeout(10):
-        while await stage.open():
-            await asyncio.sleep(0.01)
-    if stage.overlaps_are_ours and isinstance(stage, DoubleScene):
+
+    async def is_idle() -> bool:
+        return not await stage.open()
+
+    await until_told(is_idle)
+    if stage.overlaps_are_ours and isinstance(stage, DoubleScene | AgentScene):
         assert stage.double.ledger.overlaps == []
     if stage.overlaps_are_ours and isinstance(stage, ScriptedScene):
         assert stage.scripted.ledger.overlaps == []

@@ -16,11 +16,11 @@ import pytest
 from app.web.events import push
 from tests.doubles.ollama import OllamaDouble
 from tests.faults.footprint import Footprint, back_to
-from tests.faults.raw import RawViewer
 from tests.support.client import Client
+from tests.support.raw_viewer import ROOM, RawViewer
 from tests.support.server import LiveServer, serve
-from tests.support.sse import Event, text_of
-from tests.support.waiting import until
+from tests.support.sse import text_of
+from tests.support.waiting import until, until_told
 
 KIB = 1024
 # What one stalled viewer may hold in this process: its transport's limit, one replay, and aiohttp's own state.
@@ -37,19 +37,30 @@ async def flooding(folder: Path, **settings: Any) -> AsyncIterator[LiveServer]:
         # In memory: a database opens its connections when they are first needed, and files are counted here.
         kept = {"database_url": "memory:", "scripted": False}
         chosen = {**kept, "ollama_url": double.url, "heartbeat": 1.5, **settings}
-        async with serve(folder, **chosen) as live:
-            little_room(live)
+        async with little_room(), serve(folder, **chosen) as live:
             await live.client.get("/api/models")  # what is loaded on first use is loaded
             yield live
     await back_to(before)
 
 
-def little_room(live: LiveServer) -> None:
-    """Let the kernel hold little for a connection, where it would hold megabytes: a viewer is soon behind."""
-    for site in live._server.runner.sites:
-        listening: asyncio.Server = site._server  # type: ignore[assignment]
-        for listener in listening.sockets:
+@asynccontextmanager
+async def little_room() -> AsyncIterator[None]:
+    """Let the kernel hold little for a connection, where it would hold megabytes: a viewer is soon behind.
+
+    It is so for the servers that this loop starts while the block lasts.
+    """
+    loop = asyncio.get_running_loop()
+    create = loop.create_server
+
+    async def listening(*arguments: Any, **named: Any) -> asyncio.Server:
+        server = await create(*arguments, **named)
+        for listener in server.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * KIB)  # its connections inherit it
+        return server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "create_server", listening)
+        yield
 
 
 async def ask(client: Client, session: str, tokens: int, pace: float = 0.0) -> str:
@@ -62,55 +73,59 @@ def events_of(stream_id: str) -> str:
     return f"/api/streams/{stream_id}/events"
 
 
-def text(events: list[tuple[str, dict[str, Any]]]) -> str:
-    """The text of raw events, after checking that positions neither skip nor repeat."""
-    return text_of([Event(None, name, data) for name, data in events])
+def slow_viewer(live: LiveServer, path: str) -> RawViewer:
+    """One that reads when it is told to, and for which the kernel holds little."""
+    return RawViewer(live.url, path, room=ROOM)
 
 
 async def test_a_viewer_that_never_reads_delays_nobody_and_catches_up(tmp_path: Path) -> None:
     """Others see the end while it has nothing yet; when it reads at last, every token comes, in order, and the end."""
     async with flooding(tmp_path) as live:
         stream_id = await ask(live.client, "s1", 60_000)
-        async with RawViewer(live.url, events_of(stream_id)) as slow:
+        async with slow_viewer(live, events_of(stream_id)) as slow:
             await until(lambda: live.registry.statistics().viewers == 1)
             fast = await live.client.read_stream(stream_id)
             assert (fast[-1].name, fast[-1].data["outcome"]) == ("end", "complete")
             assert live.registry.statistics().viewers == 1  # it is still being served
-            assert slow.received == b""
+            assert slow.received == 0
             await slow.read_to_the_end()
-            assert text(slow.events) == text_of(fast)
-            assert slow.events[-1][0] == "end"
+            assert text_of(slow.events) == text_of(fast)
+            assert slow.events[-1].name == "end"
 
 
 async def test_a_viewer_that_reads_a_byte_at_a_time_delays_nobody(tmp_path: Path) -> None:
     """Ten others see whole answers, one after another, while it gets on by a byte for each."""
     async with flooding(tmp_path) as live:
         stream_id = await ask(live.client, "slow", 60_000)
-        async with RawViewer(live.url, events_of(stream_id)) as slow:
+        async with slow_viewer(live, events_of(stream_id)) as slow:
             for number in range(10):
                 await slow.read(1)
                 events = await live.client.read_stream(await ask(live.client, f"s{number}", 200))
                 assert events[-1].data["outcome"] == "complete"
-            assert len(slow.received) == 10
+            assert slow.received == 10
             await slow.read_to_the_end()
-            assert len(text(slow.events)) == len(text_of(await live.client.read_stream(stream_id)))
+            assert len(text_of(slow.events)) == len(text_of(await live.client.read_stream(stream_id)))
 
 
 async def test_a_viewer_that_fell_out_of_the_log_is_reset(tmp_path: Path) -> None:
     """What it has is without a gap; then it is told to load the snapshot, from which it can go on."""
     async with flooding(tmp_path, log_bytes=64 * KIB) as live:
         stream_id = await ask(live.client, "s1", 60_000)
-        async with RawViewer(live.url, "/api/sessions/s1/events") as slow:
+        async with slow_viewer(live, "/api/sessions/s1/events") as slow:
             await until(lambda: live.registry.statistics().viewers == 1)
-            async with asyncio.timeout(30):
-                while (await live.client.get(f"/api/streams/{stream_id}"))["outcome"] is None:
-                    await asyncio.sleep(0.01)
+            path = f"/api/streams/{stream_id}"
+
+            async def has_ended() -> bool:
+                return (await live.client.get(path))["outcome"] is not None
+
+            await until_told(has_ended, within=30)
             await slow.read_to_the_end()
-            *seen, (name, data) = slow.events
-            assert (name, data) == ("reset", {"reason": "lagging", "snapshot_url": "/api/sessions/s1"})
-            assert next(event for event, _ in seen if event != "heartbeat") == "start"
-            assert 0 < sum(fields["count"] for event, fields in seen if event == "token") < 60_000
-            assert text(seen)
+            *seen, last = slow.events
+            assert (last.name, last.data["reason"]) == ("reset", "lagging")
+            assert last.data["snapshot_url"] == "/api/sessions/s1"
+            assert next(event.name for event in seen if event.name != "heartbeat") == "start"
+            assert 0 < sum(event.data["count"] for event in seen if event.name == "token") < 60_000
+            assert text_of(seen)
         snapshot = await live.client.get("/api/sessions/s1")
         newer = await ask(live.client, "s1", 5)
         async with live.client.events("/api/sessions/s1/events", snapshot["cursor"]) as events:
@@ -127,12 +142,12 @@ async def test_a_viewer_that_stalls_for_too_long_is_cut(
         stream_id = await ask(live.client, "s1", 60_000)
         if when == "replay":
             await live.client.read_stream(stream_id)
-        async with RawViewer(live.url, events_of(stream_id)) as slow:
+        async with slow_viewer(live, events_of(stream_id)) as slow:
             await until(lambda: live.registry.statistics().viewers == 1)
             await until(lambda: live.registry.statistics().viewers == 0, within=20)
             await slow.read_to_the_end()
             assert slow.over
-            assert b"event: end\n" not in slow.received
+            assert b"event: end\n" not in slow.body
 
 
 async def test_the_memory_of_viewers_that_never_read_is_bounded(tmp_path: Path) -> None:
@@ -143,7 +158,7 @@ async def test_the_memory_of_viewers_that_never_read_is_bounded(tmp_path: Path) 
         tracemalloc.start()
         try:
             for _ in range(viewers):
-                await stack.enter_async_context(RawViewer(live.url, "/api/sessions/s1/events"))
+                await stack.enter_async_context(slow_viewer(live, "/api/sessions/s1/events"))
             await until(lambda: live.registry.statistics().viewers == viewers)
             await ask(live.client, "s1", tokens)
             await until(lambda: live.registry.statistics().tokens == 1_000 + tokens, within=60)

@@ -45,7 +45,7 @@ class Process:
 
 
 @contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Process]:
+def serving(folder: Path, cwd: Path = ROOT, /, **settings: str) -> Iterator[Process]:
     """Run the server with the scripted models alone, unless `settings` (in capitals, unprefixed) say otherwise."""
     ours = {"SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off", "PORT": str(free_port()), **settings}
     port = int(ours["PORT"])
@@ -54,7 +54,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Process]:
     with path.open("wb") as output:
         command = [sys.executable, "-m", "app", "serve"]
         with subprocess.Popen(
-            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         ) as process:
             try:
                 wait_for_port(port, process)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.functional.processes import Process, serving
-from tests.history import postgres
 from tests.support.client import Client
+from tests.support.postgres import Postgres
 from tests.support.waiting import until_told
 
 WORDS = " ".join(f"word{number}" for number in range(120))  # echoed in more than two seconds
@@ -138,19 +136,9 @@ async def test_an_answer_is_not_taken_up_for_ever(tmp_path: Path) -> None:
     assert "answer_taken_up" not in server.log
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[postgres.Postgres]:
-    """A PostgreSQL that several servers share."""
-    server = postgres.start()
-    yield server
-    server.close()
-
-
-async def test_a_second_server_on_a_database_waits_for_the_first(
-    tmp_path: Path, database: postgres.Postgres
-) -> None:
+async def test_a_second_server_on_a_database_waits_for_the_first(tmp_path: Path, postgres: Postgres) -> None:
     """After a crash the next goes on with the answer; one more starts when that has ended, and writes nothing anew."""
-    url = await database.database()
+    url = await postgres.database()
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for folder in folders:
         folder.mkdir()

@@ -10,15 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 from app.history.opening import FILE
-from tests.faults.raw import RawViewer
 from tests.functional.processes import Process, serving
 from tests.functional.test_signals import end_of, rest
 from tests.support.client import Client
 from tests.support.lag import LAGS, lag
+from tests.support.raw_viewer import ROOM, RawViewer
 from tests.support.sse import text_of
 from tests.support.waiting import until
 from tests.web.stage import problem, until_event
-from tests.web.wire import wire
 
 VIEWERS = 20
 DRAIN = 0.5  # seconds, where a test waits for its end
@@ -78,7 +77,7 @@ async def test_viewers_are_told_when_to_come_back(tmp_path: Path) -> None:
 
         async def watch(number: int) -> list[bytes]:
             blocks = []
-            async with wire(server.url, paths[number % 2]) as response:
+            async with RawViewer(server.url, paths[number % 2]) as response:
                 while (block := await response.block()) is not None:
                     blocks.append(block)
                     ready[number].set()
@@ -103,7 +102,7 @@ async def test_whatever_hangs_the_end_comes_in_time(tmp_path: Path) -> None:
                 await client.post(f"s{number}", "hello", model=f"scripted/{model}")
                 for number, model in enumerate(("deaf", "stubborn", "hang", "long"))
             ]
-            async with RawViewer(server.url, posted[3]["events_url"]) as silent:
+            async with RawViewer(server.url, posted[3]["events_url"], room=ROOM) as silent:
                 await silent.read(1)
                 async with client.events(posted[3]["events_url"]) as events:
                     await until_event(events, "token")

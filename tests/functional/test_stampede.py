@@ -8,19 +8,17 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from app.history.database import T, Work
-from app.history.sqlite import SqliteDatabase
-from app.history.write_queue.read_batcher import LANES, TOGETHER, ReadBatcher
+from app.history.write_queue.read_batcher import LANES, TOGETHER
 from tests.functional.processes import Process, serving
 from tests.support.client import Client
+from tests.support.counted_reads import CountedReads
+from tests.support.raw_viewer import RawViewer
 from tests.support.server import serve
 from tests.support.waiting import until
-from tests.web.wire import Wire, wire
 
 SESSIONS = 25
 FEW, CROWD = 100, 1000
@@ -51,19 +49,20 @@ async def prepare(client: Client) -> list[bytes]:
     return cursors
 
 
-async def come_back(url: str, number: int, cursor: bytes, client: Client, stack: AsyncExitStack) -> Wire:
+async def come_back(url: str, number: int, cursor: bytes, client: Client, stack: AsyncExitStack) -> RawViewer:
     """Do as a page does: a cursor of the log before the restart, the snapshot, and on from there."""
-    async with wire(url, path(number), cursor) as response:
-        assert response.status == 200, response.head
+    async with RawViewer(url, path(number), cursor=cursor) as response:
+        assert await response.status() == 200, response.head
         await response.block()  # the preamble
         assert b"event: reset" in (await response.block() or b"")
     snapshot = await client.get(f"/api/sessions/s{number % SESSIONS}")
     assert len(snapshot["messages"]) >= 2
-    return await stack.enter_async_context(wire(url, path(number), snapshot["cursor"].encode()))
+    viewer = RawViewer(url, path(number), cursor=snapshot["cursor"].encode())
+    return await stack.enter_async_context(viewer)
 
 
 @asynccontextmanager
-async def crowd(url: str, size: int, cursors: list[bytes], client: Client) -> AsyncIterator[list[Wire]]:
+async def crowd(url: str, size: int, cursors: list[bytes], client: Client) -> AsyncIterator[list[RawViewer]]:
     """So many viewers that came back at once, each looking on."""
     async with AsyncExitStack() as stack:
         yield await asyncio.gather(
@@ -71,7 +70,7 @@ async def crowd(url: str, size: int, cursors: list[bytes], client: Client) -> As
         )
 
 
-async def sees_the_end(viewer: Wire) -> None:
+async def sees_the_end(viewer: RawViewer) -> None:
     """Look on until an answer ends."""
     while (frame := await viewer.frame()) is not None:
         if frame.name == b"end":
@@ -110,44 +109,22 @@ async def test_a_thousand_that_come_back_at_once_are_served(tmp_path: Path) -> N
         assert "Traceback" not in server.log
 
 
-class Counted:
-    """Counts who asks the history, and how often that asks the database; which waits until all have come."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked = self.transactions = 0
-        self.free = asyncio.Event()
-        self.free.set()
-        ask, read = ReadBatcher.read, SqliteDatabase._read
-
-        async def counted_ask(reads: ReadBatcher, key: Any, work: Work[T]) -> T:
-            self.asked += 1
-            return await ask(reads, key, work)
-
-        async def counted_read(database: SqliteDatabase, work: Work[T]) -> T:
-            self.transactions += 1
-            await self.free.wait()
-            return await read(database, work)
-
-        monkeypatch.setattr(ReadBatcher, "read", counted_ask)
-        monkeypatch.setattr(SqliteDatabase, "_read", counted_read)
-
-
 async def test_they_do_not_stampede_on_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask, each session is read once, and they go to the database together."""
     async with serve(tmp_path) as live:
         await prepare(live.client)
-    counted = Counted(monkeypatch)
+    counted = CountedReads(monkeypatch)
     async with serve(tmp_path) as live, AsyncExitStack() as stack:
         counted.free.clear()
         counted.asked = counted.transactions = 0
         coming = [
-            asyncio.create_task(stack.enter_async_context(wire(live.url, path(number))))
+            asyncio.create_task(stack.enter_async_context(RawViewer(live.url, path(number))))
             for number in range(CROWD)
         ]
         await until(lambda: counted.asked == CROWD, within=60)
         assert counted.transactions <= LANES
         counted.free.set()
         viewers = await asyncio.gather(*coming)
-        assert {viewer.status for viewer in viewers} == {200}
+        assert {await viewer.status() for viewer in viewers} == {200}
         assert counted.transactions <= LANES + 1 + SESSIONS / TOGETHER
         await until(lambda: live.registry.statistics().viewers == CROWD, within=60)

@@ -14,6 +14,7 @@ import pytest
 from tests.functional.chains import MODEL_BOUND, Chain
 from tests.functional.loglines import LogFile
 from tests.support.sse import Event, text_of
+from tests.support.waiting import until_told
 from tests.web.stage import until_event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,9 +24,11 @@ LIFE = ("stream_start", "stream_cancelled", "stream_end")
 
 async def none_generating(chain: Chain) -> None:
     """Return once the model server counts nothing open; bounded."""
-    async with asyncio.timeout(MODEL_BOUND):
-        while await chain.generating():
-            await asyncio.sleep(0.01)
+
+    async def is_idle() -> bool:
+        return not await chain.generating()
+
+    await until_told(is_idle, within=MODEL_BOUND)
 
 
 async def read(chain: Chain, stream_id: str) -> list[Event]:

@@ -20,6 +20,8 @@ SIZE = 4 * 1024 * 1024  # bytes of the small disk
 class Disk:
     """A folder, and how to leave no room in it for a running server."""
 
+    refusal = (507, "disk_full")  # of a prompt meanwhile
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
@@ -51,7 +53,9 @@ class SmallDisk(Disk):
 
 
 class Quota(Disk):
-    """A limit on the size of each file that the server writes."""
+    """A limit on the size of each file that the server writes. SQLite takes it for a failure of the disk."""
+
+    refusal = (503, "history_unavailable")
 
     def fill(self, server: Process) -> None:
         """See `Disk`."""

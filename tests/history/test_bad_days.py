@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from app.chat.errors import HistoryUnavailable, StreamNotFound
-from app.chat.records import Exchange, History
+from app.chat.growing_text import GrowingText
+from app.chat.records import Admission, Exchange, History, KnownKey
 from app.chat.states import Outcome
 from app.history import sqlite
 from app.history.database import T, Work
@@ -21,10 +22,10 @@ from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
 from app.history.write_queue import queue, writer
 from tests.history.files import rows
-from tests.history.postgres import Postgres
-from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, ended, exchange
-from tests.support.waiting import until
+from tests.support.postgres import Postgres
+from tests.support.recorder import Recorder
+from tests.support.waiting import stays, until, until_told
 
 FINISHED = "SELECT count(*) FROM streams WHERE outcome = 'complete'"
 
@@ -84,7 +85,7 @@ async def test_a_full_disk_takes_no_prompts_and_loses_no_answers(
         running = exchange()
         await history.admit(running)
         await history.finish(ended(running), "x" * 4096 * pages, "")
-        await asyncio.sleep(2 * writer.TICK)  # it was tried, and tried again
+        await stays(lambda: rows(tmp_path, FINISHED) == [(0,)], during=2 * writer.TICK)  # it is tried again
         with pytest.raises(HistoryUnavailable):
             await history.admit(exchange(prompt="y" * 4096 * pages))
         _, answer = await history.messages(OWNER, "s")
@@ -114,8 +115,8 @@ async def test_a_database_that_keeps_silent_has_a_bound(
     silence.set()
 
     class Silent(SqliteDatabase):
-        async def _write(self, work: Work[T]) -> T:
-            done = await super()._write(work)
+        async def write(self, work: Work[T]) -> T:
+            done = await super().write(work)
             await silence.wait()
             return done
 
@@ -146,11 +147,11 @@ async def test_what_a_database_refuses_holds_up_nothing_else(tmp_path: Path) -> 
 
 
 async def test_a_key_is_kept_once(tmp_path: Path) -> None:
-    """If two servers admit the same key at once, the database decides; the other prompt leaves nothing."""
+    """Of two prompts with one key in a batch, the first is admitted; the other is told of it, and leaves nothing."""
     async with opened(None, tmp_path, logger=Recorder()) as history:
         asked = [exchange(prompt=str(number), key="k", request_hash="h") for number in range(2)]
-        outcomes = await asyncio.gather(*map(history.admit, asked), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [type(None), HistoryUnavailable]
+        outcomes = await asyncio.gather(*map(history.admit, asked))
+        assert outcomes == [Admission(), Admission(known=KnownKey(asked[0].stream.stream_id, "h"))]
         assert [message.content for message in await history.messages(OWNER, "s")] == ["0", ""]
 
 
@@ -194,27 +195,27 @@ async def test_readers_that_leave_in_the_middle_break_nothing(tmp_path: Path) ->
         assert all(len(found.messages) == 2 for found in await asyncio.gather(*everybody))
 
 
-async def test_a_postgresql_that_restarts_loses_nothing(server: Postgres, tmp_path: Path) -> None:
+async def test_a_postgresql_that_restarts_loses_nothing(postgres: Postgres, tmp_path: Path) -> None:
     """While it is away prompts are refused and answers wait; then everything goes on over new connections."""
-    url = await server.database()
+    url = await postgres.database()
     logger = Recorder()
     async with opened(url, tmp_path, logger=logger) as history:
         running, grown = exchange(), exchange("grown")
         await history.admit(running)
         await history.admit(grown)
-        texts: list[str] = []
-        history.follow(grown.stream.stream_id, texts, [])
-        server.stop()
+        texts = GrowingText()
+        history.follow(grown.stream.stream_id, texts, GrowingText())
+        postgres.stop()
         try:
             with pytest.raises(HistoryUnavailable):
                 await history.admit(exchange("new"))
             with pytest.raises(HistoryUnavailable):
                 await history.session(OWNER, "s")
-            texts += ["a", "b"]
+            texts.add(["a", "b"])
             await history.finish(ended(running), "kept", "")
             assert (await history.stream(OWNER, running.stream.stream_id)).outcome is Outcome.COMPLETE
         finally:
-            server.start()
+            postgres.start()
         await accepted(lambda: history.admit(exchange("new")))
         await history.finish(ended(grown), "ab", "")
     async with opened(url, tmp_path, logger=Recorder()) as history:
@@ -224,13 +225,14 @@ async def test_a_postgresql_that_restarts_loses_nothing(server: Postgres, tmp_pa
     assert "history_unavailable" in logger.events
 
 
-async def accepted(attempt: Callable[[], object]) -> None:
+async def accepted(attempt: Callable[[], Awaitable[object]]) -> None:
     """Try until it is accepted, as a client does that was asked to."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await attempt()  # type: ignore[misc]
-            except HistoryUnavailable:
-                await asyncio.sleep(0.1)
-            else:
-                return
+
+    async def is_accepted() -> bool:
+        try:
+            await attempt()
+        except HistoryUnavailable:
+            return False
+        return True
+
+    await until_told(is_accepted, within=20)

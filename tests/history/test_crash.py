@@ -18,7 +18,7 @@ from tests.history.crashing import FINDING, Crowd, Findings, compare, repeat_key
 from tests.support.client import Client
 from tests.support.lag import LAGS, lag
 from tests.support.processes import ROOT, environment
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
 SERVERS = 3  # that live and die side by side, each with its folder
@@ -37,15 +37,16 @@ def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 async def ready(client: Client, process: subprocess.Popen[bytes]) -> None:
     """Wait until the server answers."""
-    async with asyncio.timeout(BOUND):
-        while True:
-            assert process.poll() is None, "it did not start again"
-            try:
-                async with client.http.get("/readyz") as response:
-                    if response.status == 200:
-                        return
-            except OSError:
-                await asyncio.sleep(0.02)
+
+    async def answers() -> bool:
+        assert process.poll() is None, "it did not start again"
+        try:
+            async with client.http.get("/readyz") as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+    await until_told(answers, within=BOUND)
 
 
 @pytest.mark.timeout(300)

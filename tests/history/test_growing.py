@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from app.chat.growing_text import GrowingText
 from app.chat.records import Exchange
 from app.chat.states import Outcome, Status
 from app.history.opening import FILE, opened
@@ -15,17 +16,16 @@ from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
 from app.history.write_queue.writer import TICK
 from tests.history.files import crash_image, rows
-from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, continued, ended, exchange
-from tests.support.waiting import until
+from tests.support.recorder import Recorder
+from tests.support.waiting import stays, until
 
 PIECES = "SELECT kind, start, tokens, text FROM pieces ORDER BY kind, start"
 
 
-def growing(history: SqlHistory, asked: Exchange) -> tuple[list[str], list[str]]:
-    """Let an answer grow; return the lists that it grows in."""
-    texts: list[str] = []
-    thoughts: list[str] = []
+def growing(history: SqlHistory, asked: Exchange) -> tuple[GrowingText, GrowingText]:
+    """Let an answer grow; return the texts that it grows in."""
+    texts, thoughts = GrowingText(), GrowingText()
     history.follow(asked.stream.stream_id, texts, thoughts)
     return texts, thoughts
 
@@ -36,10 +36,10 @@ async def test_only_what_is_new_is_written(tmp_path: Path) -> None:
         asked = exchange()
         await history.admit(asked)
         texts, thoughts = growing(history, asked)  # type: ignore[arg-type]
-        thoughts += ["let", " me"]
-        texts += ["a", "b"]
+        thoughts.add(["let", " me"])
+        texts.add(["a", "b"])
         await until(lambda: len(rows(tmp_path, PIECES)) == 2)
-        texts += ["c"]
+        texts.add(["c"])
         await until(lambda: len(rows(tmp_path, PIECES)) == 3)
         assert rows(tmp_path, PIECES) == [
             ("reasoning", 0, 2, "let me"),
@@ -54,7 +54,7 @@ async def test_at_its_end_the_answer_takes_the_place_of_its_pieces(tmp_path: Pat
         asked = exchange()
         await history.admit(asked)
         texts, _ = growing(history, asked)  # type: ignore[arg-type]
-        texts += ["a", "b"]
+        texts.add(["a", "b"])
         await until(lambda: rows(tmp_path, PIECES))
         await history.finish(ended(asked), "abc", "")
         await until(lambda: not rows(tmp_path, PIECES))
@@ -77,7 +77,7 @@ async def test_all_streams_share_one_transaction(tmp_path: Path) -> None:
         begun = loop.time()
         while (passed := loop.time() - begun) < 3 * TICK:
             for texts in lists:
-                texts.append("token ")
+                texts.add(["token "])
             await asyncio.sleep(0)
         grown = sum(map(len, lists))
         # Beside the growth there may be one `tend`.
@@ -100,8 +100,7 @@ async def test_a_waiting_stream_costs_no_transaction(tmp_path: Path) -> None:
             "before_cursor_execute",
             lambda *arguments: begins.append(arguments[2]),
         )
-        await asyncio.sleep(3 * TICK)
-        assert [statement for statement in begins if "BEGIN" in str(statement)] == []
+        await stays(lambda: not any("BEGIN" in str(statement) for statement in begins), during=3 * TICK)
 
 
 async def test_after_a_crash_an_answer_is_interrupted_with_its_text_so_far(tmp_path: Path) -> None:
@@ -112,8 +111,8 @@ async def test_after_a_crash_an_answer_is_interrupted_with_its_text_so_far(tmp_p
         await history.admit(done)
         await history.finish(ended(done), "finished", "")
         texts, thoughts = growing(history, asked)  # type: ignore[arg-type]
-        thoughts += ["hm"]
-        texts += ["one", " two"]
+        thoughts.add(["hm"])
+        texts.add(["one", " two"])
         await until(lambda: len(rows(tmp_path, PIECES)) == 2)
         image = crash_image(tmp_path, tmp_path / "crashed")
     logger = Recorder()
@@ -142,8 +141,8 @@ async def test_a_crash_leaves_a_continued_answer_with_all_of_its_text(tmp_path: 
             again = continued(asked, (await history.messages(OWNER, "s"))[-1])
             await history.admit(again)
             texts, thoughts = growing(history, again)  # type: ignore[arg-type]
-            texts += [words]
-            thoughts += ["m"]
+            texts.add([words])
+            thoughts.add(["m"])
             await until(lambda: len(rows(tmp_path, PIECES)) == 2)
             image = crash_image(tmp_path, tmp_path / f"crashed{number}")
             await history.finish(ended(again, Outcome.FAILED), "one" + " two", "hmm")
@@ -162,8 +161,8 @@ async def test_what_an_answer_had_thought_before_it_began_anew_is_gone(tmp_path:
         again = continued(asked, (await history.messages(OWNER, "s"))[-1])
         await history.admit(again)
         texts, thoughts = growing(history, again)  # type: ignore[arg-type]
-        thoughts += ["oh"]
-        texts += ["yes"]
+        thoughts.add(["oh"])
+        texts.add(["yes"])
         await until(lambda: len(rows(tmp_path, PIECES)) == 2)
         image = crash_image(tmp_path, tmp_path / "crashed")
     async with opened(None, image, logger=Recorder()) as history:
@@ -200,12 +199,11 @@ async def test_a_dropped_answer_grows_no_more(tmp_path: Path) -> None:
         asked = exchange()
         await history.admit(asked)
         texts, _ = growing(history, asked)  # type: ignore[arg-type]
-        texts += ["a"]
+        texts.add(["a"])
         await until(lambda: rows(tmp_path, PIECES))
         await history.delete(OWNER, "s")
-        texts += ["b"]
-        assert rows(tmp_path, PIECES) == []
-        await asyncio.sleep(2 * TICK)
+        texts.add(["b"])
+        await stays(lambda: rows(tmp_path, PIECES) == [], during=2 * TICK)
     for table in ("sessions", "streams", "messages", "pieces", "keys"):
         assert rows(tmp_path, f"SELECT count(*) FROM {table}") == [(0,)], table
 
@@ -218,7 +216,7 @@ async def test_what_no_database_can_hold_is_replaced(tmp_path: Path, text: str) 
         asked = exchange(prompt=text)
         await history.admit(asked)
         texts, _ = growing(history, asked)  # type: ignore[arg-type]
-        texts.append(text)
+        texts.add([text])
         await until(lambda: rows(tmp_path, PIECES))
         await history.finish(ended(asked), text, text)
     replaced = text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")

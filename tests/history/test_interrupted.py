@@ -11,8 +11,8 @@ import pytest
 from app.chat.records import History, Interrupted
 from app.chat.states import Outcome
 from app.history.opening import opened
-from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, continued, ended, exchange
+from tests.support.recorder import Recorder
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def history(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[History]:
     """An empty history on each database."""
-    url = None if request.param == "sqlite" else await request.getfixturevalue("server").database()
+    url = None if request.param == "sqlite" else await request.getfixturevalue("postgres").database()
     async with opened(url, tmp_path, logger=Recorder()) as history:
         yield history
 

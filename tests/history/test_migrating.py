@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+from app.chat.quotas import MESSAGE_BYTES, Usage
 from app.history.database import Database
 from app.history.errors import DatabaseUnusable
 from app.history.migration import NEWEST, SCRIPTS, migrate, revision
@@ -24,9 +26,11 @@ from app.history.postgres import PostgresDatabase
 from app.history.sql import SqlHistory
 from app.history.sqlite import SqliteDatabase
 from app.history.statements.tables import metadata
-from tests.history.postgres import Postgres
-from tests.history.recorder import Recorder
+from app.history.statements.usage import read_usage
 from tests.history.samples import OWNER
+from tests.support.postgres import Postgres
+from tests.support.processes import ROOT
+from tests.support.recorder import Recorder
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -36,7 +40,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         opened: Any = SqliteDatabase.opened(tmp_path / FILE)
     else:
         opened = PostgresDatabase.opened(
-            await request.getfixturevalue("server").database(), logger=Recorder()
+            await request.getfixturevalue("postgres").database(), logger=Recorder()
         )
     async with opened as database:
         yield database
@@ -50,14 +54,93 @@ def test_the_newest_revision_is_the_last_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == NEWEST
 
 
-async def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
-    """Nothing is missing, and nothing is left over."""
+@pytest.mark.parametrize("way", ["created", "migrated"])
+async def test_the_migrations_make_the_tables_of_the_code(database: Database, way: str) -> None:
+    """Nothing is missing, and nothing is left over; also in an empty database, which is not migrated step by step."""
+    if way == "migrated":
+        await database.write(lambda connection: migrate(connection, "0001"))
     await database.prepare(Recorder())
 
     def differences(connection: Connection) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
     assert await database.read(differences) == []
+    assert await database.read(revision) == NEWEST
+
+
+async def test_a_created_database_is_like_a_migrated_one(tmp_path: Path) -> None:
+    """In what Alembic does not compare, too: keys, uniqueness, defaults, row ids."""
+    found = []
+    for way in ("created", "migrated"):
+        async with SqliteDatabase.opened(tmp_path / f"{way}.db") as database:
+            if way == "migrated":
+                await database.write(lambda connection: migrate(connection, "0001"))
+            await database.prepare(Recorder())
+            found.append(await database.read(described))
+    assert found[0] == found[1]
+
+
+def described(connection: Connection) -> dict[str, Any]:
+    """Return what SQLite knows of each table, without the order of columns that were added later."""
+    tables: dict[str, Any] = {}
+    for name, sql in connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")):
+        columns = [row[1:] for row in connection.execute(text(f"PRAGMA table_info({name})"))]
+        keys = [row[2:] for row in connection.execute(text(f"PRAGMA foreign_key_list({name})"))]
+        indexes = [row[1:] for row in connection.execute(text(f"PRAGMA index_list({name})"))]
+        counts = "AUTOINCREMENT" in sql.upper(), "WITHOUT ROWID" in sql.upper()
+        tables[name] = sorted(map(repr, columns)), keys, sorted(map(repr, indexes)), counts
+    triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+    tables["the triggers"] = sorted(map(repr, triggers))
+    assert tables["the triggers"]
+    return tables
+
+
+async def test_an_empty_database_needs_no_alembic(tmp_path: Path) -> None:
+    """It would take longer to import than the rest of the start."""
+    program = (
+        "import asyncio, pathlib, sys\n"
+        "from unittest.mock import Mock\n"
+        "from app.history.opening import opened\n"
+        "async def start():\n"
+        f"    async with opened(None, pathlib.Path({str(tmp_path)!r}), logger=Mock()): pass\n"
+        "asyncio.run(start()); print('alembic' in sys.modules)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output.strip() == b"False"
+
+
+async def test_what_is_there_is_counted_once(database: Database) -> None:
+    """What owners have stored is summed up by the migration, and by triggers from then on."""
+
+    def fill(connection: Connection) -> None:
+        connection.execute(
+            text(
+                "INSERT INTO sessions (session_id, owner, title, created_at, updated_at, options) VALUES "
+                "('a', 'alice', 't', '1', '1', '{}'), ('b', 'alice', 't', '1', '1', NULL), "
+                "('c', 'bob', 't', '1', '1', NULL)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO messages (message_id, session_id, role, content, reasoning, created_at) VALUES "
+                "('1', 'a', 'user', 'Größe', '', '1'), ('2', 'a', 'assistant', 'xyz', 'hm', '1'), "
+                "('3', 'c', 'user', '', '', '1')"
+            )
+        )
+
+    await database.write(lambda connection: migrate(connection, "0004"))
+    await database.write(fill)
+    await database.prepare(Recorder())
+    alice, bob = Usage(2, 2 + 7 + 3 + 2 + 2 * MESSAGE_BYTES), Usage(1, MESSAGE_BYTES)
+    assert await database.read(lambda connection: read_usage(connection, "alice")) == alice
+    assert await database.read(lambda connection: read_usage(connection, "bob")) == bob
+    await database.write(
+        lambda connection: connection.execute(text("DELETE FROM sessions WHERE session_id = 'a'"))
+    )
+    assert await database.read(lambda connection: read_usage(connection, "alice")) == Usage(1, 0)
 
 
 async def test_what_an_older_server_kept_is_still_there(database: Database) -> None:
@@ -93,9 +176,9 @@ async def test_a_second_start_migrates_nothing(database: Database) -> None:
     assert (first.events, second.events) == (["history_migrated"], [])
 
 
-async def test_servers_that_start_at_once_migrate_once(server: Postgres) -> None:
+async def test_servers_that_start_at_once_migrate_once(postgres: Postgres) -> None:
     """The others wait, and find it done."""
-    url = await server.database()
+    url = await postgres.database()
 
     @asynccontextmanager
     async def start() -> AsyncIterator[Recorder]:

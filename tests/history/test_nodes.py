@@ -8,18 +8,20 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from app.chat.growing_text import GrowingText
 from app.chat.states import Outcome
 from app.history import sign
 from app.history.errors import DatabaseUnusable
 from app.history.opening import opened
-from tests.history.postgres import Postgres
-from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, ended, exchange
+from tests.support.postgres import Postgres
+from tests.support.recorder import Recorder
+from tests.support.waiting import until, until_told
 
 
-async def test_a_start_leaves_the_streams_of_living_servers_alone(server: Postgres, tmp_path: Path) -> None:
+async def test_a_start_leaves_the_streams_of_living_servers_alone(postgres: Postgres, tmp_path: Path) -> None:
     """What another server is writing goes on, and is read here when that has finished it."""
-    url = await server.database()
+    url = await postgres.database()
     async with opened(url, tmp_path, logger=Recorder()) as writing:
         asked = exchange()
         await writing.admit(asked)
@@ -32,13 +34,13 @@ async def test_a_start_leaves_the_streams_of_living_servers_alone(server: Postgr
             assert (await reading.messages(OWNER, "s"))[1].content == "said"
 
 
-async def test_a_start_ends_the_streams_of_dead_servers(server: Postgres, tmp_path: Path) -> None:
+async def test_a_start_ends_the_streams_of_dead_servers(postgres: Postgres, tmp_path: Path) -> None:
     """Their sign of life has gone with their connections."""
-    url = await server.database()
+    url = await postgres.database()
     async with opened(url, tmp_path, logger=Recorder()) as writing:
         asked = exchange()
         await writing.admit(asked)
-        writing.follow(asked.stream.stream_id, ["so", " far"], [])
+        writing.follow(asked.stream.stream_id, GrowingText(["so", " far"]), GrowingText())
     logger = Recorder()
     async with opened(url, tmp_path, logger=logger) as reading:
         assert logger.lines == [("history_recovered", {"interrupted": 1})]
@@ -81,32 +83,33 @@ async def waiting(url: str) -> None:
     """Return once somebody waits for a lock; bounded."""
     connection = await asyncpg.connect(url)
     try:
-        async with asyncio.timeout(30):
-            while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0.02)
+        await until_told(
+            lambda: connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"), within=30
+        )
     finally:
         await connection.close()
 
 
 async def held(url: str, expected: int) -> None:
     """Return once so many locks are held; bounded."""
-    async with asyncio.timeout(30):
-        while await locks(url) != expected:
-            await asyncio.sleep(0.02)
+
+    async def are_held() -> bool:
+        return await locks(url) == expected
+
+    await until_told(are_held, within=30)
 
 
-async def test_a_lost_sign_of_life_is_given_again(server: Postgres, tmp_path: Path) -> None:
+async def test_a_lost_sign_of_life_is_given_again(postgres: Postgres, tmp_path: Path) -> None:
     """Without any write: an idle server is not taken for dead for long."""
-    url = await server.database()
+    url = await postgres.database()
     logger = Recorder()
     async with opened(url, tmp_path, logger=logger, alone=True) as writing:
         asked = exchange()
         await writing.admit(asked)
         for times in (1, 2):
             await drop_sign(url)
-            async with asyncio.timeout(30):
-                while signs(logger) != ["history_sign_lost", "history_sign_given"] * times:
-                    await asyncio.sleep(0.02)
+            told = ["history_sign_lost", "history_sign_given"] * times
+            await until(lambda: signs(logger) == told, within=30)  # noqa: B023
             assert await locks(url) == 2
         other = Recorder()
         async with opened(url, tmp_path, logger=other):
@@ -116,12 +119,12 @@ async def test_a_lost_sign_of_life_is_given_again(server: Postgres, tmp_path: Pa
 
 
 async def test_a_connection_that_died_in_silence_is_noticed(
-    server: Postgres, monkeypatch: pytest.MonkeyPatch
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looks open, and nobody writes: PostgreSQL is asked from time to time."""
     monkeypatch.setattr(sign, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(sign, "ASK_LOOKS", 2)
-    url = await server.database()
+    url = await postgres.database()
     connections: list[asyncpg.Connection] = []
 
     async def connect() -> asyncpg.Connection:
@@ -132,18 +135,17 @@ async def test_a_connection_that_died_in_silence_is_noticed(
     await life.give()
     [first] = connections
     first._transport.pause_reading()  # type: ignore[attr-defined]  # nothing comes through any more
-    async with life.kept(Recorder()), asyncio.timeout(30):
-        while len(connections) < 2 or not life.is_given:
-            await asyncio.sleep(0.01)
+    async with life.kept(Recorder()):
+        await until(lambda: len(connections) > 1 and life.is_given, within=30)
         await held(url, 1)
     assert first.is_closed()
     await life.close()
     await held(url, 0)
 
 
-async def test_who_comes_back_after_another_has_taken_over(server: Postgres, tmp_path: Path) -> None:
+async def test_who_comes_back_after_another_has_taken_over(postgres: Postgres, tmp_path: Path) -> None:
     """Says so, once, and does not take the database back while the other has it."""
-    url = await server.database()
+    url = await postgres.database()
     logger = Recorder()
     async with opened(url, tmp_path, logger=logger, alone=True):
         connection = await asyncpg.connect(url)
@@ -151,24 +153,20 @@ async def test_who_comes_back_after_another_has_taken_over(server: Postgres, tmp
         await waiting(url)
         await drop_sign(url)
         await taking
-        async with asyncio.timeout(30):
-            while "history_sign_not_given" not in logger.events:
-                await asyncio.sleep(0.02)
+        await until(lambda: "history_sign_not_given" in logger.events, within=30)
         assert "taken over" in dict(logger.lines)["history_sign_not_given"]["error"]
         await connection.close()
         await held(url, 2)
-        async with asyncio.timeout(30):
-            while "history_sign_given" not in logger.events:
-                await asyncio.sleep(0.02)
+        await until(lambda: "history_sign_given" in logger.events, within=30)
     assert signs(logger) == ["history_sign_lost", "history_sign_not_given", "history_sign_given"]
 
 
 async def test_a_second_server_is_refused(
-    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a sentence that says what to do, once it has waited; it may start as soon as the first is gone."""
     monkeypatch.setattr(sign, "TAKEOVER_SECONDS", 0.3)
-    url = await server.database()
+    url = await postgres.database()
     async with opened(url, tmp_path, logger=Recorder(), alone=True):
         with pytest.raises(DatabaseUnusable, match=r"another Tailrace server .* TAILRACE_DATABASE_URL"):
             async with opened(url, tmp_path, logger=Recorder(), alone=True):

@@ -27,23 +27,23 @@ from app.web import app_keys
 from app.web.api.sessions import Snapshot, take_snapshot
 from app.web.app_keys import HISTORY, REGISTRY
 from tests.history.files import rows
-from tests.history.recorder import Recorder
 from tests.history.samples import OWNER, ended, exchange
 from tests.support.puppet import PuppetBackend
+from tests.support.recorder import Recorder
 from tests.support.waiting import until
 
 
 class SlowDatabase(SqliteDatabase):
     """Much happens before a read begins, between its end and its answer, and between a commit and its answer."""
 
-    async def _read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T]) -> T:
         await self._dawdle()
-        found = await super()._read(work)
+        found = await super().read(work)
         await self._dawdle()
         return found
 
-    async def _write(self, work: Work[T]) -> T:
-        done = await super()._write(work)
+    async def write(self, work: Work[T]) -> T:
+        done = await super().write(work)
         await self._dawdle()
         return done
 
@@ -98,7 +98,7 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> list[Stream]:
 
 async def converse(registry: Registry, backend: PuppetBackend) -> None:
     """Prompts that supersede, follow and roll back each other, while answers grow and end."""
-    for number in range(12):
+    for number in range(24):
         ask = Submission(
             owner=OWNER,
             session_id="s",
@@ -156,8 +156,8 @@ async def test_a_session_that_never_holds_still_is_refused(tmp_path: Path) -> No
     """After some attempts, with an error that asks to try again; never a snapshot that mixes two moments."""
 
     class Restless(SqliteDatabase):
-        async def _read(self, work: Work[T]) -> T:
-            found = await super()._read(work)
+        async def read(self, work: Work[T]) -> T:
+            found = await super().read(work)
             asked = exchange()
             await history.admit(asked)
             await history.finish(ended(asked, Outcome.STOPPED), "", "")
@@ -174,8 +174,8 @@ async def test_a_prompt_is_not_seen_before_it_was_admitted(tmp_path: Path) -> No
     answered = asyncio.Event()
 
     class Held(SqliteDatabase):
-        async def _write(self, work: Work[T]) -> T:
-            done = await super()._write(work)
+        async def write(self, work: Work[T]) -> T:
+            done = await super().write(work)
             await answered.wait()
             return done
 

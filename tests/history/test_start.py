@@ -16,8 +16,8 @@ from app.history.opening import FILE, opened
 from app.history.postgres import PostgresDatabase
 from app.history.sqlite import SqliteDatabase
 from tests.deploy.running import tailrace
-from tests.history.recorder import Recorder
 from tests.history.samples import exchange
+from tests.support.recorder import Recorder
 from tests.test_main import refused
 
 

@@ -17,9 +17,10 @@ import pytest
 from app.history.opening import FILE
 from tests.functional.processes import Process, serving
 from tests.history.disks import Disk, Quota, SmallDisk, mounted, read_only
-from tests.history.postgres import Postgres
 from tests.support.client import Client
+from tests.support.postgres import Postgres
 from tests.support.sse import text_of
+from tests.support.waiting import until_told
 from tests.test_main import refused
 from tests.web.stage import problem, until_event
 
@@ -37,23 +38,27 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
         yield SmallDisk(folder)
 
 
-async def turned_down(client: Client, session_id: str, prompt: str) -> None:
-    """Post a prompt: 503 with `Retry-After`, and nothing of it was registered."""
+async def turned_down(
+    client: Client, session_id: str, prompt: str, status: int = 503, code: str = "history_unavailable"
+) -> None:
+    """Post a prompt: refused with `Retry-After`, and nothing of it was registered."""
     body = {"prompt": prompt, "model": "scripted/short"}
     key = {"Idempotency-Key": f"key-{session_id}"}
     async with client.http.post(f"/api/sessions/{session_id}/streams", json=body, headers=key) as response:
-        await problem(response, 503, "history_unavailable")
+        await problem(response, status, code)
         assert int(response.headers["Retry-After"]) > 0
 
 
 async def accepted(client: Client, session_id: str, **body: Any) -> dict[str, Any]:
     """Post a prompt until it is accepted, as a client does that was asked to."""
-    async with asyncio.timeout(30):
-        while True:
-            posted = await client.post(session_id, "hello", model="scripted/short", **body)
-            if posted["http"] != 503:
-                return posted
-            await asyncio.sleep(0.1)
+    posted: dict[str, Any] = {}
+
+    async def is_accepted() -> bool:
+        posted.update(await client.post(session_id, "hello", model="scripted/short", **body))
+        return bool(posted["http"] not in (503, 507))
+
+    await until_told(is_accepted, within=30)
+    return posted
 
 
 async def killed(server: Process) -> None:
@@ -63,22 +68,22 @@ async def killed(server: Process) -> None:
 
 
 async def test_a_full_disk(disk: Disk) -> None:
-    """At a POST: 503, nothing registered. A moment after the 201: the answer goes on, and the prompt is never lost."""
-    with serving(disk.folder) as server:
+    """At a POST: 507, nothing registered. A moment after the 201: the answer goes on, and the prompt is never lost."""
+    with serving(disk.folder, FREE_DISK_BYTES="1024") as server:
         async with Client(server.url) as client:
             running = await client.post("s1", "a prompt before", model="scripted/long", key="before")
             assert running["http"] == 201
             disk.fill(server)
             async with client.events(running["events_url"]) as events:
                 seen = await until_event(events, "token")
-                await turned_down(client, "s2", LONG)
+                await turned_down(client, "s2", LONG, *disk.refusal)
                 seen += await until_event(events, "token")
             assert text_of(seen)
             assert (await client.get("/api/sessions/s2"))["http"] == 404
             assert server.log.count(" stream_start ") == 1
         await killed(server)
         disk.make_room(server) if isinstance(disk, SmallDisk) else None
-    with serving(disk.folder) as server:
+    with serving(disk.folder, FREE_DISK_BYTES="1024") as server:
         async with Client(server.url) as client:
             messages = (await client.get("/api/sessions/s1"))["messages"]
             assert messages[0]["content"] == "a prompt before"
@@ -90,19 +95,19 @@ async def test_a_full_disk(disk: Disk) -> None:
 
 async def test_a_disk_that_has_room_again(disk: Disk) -> None:
     """Prompts are accepted, and the answer that ended meanwhile is kept: a restart has it."""
-    with serving(disk.folder) as server:
+    with serving(disk.folder, FREE_DISK_BYTES="1024") as server:
         async with Client(server.url) as client:
             running = await client.post("s1", "hello", model="scripted/short")
             disk.fill(server)
             assert (await client.read_stream(running["stream_id"]))[-1].data["outcome"] == "complete"
-            await turned_down(client, "s2", LONG)
+            await turned_down(client, "s2", LONG, *disk.refusal)
             said = (await client.get("/api/sessions/s1"))["messages"][1]["content"]
             assert said
             disk.make_room(server)
             assert (await accepted(client, "s2"))["http"] == 201
             await client.get("/api/sessions")  # returns when everything is on disk
         await killed(server)
-    with serving(disk.folder) as server:
+    with serving(disk.folder, FREE_DISK_BYTES="1024") as server:
         async with Client(server.url) as client:
             answer = (await client.get("/api/sessions/s1"))["messages"][1]
             assert (answer["content"], answer["outcome"]) == (said, "complete")
@@ -111,7 +116,8 @@ async def test_a_disk_that_has_room_again(disk: Disk) -> None:
 async def test_a_disk_that_is_read_only(tmp_path: Path) -> None:
     """The start is refused with one message, and not a byte changes."""
     with mounted(tmp_path) as folder:
-        with serving(folder) as server:
+        folder.chmod(0o700)
+        with serving(folder, FREE_DISK_BYTES="1024") as server:
             async with Client(server.url) as client:
                 await client.ask("s1", "hello", model="scripted/short")
             server.signal(signal.SIGTERM)
@@ -138,20 +144,20 @@ async def test_a_database_that_another_process_locks(tmp_path: Path) -> None:
             assert (await accepted(client, "s2"))["http"] == 201
 
 
-async def test_a_postgresql_that_stops_and_starts(server: Postgres, tmp_path: Path) -> None:
+async def test_a_postgresql_that_stops_and_starts(postgres: Postgres, tmp_path: Path) -> None:
     """In the middle of an answer, which goes on; prompts are turned down, then accepted; nothing is lost."""
-    url = await server.database()
+    url = await postgres.database()
     with serving(tmp_path, DATABASE_URL=url) as process:
         async with Client(process.url) as client:
             running = await client.post("s1", "hello", model="scripted/long", options={"max_tokens": 100})
             async with client.events(running["events_url"]) as events:
                 seen = await until_event(events, "token")
-                await asyncio.to_thread(server.stop)
+                await asyncio.to_thread(postgres.stop)
                 try:
                     await turned_down(client, "s2", "hello")
                     seen += await until_event(events, "end")
                 finally:
-                    await asyncio.to_thread(server.start)
+                    await asyncio.to_thread(postgres.start)
             assert seen[-1].data["outcome"] == "complete"
             assert (await accepted(client, "s2"))["http"] == 201
             assert (await client.get("/api/sessions/s1"))["messages"][1]["content"] == text_of(seen)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
-from app.history.sql import SqlHistory
 from app.history.write_queue.writer import TICK
-from app.web.app_keys import HISTORY
 from tests.history.files import rows
-from tests.support.server import LiveServer
 from tests.support.waiting import until
 from tests.web.stage import on_stage
 
@@ -24,15 +23,25 @@ TOKENS = 2000  # of each
 class Statements:
     """Counts what the database of a running server is asked."""
 
-    def __init__(self, live: LiveServer) -> None:
-        history: Any = live.app[HISTORY]
-        assert isinstance(history, SqlHistory)
+    def __init__(self) -> None:
         self.threads: set[int] = set()
         self.commits = 0
         self.characters = 0  # of answers, as they were written piece by piece
-        engine = history._database.engine  # type: ignore[attr-defined]
-        event.listen(engine, "before_cursor_execute", self._execute)
-        event.listen(engine, "commit", self._commit)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count while the block lasts."""
+        listeners: dict[str, Callable[..., None]] = {
+            "before_cursor_execute": self._execute,
+            "commit": self._commit,
+        }
+        for name, listener in listeners.items():
+            event.listen(Engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners.items():
+                event.remove(Engine, name, listener)
 
     def _execute(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
         self.threads.add(threading.get_ident())
@@ -46,8 +55,9 @@ class Statements:
 
 async def test_what_answers_cost_the_disk(tmp_path: Path) -> None:
     """Never on the event loop; a transaction a quarter of a second for all streams; each character once."""
-    async with on_stage(tmp_path, viewer_grace=None) as stage:
-        statements = Statements(stage.live)
+    statements = Statements()
+    async with on_stage(tmp_path, viewer_grace=None) as stage, AsyncExitStack() as stack:
+        stack.enter_context(statements.counted())
         for number in range(STREAMS):
             await stage.client.post(f"s{number}", "hello")
         generations = [await stage.opened(number + 1) for number in range(STREAMS)]

@@ -6,7 +6,7 @@ from random import Random
 
 from app.markdown.blocks.splitting import Block, Splitter
 from app.markdown.bounds import Deadline
-from app.markdown.html.rendering import _PARSER, render
+from app.markdown.html.rendering import PARSER, render
 from app.markdown.html.sanitizing import sanitize
 
 PATIENT = 60.0  # seconds: what is compared here must not depend on the machine
@@ -38,4 +38,4 @@ def joined(blocks: list[Block], splitter: Splitter) -> str:
 
 def whole(text: str) -> str:
     """Return the HTML of a text by parsing all of it at once, with nothing cut."""
-    return sanitize(_PARSER.render(text, {"deadline": Deadline(PATIENT)}))
+    return sanitize(PARSER.render(text, {"deadline": Deadline(PATIENT)}))

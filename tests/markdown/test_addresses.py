@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from app.markdown.document import document
+from tests.markdown.rendered import document
 from tests.markdown.shown import Shown
 
 

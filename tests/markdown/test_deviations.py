@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from app.markdown.bounds import Deadline
 from app.markdown.grammar import is_allowed
-from app.markdown.html.rendering import _PARSER, _RENDERER
+from app.markdown.html.rendering import PARSER, RENDERER
 from tests.markdown.corpus import EXAMPLES
 from tests.markdown.pieces import PATIENT
 
@@ -37,7 +37,7 @@ def _commonmark() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False})
     parser.disable(["html_block", "html_inline"])
     parser.validateLink = is_allowed  # type: ignore[method-assign]
-    parser.renderer = _RENDERER
+    parser.renderer = RENDERER
     return parser
 
 
@@ -60,7 +60,7 @@ def test_the_others_are_read_as_commonmark_says() -> None:
     """What differs is listed above, and all that is listed there differs."""
     found: dict[str, set[int]] = {"headings": set(), "lines": set(), "others": set()}
     for name, text in EXAMPLES.items():
-        theirs, ours = html(_commonmark(), text), html(_PARSER, text)
+        theirs, ours = html(_commonmark(), text), html(PARSER, text)
         kind = "others"
         if lowered(theirs) == ours:
             kind = "headings"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.markdown.document import document
+from tests.markdown.rendered import document
 
 
 @pytest.mark.parametrize(

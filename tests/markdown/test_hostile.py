@@ -10,11 +10,11 @@ import pytest
 
 from app.markdown.blocks.splitting import Splitter
 from app.markdown.bounds import BLOCK_LENGTH, BLOCK_LINES, BLOCKS, SECONDS
-from app.markdown.document import document, opened
 from app.markdown.html.rendering import render
 from app.markdown.plain import plain
 from tests.markdown.corpus import ANSWERS, EXAMPLES
 from tests.markdown.corpus.hostile import HEAVY, HOSTILE
+from tests.markdown.rendered import document, opened
 from tests.markdown.shown import Shown
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.markdown.document import document, opened
 from app.web.page.live.answer_blocks import AnswerBlocks, Closed
 from app.web.page.live.renderer import Renderer
+from tests.markdown.rendered import document, opened
 
 LEVEL = re.compile(r"<h(\d)")
 

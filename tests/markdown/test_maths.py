@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.markdown.document import document
 from app.markdown.html.mathml import maths
+from tests.markdown.rendered import document
 from tests.markdown.shown import Shown
 
 

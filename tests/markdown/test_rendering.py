@@ -8,8 +8,8 @@ from html import unescape
 import pytest
 
 from app.markdown.code.highlighting import BOX_LINES
-from app.markdown.document import document, opened
 from app.markdown.html.rendering import render
+from tests.markdown.rendered import document, opened
 from tests.markdown.shown import Shown
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from app.chat.branches import branch
 from app.chat.records import Message
+from tests.schedules.histories import SlowHistory
 from tests.schedules.invariants import Life
-from tests.schedules.recorder import SlowHistory
 
 
 def faults(history: SlowHistory, lives: Sequence[Life], messages: Sequence[Message]) -> Iterator[str]:

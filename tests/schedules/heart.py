@@ -10,6 +10,7 @@ from app.chat.records import History
 from app.chat.submission import Submission
 from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
+from app.streams.line import Lines
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from tests.schedules.upstream import Upstream
@@ -53,6 +54,7 @@ class Heart(Protocol):
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None: ...
     async def close(self, *, patience: float = 0.0) -> None: ...
     def zombies(self) -> int: ...
+    def in_line(self) -> int: ...  # streams that wait for the model server, or have a slot of it
 
 
 class HeartMaker(Protocol):
@@ -65,6 +67,7 @@ class HeartMaker(Protocol):
         bounds: Bounds,
         logger: Logger,
         new_id: Callable[[], str],
+        answers: int | None,
     ) -> Heart: ...
 
 
@@ -72,9 +75,16 @@ class ProductHeart(Registry):
     """The product itself, and no more than what the explorer has to see of it."""
 
     remembers = True
+    new_lines: type[Lines] = Lines
 
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(now=lambda: 0.0, **parts)
+    def __init__(self, *, answers: int | None, bounds: Bounds, **parts: Any) -> None:
+        limited = {} if answers is None else {Upstream.name: answers}
+        lines = self.new_lines(limited, bounds.line_limit)
+        super().__init__(now=lambda: 0.0, bounds=bounds, lines=lines, **parts)
+
+    def in_line(self) -> int:
+        """How many streams wait for the model server, will wait for it, or have a slot of it."""
+        return sum(line.waiting + line.expected + line.served for line in self.lines)
 
     def zombies(self) -> int:
         """How many producers outlived their bound, and live."""

@@ -1,4 +1,4 @@
-"""The ten invariants of a stream's life, watched from outside at every step of a schedule."""
+"""The invariants of a stream's life, watched from outside at every step of a schedule."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from app.streams.bounds import Bounds
 from tests.schedules.events import Logged, expand
 from tests.schedules.heart import Heart, LiveSession
 from tests.schedules.loop import VirtualLoop
-from tests.schedules.recorder import Line, Recorder
 from tests.schedules.upstream import Answer, Behaviour
+from tests.support.recorder import Line, Recorder
 
 NAMES = {
     0: "Nothing crashes unseen",
@@ -29,6 +29,8 @@ NAMES = {
     8: "Nothing is left",
     9: "All viewers see the same",
     10: "Sessions are independent",
+    11: "A model server gives no more answers at once than it can",
+    12: "Nobody waits while a slot is free",
 }
 HAIR = 1e-6  # s; sums of floats
 
@@ -101,7 +103,9 @@ class Book:
 class Invariants:
     """Is told of everything, and keeps the first violation. Nothing raises inside the heart, which would catch it."""
 
-    def __init__(self, loop: VirtualLoop, recorder: Recorder, bounds: Bounds) -> None:
+    def __init__(
+        self, loop: VirtualLoop, recorder: Recorder, bounds: Bounds, answers: int | None = None
+    ) -> None:
         self.violation: Violation | None = None
         self.lives: dict[str, Life] = {}  # by label
         self.hung_up: set[str] = set()
@@ -111,6 +115,7 @@ class Invariants:
         self._loop = loop
         self._recorder = recorder
         self._bounds = bounds
+        self._answers = answers  # that the model server gives at once
         recorder.told = self._told
 
     def violate(self, invariant: int, what: str) -> None:
@@ -179,13 +184,25 @@ class Invariants:
         for other in self.lives.values():
             if other is not life and other.session_id == life.session_id and self._unfenced(other):
                 self.violate(1, f"{life.label} was opened while {other.label} was open")
+        if life.stop_answered:
+            self.violate(7, f"{life.label} was opened after its stop had been answered")
+        if self._answers is not None:
+            # How long it waited is the model server's affair, and `at_rest` sees to it that it had to.
+            self._no_more_than(self._answers, life)
+            return
         waited = self._clock() - life.claimed_at
         if not life.predecessors and waited > HAIR:
             self.violate(10, f"{life.label} was alone in its session and waited {waited:g} s")
-        if life.stop_answered:
-            self.violate(7, f"{life.label} was opened after its stop had been answered")
         if life.if_active != "enqueue" and waited > self._bounds.supersede_timeout + HAIR:
             self.violate(5, f"{life.label} waited {waited:g} s")
+
+    def _no_more_than(self, answers: int, life: Life) -> None:
+        # The answer of `life` is about to open, and counts already.
+        if (used := self._used()) > answers:
+            self.violate(11, f"{life.label} was opened as number {used}, and {answers} are possible")
+
+    def _used(self) -> int:
+        return sum(self._unfenced(life) for life in self.lives.values())
 
     def starved(self) -> float:
         """Tell for how long the loop has been late so far."""
@@ -221,6 +238,9 @@ class Invariants:
     def _started(self, book: Book, life: Life) -> None:
         if life.started:
             self.violate(2, f"{life.label} started twice")
+        late = self._clock() - life.claimed_at > self._bounds.supersede_timeout + HAIR
+        if late and life.if_active != "enqueue":
+            self.violate(5, f"{life.label} started {self._clock() - life.claimed_at:g} s after its POST")
         if book.current is not None:
             self.violate(3, f"{life.label} started before {self.by_stream[book.current].label} ended")
         book.starts += 1
@@ -277,6 +297,8 @@ class Invariants:
 
     def _timed_out(self, life: Life) -> bool:
         quick = min(self._bounds.first_token_timeout, self._bounds.token_timeout)
+        if self._answers is not None:
+            quick = min(quick, self._bounds.line_timeout)
         return self._loop.time() - life.claimed_at >= quick - HAIR
 
     # ---- answers ---------------------------------------------------------------------------------------------
@@ -308,6 +330,15 @@ class Invariants:
         for stream_id, life in self.by_stream.items():
             if life.end is not None and stream_id in in_line:
                 self.violate(8, f"{life.label} has ended and still holds its slot")
+        # A deaf one whose connection the server has closed does not know it, and keeps its slot until it is fenced.
+        used = sum(self._unfenced(life) or self._is_deaf(life) for life in self.lives.values())
+        if self._answers is not None and used < self._answers:
+            for life in self.by_stream.values():
+                if life.started and life.end is None and life.answer is None:
+                    self.violate(12, f"{life.label} waits, and {used} of {self._answers} slots are used")
+
+    def _is_deaf(self, life: Life) -> bool:
+        return bool(life.behaviour.deaf) and life.answer is not None and life.end is None
 
     def remembered(self, heart: Heart) -> Iterator[Life]:
         """Yield the streams that the history has to know: all but those of sessions deleted since."""

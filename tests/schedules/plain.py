@@ -71,7 +71,9 @@ class PlainRegistry:
         bounds: Bounds,
         logger: Logger,
         new_id: Callable[[], str],
+        answers: int | None,
     ) -> None:
+        assert answers is None, "it has no line"
         self.history = history
         self.bounds = bounds
         self.logger = logger
@@ -92,6 +94,10 @@ class PlainRegistry:
     def find(self, session_id: str) -> Slot | None:
         """Return a session if there is one."""
         return self.slots.get(session_id)
+
+    def in_line(self) -> int:
+        """It has no line."""
+        return 0
 
     def zombies(self) -> int:
         """How many streams outlived their bound, and live."""
@@ -213,7 +219,7 @@ class PlainRegistry:
         position = 0
         while pieces := await entry.generation.read():
             for delta in (piece for piece in pieces if isinstance(piece, Delta)):
-                await log.append_text(entry.fence, delta.kind, entry.stream_id, position, delta.texts)
+                log.append_text(entry.fence, delta.kind, entry.stream_id, position, delta.texts)
                 position += len(delta.texts)
         entry.tokens = position
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from app.streams.bounds import Bounds
+from tests.schedules.histories import SlowHistory
 from tests.schedules.operations import Operation
-from tests.schedules.recorder import SlowHistory
 
 Lane = tuple[Operation, ...]
 WITHOUT = "-without-"
@@ -19,6 +19,7 @@ class Scenario(NamedTuple):
     lanes: tuple[Lane, ...]
     bounds: Bounds = Bounds(viewer_grace=None)
     history: type[SlowHistory] = SlowHistory
+    answers: int | None = None  # that the model server gives at once; None: any number
     dropped: frozenset[int] = (
         frozenset()
     )  # operations that were taken out, by their number in the whole scenario

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.streams.bounds import Bounds
+from tests.schedules.histories import FullHistory
 from tests.schedules.operations import (
     Again,
     Come,
@@ -17,7 +18,6 @@ from tests.schedules.operations import (
     Stop,
     StopSession,
 )
-from tests.schedules.recorder import FullHistory
 from tests.schedules.scenario import Lane, Scenario
 from tests.schedules.upstream import Behaviour
 
@@ -33,6 +33,9 @@ FAILS = Behaviour(ends="error")
 CRASHES = Behaviour(ends="crash")
 
 QUICK = Bounds(viewer_grace=None, first_token_timeout=5.0, token_timeout=3.0)
+IN_LINE = Bounds(viewer_grace=None, line_timeout=30.0, first_token_timeout=50.0, token_timeout=40.0)
+IMPATIENT = Bounds(viewer_grace=None, line_timeout=3.0)
+SHORT_LINE = Bounds(viewer_grace=None, line_limit=1)
 GRACE = Bounds(viewer_grace=10.0, arrival_grace=5.0)
 AT_ONCE = Bounds(viewer_grace=0.0, arrival_grace=5.0)
 
@@ -118,4 +121,29 @@ SCENARIOS = [
     Scenario("cut-clean-up", posts((Post("a1", TOLD), Stop("a1")), (Cut("producer"),))),
     Scenario("cut-conductor", posts((Post("a1", TOLD), Post("a2")), (Cut("conductor"),))),
     Scenario("cut-register", posts((Post("a1"),), (Post("a2"), Cut("register")))),
+    Scenario("slot-two", posts((Post("a1"),), (Post("b1"),)), answers=1),
+    Scenario("slot-told", posts((Post("a1", TOLD), Stop("a1")), (Post("b1"),)), answers=1),
+    Scenario("slot-newer", posts((Post("a1", TOLD), Post("a2")), (Post("b1"),)), answers=1),
+    Scenario("slot-newer-in-line", posts((Post("a1", LATE),), (Post("b1"), Post("b2"))), answers=1),
+    Scenario("slot-stop-in-line", posts((Post("a1"),), (Post("b1"), Stop("b1")), (Post("c1"),)), answers=1),
+    Scenario("slot-never", posts((Post("a1", NEVER), Post("a2")), (Post("b1"),)), answers=1),
+    Scenario("slot-raises", posts((Post("a1", RAISES), Post("a2")), (Post("b1"),)), answers=1),
+    Scenario("slot-deaf", posts((Post("a1", DEAF), Post("a2")), (Post("b1"),)), answers=1),
+    Scenario("slot-deaf-closing", posts((Post("a1", DEAF_CLOSING), Stop("a1")), (Post("b1"),)), answers=1),
+    Scenario("slot-fails", posts((Post("a1", FAILS),), (Post("b1", CRASHES),), (Post("c1"),)), answers=1),
+    Scenario("slot-enqueue", posts((Post("a1"), Post("a2", if_active="enqueue")), (Post("b1"),)), answers=1),
+    Scenario("slot-delete", posts((Post("a1", LATE),), (Post("b1"), Delete("b")), (Post("c1"),)), answers=1),
+    Scenario("slot-shutdown", posts((Post("a1", TOLD),), (Post("b1"),), (Shutdown(),)), answers=1),
+    Scenario("slot-patient", posts((Post("a1"),), (Post("b1"),), (Shutdown(patience=5),)), answers=1),
+    Scenario(
+        "slot-abandoned", posts((Post("a1"),), (Post("b1"), Come("v", "b"), Leave("v"))), GRACE, answers=1
+    ),
+    Scenario("slot-cut", posts((Post("a1", TOLD),), (Post("b1"),), (Cut("producer"),)), answers=1),
+    Scenario("slot-cut-conductor", posts((Post("a1"),), (Post("b1"),), (Cut("conductor"),)), answers=1),
+    Scenario("slot-silent", posts((Post("a1", SILENT),), (Post("b1"),)), IN_LINE, answers=1),
+    Scenario("slot-impatient", posts((Post("a1", SILENT), Stop("a1")), (Post("b1"),)), IMPATIENT, answers=1),
+    Scenario(
+        "slot-refused", posts((Post("a1"),), (Post("b1"),), (Post("c1"), Post("c2"))), SHORT_LINE, answers=1
+    ),
+    Scenario("slots-three", posts((Post("a1", TOLD), Post("a2")), (Post("b1"),), (Post("c1"),)), answers=2),
 ]

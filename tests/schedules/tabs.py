@@ -11,9 +11,10 @@ import msgspec
 from aiohttp import HttpVersion10
 
 from app.streams.session import Session
-from app.web.app_keys import REGISTRY
+from app.web.app_keys import GRANT, REGISTRY, VIEWERS
 from app.web.events.channels import Channel, Channels
 from app.web.events.heartbeat import HasHeartbeat, HeartbeatTimer
+from app.web.events.measures import ViewerMeasures
 from app.web.events.push import BUFFER_BYTES
 from app.web.events.response import EventStream
 from app.web.events.viewer import Viewer
@@ -27,6 +28,7 @@ class StillPulse:
     """A `HeartbeatTimer` that beats when told, not every second: its timer would be most of what is explored."""
 
     def __init__(self) -> None:
+        self.now = 0
         self.beating: list[HasHeartbeat] = []
 
     def add(self, beating: HasHeartbeat) -> None:
@@ -39,13 +41,17 @@ class StillPulse:
             self.beating.remove(beating)
 
 
+def _nothing(_: object) -> None:
+    """Nobody takes a grant back."""
+
+
 class Tab:
     """Is request, response, transport, protocol and writer at once, as far as a viewer uses them."""
 
     version = HttpVersion10  # not chunked: what is written is what the tab parses
     passing = staticmethod(EventStream.passing)
     farewell = staticmethod(EventStream.farewell)
-    app = {REGISTRY: SimpleNamespace(draining=False)}  # noqa: RUF012 - nobody changes it
+    app = {REGISTRY: SimpleNamespace(draining=False), VIEWERS: ViewerMeasures()}  # noqa: RUF012 - shared by all
 
     def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
         self.name = name
@@ -63,6 +69,11 @@ class Tab:
         self._room = asyncio.Event()
         self._room.set()
         self._pulse = StillPulse()
+
+    def __getitem__(self, key: object) -> SimpleNamespace:
+        """A request has a grant, which is never taken back here."""
+        assert key is GRANT
+        return SimpleNamespace(hold=_nothing, release=_nothing)
 
     def __repr__(self) -> str:
         return f"<Tab {self.name} at={self.seq}{' stalled' if self.writing_paused else ''}>"
@@ -98,14 +109,19 @@ class Tab:
         if cancelled and self.task is not None:
             self.task.cancel()
         for beating in tuple(self._pulse.beating):
-            beating.tick()
+            beating.beat()
 
     # ---- what the viewer uses --------------------------------------------------------------------------------
 
+    prepared = False
+    opening = b""
+
     async def prepare(self, request: object) -> Tab:
+        self.write(self.opening)
         return self
 
-    async def write_eof(self) -> None:
+    async def write_eof(self, data: bytes = b"") -> None:
+        self.write(data)
         self.over = True
 
     async def drain(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, Protocol
 
 from app.chat.errors import UpstreamError, UpstreamTruncated
-from app.chat.ports import Delta, Model, Request, Usage
+from app.chat.ports import Delta, Listener, Model, Request, Usage
 
 MODEL = Model("model", "explored", 4096, continues=True)
 
@@ -52,6 +52,7 @@ class Answer:
     def __init__(self, upstream: Upstream, behaviour: Behaviour) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.listener: Listener | None = None
         self.heard = 0.0
         self.upstream = upstream
         self.behaviour = behaviour
@@ -94,6 +95,7 @@ class Answer:
         self._word = asyncio.get_running_loop().create_future()
         try:
             await self._hear(self._word)
+            self._word.result()
         finally:
             self._word = None
         if self.aborted_at is not None and not self.behaviour.talks_on:
@@ -168,8 +170,15 @@ class Answer:
             yield Step(f"{self.label} closes", self._closed.set)
 
     def _utter(self) -> None:
-        if self._word is not None and not self._word.done():
+        if self._word is None or self._word.done():
+            return
+        if self.listener is None or self.aborted_at is not None or self.written >= self.behaviour.tokens:
             self._word.set_result(None)
+            return
+        try:
+            self.listener(self._speak())
+        except Exception as error:  # noqa: BLE001 - `read` raises it
+            self._word.set_exception(error)
 
     def relent(self) -> None:
         """Behave at last: whatever waits for this answer may go on."""

@@ -51,8 +51,11 @@ def walk(seed: int) -> Scenario:
         first_token_timeout=12.0,
         token_timeout=9.0,
         queue_limit=2,
+        line_timeout=15.0,
+        line_limit=random.choice((3, 100)),
     )
-    return Scenario(f"{PREFIX}{seed}", (*map(tuple, lanes), tuple(trouble)), bounds)
+    answers = random.choice((None, None, 1, 3))
+    return Scenario(f"{PREFIX}{seed}", (*map(tuple, lanes), tuple(trouble)), bounds, answers=answers)
 
 
 def _some(random: Random, session_id: str, lane: list[Operation]) -> list[Operation]:

@@ -15,13 +15,14 @@ from app.web.events.viewer import Viewer
 from tests.schedules import conversation
 from tests.schedules.choices import Chooser
 from tests.schedules.heart import Heart, HeartMaker, LiveSession, ProductHeart, viewable
+from tests.schedules.histories import FullHistory
 from tests.schedules.invariants import Invariants, Life, Violation
 from tests.schedules.loop import VirtualLoop
 from tests.schedules.operations import How
-from tests.schedules.recorder import FullHistory, Recorder
 from tests.schedules.scenario import Scenario
 from tests.schedules.tabs import Tab, ViewerType
 from tests.schedules.upstream import MODEL, Answer, Behaviour, Step, Upstream
+from tests.support.recorder import Recorder
 
 OWNER = "owner"
 MOST_STEPS = 4000
@@ -50,7 +51,7 @@ class World:
         # What asyncio.AbstractEventLoop asks for beyond this is I/O.
         self._loop = VirtualLoop()  # type: ignore[abstract]
         self._recorder = Recorder()
-        self._watch = Invariants(self._loop, self._recorder, scenario.bounds)
+        self._watch = Invariants(self._loop, self._recorder, scenario.bounds, scenario.answers)
         self._session_ids = ""
         self._upstreams: list[Upstream] = []
         self._handlers: dict[str, asyncio.Task[Any]] = {}
@@ -65,6 +66,7 @@ class World:
             bounds=scenario.bounds,
             logger=self._recorder,
             new_id=lambda: f"id{next(ids)}",
+            answers=scenario.answers,
         )
 
     # ---- the run ---------------------------------------------------------------------------------------------
@@ -224,6 +226,8 @@ class World:
         for _, _, timer in self._loop.timers():
             if not timer.cancelled() and "Answer." not in repr(timer):
                 self._watch.violate(8, f"a timer is left: {timer}")
+        if self._heart.in_line():
+            self._watch.violate(8, f"{self._heart.in_line()} tickets of the line are left")
         for book in self._watch.books.values():
             listeners = getattr(book.session.log, "listeners", 1)
             if listeners != 1:

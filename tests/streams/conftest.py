@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,9 +11,11 @@ import structlog
 from app.chat.submission import Submission
 from app.history.memory import MemoryHistory
 from app.streams.bounds import Bounds
+from app.streams.line import Lines
 from app.streams.registry import Registered, Registry
 from app.streams.stream import Stream
 from tests.support.puppet import PuppetBackend, PuppetGeneration
+from tests.support.waiting import until
 
 OWNER = "somebody"
 
@@ -22,11 +23,12 @@ OWNER = "somebody"
 class Heart:
     """A registry and the few things that tests do with it."""
 
-    def __init__(self, bounds: Bounds, backend: PuppetBackend) -> None:
+    def __init__(self, bounds: Bounds, backend: PuppetBackend, *, answers: int | None = None) -> None:
         self.backend = backend
         self.history = MemoryHistory()
         logger = structlog.get_logger()
-        self.registry = Registry(history=self.history, bounds=bounds, logger=logger)
+        lines = Lines({} if answers is None else {backend.name: answers}, bounds.line_limit)
+        self.registry = Registry(history=self.history, bounds=bounds, logger=logger, lines=lines)
 
     async def post(self, session_id: str = "s", prompt: str = "hello", **ask: Any) -> Registered:
         """Register a stream."""
@@ -40,12 +42,20 @@ class Heart:
 
     async def opened(self, prompt: str = "hello") -> PuppetGeneration:
         """Wait until the newest generation for this prompt is open, and return it."""
-        async with asyncio.timeout(5):
-            while True:
-                for generation in reversed(self.backend.generations):
-                    if generation.request.messages[-1].content == prompt and generation.opened.is_set():
-                        return generation
-                await asyncio.sleep(0)
+
+        def newest() -> PuppetGeneration | None:
+            asked = reversed(self.backend.generations)
+            of_it = (each for each in asked if each.request.messages[-1].content == prompt)
+            return next((each for each in of_it if each.opened.is_set()), None)
+
+        await until(newest)
+        generation = newest()
+        assert generation is not None
+        return generation
+
+    def stream_ended(self, session_id: str, stream_id: str) -> bool:
+        """Whether the log of a session has the end of a stream."""
+        return (stream_id, "end") in self.names(session_id)
 
     def names(self, session_id: str = "s") -> list[tuple[str, str]]:
         """Return the log of a session as pairs of stream and event name."""

@@ -11,11 +11,12 @@ import pytest
 import structlog
 
 from app.chat.errors import HistoryUnavailable
-from app.chat.ports import Backend, Model, ModelListing, Unreachable
+from app.chat.ports import Backend, BackendHealth, Model, ModelListing, Unreachable
 from app.chat.records import Interrupted
 from app.chat.states import Outcome
 from app.streams.auto_continue import FRESH, TRIES, AutoContinue
 from tests.streams.conftest import OWNER, Heart
+from tests.support.waiting import until, until_told
 
 
 class OneModel:
@@ -30,6 +31,9 @@ class OneModel:
         self.away -= 1
         missing = [Unreachable("puppet", "upstream_unreachable", "Away.")] if self.away >= 0 else []
         return ModelListing(models=[], unreachable=missing, default=None)
+
+    def health(self) -> list[BackendHealth]:
+        raise NotImplementedError
 
     async def resolve(self, model_id: str | None) -> tuple[Backend, Model]:
         assert model_id == "puppet/puppet"
@@ -60,8 +64,7 @@ async def found(heart: Heart, monkeypatch: pytest.MonkeyPatch) -> Found:
     posted = await heart.post()
     (await heart.opened()).say("half")
     stream = heart.stream(posted)
-    while not stream.tokens:
-        await asyncio.sleep(0)
+    await until(lambda: stream.tokens)
     await heart.registry.stop(OWNER, posted.stream_id, wait=5)
     found.answers.append(Interrupted(OWNER, "s", stream.answer.message_id, "puppet/puppet"))
     return found
@@ -92,14 +95,16 @@ async def test_it_asks_for_what_is_fresh_and_bounded(heart: Heart, found: Found)
 async def test_an_answer_goes_on(heart: Heart, found: Found) -> None:
     """From its text, once."""
     await taking_up(heart, OneModel(heart)).run()
-    while len(heart.backend.generations) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(heart.backend.generations) == 2)
     generation = heart.backend.generations[1]
     assert generation.request.messages[-1].content == "half"
     generation.say(" and half")
     generation.finish()
-    while (await content(heart))[1] is not Outcome.COMPLETE:
-        await asyncio.sleep(0)
+
+    async def is_complete() -> bool:
+        return (await content(heart))[1] is Outcome.COMPLETE
+
+    await until_told(is_complete)
     assert await content(heart) == ("half and half", Outcome.COMPLETE)
     assert found.answers
 
@@ -150,8 +155,7 @@ async def test_a_server_that_ends_takes_up_nothing(heart: Heart, found: Found) -
         registry=heart.registry, catalog=catalog, logger=structlog.get_logger(), pauses=[0.0, 1000.0]
     )
     async with waiting.running():
-        while catalog.away >= 1:
-            await asyncio.sleep(0)
+        await until(lambda: catalog.away < 1)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "auto continue"]
     heart.registry.drain()
     await taking_up(heart, OneModel(heart)).run()

@@ -11,6 +11,7 @@ from app.chat.states import Outcome
 from app.streams.bounds import Bounds
 from tests.streams.conftest import OWNER, Heart
 from tests.support.puppet import PuppetBackend
+from tests.support.waiting import stays, until
 
 
 async def test_a_repeated_key_registers_nothing(heart: Heart) -> None:
@@ -48,8 +49,7 @@ async def test_a_caller_that_is_cancelled_does_not_cancel_the_registration(heart
     await asyncio.wait({posting})
     generation = await heart.opened()
     generation.finish()
-    while heart.registry.statistics().ended.get("complete") != 1:
-        await asyncio.sleep(0)
+    await until(lambda: heart.registry.statistics().ended.get("complete") == 1)
 
 
 async def test_stopping_an_ended_stream_tells_how_it_ended(heart: Heart) -> None:
@@ -135,8 +135,7 @@ class TestGrace:
         for viewer in ("one", "two"):
             session.viewer_came(viewer, lambda: None)
         session.viewer_left("one")
-        await asyncio.sleep(0.1)  # longer than every grace here
-        assert not stream.cancelled
+        await stays(lambda: not stream.cancelled, during=0.1)  # longer than every grace here
         session.viewer_left("two")
         assert await stream.wait_ended(5)
         assert stream.outcome is Outcome.ABANDONED
@@ -170,8 +169,8 @@ class TestStopOfASession:
         await reached.wait()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        state = await heart.registry.stop_session(OWNER, "s", wait=3.0)
-        assert loop.time() - began < 5.5  # seconds; two waits take 6 at least
+        state = await heart.registry.stop_session(OWNER, "s", wait=1.5)
+        assert loop.time() - began < 2.9  # seconds; two waits take 3 at least
         assert state is not None
         assert state.outcome is None
         late.cancel()

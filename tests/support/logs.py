@@ -14,10 +14,11 @@ def restored_logging() -> Iterator[None]:
     """Restore the logging of the process at the end of the block."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    before = structlog.get_config()
     try:
         yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
         logging.captureWarnings(False)
-        structlog.reset_defaults()
+        structlog.configure(**before)

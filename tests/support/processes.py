@@ -75,11 +75,14 @@ async def orphan(program: str) -> int:
 
 @asynccontextmanager
 async def running(
-    module: list[str], environ: Mapping[str, str] | None = None, log: IO[bytes] | int | None = None
+    module: list[str],
+    environ: Mapping[str, str] | None = None,
+    log: IO[bytes] | int | None = None,
+    python: str = sys.executable,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `python -m module` with its standard output in a pipe. It is killed at the end of the block."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         "-m",
         "tests.support.tied",
         *module,
@@ -99,10 +102,13 @@ async def running(
 
 @asynccontextmanager
 async def serving(
-    module: list[str], environ: Mapping[str, str] | None = None, log: IO[bytes] | int | None = None
+    module: list[str],
+    environ: Mapping[str, str] | None = None,
+    log: IO[bytes] | int | None = None,
+    python: str = sys.executable,
 ) -> AsyncIterator[Process]:
     """The same for a server, once it has printed the line that ends with its address."""
-    async with running(module, environ, log) as process:
+    async with running(module, environ, log, python) as process:
         assert process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
             words = (await process.stdout.readline()).decode().split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from app.chat.ports import Delta, Kind, Model, Note, Piece, Request, Usage
+from app.chat.ports import Delta, Kind, Listener, Model, Note, Piece, Request, Usage
 
 
 class PuppetGeneration:
@@ -15,6 +15,7 @@ class PuppetGeneration:
         self.request = request
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.listener: Listener | None = None
         self.heard = 0.0
         self.opened = asyncio.Event()
         self.aborted = asyncio.Event()

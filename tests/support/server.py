@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +11,10 @@ from typing import Any, cast
 from aiohttp import web
 
 from app import wiring
-from app.backends.scripted.backend import ScriptedBackend
 from app.chat.ports import Backend
 from app.config.settings import Settings
 from app.streams.registry import Registry
+from tests.doubles.scripted import ScriptedDouble
 from tests.support.client import Client
 from tests.support.fresh import lay_history
 
@@ -32,14 +33,22 @@ class LiveServer:
         return self._server.registry
 
     @property
+    def buffered(self) -> list[int]:
+        """How many bytes wait in this process for each client."""
+        served = self._server.runner.server
+        assert served is not None
+        transports = [connection.transport for connection in served.connections]
+        return [transport.get_write_buffer_size() for transport in transports if transport is not None]
+
+    @property
     def app(self) -> web.Application:
         """The aiohttp application of the server."""
         return self._server.runner.app
 
     @property
-    def scripted(self) -> ScriptedBackend:
+    def scripted(self) -> ScriptedDouble:
         """The scripted backend of the server."""
-        return cast("ScriptedBackend", self.backend("scripted"))
+        return cast("ScriptedDouble", self.backend("scripted"))
 
     def backend(self, name: str) -> Backend:
         """A backend by its name."""
@@ -53,6 +62,7 @@ async def serve(
     handler_cancellation: bool = True,
     extra: tuple[Backend, ...] = (),
     headers: dict[str, str] | None = None,
+    now: Callable[[], float] = time.time,
     **settings: Any,
 ) -> AsyncIterator[LiveServer]:
     """Run a server with the scripted backend alone, unless `settings` say otherwise."""
@@ -66,6 +76,10 @@ async def serve(
     }
     if chosen.get("database_url") is None:
         await lay_history(data_dir)
-    running = wiring.running(Settings(**chosen), handler_cancellation=handler_cancellation, extra=extra)
+    if chosen.pop("scripted"):
+        extra = (ScriptedDouble(), *extra)
+    running = wiring.running(
+        Settings(**chosen), handler_cancellation=handler_cancellation, extra=extra, now=now
+    )
     async with running as server, Client(server.url, headers) as client:
         yield LiveServer(server, client)

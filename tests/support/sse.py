@@ -24,26 +24,50 @@ class Event(NamedTuple):
         return int(self.id.split("-")[1])
 
 
-async def read_events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
-    """Yield the events of a response until it ends."""
-    last_id: str | None = None
-    data: list[str] = []
-    name, had_id = "", False
-    async for raw in response.content:
-        line = raw.decode().rstrip("\n").rstrip("\r")
+class EventReader:
+    """Makes events of lines."""
+
+    def __init__(self) -> None:
+        self._last_id: str | None = None
+        self._data: list[str] = []
+        self._name, self._had_id = "", False
+
+    def take(self, line: str) -> Event | None:
+        """Read one line, without its end. Returns the event that it dispatches, if any."""
         if not line:
-            if data:
-                yield Event(last_id, name or "message", json.loads("\n".join(data)), had_id)
-            name, data, had_id = "", [], False
-            continue
+            return self._dispatched()
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "data":
-            data.append(value)
+            self._data.append(value)
         elif field == "event":
-            name = value
+            self._name = value
         elif field == "id":
-            last_id, had_id = value, True
+            self._last_id, self._had_id = value, True
+        return None
+
+    def _dispatched(self) -> Event | None:
+        event = None
+        if self._data:
+            data = json.loads("\n".join(self._data))
+            event = Event(self._last_id, self._name or "message", data, self._had_id)
+        self._name, self._data, self._had_id = "", [], False
+        return event
+
+
+async def read_events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+    """Yield the events of a response until it ends."""
+    reader = EventReader()
+    async for raw in response.content:
+        if event := reader.take(raw.decode().rstrip("\n").rstrip("\r")):
+            yield event
+
+
+def events_in(body: bytes) -> list[Event]:
+    """Return the complete events of a body, or of its beginning. Its lines end with LF."""
+    reader = EventReader()
+    whole = body[: body.rfind(b"\n") + 1].decode()
+    return [event for line in whole.split("\n")[:-1] if (event := reader.take(line))]
 
 
 def text_of(events: list[Event], kind: str = "token") -> str:

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import psutil
 
+T = TypeVar("T")
+
 BOUND = 10.0  # seconds, for whatever has to happen soon
+LOOK = 0.002  # seconds between two looks in this process
+ASK = 0.02  # seconds between two questions to somebody else: each is work for the other side
 
 
 async def until(condition: Callable[[], object], *, within: float = BOUND) -> None:
     """Return once `condition()` is true. Raises `TimeoutError` after `within` seconds."""
     async with asyncio.timeout(within):
         while not condition():
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(LOOK)
 
 
-async def until_told(question: Callable[[], Awaitable[bool]], *, within: float = BOUND) -> None:
+async def until_told(question: Callable[[], Awaitable[object]], *, within: float = BOUND) -> None:
     """The same, where the condition has to be asked of somebody else."""
     async with asyncio.timeout(within):
         while not await question():
-            await asyncio.sleep(0.02)  # each question is work for the other side
+            await asyncio.sleep(ASK)
+
+
+async def stays(condition: Callable[[], object], *, during: float) -> None:
+    """Return after `during` seconds. Raises `AssertionError` as soon as `condition()` is false."""
+    end = asyncio.get_running_loop().time() + during
+    while asyncio.get_running_loop().time() < end:
+        assert condition()
+        await asyncio.sleep(LOOK)
+    assert condition()
+
+
+def found(look: Callable[[], T | None], *, within: float, what: str) -> T:
+    """Return what `look` finds once that is not `None`. Blocks. Raises `RuntimeError` after `within` seconds."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if (seen := look()) is not None:
+            return seen
+        time.sleep(ASK)
+    raise RuntimeError(f"{what} after {within:g} s")
 
 
 async def gone(pid: int) -> None:

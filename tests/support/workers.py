@@ -7,14 +7,16 @@ import os
 import psutil
 
 FEWEST = 2
-CORES = 1.5  # processes for each core: a third of the time a test waits for something, such as a bound that passes
+CORES = (
+    2  # processes for each core: a third of the time a test waits for something, such as a bound that passes
+)
 MEMORY = 2 * 1024**3  # bytes for each process, with its browsers, its PostgreSQL and its model
 
 
 def workers() -> int:
-    """Return half as many again as there are cores, fewer where memory is short."""
+    """Return twice as many as there are cores, fewer where memory is short."""
     affordable = psutil.virtual_memory().available // MEMORY
-    return max(FEWEST, min(int(CORES * cores()), affordable))
+    return max(FEWEST, min(CORES * cores(), affordable))
 
 
 def cores() -> int:

@@ -72,3 +72,16 @@ async def test_life_without_a_word_has_its_bound_too() -> None:
     async with asyncio.timeout(5):
         assert await expired == 0.1
     assert loop.time() >= fed + 0.099
+
+
+async def test_food_does_not_put_it_off_for_ever() -> None:
+    """`most` seconds after the restart it expires, however often it was fed, and says so by that limit."""
+    loop = asyncio.get_running_loop()
+    expired: asyncio.Future[float] = loop.create_future()
+    patience = IdleTimer(0.02, lambda _: None)
+    patience.restart(0.02, expired.set_result, most=0.06)
+    async with asyncio.timeout(5):
+        while not expired.done():
+            patience.feed()
+            await asyncio.sleep(0)
+    assert await expired == 0.06

@@ -1,17 +1,42 @@
-"""A reading of statistics for tests."""
+"""Readings for tests of metrics."""
 
 from __future__ import annotations
 
 import msgspec
+from prometheus_client import CollectorRegistry
+
+from app.chat.records import HistoryLoad
+from app.measures import Histograms
+from app.streams.counters import LineState
+from app.streams.line import WAITS
+from app.streams.measures import StreamMeasures
+from app.telemetry.loop_health import LoopHealth
+from app.telemetry.metrics import collectors
+from app.telemetry.sources import Sources
+from app.web.events.measures import ViewerMeasures
+from tests.support.recorder import Recorder
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, kw_only=True):
     """What the registry's `statistics()` looks like to the metrics."""
 
     active: int = 0
+    limit: int = 0
     queued: int = 0
     zombies: int = 0
     viewers: int = 0
+    log_bytes: int = 0
     started: int = 0
     tokens: int = 0
     ended: dict[str, int] = {}
+    lines: list[LineState] = []
+    line_waits: Histograms = msgspec.field(default_factory=lambda: Histograms(WAITS))
+    measures: StreamMeasures = msgspec.field(default_factory=StreamMeasures)
+
+
+def everything() -> CollectorRegistry:
+    """All metrics of a server in which nothing has happened."""
+    loop = LoopHealth(logger=Recorder())
+    reading = Reading(lines=[LineState("server", 4, 0, 0)])
+    reading.line_waits.observe(0.0, "server")
+    return collectors(Sources(lambda: reading, ViewerMeasures(), HistoryLoad, list, loop))

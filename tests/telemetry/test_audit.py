@@ -83,3 +83,39 @@ def test_other_lines_are_passed_over() -> None:
     """JSON that is no log line, cut lines and prose are not ours."""
     others = ["", "{", json.dumps([1]), json.dumps({"a": 1}), "hello world", "2026 info half=", "\x00"]
     assert audit(others).events == 0
+
+
+MIXED = [
+    line("stream_start", "a", "alice/s", owner="alice"),
+    line("stream_start", "b", "bob/s", owner="bob"),
+    line("stream_start", "c", "s"),
+    line("stream_start", "d", "alice/t"),
+    line("stream_end", "a", "alice/s", owner="alice"),
+    line("stream_end", "c", "s"),
+    line("stream_end", "d", "alice/t"),
+    "2026-01-01T00:00:00Z warning request_refused owner=alice address=198.51.100.1 code=too_many_streams",
+    "2026-01-01T00:00:00Z warning request_refused owner= address=198.51.100.1 code=wrong_token",
+    "2026-01-01T00:00:00Z warning refusals_left_out count=7",
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "streams", "violations", "refusals"),
+    [(None, 4, 1, 9), ("alice", 2, 0, 1), ("bob", 1, 1, 0), ("local", 1, 0, 0), ("nobody", 0, 0, 0)],
+)
+def test_one_owner_s_lines(owner: str | None, streams: int, violations: int, refusals: int) -> None:
+    """Also those of versions that named the session alone; refused requests are counted."""
+    report = audit(MIXED, owner=owner)
+    assert (report.streams, len(report.violations), report.refusals) == (streams, violations, refusals)
+    assert (f"{refusals} refused requests" in str(report)) is bool(refusals)
+
+
+def test_json_lines_are_asked_by_owner_too() -> None:
+    """As the server writes them."""
+    with restored_logging():
+        file = io.StringIO()
+        log = configure("json", "info", file)
+        for owner in ("alice", "bob"):
+            log.info("stream_start", trace=owner, session=f"{owner}/s1")
+            log.info("stream_end", trace=owner, session=f"{owner}/s1")
+    assert audit(file.getvalue().splitlines(), owner="bob").streams == 1

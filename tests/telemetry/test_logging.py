@@ -52,6 +52,17 @@ def test_a_logfmt_line_has_time_level_and_the_bare_event(
     )
 
 
+def test_a_line_about_a_session_has_its_owner(log: FilteringBoundLogger, log_file: io.StringIO) -> None:
+    """Which is part of the session's id; also with fields that were bound before. Other lines have none."""
+    log.bind(session="alice/s1").info("answer_taken_up", trace="a")
+    log.info("history_available", changes=1)
+    log.info("request_refused", owner=None, address="198.51.100.1")
+    first, second, third = log_file.getvalue().splitlines()
+    assert first.endswith(" answer_taken_up trace=a session=alice/s1 owner=alice")
+    assert "owner" not in second
+    assert third.endswith(" request_refused owner= address=198.51.100.1")
+
+
 def test_the_grep_recipes_work(log: FilteringBoundLogger, log_file: io.StringIO, tmp_path: Path) -> None:
     """The three questions of the operator's guide are answered by `grep` on a log file."""
     for trace, session in (("a", "sess-abc"), ("b", "sess-abc"), ("c", "sess-xyz")):

@@ -8,6 +8,7 @@ import time
 
 from app.telemetry.loop_health import BEAT, BLOCKED, LoopHealth
 from tests.support.recorder import Recorder
+from tests.support.waiting import until
 
 
 async def test_a_block_is_measured_and_its_culprit_named() -> None:
@@ -16,9 +17,7 @@ async def test_a_block_is_measured_and_its_culprit_named() -> None:
     async with LoopHealth(logger=log, stacks=True) as health:
         await asyncio.sleep(2 * BEAT)
         held_up_by_this_function(4 * (BEAT + BLOCKED))
-        async with asyncio.timeout(5):
-            while not health.blocks:
-                await asyncio.sleep(BEAT)
+        await until(lambda: health.blocks)
     assert health.worst >= BLOCKED
     assert health.blocked >= health.worst
     assert "loop_blocked" in log.events

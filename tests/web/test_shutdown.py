@@ -40,7 +40,7 @@ async def test_running_answers_may_finish_while_it_drains(stage: Stage) -> None:
     """Those that do in time are `complete`, the others are `interrupted` when the patience is over."""
     ids = [(await stage.client.post(f"session-of-{word}", word))["stream_id"] for word in ("one", "other")]
     one, other = await stage.asked("one"), await stage.asked("other")
-    closing = asyncio.create_task(stage.registry.close(patience=0.5))
+    closing = asyncio.create_task(stage.registry.close(patience=3))
     one.say("Just in time")
     one.finish()
     await closing

@@ -13,6 +13,7 @@ from app.markdown.steps import Steps
 from app.web.page.live import render_turns
 from app.web.page.live.render_turns import THREADS, Turns
 from app.web.page.live.renderer import Renderer
+from tests.support.waiting import until
 
 SLOW = "*a **b `c` [d](e) ~~f~~ " * 300 + "\n\n"
 
@@ -84,19 +85,21 @@ async def test_who_leaves_and_what_fails(shared: Turns) -> None:
 
 async def test_closing_ends_what_waits_and_what_runs(shared: Turns) -> None:
     """Nobody waits for ever."""
+    begun: set[int] = set()
 
-    def endless() -> Steps[None]:
+    def endless(number: int) -> Steps[None]:
         while True:
+            begun.add(number)
             yield
 
-    waiting = [asyncio.create_task(shared.run(number, endless())) for number in range(2 * THREADS)]
-    await asyncio.sleep(0.01)
+    waiting = [asyncio.create_task(shared.run(number, endless(number))) for number in range(2 * THREADS)]
+    await until(lambda: begun)
     shared.close()
     done, _ = await asyncio.wait(waiting, timeout=10)
     assert len(done) == len(waiting)
     assert all(task.cancelled() for task in waiting)
     with pytest.raises(RuntimeError):
-        await shared.run("late", endless())
+        await shared.run("late", endless(0))
 
 
 async def test_many_answers_of_one_session_hold_up_nobody() -> None:

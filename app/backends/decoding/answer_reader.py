@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from app.backends.decoding.chunks import Found, find
+from app.backends.decoding.chunks import Found, find, joined
 from app.backends.decoding.decoder import DeltaBuffer
-from app.backends.decoding.line_splitter import MAX_LINE, LineSplitter
+from app.backends.decoding.finish_reasons import USUAL
+from app.backends.decoding.line_splitter import LineSplitter
+from app.backends.decoding.room import FREE, MOST_HELD, Room
 from app.backends.decoding.split_characters import CharacterJoiner
 from app.backends.decoding.think_tags import ThinkTags
 from app.backends.errors.bodies import title_of
@@ -19,7 +21,12 @@ END_MARKS = (b"[DONE]", b'"[DONE]"')
 BOM = b"\xef\xbb\xbf"
 MAX_PAGE = 8 * 1024  # bytes of a web page that are searched for a title
 MAX_STRAY = 1024  # bytes of text outside the protocol that are kept for the error message
-MAX_ATTEMPTS = 16  # to decode several lines as one value
+MAX_STRAY_LINES = 1000  # of such text; more is no answer with some noise
+MAX_ATTEMPTS = 16  # to decode several lines as one value; a long one counts several times
+LONG_ATTEMPT = 64 * 1024  # bytes
+LINE_BYTES = 64  # that a held line takes beside its own
+MAX_ITEMS = 2000  # values in one JSON array
+MANY_PIECES = 64  # texts in one value; more are joined, as they are not the model's tokens
 
 
 class AnswerReader(DeltaBuffer):
@@ -30,18 +37,21 @@ class AnswerReader(DeltaBuffer):
     requires a blank line, and a complete JSON value cannot continue on the next line.
     """
 
-    def __init__(self, voice: ErrorMapper, *, begins: bool = True) -> None:
+    def __init__(self, voice: ErrorMapper, *, begins: bool = True, room: Room | None = None) -> None:
         super().__init__()
         self._voice = voice
-        self._lines = LineSplitter()
+        self._room = room or Room()
+        self._lines = LineSplitter(room=self._room)
+        self.granted = FREE  # see `Holder`
         self._started = False  # whether any line has arrived
         self._event: list[bytes] = []  # data lines of an incomplete event
         self._name = b""  # `event` field of the current event
         self._raw: list[bytes] = []  # lines of a JSON value outside of events
         self._page: list[bytes] = []  # lines of a web page
-        self._size = 0  # bytes in these lists; 0 means that the next line starts a new item
+        self._size = 0  # bytes that these lists take; 0 means that the next line starts a new item
         self._attempts = 0
-        self._stray: list[bytes] = []
+        self._stray = bytearray()
+        self._stray_lines = 0
 
         # Whether text can be added unchanged: never before the first piece or after the end.
         self.plain = False
@@ -63,6 +73,7 @@ class AnswerReader(DeltaBuffer):
 
     def line(self, line: bytes) -> None:
         """Process any line. Raises `UpstreamError`."""
+        self.detours += 1
         if self.done:
             return
         if self._page:
@@ -122,25 +133,24 @@ class AnswerReader(DeltaBuffer):
 
     def _data(self, data: bytes) -> None:
         if self._event and data[:1] in (b"{", b"["):
-            self._complete()  # the previous event ended with one newline
+            self._complete(self._event)  # the previous event ended with one newline
         value = data.strip()
         if value in END_MARKS:
             self.finish()
         elif self._event or not self._read(value):
             self._hold(self._event, data)
 
-    def _complete(self) -> None:
+    def _complete(self, held: list[bytes]) -> None:
         """Process the held lines if they form a JSON value."""
         if self._attempts < MAX_ATTEMPTS:
-            self._attempts += 1
-            if self._read(b"\n".join(self._event)):
-                self._drop(self._event)
+            self._attempts += 1 + self._size // LONG_ATTEMPT
+            if self._read(b"\n".join(held)):
+                self._drop(held)
 
     def _dispatch(self) -> None:
         """Process the complete event."""
         if self._event and not self.done:
-            data = b"\n".join(self._event)
-            self._drop(self._event)
+            data = self._drop(self._event)
             if not self._read(data):
                 self._unreadable(data)
         self._name = b""
@@ -168,15 +178,11 @@ class AnswerReader(DeltaBuffer):
     def _raw_line(self, line: bytes) -> None:
         self._hold(self._raw, line)
         # A pretty-printed value ends with a bracket at the start of a line.
-        if line.rstrip() in (b"}", b"]") and self._attempts < MAX_ATTEMPTS:
-            self._attempts += 1
-            if self._read(b"\n".join(self._raw)):
-                self._drop(self._raw)
+        if line.rstrip() in (b"}", b"]"):
+            self._complete(self._raw)
 
     def _raw_end(self, broken: bool) -> None:
-        data = b"\n".join(self._raw)
-        self._drop(self._raw)
-        if not self._read(data):
+        if not self._read(self._drop(self._raw)):
             self._fail(self._voice.truncated() if broken else self._voice.garbled())
 
     def _page_line(self, line: bytes) -> None:
@@ -185,18 +191,25 @@ class AnswerReader(DeltaBuffer):
             self._fail(self._why_incomplete(broken=False))
 
     def _keep(self, line: bytes) -> None:
-        if sum(map(len, self._stray)) < MAX_STRAY:
-            self._stray.append(line[:MAX_STRAY])
+        self._stray_lines += 1
+        if len(self._stray) < MAX_STRAY:
+            self._stray += line[:MAX_STRAY] + b"\n"
+        elif self._stray_lines > MAX_STRAY_LINES:
+            self._fail(self._why_incomplete(broken=False))
 
     def _hold(self, held: list[bytes], line: bytes) -> None:
-        self._size += len(line)
-        if self._size > MAX_LINE:
-            self._fail(self._voice.too_long(MAX_LINE))
+        self._size += len(line) + LINE_BYTES
+        if not self._room.grants(self, self._size):
+            self._fail(self._voice.too_long(min(self._size, MOST_HELD)))
         held.append(line)
 
-    def _drop(self, held: list[bytes]) -> None:
+    def _drop(self, held: list[bytes]) -> bytes:
+        """Return the held lines, joined, and hold them no longer."""
+        data = b"\n".join(held)
         held.clear()
         self._size = self._attempts = 0
+        self.granted = FREE
+        return data
 
     # ---- values --------------------------------------------------------------------------------------------------
 
@@ -213,7 +226,10 @@ class AnswerReader(DeltaBuffer):
         if self._name == b"error":
             self._complain(data, self._voice.in_band(value))
         self._name = b""
-        for item in value if isinstance(value, list) else (value,):
+        items = value if isinstance(value, list) else [value]
+        if len(items) > MAX_ITEMS:
+            self._fail(self._voice.flooded())
+        for item in items:
             self._value(item, data)
         return True
 
@@ -230,7 +246,9 @@ class AnswerReader(DeltaBuffer):
         if found.usage is not None:
             self.usage = found.usage
         if found.reason is not None:
-            self.finish_reason, self.finished = found.reason, True
+            known = found.reason in USUAL
+            self.finish_reason = found.reason if known else self._voice.finish_reason(found.reason)
+            self.finished = True
         if found.complaint is not None:
             self._complain(data, self._voice.complained(found.complaint))
         if found.done:
@@ -240,7 +258,7 @@ class AnswerReader(DeltaBuffer):
         pieces = found.pieces
         if not pieces and self._thinking is not None:  # no delta has had text
             pieces = [(kind, text) for kind, text in found.spare if kind == "token"]
-        for kind, text in pieces:
+        for kind, text in pieces if len(pieces) <= MANY_PIECES else joined(pieces):
             self.say(kind, text)
 
     def _sort(self, kind: Kind, text: str) -> None:
@@ -276,7 +294,7 @@ class AnswerReader(DeltaBuffer):
     def _why_incomplete(self, broken: bool) -> UpstreamError:
         if self._page:
             return self._voice.page(title_of(b"\n".join(self._page).decode("utf-8", "replace")))
-        stray = b"\n".join(self._stray).decode("utf-8", "replace")
+        stray = self._stray.rstrip(b"\n").decode("utf-8", "replace")
         if stray.strip():
             if self._values:
                 return self._voice.truncated(stray)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
+
+import msgspec
 
 from app.backends.decoding.finish_reasons import ERROR, end_reason
 from app.backends.errors.bodies import ErrorDetails, describe, error_in
-from app.backends.json_values import count_or_none, member
+from app.backends.json_values import count_or_none, member, number_text
 from app.chat.ports import Kind, Usage
 
 MAX_DEPTH = 6  # of nested parts
-MAX_PARTS = 10_000  # per list
+MAX_PARTS = 10_000  # that are looked at in one value
 _REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought", "reasoning_details")
 _REASONING_TYPES = (
     "thinking",
@@ -25,33 +29,23 @@ _TEXTS = ("text", "content", "value", "summary", "parts", "output_text")
 _WRAPPERS = ("data", "result", "response", "output")
 
 
-class Found:
+Pieces = list[tuple[Kind, str]]
+
+
+class Found(msgspec.Struct):
     """What one JSON value contains of an answer."""
 
-    __slots__ = (
-        "complaint",
-        "done",
-        "known",
-        "pieces",
-        "reason",
-        "refused",
-        "spare",
-        "tools",
-        "usage",
-        "whole",
-    )
-
-    def __init__(self) -> None:
-        self.pieces: list[tuple[Kind, str]] = []
-        self.spare: list[tuple[Kind, str]] = []  # a whole message next to a delta: used if no delta had text
-        self.reason: str | None = None  # finish reason, in the protocol's terms
-        self.done = False  # whether this is the end mark
-        self.whole = False  # whether it is a whole answer rather than a piece
-        self.known = False  # whether it was any part of an answer at all
-        self.refused = False  # whether the text is a refusal
-        self.tools = False  # whether the model asked for a tool
-        self.usage: Usage | None = None
-        self.complaint: ErrorDetails | None = None
+    pieces: Pieces = []
+    spare: Pieces = []  # a whole message next to a delta: used if no delta had text
+    reason: str | None = None  # finish reason, in the protocol's terms
+    done: bool = False  # whether this is the end mark
+    whole: bool = False  # whether it is a whole answer rather than a piece
+    known: bool = False  # whether it was any part of an answer at all
+    refused: bool = False  # whether the text is a refusal
+    tools: bool = False  # whether the model asked for a tool
+    usage: Usage | None = None
+    complaint: ErrorDetails | None = None
+    parts: int = 0  # looked at so far
 
 
 def find(value: Any) -> Found:
@@ -71,6 +65,11 @@ def find(value: Any) -> Found:
     _end(found, value)
     found.usage = _usage(value, choice)
     return found
+
+
+def joined(pieces: Pieces) -> Pieces:
+    """Return the pieces with neighbours of one kind joined."""
+    return [(kind, "".join(text for _, text in texts)) for kind, texts in groupby(pieces, key=itemgetter(0))]
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def _choose(found: Found, choice: dict[str, Any], value: Any) -> None:
     _message(found, found.pieces, delta)
     if delta is None:
         _message(found, found.pieces, message)
-        _add(found, found.pieces, "token", choice.get("text"), 0)  # legacy completions
+        _add(found, found.pieces, "token", choice.get("text"))  # legacy completions
         found.whole = bool(found.pieces) and member(value, "object") != "chat.completion.chunk"
     else:
         _message(found, found.spare, message)
@@ -120,8 +119,8 @@ def _choose(found: Found, choice: dict[str, Any], value: Any) -> None:
 def _ollama(found: Found, value: dict[str, Any], message: Any) -> None:
     found.known = True
     _message(found, found.pieces, message)
-    _add(found, found.pieces, "reasoning", value.get("thinking"), 0)
-    _add(found, found.pieces, "token", value.get("response"), 0)
+    _add(found, found.pieces, "reasoning", value.get("thinking"))
+    _add(found, found.pieces, "token", value.get("response"))
 
 
 def _end(found: Found, value: Any) -> None:
@@ -149,36 +148,35 @@ def _first_count(counts: Any, names: tuple[str, ...]) -> int | None:
     return next((count for name in names if (count := count_or_none(member(counts, name))) is not None), None)
 
 
-Pieces = list[tuple[Kind, str]]
-
-
 def _message(found: Found, into: Pieces, message: Any) -> None:
     """Collect the texts of a message or a delta: reasoning first, then content, then a refusal."""
     if not isinstance(message, dict):
-        _add(found, into, "token", message, 0)
+        _add(found, into, "token", message)
         return
-    before = len(into)
-    for name in _REASONING:  # some servers send the same text under two of these names
-        _add(found, into, "reasoning", message.get(name), 0)
-        if len(into) > before:
-            break
-    before = len(into)
-    for name in ("content", "text"):
-        _add(found, into, "token", message.get(name), 0)
-        if len(into) > before:
-            break
-    _add(found, into, "token", member(message.get("audio"), "transcript"), 0)
+    # Some servers send the same text under two of the names.
+    _first(found, into, "reasoning", message, _REASONING)
+    _first(found, into, "token", message, ("content", "text"))
+    _add(found, into, "token", member(message.get("audio"), "transcript"))
     _refusal(found, into, message.get("refusal"))
     found.tools = found.tools or bool(message.get("tool_calls") or message.get("function_call"))
 
 
+def _first(found: Found, into: Pieces, kind: Kind, message: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Collect the text under the first of the names that has any."""
+    before = len(into)
+    for name in names:
+        _add(found, into, kind, message.get(name))
+        if len(into) > before:
+            return
+
+
 def _refusal(found: Found, into: Pieces, refusal: Any) -> None:
     before = len(into)
-    _add(found, into, "token", refusal, 0)
+    _add(found, into, "token", refusal)
     found.refused = found.refused or len(into) > before
 
 
-def _add(found: Found, into: Pieces, kind: Kind, value: Any, depth: int) -> None:
+def _add(found: Found, into: Pieces, kind: Kind, value: Any, depth: int = 0) -> None:
     """Collect the texts in a value: a string, a number, a list of parts, or a part."""
     if isinstance(value, str):
         if value:
@@ -186,9 +184,12 @@ def _add(found: Found, into: Pieces, kind: Kind, value: Any, depth: int) -> None
     elif depth > MAX_DEPTH or isinstance(value, bool):
         return
     elif isinstance(value, int | float):
-        into.append((kind, str(value)))
+        into.append((kind, number_text(value)))
     elif isinstance(value, list):
-        for part in value[:MAX_PARTS]:
+        for part in value:
+            found.parts += 1
+            if found.parts > MAX_PARTS:
+                return
             _add(found, into, kind, part, depth + 1)
     elif isinstance(value, dict):
         _part(found, into, kind, value, depth)

@@ -15,21 +15,19 @@ class Decoder(Protocol):
     finish_reason: str | None
     usage: Usage | None
     complaint: bytes | None  # the raw error that the server sent instead of an answer, or within it
+    detours: int  # lines that took the slow way through the decoder
 
     def feed(self, data: bytes) -> None:
         """Process received bytes. Raises `UpstreamError`; deltas from before the error can still be taken."""
-        ...
 
     def flush(self, *, broken: bool = False) -> None:
         """Process unfinished input after the connection ended; `broken` if it did not end cleanly.
 
         Raises `UpstreamError` if the answer is incomplete.
         """
-        ...
 
     def take(self) -> list[Delta]:
         """Return the deltas since the last call."""
-        ...
 
 
 class DeltaBuffer:
@@ -41,6 +39,7 @@ class DeltaBuffer:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.complaint: bytes | None = None
+        self.detours = 0
         self._deltas: list[Delta] = []
 
     def add(self, kind: Kind, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-MAX_REASON = 40  # characters
+MAX_LOOK = 1024  # characters of a finish reason that are looked at
 ERROR = "error"
 
 _NONE = ("", "null", "none", "unspecified", "finish_reason_unspecified", "in_progress")
@@ -23,6 +23,7 @@ _WORDS = {
     ),
 }
 _KNOWN = {alias: word for word, aliases in _WORDS.items() for alias in aliases.split()}
+USUAL = frozenset(_WORDS)  # the protocol's own
 
 
 def end_reason(reason: Any) -> str | None:
@@ -32,7 +33,7 @@ def end_reason(reason: Any) -> str | None:
     """
     if not isinstance(reason, str):
         return "stop" if reason else None
-    word = "".join(char for char in reason.strip() if char.isprintable())[:MAX_REASON]
+    word = "".join(char for char in reason[:MAX_LOOK].strip() if char.isprintable())
     lower = word.lower()
     if lower in _NONE:
         return None

@@ -10,11 +10,11 @@ import msgspec
 
 from app.backends.embedded.process import LlamaProcess, find_weights, has_server
 from app.backends.errors.mapper import ErrorMapper
-from app.backends.http.calls import Call, encoded
+from app.backends.http.attempt import Call, encoded
 from app.backends.http.client import UpstreamClient
 from app.backends.http.continuation import Begun
 from app.backends.http.generation import HttpGeneration
-from app.backends.openai.address import CHAT
+from app.backends.openai.backend import CHAT
 from app.backends.openai.decoder import OpenAIDecoder
 from app.backends.openai.request_body import LLAMA_CPP, chat_body
 from app.chat.errors import UpstreamError, UpstreamUnreachable
@@ -81,18 +81,16 @@ class EmbeddedBackend:
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
-        begun = Begun.of(request)
-        owner = LLAMA_CPP if begun.continues else None
 
-        async def prepare() -> Call:
+        async def prepare(begun: Begun) -> Call:
             server = await self._ready()
             # While llama.cpp processes a prompt, it checks for disconnected clients only if nothing has been
             # generated for a second. With progress reports, it notices after the next batch.
-            body = await encoded(request, lambda: chat_body(request, begun, owner=owner, progress=True))
+            owner = LLAMA_CPP if begun.continues else None
+            body = await encoded(request, partial(chat_body, request, begun, owner=owner, progress=True))
             return Call(server.upstream, CHAT, body)
 
-        decoder = partial(OpenAIDecoder, self._voice, begins=begun.joint is None)
-        return HttpGeneration(prepare, decoder, self._voice, begun.joint)
+        return HttpGeneration(request, prepare, OpenAIDecoder, self._voice)
 
     async def slots(self) -> list[Slot]:
         """Return the state of llama.cpp's slots; empty while the child is not running."""

@@ -25,6 +25,7 @@ class Orders(msgspec.Struct):
     weights: str  # path of a GGUF file
     alias: str  # the model's name on the API
     api_key: str
+    prefix: str  # of all its paths, begins with a slash
     slots: int  # concurrent answers
     context: int  # tokens per slot
     threads: int
@@ -33,7 +34,7 @@ class Orders(msgspec.Struct):
 class Ready(msgspec.Struct):
     """The child's reply when the model is loaded."""
 
-    address: str  # http://127.0.0.1:port
+    address: str  # http://127.0.0.1:port/prefix
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     answer = _keep_stdout()
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     server = _serve(orders)
-    answer.write(msgspec.json.encode(Ready(server.listening_address)) + b"\n")
+    answer.write(msgspec.json.encode(Ready(server.listening_address + orders.prefix)) + b"\n")
     answer.flush()
     while sys.stdin.buffer.read(4096):
         pass
@@ -68,6 +69,7 @@ def _serve(orders: Orders) -> Any:
     params.cpuparams.n_threads = orders.threads
     params.n_batch = params.n_ubatch = BATCH
     params.api_keys = [orders.api_key]
+    params.api_prefix = orders.prefix  # below it, even `/health` and `/models` need the key
     params.cors_origins, params.cors_origins_explicit = "", True  # no web page may access it
     params.cors_methods, params.cors_headers, params.cors_credentials = "", "", False
     params.ui = False

@@ -6,9 +6,11 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import os
+import re
 import secrets
 import sys
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +28,14 @@ START_TIMEOUT = 60.0  # s; a start takes one second on a fast disk
 END_TIMEOUT = 2.0  # s between `terminate` and `kill`
 LAST_WORDS = 5  # last lines of its log, kept for the report of its death
 T = TypeVar("T")
+# Variables that the interpreter, the dynamic linker, and libraries for cores and graphics cards need.
+_PASSED = re.compile(
+    r"PATH|HOME|USER|TMPDIR|TMP|TEMP|TZ|LANG|LC_[A-Z]+"
+    r"|PYTHON(HOME|PATH|UTF8|DONTWRITEBYTECODE|PYCACHEPREFIX|NOUSERSITE)|VIRTUAL_ENV"
+    r"|(LD|DYLD(_FALLBACK)?)_LIBRARY_PATH|OMP_[A-Z_]+|GGML_[A-Z_]+|(CUDA|HIP|ROCR)_VISIBLE_DEVICES"
+    r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|PATHEXT|COMSPEC|APPDATA|LOCALAPPDATA|USERPROFILE",
+    re.IGNORECASE,
+)
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -81,7 +91,8 @@ class LlamaProcess:
         cls, *, weights: Path, alias: str, slots: int, context: int, logger: Logger
     ) -> LlamaProcess:
         """Start a child and wait until its model is loaded. Raises `UpstreamUnreachable`."""
-        orders = Orders(str(weights), alias, secrets.token_urlsafe(32), slots, context, usable_cores())
+        key, prefix = secrets.token_urlsafe(32), f"/{secrets.token_hex(8)}"
+        orders = Orders(str(weights), alias, key, prefix, slots, context, usable_cores())
         child = cls(await _spawn(), orders.api_key, logger)
         try:
             child.address = await within(START_TIMEOUT, child._introduce(orders))
@@ -150,6 +161,11 @@ def _piped(stream: T | None) -> T:
     return stream
 
 
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the child needs of our environment: no access token, no keys, no passwords, whatever their names."""
+    return {name: value for name, value in environ.items() if _PASSED.fullmatch(name)}
+
+
 async def _spawn() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -159,5 +175,6 @@ async def _spawn() -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=Path(app.__file__).parent.parent,  # so that `app` is importable, whatever our working directory
+        env=child_environment(os.environ),
         start_new_session=True,  # Ctrl-C must not reach the child, which exits when its pipe closes
     )

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from app.backends.json_values import decode, member
+from app.backends.json_values import decode, member, number_text
 
 CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-FINE: tuple[Any, ...] = (
-    None,
-    False,
-    "",
-    0,
-    "0",
-    200,
-    "200",
-    "ok",
-    "success",
-    [],
-    {},
-)  # values that mean "no error"
+FINE: tuple[Any, ...] = (None, False, "", 0, "0", 200, "200", "ok", "success", [], {})  # they mean "no error"
 MAX_DEPTH = 8
 MAX_PARTS = 8  # of a list of errors
+MAX_TEXT = 16 * 1024  # characters of a message, or of a code, that are looked at
 # Members that hold messages, the most informative first. Their values may be objects or lists again.
 _WORDS = (
     "error", "errors", "message", "detail", "msg", "description", "error_description", "error_message", "errorMessage",
@@ -49,9 +38,7 @@ def error_in(value: Any, *, answers: bool) -> ErrorDetails | None:
         return None
     if not _fine(value.get("error")):
         return describe(value)
-    if answers:
-        return None
-    return describe(value) if _is_error(value) else None
+    return describe(value) if not answers and _is_error(value) else None
 
 
 def describe(value: Any) -> ErrorDetails:
@@ -89,12 +76,12 @@ def title_of(page: str) -> str:
     return ""
 
 
-def _fine(value: Any) -> bool:
+def _fine(value: Any, depth: int = 0) -> bool:
     """Return whether the value of an `error` member means "no error"."""
     if isinstance(value, dict) and value:
-        return all(_fine(value.get(key)) for key in (*_WORDS, "code")) and not value.keys().isdisjoint(
-            ("code", "message")
-        )
+        if depth > MAX_DEPTH or value.keys().isdisjoint(("code", "message")):
+            return False
+        return all(_fine(value.get(key), depth + 1) for key in (*_WORDS, "code"))
     return value in FINE
 
 
@@ -126,7 +113,7 @@ def _words(value: Any, depth: int) -> Iterator[str]:
 
 def _text(value: str, depth: int) -> Iterator[str]:
     """Yield a string, or the messages in it if it is JSON again, as when gateways forward an error body."""
-    if value.lstrip().startswith(("{", "[")):
+    if len(value) <= MAX_TEXT and value.lstrip().startswith(("{", "[")):
         try:
             inner = list(_words(decode(value.encode("utf-8", "surrogatepass")), depth + 1))
         except ValueError:
@@ -134,8 +121,8 @@ def _text(value: str, depth: int) -> Iterator[str]:
         if inner:
             yield from inner
             return
-    if value.strip():
-        yield value.strip()
+    if text := value[:MAX_TEXT].strip():
+        yield text
 
 
 def _said(value: dict[str, Any], depth: int) -> Iterator[str]:
@@ -146,17 +133,12 @@ def _said(value: dict[str, Any], depth: int) -> Iterator[str]:
     if isinstance(title, str) and isinstance(detail, str) and title.strip() and found == [detail.strip()]:
         found = [f"{title.strip()}: {detail.strip()}"]
     yield from found
-    yield from _words(
-        member(value.get("metadata"), "raw"), depth + 1
-    )  # the error of a gateway's own upstream
+    yield from _words(member(value.get("metadata"), "raw"), depth + 1)  # of a gateway's own upstream
 
 
 def _place(loc: Any) -> str:
-    return (
-        ".".join(str(step) for step in loc[:MAX_PARTS] if isinstance(step, str | int))
-        if isinstance(loc, list)
-        else ""
-    )
+    steps = loc[:MAX_PARTS] if isinstance(loc, list) else ()
+    return ".".join(_code(step) for step in steps if isinstance(step, str | int))
 
 
 def _codes(value: Any, depth: int) -> Iterator[str]:
@@ -169,4 +151,10 @@ def _codes(value: Any, depth: int) -> Iterator[str]:
     elif isinstance(value, dict):
         for key in ("error", "errors", "message", "detail", "base_resp"):
             yield from _codes(value.get(key), depth + 1)
-        yield from (str(value[key]) for key in _CODES if isinstance(value.get(key), str | int) and value[key])
+        yield from (
+            _code(value[key]) for key in _CODES if isinstance(value.get(key), str | int) and value[key]
+        )
+
+
+def _code(value: str | int) -> str:
+    return value[:MAX_TEXT] if isinstance(value, str) else number_text(value)

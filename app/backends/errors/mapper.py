@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from app.backends.errors.bodies import CONTEXT_CODES, ErrorDetails, describe, read_error_body
+from app.backends.errors.masking import Secrets
 from app.backends.errors.redaction import Redaction
 from app.backends.errors.retry_after import retry_after, wait_from_headers
 from app.chat.errors import (
@@ -26,6 +27,7 @@ from app.chat.errors import (
 )
 
 MAX_MESSAGE = 300  # characters of a model server's message that are shown
+MAX_REASON = 40  # characters of a finish reason
 MAX_REDACTED = 16 * 1024  # characters of it that are searched for secrets; the rest is dropped
 _REFUSALS = {401: ("rejected the API key", " Check the key."), 403: ("denied access", "")}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -46,16 +48,21 @@ _NO_ADDRESS = (
 
 
 class ErrorMapper:
-    """Creates the errors of one model server. `label` names it in messages; `secrets` are never quoted."""
+    """Creates the errors of one model server, and knows what of its words may be shown.
+
+    `label` names it in messages. `secrets` are never quoted; `spoken` are those that are masked in answers, too.
+    """
 
     def __init__(
         self,
         label: str,
         *,
         secrets: Iterable[str] = (),
+        spoken: Iterable[str] = (),
         remedy: str = "Is it running?",
     ) -> None:
         self.label = label
+        self.spoken = Secrets(spoken)
         self._remedy = remedy
         self._redaction = Redaction(secrets)
 
@@ -84,6 +91,14 @@ class ErrorMapper:
         """A line or an event is longer than `limit` bytes."""
         return UpstreamGarbled(f"{self.label} sent a line of more than {limit:,} bytes. Check its URL.")
 
+    def too_large(self, limit: int) -> UpstreamGarbled:
+        """The response to a short request, such as for the model list, is longer than `limit` bytes."""
+        return UpstreamGarbled(f"{self.label} sent more than {limit:,} bytes at once. Check its URL.")
+
+    def flooded(self) -> UpstreamGarbled:
+        """The server sends without end, but nothing that belongs to an answer."""
+        return UpstreamGarbled(f"{self.label} sent too much that isn't part of an answer. Check its URL.")
+
     def before_answer(self, error: Exception) -> UpstreamError:
         """Map an error that aiohttp raised before the response headers arrived."""
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.http.HttpProcessingError):
@@ -103,7 +118,10 @@ class ErrorMapper:
             what, hint = "has nothing at that address", " Check its URL."
         elif 300 <= status < 400:
             hint = " Check its URL."
-        return kind(self._sentence(f"{what} ({status})", message) + (again or hint))
+        error = kind(self._sentence(f"{what} ({status})", message) + (again or hint))
+        if isinstance(error, UpstreamBusy):
+            error.retry_after = seconds
+        return error
 
     def in_band(self, error: Any) -> UpstreamError:
         """Map an error that came instead of an answer, or within one, after a 200."""
@@ -113,6 +131,10 @@ class ErrorMapper:
         """Map the details of an error that came after a 200."""
         message, code = complaint
         return _kind_of(message, code)(self._sentence("returned an error", message))
+
+    def finish_reason(self, reason: str) -> str:
+        """Return a server's own finish reason in a form safe to show: at most `MAX_REASON` characters."""
+        return plain(self._redaction.apply(reason), MAX_REASON)
 
     def quote(self, words: str) -> str:
         """Return a server's message in a form safe to show: one line of plain text, bounded, without secrets."""
@@ -151,8 +173,8 @@ def _no_address(message: str) -> bool:
     return len(words) < 2 * MAX_MESSAGE and (not words or any(phrase in words for phrase in _NO_ADDRESS))
 
 
-def plain(text: str) -> str:
-    """Return `text` on one line without control characters, at most `MAX_MESSAGE` characters long."""
-    clean = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text[: 4 * MAX_MESSAGE])
+def plain(text: str, most: int = MAX_MESSAGE) -> str:
+    """Return `text` on one line without control characters, at most `most` characters long."""
+    clean = "".join(" " if unicodedata.category(char)[0] == "C" else char for char in text[: 4 * most])
     line = " ".join(clean.split())
-    return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 1]}…"
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -1,11 +1,11 @@
-"""Removes secrets from a model server's messages: a server may repeat the key that it rejects."""
+"""Removes secrets from what a model server says outside its answers: it may repeat the key that it rejects."""
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Iterable
-from html import escape
-from urllib.parse import quote, quote_plus
+
+from app.backends.errors.secret_forms import bare, forms, is_letter
 
 # Letters and digits that a secret must have to be searched with other characters between; fewer match everywhere.
 SHORTEST = 6
@@ -13,55 +13,37 @@ MARK = "…"
 
 
 class Redaction:
-    """Finds secrets verbatim, encoded for URLs, HTML or JSON or in Base64, and split by white space or punctuation."""
+    """Finds secrets verbatim, in the encodings of `secret_forms`, and split by white space or punctuation."""
 
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        self._forms = sorted(forms, key=len, reverse=True)
-        self._bare = sorted(
-            {bare for form in forms if len(bare := _bare(form)) >= SHORTEST}, key=len, reverse=True
-        )
+        found = {form for secret in secrets if secret for form in forms(secret)}
+        letters = {letters for form in found if len(letters := bare(form)) >= SHORTEST}
+        self._forms = _any_of(found)
+        self._bare = _any_of(letters)
 
     def __repr__(self) -> str:
-        return f"<Redaction forms={len(self._forms)}>"
+        return f"<Redaction {'of secrets' if self._forms else 'of nothing'}>"
 
     def apply(self, text: str) -> str:
         """Return the text with each secret replaced by `MARK`, in linear time."""
-        for form in self._forms:
-            text = text.replace(form, MARK)
-        for bare in self._bare:
-            text = _without(text, bare)
+        if self._forms is not None:
+            text = self._forms.sub(MARK, text)
+        if self._bare is not None and self._bare.search(bare(text)):
+            text = _without(text, self._bare)
         return text
 
 
-def _forms(secret: str) -> Iterable[str]:
-    encoded = quote(secret, safe="")
-    escaped = secret.encode("unicode_escape").decode()
-    yield from (
-        secret,
-        encoded,
-        quote(encoded, safe=""),
-        quote_plus(secret),
-        quote(secret),
-        escape(secret),
-        escaped,
-    )
-    yield from (secret.replace("\\", "\\\\").replace('"', '\\"'), base64.b64encode(secret.encode()).decode())
+def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(texts, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
 
-def _bare(text: str) -> str:
-    """Return the ASCII letters and digits of a text, in lower case."""
-    return "".join(char.lower() for char in text if char.isalnum() and char.isascii())
-
-
-def _without(text: str, bare: str) -> str:
-    """Replace each occurrence of `bare` by `MARK`, with any other characters between its letters."""
-    places = [index for index, char in enumerate(text) if char.isalnum() and char.isascii()]
-    letters = "".join(text[index].lower() for index in places)
+def _without(text: str, secrets: re.Pattern[str]) -> str:
+    """Replace each match by `MARK`, with any other characters between its letters."""
+    places = [index for index, char in enumerate(text) if is_letter(char)]
     kept: list[str] = []
-    since = start = 0
-    while (found := letters.find(bare, start)) >= 0:
-        kept += (text[since : places[found]], MARK)
-        start = found + len(bare)
-        since = places[start - 1] + 1
+    since = 0
+    for found in secrets.finditer(bare(text)):
+        kept += (text[since : places[found.start()]], MARK)
+        since = places[found.end() - 1] + 1
     return "".join(kept) + text[since:]

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import base64
-import ipaddress
-import re
+import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from io import BytesIO
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from app.backends.errors.mapper import ErrorMapper
+from app.backends.http.connection import UpstreamConnection
+from app.backends.http.secrets import credentials, without_secrets
+from app.backends.http.turns import Turns
+from app.chat.ports import NO_HEADERS
+from app.hosts import is_loopback
 from app.tasks.timeouts import within
 
 CONNECT_TIMEOUT = 10.0  # s, including name lookup and TLS
 QUESTION_TIMEOUT = 5.0  # s for short requests: model lists, model details
 LARGE_BODY = 1024 * 1024  # bytes; aiohttp warns about larger bodies that are not sent in pieces
-MAX_ANSWER = 16 * 1024 * 1024  # bytes of a response to a short request; model lists can be long
-SHORTEST_SECRET = 8  # characters; shorter header values are not treated as secrets
+MAX_ANSWER = 4 * 1024 * 1024  # bytes of a response to a short request, decompressed; model lists can be long
+LARGE_ANSWER = 32 * 1024  # bytes; a larger one is decoded in a thread
+# Bytes that aiohttp reads ahead for each response; up to twice as much before it pauses.
+READ_SIZE = 32 * 1024
 MAX_ERROR_BODY = 16 * 1024  # bytes of an error response that are read
 # What aiohttp raises for a broken connection or broken data. RuntimeError: its reader, if the connection was lost
 # before the first read. HttpProcessingError: its parser, for an invalid chunk size.
 BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
 
 T = TypeVar("T")
-_SECRET = re.compile(r"key|token|secret|sig|auth|code", re.IGNORECASE)  # names of query parameters
 
 # Callback for the connection that is being made in this task. See `_Connector`.
-on_connection: ContextVar[Callable[[ResponseHandler], None] | None] = ContextVar(
+on_connection: ContextVar[Callable[[UpstreamConnection], None] | None] = ContextVar(
     "on_connection", default=None
 )
 
@@ -45,23 +52,50 @@ class Abortable(Protocol):
 
     def abort(self) -> None:
         """Close the connection immediately."""
-        ...
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Passes each new connection to the `on_connection` callback.
+    """Makes `UpstreamConnection`s, and passes each new one to the `on_connection` callback.
 
     aiohttp exposes the connection only with the response, which is too late for a stop before the headers, and
     removes it when a short response is complete.
     """
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # There is no public parameter for it.
+        self._factory = cast("partial[ResponseHandler]", partial(UpstreamConnection, loop=self._loop))
+
     async def connect(self, *args: Any, **kwargs: Any) -> Connection:
         """Make a connection and pass it to the `on_connection` callback of the current context, if set."""
         connection = await super().connect(*args, **kwargs)
         tell = on_connection.get()
-        if tell is not None and connection.protocol is not None:
+        if tell is not None and isinstance(connection.protocol, UpstreamConnection):
             tell(connection.protocol)
         return connection
+
+    async def _wrap_create_connection(
+        self,
+        *args: Any,
+        addr_infos: list[AddrInfoType],
+        req: ClientRequest,
+        client_error: type[Exception] = aiohttp.ClientConnectorError,
+        **kwargs: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Connect to the only address of a server without TLS at once.
+
+        aiohttp tries several addresses with sockets of its own, for which uvloop asks a thread to resolve an address
+        that is resolved already: a third of the cost of a connection. If aiohttp renames this, it only costs more.
+        """
+        if len(addr_infos) > 1 or kwargs.get("ssl") is not None or addr_infos[0][0] != socket.AF_INET:
+            kwargs |= {"addr_infos": addr_infos, "req": req, "client_error": client_error}
+            return await super()._wrap_create_connection(*args, **kwargs)
+        factory: Callable[[], ResponseHandler] = args[0]
+        host, port = addr_infos[0][4][:2]
+        try:
+            return await self._loop.create_connection(factory, str(host), int(port))
+        except OSError as error:
+            raise client_error(req.connection_key, error) from error
 
 
 class UpstreamClient:
@@ -84,8 +118,9 @@ class UpstreamClient:
             given.raw_path.rstrip("/") or "/", encoded=True, keep_query=True
         )
         self.voice = voice
+        self.turns = Turns()
         self.broke = False  # whether a connection broke since this was last reset
-        self._headers = _joined(_credentials(given, api_key), headers)
+        self._headers = _joined(credentials(given, api_key), headers)
         self._session: aiohttp.ClientSession | None = None
         self._open: set[Abortable] = set()
         self._closed = False
@@ -106,9 +141,11 @@ class UpstreamClient:
         """Unregister a generation whose connection is closed."""
         self._open.discard(generation)
 
-    async def post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> aiohttp.ClientResponse:
         """Send a JSON body; return the response when its headers have arrived. Raises aiohttp's errors (`BROKEN`)."""
-        headers = {"Content-Type": "application/json"}
+        headers = {**headers, "Content-Type": "application/json"}
         data = body if len(body) < LARGE_BODY else BytesIO(body)
         return await self._opened().post(self._at(path), data=data, headers=headers, allow_redirects=False)
 
@@ -132,11 +169,13 @@ class UpstreamClient:
             if response.status != 200:
                 body = await _read(response, MAX_ERROR_BODY)
                 raise self.voice.rejected(response.status, body, response.headers)
+            if (response.content_length or 0) > MAX_ANSWER:
+                raise self.voice.too_large(MAX_ANSWER)
             content = await _read(response, MAX_ANSWER + 1)
             if len(content) > MAX_ANSWER:
-                raise self.voice.garbled()
+                raise self.voice.too_large(MAX_ANSWER)
         try:
-            return read(content)
+            return read(content) if len(content) < LARGE_ANSWER else await asyncio.to_thread(read, content)
         except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply for msgspec
             raise self.voice.garbled() from error
 
@@ -169,6 +208,7 @@ class UpstreamClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             proxy=proxy_for(self.url),
+            read_bufsize=READ_SIZE,
         )
 
 
@@ -184,49 +224,18 @@ def proxy_for(url: URL) -> str | None:
     return proxies.get(url.scheme) or proxies.get("all")
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether `host` is `localhost` or a loopback address."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a host name
-        return False
-
-
-def without_secrets(url: URL) -> str:
-    """Return `url` in a form safe to show: without user, password and query, which may contain a key."""
-    return str(url.with_user(None).with_query(None)).rstrip("/") if url.host else str(url)
-
-
-def hidden(url: str | URL, api_key: str | None, headers: Mapping[str, str]) -> list[str]:
-    """Return the secrets in the configuration of a server: key, password, query parameters, header values."""
-    password = URL(url).password
-    values = [value for value in headers.values() if len(value) >= SHORTEST_SECRET]
-    asked = [value for name, value in URL(url).query.items() if _SECRET.search(name)]
-    return [secret for secret in (api_key, password, *asked, *values) if secret]
-
-
 def _joined(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
     """Return all headers; `theirs` override `ours`, ignoring the case of names."""
     names = {name.lower() for name in theirs}
     return {**{name: value for name, value in ours.items() if name.lower() not in names}, **theirs}
 
 
-def _credentials(url: URL, api_key: str | None) -> dict[str, str]:
-    """Return the `Authorization` header for the key, or for user and password of the URL (RFC 7617)."""
-    if api_key:
-        return {"Authorization": f"Bearer {api_key}"}
-    if url.user is None and url.password is None:
-        return {}
-    pair = f"{url.user or ''}:{url.password or ''}"
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-
-
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Return the body, `most` bytes at most."""
-    pieces: list[bytes] = []
-    while most > 0 and (piece := await response.content.read(most)):
-        pieces.append(piece)
-        most -= len(piece)
-    return b"".join(pieces)
+    """Return the body, `most` bytes at most.
+
+    It is read in small pieces: aiohttp reads ahead, and decompresses ahead, by what is asked for.
+    """
+    body = bytearray()
+    while (left := most - len(body)) > 0 and (piece := await response.content.read(min(left, READ_SIZE))):
+        body += piece
+    return bytes(body)

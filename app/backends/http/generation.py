@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
 from app.backends.decoding.decoder import Decoder
 from app.backends.errors.mapper import ErrorMapper
-from app.backends.http.calls import Call, Refusal, Retry
-from app.backends.http.client import BROKEN, MAX_ERROR_BODY, UpstreamClient, on_connection
-from app.backends.http.continuation import Continuation
+from app.backends.http.attempt import Attempt, Call
+from app.backends.http.client import BROKEN, UpstreamClient, on_connection
+from app.backends.http.connection import Listening, UpstreamConnection
+from app.backends.http.continuation import Begun
+from app.backends.http.error_body import error_body
+from app.backends.http.passing import Passing
+from app.backends.http.refusals import Refusal
+from app.backends.http.slices import SMALLEST, Slices
 from app.chat.errors import UpstreamError
-from app.chat.ports import Delta, Usage
-from app.tasks.timeouts import within
+from app.chat.ports import Delta, Listener, Request, Usage
 
-ERROR_BODY_TIMEOUT = 5.0  # s
 LINGER = 3.0  # s that a connection may stay open without data after the finish reason
 CLOSE_TIMEOUT = 0.5  # s to wait for a refused request's connection to close before the next one is made
 
@@ -34,29 +36,33 @@ class HttpGeneration:
 
     def __init__(
         self,
-        prepare: Callable[[], Awaitable[Call]],
-        decoder: Callable[[], Decoder],
+        request: Request,
+        prepare: Callable[[Begun], Awaitable[Call]],
+        decoder: Callable[..., Decoder],  # called with the mapper, and `begins=False` to continue an answer
         voice: ErrorMapper,
-        joint: Continuation | None = None,
     ) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.heard = 0.0  # see `Generation`
+        self.listener: Listener | None = None
         self._loop = asyncio.get_running_loop()
         self._prepare = prepare
-        self._new_decoder = decoder
-        self._decoder = decoder()
+        self._begun = begun = Begun.of(request)
+        self._passing = Passing.of(begun, voice.spoken)
+        self._new_decoder = partial(decoder, voice, begins=begun.joint is None)
+        self._decoder = self._new_decoder()
         self._voice = voice
-        self._joint = joint
         self._upstream: UpstreamClient | None = None
-        self._retry: Retry | None = None  # of the last call
+        self._attempt: Attempt | None = None  # of the last call
         self._answering = False  # whether any part of an answer has arrived
         self._refusal: Refusal | None = None  # received instead of an answer
         self._opening: asyncio.Task[None] | None = None
         self._response: aiohttp.ClientResponse | None = None
-        self._protocol: ResponseHandler | None = None
+        self._protocol: UpstreamConnection | None = None
+        self._listening: Listening | None = None  # while a `read` waits and the listener gets the text
         self._gone: asyncio.Future[None] | None = None  # done once the transport is closed
         self._failure: UpstreamError | None = None
+        self._slices = Slices()
         self._linger: asyncio.TimerHandle | None = None
         self._aborted = False
 
@@ -64,22 +70,23 @@ class HttpGeneration:
         return f"<HttpGeneration {self._state()} of {self._voice.label!r}>"
 
     async def read(self) -> list[Delta]:
-        """See `Generation`. Called once per token, so the usual path awaits nothing but aiohttp's own reader."""
+        """See `Generation`. Without a listener it is called once per token, and awaits only aiohttp's own reader."""
         try:
             while self._failure is None:
                 if self._decoder.done:
                     return []
                 content = (self._response or await self._open()).content
-                try:
-                    data = await content.readany()
-                except BROKEN as error:
-                    data = self._broken_off(content, error)
+                if self._can_listen:
+                    await self._listen()
+                    if self._is_over:
+                        continue
+                data = await self._receive(content)
                 if deltas := self._take_in(data):
                     return deltas
                 if self._refusal is not None:
-                    await self._ask_again(self._refusal)
-                elif b"\n" in data or b"\r" in data:  # an endless line is no sign of life
-                    self.heard = self._loop.time()
+                    await self._open(self._refusal)
+                else:
+                    self._note_life(data)
         except UpstreamError as failure:  # from the opening
             self._failure = failure
             self.abort()
@@ -98,10 +105,11 @@ class HttpGeneration:
             self._linger.cancel()
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
+        self._wake()
         if self._protocol is not None:
             self._protocol.abort()  # not close(), which would first send the rest of a large prompt
         if self._response is not None:
-            self._response.close()  # wakes a waiting `read`
+            self._response.close()  # wakes a `read` that waits for aiohttp
         if self._upstream is not None:
             self._upstream.dismiss(self)
 
@@ -113,11 +121,14 @@ class HttpGeneration:
         if self._gone is not None:
             await asyncio.wait({self._gone})
 
-    async def _open(self) -> aiohttp.ClientResponse:
+    async def _open(self, refusal: Refusal | None = None) -> aiohttp.ClientResponse:
+        """Return the response once its headers are there; after a refusal, that to the request in another form."""
         if self._aborted:
             raise self._voice.truncated()
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._connect(), name="backend-open")
+        if self._opening is None or refusal is not None:
+            self._refusal = self._failure = None
+            self._slices = Slices()
+            self._opening = asyncio.create_task(self._connect(refusal), name="backend-open")
             self._opening.add_done_callback(_retrieve)
         await asyncio.wait({self._opening})
         if not self._opening.cancelled():
@@ -126,49 +137,32 @@ class HttpGeneration:
             raise self._voice.truncated()
         return self._response
 
-    async def _connect(self) -> None:
+    async def _connect(self, refusal: Refusal | None) -> None:
         """Get a response with status 200. Raises `UpstreamError` otherwise."""
-        await self._send_until_taken(await self._prepare())
-
-    async def _ask_again(self, refusal: Refusal) -> None:
-        """Send the request again in another form. Raises `UpstreamError` if there is none."""
-        self._refusal = self._failure = None
-        self._opening = asyncio.create_task(self._reconnect(refusal), name="backend-open-again")
-        self._opening.add_done_callback(_retrieve)
-        await self._open()
-
-    async def _reconnect(self, refusal: Refusal) -> None:
-        again = await self._retry.refused(refusal) if self._retry is not None else None
-        if again is None:
-            raise refusal.error
-        await self._drop()
-        self._decoder = self._new_decoder()
-        await self._send_until_taken(again)
-
-    async def _send_until_taken(self, call: Call | None) -> None:
         on_connection.set(self._attach)  # set in this task's context only
-        while call is not None:
-            call = await self._send(call)
+        if refusal is None:
+            refusal = await self._send(await self._prepare(self._begun))
+        while refusal is not None:
+            again = await self._attempt.refused(refusal) if self._attempt is not None else None
+            if again is None:
+                raise refusal.error
+            await self._drop()
+            self._decoder = self._new_decoder()
+            refusal = await self._send(again)
 
-    async def _send(self, call: Call) -> Call | None:
-        """Send a request. If it is refused, return the one to send instead; without one raise `UpstreamError`."""
-        self._upstream, self._retry = call.upstream, call.retry
+    async def _send(self, call: Call) -> Refusal | None:
+        """Send a request; return how it is refused, `None` if the answer begins. Raises `UpstreamError`."""
+        self._upstream, self._attempt = call.upstream, call.attempt
         self._upstream.enlist(self)
         try:
-            self._response = response = await call.upstream.post(call.path, call.body)
+            self._response = response = await call.upstream.post(call.path, call.body, call.headers)
         except BROKEN as error:
             call.upstream.broke = True
             raise self._voice.before_answer(error) from error
         if response.status == 200:
             return None
-        body = await _error_body(response)
-        rejected = self._voice.rejected(response.status, body, response.headers)
-        refusal = Refusal(response.status, body, rejected)
-        again = await call.retry.refused(refusal) if call.retry is not None else None
-        if again is None:
-            raise rejected
-        await self._drop()
-        return again
+        body = await error_body(response)
+        return Refusal(response.status, body, self._voice.rejected(response.status, body, response.headers))
 
     async def _drop(self) -> None:
         """Close the connection of a refused request, so that a generation never has two connections."""
@@ -180,29 +174,112 @@ class HttpGeneration:
         if self._gone is not None:
             await asyncio.wait({self._gone}, timeout=CLOSE_TIMEOUT)
 
-    def _attach(self, protocol: ResponseHandler) -> None:
+    def _attach(self, protocol: UpstreamConnection) -> None:
         self._protocol = protocol
         self._gone = protocol.closed
         if self._gone is not None:
-            self._gone.add_done_callback(_retrieve)
+            self._gone.add_done_callback(self._lost)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._decoder.done or self._failure is not None
+
+    @property
+    def _can_listen(self) -> bool:
+        return self.listener is not None and self._answering and self._slices.broken is None
+
+    async def _receive(self, content: aiohttp.StreamReader) -> bytes:
+        """Return the next slice of the response. If its connection broke, note that."""
+        data = await self._slices.next(content)
+        if len(data) >= SMALLEST and self._upstream is not None:
+            await self._upstream.turns.wait()
+        broken = self._slices.broken
+        if broken is not None and self._aborted:
+            self._failure = self._voice.truncated()
+            self._failure.__cause__ = broken
+            return b""
+        if broken is not None and self._upstream is not None and not self._decoder.finished:
+            self._upstream.broke = True
+        return data
+
+    def _lost(self, gone: asyncio.Future[None]) -> None:
+        _retrieve(gone)
+        self._wake()
+
+    async def _listen(self) -> None:
+        """Let the listener have what arrives. Return once `read` has to act: at the end, a failure, or an abort."""
+        if self._protocol is None or self._upstream is None:
+            return
+        self._listening = listening = Listening(self._protocol, self._hear, self._upstream.turns)
+        try:
+            await listening.ended()
+        finally:
+            self._listening = None
+
+    def _hear(self) -> None:
+        """Pass what has arrived to the listener. Hot path: called for every token."""
+        response, listener, size = self._response, self.listener, self._slices.size
+        if response is None or listener is None or response.content.exception() is not None:
+            self._wake()
+            return
+        content = response.content
+        try:
+            if data := content.read_nowait(size):
+                if deltas := self._take_in(data):  # wakes `read` if it fails or is done
+                    listener(deltas)
+                else:
+                    self._note_life(data)
+                if len(data) == size and self._listening is not None:  # there may be more
+                    self._listening.rest()
+                    return
+        except Exception as error:  # noqa: BLE001 - `read` raises it
+            self._wake(error)
+        if content.is_eof():
+            self._wake()
+
+    def _wake(self, error: Exception | None = None) -> None:
+        """Wake a `read` that waits while the listener gets the text; let it raise `error`."""
+        if self._listening is not None:
+            self._listening.end(error)
+
+    def _note_life(self, data: bytes) -> None:
+        """Note the time of data without text. An endless line is no sign of life."""
+        if b"\n" in data or b"\r" in data:
+            self.heard = self._loop.time()
 
     def _take_in(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; empty `data` means the end of the connection."""
         decoder = self._decoder
-        broken = self._failure
+        self._decode(decoder, data)
+        deltas = decoder.take()
+        if not deltas or len(data) >= SMALLEST:
+            self._count(decoder, data, deltas)
+        if not self._answering and (deltas or decoder.done):
+            self._answering = True
+            if self._attempt is not None:
+                self._attempt.accepted()
+        if decoder.finished or decoder.done or self._failure is not None:
+            self._settle(decoder)
+        return deltas if self._passing is None else self._passing.take(deltas, last=self._is_over)
+
+    def _decode(self, decoder: Decoder, data: bytes) -> None:
         try:
             if data:
                 decoder.feed(data)
-            if not (decoder.done or self._aborted) and (broken or not data):
-                decoder.flush(broken=broken is not None)
+            elif not (decoder.done or self._aborted):
+                decoder.flush(broken=self._slices.broken is not None)
         except UpstreamError as failure:
-            failure.__cause__ = failure.__cause__ or (broken and broken.__cause__)
+            failure.__cause__ = failure.__cause__ or self._slices.broken
             self._failure = failure  # raised by `read` after the deltas from before it
-        deltas = decoder.take()
-        if not self._answering and (deltas or decoder.done):
-            self._answering = True
-            if self._retry is not None:
-                self._retry.accepted()
+
+    def _count(self, decoder: Decoder, data: bytes, deltas: list[Delta]) -> None:
+        if not self._slices.count(data, deltas, decoder.detours):
+            self._failure = self._failure or self._voice.flooded()
+        if self._listening is not None:
+            self._listening.takes_turns = self._slices.is_slow
+
+    def _settle(self, decoder: Decoder) -> None:
+        """Act on the end of the answer, on a failure, or on a finish reason."""
         if decoder.done:  # errors after the end of the answer do not matter
             self._failure = None
             self.finish_reason, self.usage = decoder.finish_reason, decoder.usage
@@ -211,14 +288,13 @@ class HttpGeneration:
             self._refusal = self._refused(self._failure)
             if self._refusal is None:
                 self.abort()
-        elif decoder.finished:
+        else:
             self._wait_for_the_mark()
-        return self._joint.join(deltas) if self._joint is not None else deltas
 
     def _refused(self, failure: UpstreamError) -> Refusal | None:
         """Return a failure as a refusal if the request may still be sent in another form, else `None`."""
         body = self._decoder.complaint
-        if body is None or self._answering or self._aborted or self._retry is None:
+        if body is None or self._answering or self._aborted or self._attempt is None:
             return None
         return Refusal.after_200(body, failure)
 
@@ -227,18 +303,12 @@ class HttpGeneration:
         if self._linger is not None:
             self._linger.cancel()
         if self._response is not None:
-            self._linger = self._loop.call_later(LINGER, self._response.close)  # wakes a waiting `read`
+            self._linger = self._loop.call_later(LINGER, self._give_up_waiting)
 
-    def _broken_off(self, content: aiohttp.StreamReader, error: Exception) -> bytes:
-        """Record the failure and return the bytes received before it."""
-        self._failure = self._voice.truncated()
-        self._failure.__cause__ = error
-        if self._aborted:
-            return b""
-        if self._upstream is not None and not self._decoder.finished:
-            self._upstream.broke = True
-        # aiohttp raises before it returns the bytes still buffered; there is no public API for them.
-        return content._read_nowait(-1)
+    def _give_up_waiting(self) -> None:
+        if self._response is not None:
+            self._response.close()  # wakes a `read` that waits for aiohttp
+        self._wake()
 
     def _state(self) -> str:
         if self._decoder.done:
@@ -250,19 +320,6 @@ class HttpGeneration:
         if self._opening is None:
             return "unopened"
         return "opening" if self._response is None else "open"
-
-
-async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body, or the part that arrived in time. It may be empty: the status alone then describes the error."""
-    pieces: list[bytes] = []
-    with contextlib.suppress(*BROKEN):
-        await within(ERROR_BODY_TIMEOUT, _gather(response.content, pieces))
-    return b"".join(pieces)[:MAX_ERROR_BODY]
-
-
-async def _gather(content: aiohttp.StreamReader, pieces: list[bytes]) -> None:
-    while sum(map(len, pieces)) < MAX_ERROR_BODY and (piece := await content.readany()):
-        pieces.append(piece)
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -1,14 +1,19 @@
-"""Finds what a refusal is about: a field of the request, an option set by the user, or the system role."""
+"""A refused request: what the refusal is about, a field, an option set by the user, or the system role."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from app.backends.http.calls import Refusal
-from app.chat.errors import UpstreamRejected
+from app.backends.errors.bodies import read_error_body
+from app.backends.http.client import MAX_ERROR_BODY
+from app.chat.errors import UpstreamError, UpstreamRejected
 from app.chat.ports import ChatMessage, Options
 
+# Statuses of a refusal. 500, because gateways may report a refusal by their upstream so, and template errors are 500s.
+REFUSALS = frozenset({400, 422, 500})
+_THEIR_FAULT = ("server", "internal")  # in textual codes that correspond to 500 rather than 400
 # Options that a user can set, with their names on the wire.
 CHOSEN = {
     "temperature": ("temperature",),
@@ -23,6 +28,29 @@ _SYSTEM = re.compile(r"\bsystem\b", re.IGNORECASE)
 # Not the name of a JSON member: nearly every error has its text in a member "message".
 _ROLE = re.compile(r"role|messages?\b(?!\\*\"\s*:)|prompt|instruction|template", re.IGNORECASE)
 _ROLE_STRICTLY = re.compile(r"role|template", re.IGNORECASE)
+
+
+class Refusal(NamedTuple):
+    """A server's response to a request that it refuses."""
+
+    status: int  # HTTP status
+    body: bytes
+    error: UpstreamError  # the same refusal as an error for users
+
+    @classmethod
+    def after_200(cls, body: bytes, error: UpstreamError) -> Refusal | None:
+        """Return the refusal in an error that came instead of an answer; `None` if its status is not in `REFUSALS`.
+
+        Many servers send their headers before they check the request, so the error's code takes the place of the
+        status. Without a numeric code it counts as 400, or as 500 if the code names a server fault.
+        """
+        body = body[:MAX_ERROR_BODY]
+        code = read_error_body(body).code.lower()
+        if code.isascii() and code.isdigit() and len(code) == 3:
+            status = int(code)
+        else:
+            status = 500 if any(word in code for word in _THEIR_FAULT) else 400
+        return cls(status, body, error) if status in REFUSALS else None
 
 
 def names(text: str, field: str) -> bool:

@@ -42,9 +42,8 @@ class OllamaDecoder(AnswerReader):
         """Process the chunks from `first` on, each with its raw bytes."""
         self._started = True
         begin = next(place for place, chunk in enumerate(chunks) if chunk is first)
-        values = _raw_lines(
-            data
-        )  # split by the same decoder as the chunks, so that both match: not every value is on its own line
+        # Split by the same decoder as the chunks, so that both match: not every value is on its own line.
+        values = _raw_lines(data)
         for chunk, value in zip(chunks[begin:], values[begin:], strict=True):
             if not self._takes(chunk):
                 self.line(bytes(value))

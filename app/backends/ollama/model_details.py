@@ -9,6 +9,7 @@ from app.backends.ollama.models import Shown, Tag
 from app.chat.errors import UpstreamUnreachable
 
 AT_ONCE = 4  # concurrent background requests
+MOST_ASKED = 500  # models asked about in the background; a prompt asks about its own
 PASS_TIMEOUT = 30.0  # s for all background requests; the rest is requested after the next list
 CLOSE_TIMEOUT = 1.0  # s that cancelled requests may take to end
 
@@ -17,6 +18,7 @@ class Details:
     """Sends one request per model and digest. Concurrent callers share it."""
 
     def __init__(self, ask: Callable[[str], Awaitable[Shown]]) -> None:
+        self.changes = 0  # how often the details have changed
         self._ask = ask
         self._shown: dict[Tag, Shown] = {}
         self._tags: dict[str, Tag] = {}  # by name, from the last list
@@ -39,7 +41,7 @@ class Details:
         """
         self._tags = {tag.name: tag for tag in tags}
         self._shown = {tag: shown for tag, shown in self._shown.items() if self._tags.get(tag.name) == tag}
-        missing = [tag for tag in tags if tag not in self._shown]
+        missing = [tag for tag in tags[:MOST_ASKED] if tag not in self._shown]
         if missing and self._pass is None and not self._closed:
             self._pass = asyncio.create_task(self._ask_all(missing), name="ollama-details")
             self._end = asyncio.get_running_loop().call_later(PASS_TIMEOUT, self._pass.cancel)
@@ -83,6 +85,7 @@ class Details:
                 # Details are optional: if the server has a problem, the chat reports it.
                 if not question.cancelled() and question.exception() is None:
                     self._shown[tag] = question.result()
+                    self.changes += 1
 
             self._questions[tag] = asyncio.create_task(ask(), name="ollama-show")
             self._questions[tag].add_done_callback(asked)

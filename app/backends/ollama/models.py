@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from app.backends.errors.masking import NO_SECRETS, Secrets
+from app.backends.http.listed import usable
 from app.backends.json_values import count_or_none, decode, listing, member, text_or_none
+
+MAX_DIGEST = 128  # characters; SHA-256 has 64
+MAX_CAPABILITIES = 64
+MAX_PARAMETERS = 64 * 1024  # characters
 
 
 class Tag(NamedTuple):
@@ -15,20 +21,20 @@ class Tag(NamedTuple):
     digest: str
 
 
-def read_tags(content: bytes) -> list[Tag]:
-    """Return the entries of a list, without unnamed ones. Raises `ValueError` if it is not a list."""
-    return [tag for item in listing(decode(content)) if (tag := _tag(item)) is not None]
+def read_tags(content: bytes, secrets: Secrets = NO_SECRETS) -> list[Tag]:
+    """Return the entries of a list that have usable names. Raises `ValueError` if it is not a list."""
+    return usable((tag for item in listing(decode(content)) if (tag := _tag(item)) is not None), secrets)
 
 
 def _tag(item: Any) -> Tag | None:
     name = text_or_none(member(item, "name")) or text_or_none(member(item, "model"))
-    return None if name is None else Tag(name, text_or_none(member(item, "digest")) or "")
+    return None if name is None else Tag(name, (text_or_none(member(item, "digest")) or "")[:MAX_DIGEST])
 
 
 class Shown(NamedTuple):
     """The details of one model."""
 
-    capabilities: list[Any] | None  # `None` from older servers
+    capabilities: list[str] | None  # `None` from older servers
     configured_context: int | None  # tokens, `num_ctx` of the modelfile
     trained_context: int | None  # tokens, the longest context in the model's training
 
@@ -48,10 +54,14 @@ def read_shown(content: bytes) -> Shown:
     value = decode(content)
     capabilities = member(value, "capabilities")
     return Shown(
-        capabilities if isinstance(capabilities, list) else None,
-        _configured(text_or_none(member(value, "parameters")) or ""),
+        _words(capabilities) if isinstance(capabilities, list) else None,
+        _configured((text_or_none(member(value, "parameters")) or "")[:MAX_PARAMETERS]),
         _trained(member(value, "model_info")),
     )
+
+
+def _words(values: list[Any]) -> list[str]:
+    return [value[:MAX_DIGEST] for value in values[:MAX_CAPABILITIES] if isinstance(value, str)]
 
 
 def _configured(parameters: str) -> int | None:

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from app.backends.http.attempt import Form
 from app.backends.http.continuation import Begun
 from app.backends.http.refusals import without_system
 from app.chat.ports import ChatMessage, Options
-
-
-class Form(msgspec.Struct, frozen=True):
-    """How a request differs from Ollama's own form. `True` marks a part that the server refused."""
-
-    truncate: bool = False  # omitted
-    system: bool = False  # prepended to the first user message
-
-    @property
-    def changes(self) -> list[str]:
-        """The differences, for the log."""
-        said = {
-            "truncate": "truncate left out",
-            "system": "system prompt put in front of the first user message",
-        }
-        return [sentence for field, sentence in said.items() if getattr(self, field)]
 
 
 class _Settings(msgspec.Struct, omit_defaults=True):
@@ -45,9 +30,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     messages: list[_Said]
     options: _Settings
     stream: bool
-    truncate: bool | None = (
-        None  # `False` makes Ollama refuse a prompt that is too long instead of dropping its start
-    )
+    truncate: bool | None = None  # `False`: refuse a prompt that is too long, instead of dropping its start
 
 
 def chat_body(model: str, begun: Begun, options: Options, context: int | None, form: Form) -> bytes:
@@ -61,7 +44,7 @@ def chat_body(model: str, begun: Begun, options: Options, context: int | None, f
         seed=options.seed,
         stop=options.stop,
     )
-    truncate = None if form.truncate else False
+    truncate = None if form.extras else False
     return msgspec.json.encode(
         _Body(model, list(map(_said, messages)), settings, stream=True, truncate=truncate)
     )

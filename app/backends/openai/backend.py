@@ -6,27 +6,29 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from app.backends.errors.mapper import ErrorMapper
-from app.backends.http.calls import Call
-from app.backends.http.client import UpstreamClient, hidden, without_secrets
+from app.backends.http.address import Address
+from app.backends.http.attempt import Attempt, Call, Server
+from app.backends.http.backend import HttpBackend
 from app.backends.http.continuation import Begun
 from app.backends.http.generation import HttpGeneration
-from app.backends.openai.adaptation import RefusedOptions
-from app.backends.openai.address import MODELS, Address
-from app.backends.openai.attempt import Attempt, Server
 from app.backends.openai.decoder import OpenAIDecoder
 from app.backends.openai.models import ListedModel, read_models
-from app.backends.openai.request_body import LLAMA_CPP, VLLM
+from app.backends.openai.request_body import LLAMA_CPP, VLLM, chat_body
 from app.chat.errors import UpstreamError, UpstreamGarbled, UpstreamRejected, UpstreamUnauthorized
 from app.chat.ports import Logger, Model, Request
 
+CHAT = "chat/completions"
+MODELS = "models"
+PASTED = (CHAT, "completions", MODELS)
+PREFIXES = ("v1/", "")
+EXTRAS = ("stream_options", "include_usage")
 CONTINUING = (LLAMA_CPP, VLLM)
 
 
-class OpenAIBackend:
+class OpenAIBackend(HttpBackend):
     """The `Backend` of a server with OpenAI's chat completions API.
 
-    `name` is the prefix of its models. `context` is the context in tokens of models for which the server reports none.
+    `context` is the context in tokens of models for which the server reports none.
     """
 
     def __init__(
@@ -39,23 +41,13 @@ class OpenAIBackend:
         context: int | None = None,
         logger: Logger | None = None,
     ) -> None:
-        self.name = name
-        self._address = Address(url)
-        base = self._address.base
-        label = f"The model server at {without_secrets(base)}"
-        self._voice = ErrorMapper(label, secrets=hidden(base, api_key, headers))
-        self._upstream = UpstreamClient(base, self._voice, api_key=api_key, headers=headers)
+        address = Address(url, pasted=PASTED, prefixes=PREFIXES)
+        super().__init__("The model server", address, name=name, api_key=api_key, headers=headers)
+        self._server = Server(
+            name, self._upstream, address, CHAT, extras=EXTRAS, renames_max_tokens=True, logger=logger
+        )
         self._context = context
-        self._server = Server(name, self._address, self._upstream, self._voice, RefusedOptions(), logger)
         self._owners: dict[str, str] = {}  # `owned_by`, by model of the last list
-
-    def __repr__(self) -> str:
-        return f"<OpenAIBackend {self.name} {self._upstream!r}>"
-
-    @property
-    def open(self) -> int:
-        """Number of open generations."""
-        return self._upstream.open
 
     async def models(self) -> list[Model]:
         """See `Backend`."""
@@ -71,7 +63,9 @@ class OpenAIBackend:
         failure: UpstreamError | None = None
         for prefix in self._address.prefixes:
             try:
-                listed = await self._upstream.ask(prefix + MODELS, read_models)
+                listed = await self._upstream.ask(
+                    prefix + MODELS, partial(read_models, secrets=self._voice.spoken)
+                )
             except UpstreamUnauthorized:
                 raise
             except (UpstreamRejected, UpstreamGarbled) as error:
@@ -84,14 +78,13 @@ class OpenAIBackend:
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
-        begun = Begun.of(request)
 
-        async def prepare() -> Call:
+        async def prepare(begun: Begun) -> Call:
             owner = await self._continuing(request.model) if begun.continues else None
-            return await Attempt(self._server, request, begun, owner).call()
+            encode = partial(chat_body, request, begun, owner=owner)
+            return await Attempt(self._server, request, begun.messages, encode).call()
 
-        decoder = partial(OpenAIDecoder, self._voice, begins=begun.joint is None)
-        return HttpGeneration(prepare, decoder, self._voice, begun.joint)
+        return HttpGeneration(request, prepare, partial(OpenAIDecoder, room=self._room), self._voice)
 
     async def _continuing(self, model: str) -> str:
         """Return the `owned_by` of a server that can continue answers. Raises `UpstreamRejected` if it cannot."""
@@ -101,7 +94,3 @@ class OpenAIBackend:
         if owner not in CONTINUING:
             raise UpstreamRejected(f"{self._voice.label} can't continue an answer. Regenerate it instead.")
         return owner
-
-    async def aclose(self) -> None:
-        """See `Backend`."""
-        await self._upstream.aclose()

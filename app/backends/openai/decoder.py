@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from app.backends.decoding.answer_reader import AnswerReader
+from app.backends.json_values import MOST_COUNT
 from app.chat.ports import Usage
 
 
@@ -72,9 +73,12 @@ class _Choice(msgspec.Struct, gc=False):
     error: None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST_COUNT)]
+
+
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: _Count
+    completion_tokens: _Count
 
 
 class _Chunk(msgspec.Struct, gc=False):

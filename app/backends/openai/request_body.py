@@ -6,14 +6,14 @@ import base64
 
 import msgspec
 
+from app.backends.http.attempt import Form
 from app.backends.http.continuation import Begun
 from app.backends.http.refusals import without_system
-from app.backends.openai.adaptation import Adaptation
 from app.chat.ports import ChatMessage, Request
 
 # Servers that continue a final assistant message, by `owned_by` in their model lists. Others start a new answer.
 LLAMA_CPP, VLLM = "llamacpp", "vllm"
-PLAIN = Adaptation()
+PLAIN = Form()
 
 
 class _StreamOptions(msgspec.Struct):
@@ -61,30 +61,25 @@ class _Body(msgspec.Struct, omit_defaults=True):
 
 
 def chat_body(
-    request: Request,
-    begun: Begun,
-    *,
-    owner: str | None = None,
-    progress: bool = False,
-    adaptation: Adaptation = PLAIN,
+    request: Request, begun: Begun, form: Form = PLAIN, *, owner: str | None = None, progress: bool = False
 ) -> bytes:
     """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp only.
 
-    `owner` is the server's `owned_by`, if an answer is continued. `adaptation` has the known refusals of the server.
+    `owner` is the server's `owned_by`, if an answer is continued. `form` has the known refusals of the server.
     """
     options = request.options
-    messages = without_system(begun.messages) if adaptation.system else begun.messages
+    messages = without_system(begun.messages) if form.system else begun.messages
     on_vllm = owner == VLLM
     return msgspec.json.encode(
         _Body(
             request.model,
             list(map(_said, messages)),
             stream=True,
-            stream_options=None if adaptation.stream_options else _StreamOptions(),
+            stream_options=None if form.extras else _StreamOptions(),
             temperature=options.temperature,
             top_p=options.top_p,
-            max_tokens=None if adaptation.max_tokens else options.max_tokens,
-            max_completion_tokens=options.max_tokens if adaptation.max_tokens else None,
+            max_tokens=None if form.max_tokens else options.max_tokens,
+            max_completion_tokens=options.max_tokens if form.max_tokens else None,
             seed=options.seed,
             stop=options.stop,
             return_progress=progress,

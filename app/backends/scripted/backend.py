@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 from app.backends.decoding.decoder import DeltaBuffer
-from app.backends.scripted.generation_ledger import GenerationLedger, LedgerEntry, session_mark
 from app.backends.scripted.scripts import SCRIPTS, Script, Step, steps
 from app.chat.errors import ModelMissing, UpstreamError, UpstreamTruncated
-from app.chat.ports import Model, Note, Piece, Request, Usage
+from app.chat.ports import Listener, Model, Note, Piece, Request, Usage
 
 CONTEXT = 8192  # tokens
-KEPT_REQUESTS = 1000
 
 
 class ScriptedBackend:
     """The `Backend` of the scripts. It uses only the loop's timers, so it also runs in virtual time.
 
-    `hurry` divides all times. For tests, `ledger` counts the generations and `requests` keeps the last requests.
+    `hurry` divides all times.
     """
 
     name = "scripted"
 
     def __init__(self, scripts: Mapping[str, Script] = SCRIPTS, *, hurry: float = 1.0) -> None:
-        self.ledger = GenerationLedger()
-        self.requests: deque[Request] = deque(maxlen=KEPT_REQUESTS)
         self._scripts = dict(scripts)
         self._hurry = hurry
         self._open: set[ScriptedGeneration] = set()
 
     def __repr__(self) -> str:
-        return f"<ScriptedBackend {self.ledger!r}>"
+        return f"<{type(self).__name__} open={len(self._open)}>"
 
     async def models(self) -> list[Model]:
         """See `Backend`."""
@@ -55,19 +50,13 @@ class ScriptedBackend:
         """See `Backend`."""
         self.release()
 
-    def enlist(self, generation: ScriptedGeneration, request: Request) -> LedgerEntry:
-        """Record a generation that opens."""
-        self.requests.append(request)
+    def opened(self, generation: ScriptedGeneration) -> None:
+        """Called when a generation opens."""
         self._open.add(generation)
-        return self.ledger.start(session_mark(request.messages))
 
-    def dismiss(self, generation: ScriptedGeneration, entry: LedgerEntry, *, finished: bool) -> None:
-        """Record a generation that closes."""
-        self._open.discard(generation)
-        if finished:
-            self.ledger.finish(entry)
-        else:
-            self.ledger.abort(entry)
+    def closed(self, generation: ScriptedGeneration) -> None:
+        """Called when a generation that has opened closes."""
+        self._open.remove(generation)
 
 
 class ScriptedGeneration:
@@ -78,8 +67,9 @@ class ScriptedGeneration:
     ) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.listener: Listener | None = None  # not used: a script need not be cheap
+        self.request = request
         self._script = script
-        self._request = request
         self._backend = backend
         self._hurry = hurry
         self._steps = steps(script, request) if script is not None else iter(())
@@ -89,13 +79,13 @@ class ScriptedGeneration:
         self._failure: UpstreamError | None = None
         self.heard = 0.0
         self._aborted = False
-        self._opened_at = 0.0
-        self._entry: LedgerEntry | None = None
+        self._opened_at: float | None = None  # loop time
+        self._closed = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
         self._obeys: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<ScriptedGeneration {self._request.model} tokens={self._tokens} aborted={self._aborted}>"
+        return f"<ScriptedGeneration {self.request.model} tokens={self._tokens} aborted={self._aborted}>"
 
     async def read(self) -> Sequence[Piece]:
         """See `Generation`."""
@@ -107,7 +97,7 @@ class ScriptedGeneration:
                 deltas = self._arrived()
                 if deltas:
                     return deltas
-                if not self._is_over():
+                if not self.is_over:
                     await self._until(self._due)
         except BaseException:  # a cancelled read also ends the generation
             self.abort()
@@ -124,8 +114,8 @@ class ScriptedGeneration:
 
     async def wait_closed(self) -> None:
         """See `Generation`."""
-        if self._entry is not None:
-            await self._entry.closed.wait()
+        if self._opened_at is not None:
+            await self._closed.wait()
 
     def close(self) -> None:
         """Close the simulated connection."""
@@ -133,8 +123,9 @@ class ScriptedGeneration:
         _wake(self._waiter)
         if self._obeys is not None:
             self._obeys.cancel()
-        if self._entry is not None:
-            self._backend.dismiss(self, self._entry, finished=self._is_over())
+        if self._opened_at is not None and not self._closed.is_set():
+            self._closed.set()
+            self._backend.closed(self)
 
     def _check(self) -> None:
         """Open the generation at the first call. Raises `UpstreamError` if it has failed or was aborted."""
@@ -142,11 +133,11 @@ class ScriptedGeneration:
             raise self._failure
         if self._aborted and self.finish_reason is None:
             raise UpstreamTruncated("The scripted model was cut off.")
-        if self._entry is not None:
+        if self._opened_at is not None:
             return
         if self._script is None:
-            raise ModelMissing(f"There is no script named {self._request.model!r}.")
-        self._entry = self._backend.enlist(self, self._request)
+            raise ModelMissing(f"There is no script named {self.request.model!r}.")
+        self._backend.opened(self)
         self._opened_at = self._due = asyncio.get_running_loop().time()
         self._advance()
 
@@ -174,18 +165,20 @@ class ScriptedGeneration:
         return gathering.take()
 
     def _finish(self) -> None:
-        limit = self._request.options.max_tokens
+        limit = self.request.options.max_tokens
         self.finish_reason = "length" if limit is not None and self._tokens >= limit else "stop"
-        prompt = sum(len(message.content.split()) for message in self._request.messages)
+        prompt = sum(len(message.content.split()) for message in self.request.messages)
         self.usage = Usage(prompt, self._tokens)
         self.close()
 
-    def _is_over(self) -> bool:
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended by itself, complete or with an error."""
         return self.finish_reason is not None or self._failure is not None
 
     def _turns_a_deaf_ear(self) -> bool:
         """Return whether the script ignores an abort now. If so, schedule the abort for the end of `Script.deaf`."""
-        if self._entry is None or self._script is None or self._entry.closed.is_set():
+        if self._opened_at is None or self._script is None or self._closed.is_set():
             return False
         loop = asyncio.get_running_loop()
         hears_from = self._opened_at + self._script.deaf / self._hurry

@@ -9,33 +9,60 @@ from sqlalchemy import Connection, bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.chat.errors import AnswerMoved, Refused, SessionNotFound
-from app.chat.records import Exchange, Message, StreamState
+from app.chat.records import Admission, Exchange, Message, StreamState
 from app.history.session_list import title_of
+from app.history.statements.prepared import Prepared
+from app.history.statements.read import read_key, read_options, read_owner
+from app.history.statements.room import Room
 from app.history.statements.tables import Name, images, keys, messages, options_json, sessions, streams
+from app.history.stored_bytes import of_exchange
 from app.history.write_queue.changes import Admit
 
-Results = list[Refused | None]
+Result = Admission | Refused | None
+Results = Sequence[Result]
 
 
 def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
-    """Store these exchanges; return for each the error that refused it, or `None`."""
+    """Store these exchanges; return for each the state of its session before, or the error that refused it."""
     exchanges = [change.exchange for change in group]
-    _age(connection, exchanges)
-    owners = _owners(connection, exchanges)
-    results: Results = []
+    room = Room(connection)
+    known = [_known(connection, change.exchange) or _room_for(change, room) for change in group]
+    _age(connection, [exchange for exchange, repeated in zip(exchanges, known, strict=True) if not repeated])
+    results: list[Admission | Refused] = []
     kept: list[Exchange] = []
-    for exchange in exchanges:
-        refusal: Refused | None = None
-        if owners.get(exchange.session_id) != exchange.owner:
-            refusal = SessionNotFound()
-        elif exchange.stream.continues is not None and not _take_over(connection, exchange):
-            refusal = AnswerMoved("This answer is already being continued.")
-        else:
+    for exchange, repeated in zip(exchanges, known, strict=True):
+        result = repeated or _admitted(connection, exchange)
+        results.append(result)
+        if isinstance(result, Admission) and result.known is None:
             kept.append(exchange)
-        results.append(refusal)
     if kept:
         _keep(connection, node, kept)
     return results
+
+
+def _room_for(change: Admit, room: Room) -> Refused | None:
+    """Return the error if there is no room for the exchange. A repeated one needs none."""
+    exchange, limits = change
+    if limits is None:
+        return None
+    return room.take_for_prompt(exchange.owner, exchange.session_id, of_exchange(exchange), limits)
+
+
+def _known(connection: Connection, exchange: Exchange) -> Admission | None:
+    """Return the earlier registration with the exchange's idempotency key."""
+    if exchange.key is None or read_owner(connection, exchange.session_id) != exchange.owner:
+        return None
+    known = read_key(connection, exchange.session_id, exchange.key)
+    return Admission(known=known) if known else None
+
+
+def _admitted(connection: Connection, exchange: Exchange) -> Admission | Refused:
+    owner, options, newest = _HEAD.one(connection, {"of_session": exchange.session_id}) or (None, None, None)
+    if owner != exchange.owner:
+        return SessionNotFound()
+    if exchange.stream.continues is not None and not _take_over(connection, exchange):
+        return AnswerMoved("This answer is already being continued.")
+    return Admission(newest, read_options(options))
 
 
 # ---- the session ---------------------------------------------------------------------------------------------
@@ -51,7 +78,10 @@ def _touch(insert: Any) -> Any:
     )
 
 
-_TOUCH = {"sqlite": _touch(sqlite.insert), "postgresql": _touch(postgresql.insert)}
+_TOUCH = Prepared(
+    {"sqlite": _touch(sqlite.insert), "postgresql": _touch(postgresql.insert)},
+    ("session_id", "owner", "title", "created_at", "updated_at"),
+)
 _OF_SESSION = bindparam("of_session", type_=Name)
 _OF_OWNER = bindparam("of_owner", type_=Name)
 _OWN = update(sessions).where(sessions.c.session_id == _OF_SESSION, sessions.c.owner == _OF_OWNER)
@@ -59,19 +89,13 @@ _OWN = update(sessions).where(sessions.c.session_id == _OF_SESSION, sessions.c.o
 
 def _age(connection: Connection, exchanges: Sequence[Exchange]) -> None:
     if asked := [_session_row(exchange) for exchange in exchanges if exchange.asks]:
-        connection.execute(_TOUCH[connection.dialect.name], asked)
+        _TOUCH.run(connection, asked)
     if others := [
         {**_session_key(exchange), "updated_at": exchange.created_at}
         for exchange in exchanges
         if not exchange.asks
     ]:
         connection.execute(_OWN, others)
-
-
-def _owners(connection: Connection, exchanges: Sequence[Exchange]) -> dict[str, str]:
-    wanted = {exchange.session_id for exchange in exchanges}
-    found = select(sessions.c.session_id, sessions.c.owner).where(sessions.c.session_id.in_(wanted))
-    return {row.session_id: row.owner for row in connection.execute(found)}
 
 
 def _session_key(exchange: Exchange) -> dict[str, str]:
@@ -90,30 +114,38 @@ def _session_row(exchange: Exchange) -> dict[str, Any]:
 
 # ---- messages and streams ------------------------------------------------------------------------------------
 
+NO_MESSAGE = ""  # the id of no message: a message whose parent does not exist follows the newest one
 _SAID = messages.alias("said")
 _OF_PARENT = bindparam("of_parent", type_=Name)
 _IN_SESSION = select(_SAID.c.message_id).where(_SAID.c.session_id == _OF_SESSION)
 _PARENT = _IN_SESSION.where(_SAID.c.message_id == _OF_PARENT).scalar_subquery()
 _NEWEST = _IN_SESSION.order_by(_SAID.c.place.desc()).limit(1).scalar_subquery()
-# Rows are inserted one at a time, so the subquery of an answer finds its prompt.
-_SAY = messages.insert().values(
-    parent_id=case((_OF_PARENT.is_(None), None), else_=func.coalesce(_PARENT, _NEWEST))
+_HEAD = Prepared(
+    select(sessions.c.owner, sessions.c.options, _NEWEST).where(sessions.c.session_id == _OF_SESSION)
 )
+# Rows are inserted one at a time, so the subquery of an answer finds its prompt.
+_SAY = Prepared(
+    messages.insert().values(
+        parent_id=case((_OF_PARENT.is_(None), None), else_=func.coalesce(_PARENT, _NEWEST))
+    ),
+    ("message_id", "session_id", "stream_id", "role", "content", "reasoning", "created_at"),
+)
+_BEGIN = Prepared(streams.insert())
+_AT_REGISTRATION = {"session_id", "created_at", "node", "continues"}  # the columns that are set once
+_KEY = Prepared(keys.insert())
 
 
 def _keep(connection: Connection, node: int, exchanges: Sequence[Exchange]) -> None:
     for exchange in exchanges:
         if exchange.remember is not None:
             connection.execute(_OWN, {**_session_key(exchange), "options": options_json(exchange.remember)})
-    if said := [
-        _message_row(exchange.session_id, message) for exchange in exchanges for message in _new(exchange)
-    ]:
-        connection.execute(_SAY, said)
+    if said := [_message_row(exchange, message) for exchange in exchanges for message in _new(exchange)]:
+        _SAY.run(connection, said)
     if shown := [row for exchange in exchanges for row in _image_rows(exchange)]:
         connection.execute(images.insert(), shown)
-    connection.execute(streams.insert(), [_begun(exchange, node) for exchange in exchanges])
+    _BEGIN.run(connection, [_begun(exchange, node) for exchange in exchanges])
     if keyed := [_key_row(exchange) for exchange in exchanges if exchange.key is not None]:
-        connection.execute(keys.insert(), keyed)
+        _KEY.run(connection, keyed)
 
 
 def _new(exchange: Exchange) -> Sequence[Message]:
@@ -137,12 +169,13 @@ def _take_over(connection: Connection, exchange: Exchange) -> bool:
     return bool(done.rowcount)
 
 
-def _message_row(session_id: str, message: Message) -> dict[str, Any]:
+def _message_row(exchange: Exchange, message: Message) -> dict[str, Any]:
+    follows_newest = exchange.follows_newest and message is exchange.prompt
     return {
         "message_id": message.message_id,
-        "session_id": session_id,
-        "of_session": session_id,
-        "of_parent": message.parent_id,
+        "session_id": exchange.session_id,
+        "of_session": exchange.session_id,
+        "of_parent": NO_MESSAGE if follows_newest else message.parent_id,
         "stream_id": message.stream_id,
         "role": message.role,
         "content": message.content,
@@ -180,6 +213,12 @@ def _key_row(exchange: Exchange) -> dict[str, Any]:
         "stream_id": exchange.stream.stream_id,
         "request_hash": exchange.request_hash,
     }
+
+
+# The columns of `stream_row` without the key.
+FIGURES = tuple(
+    column.name for column in streams.columns if column.name not in _AT_REGISTRATION | {"stream_id"}
+)
 
 
 def stream_row(state: StreamState) -> dict[str, Any]:

@@ -9,29 +9,37 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.chat.errors import SessionNotFound
-from app.history.statements.admit import Results, admit, stream_row
-from app.history.statements.archive import restore
+from app.chat.errors import Refused, SessionNotFound
+from app.history.statements.admit import FIGURES, Result, Results, admit, stream_row
+from app.history.statements.archive import begin, fill, hide, prune, reveal
 from app.history.statements.discard import discard, withdraw
+from app.history.statements.octet_length import octet_length
+from app.history.statements.prepared import Prepared
+from app.history.statements.room import Room
 from app.history.statements.tables import Name, messages, options_json, pieces, sessions, streams
+from app.history.stored_bytes import of_options
 from app.history.write_queue.changes import (
     Admit,
+    Begin,
     Change,
     Configure,
     Delete,
     Discard,
+    Fill,
     Finish,
+    Hide,
     Mark,
     Piece,
+    Prune,
     Rename,
-    Restore,
+    Reveal,
     Withdraw,
 )
 
 
 def apply(connection: Connection, node: int, changes: Sequence[Change]) -> Results:
-    """Apply the changes in order; return for each the error that refused it, or `None`."""
-    results: Results = []
+    """Apply the changes in order; return for each its result, or the error that refused it."""
+    results: list[Result] = []
     for kind, group in groupby(changes, type):
         results += _APPLIERS[kind](connection, node, list(group))
     return results
@@ -39,7 +47,7 @@ def apply(connection: Connection, node: int, changes: Sequence[Change]) -> Resul
 
 def grow(connection: Connection, grown: Sequence[Piece]) -> None:
     """Store pieces of growing answers. A piece replaces a stored one with the same start, which may be shorter."""
-    connection.execute(_GROW[connection.dialect.name], [piece._asdict() for piece in grown])
+    _GROW.run(connection, [piece._asdict() for piece in grown])
 
 
 # ---- growing and ending --------------------------------------------------------------------------------------
@@ -53,15 +61,18 @@ def _grow(insert: Any) -> Any:
     )
 
 
-_GROW = {"sqlite": _grow(sqlite.insert), "postgresql": _grow(postgresql.insert)}
+_GROW = Prepared({"sqlite": _grow(sqlite.insert), "postgresql": _grow(postgresql.insert)})
 _OF_STREAM = bindparam("of_stream", type_=Name)
 _OF_MESSAGE = bindparam("of_message", type_=Name)
 _OF_SESSION = bindparam("of_session", type_=Name)
-_END = update(streams).where(streams.c.stream_id == _OF_STREAM)
+_END = Prepared(update(streams).where(streams.c.stream_id == _OF_STREAM), FIGURES)
 # Only while the answer belongs to this stream: another one may have continued it.
-_ANSWER = update(messages).where(messages.c.message_id == _OF_MESSAGE, messages.c.stream_id == _OF_STREAM)
-_AGE = update(sessions).where(sessions.c.session_id == _OF_SESSION)
-_FOLD = delete(pieces).where(pieces.c.message_id == _OF_MESSAGE)
+_ANSWER = Prepared(
+    update(messages).where(messages.c.message_id == _OF_MESSAGE, messages.c.stream_id == _OF_STREAM),
+    ("content", "reasoning"),
+)
+_AGE = Prepared(update(sessions).where(sessions.c.session_id == _OF_SESSION), ("updated_at",))
+_FOLD = Prepared(delete(pieces).where(pieces.c.message_id == _OF_MESSAGE))
 
 
 def _finish(connection: Connection, _: int, group: list[Finish]) -> Results:
@@ -73,10 +84,10 @@ def _finish(connection: Connection, _: int, group: list[Finish]) -> Results:
         of = {"of_message": state.message_id, "of_stream": state.stream_id}
         answers.append({**of, "content": content, "reasoning": reasoning})
         ages.append({"of_session": state.session_id, "updated_at": ended_at})
-    connection.execute(_END, ends)
-    connection.execute(_ANSWER, answers)
-    connection.execute(_AGE, ages)
-    connection.execute(_FOLD, [{"of_message": change.state.message_id} for change in group])
+    _END.run(connection, ends)
+    _ANSWER.run(connection, answers)
+    _AGE.run(connection, ages)
+    _FOLD.run(connection, [{"of_message": change.state.message_id} for change in group])
     return [None] * len(group)
 
 
@@ -84,7 +95,7 @@ def _finish(connection: Connection, _: int, group: list[Finish]) -> Results:
 
 
 def _rename(connection: Connection, _: int, group: list[Rename]) -> Results:
-    results: Results = []
+    results: list[Result] = []
     for owner, session_id, title in group:
         own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
         done = connection.execute(update(sessions).where(*own).values(title=title))
@@ -93,16 +104,32 @@ def _rename(connection: Connection, _: int, group: list[Rename]) -> Results:
 
 
 def _configure(connection: Connection, _: int, group: list[Configure]) -> Results:
-    results: Results = []
-    for owner, session_id, options in group:
+    results: list[Result] = []
+    room = Room(connection)
+    for change in group:
+        owner, session_id, options, limits = change
+        if limits is not None and (no_room := _no_room(connection, room, change)) is not None:
+            results.append(no_room)
+            continue
         own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
         done = connection.execute(update(sessions).where(*own).values(options=options_json(options)))
         results.append(None if done.rowcount else SessionNotFound())
     return results
 
 
+def _no_room(connection: Connection, room: Room, change: Configure) -> Refused | None:
+    """Return the error if the options are longer than the old ones, and there is no room for that."""
+    owner, session_id, options, limits = change
+    own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
+    found = connection.execute(select(octet_length(sessions.c.options)).where(*own)).one_or_none()
+    if limits is None or found is None:
+        return None
+    more = of_options(options) - (found[0] or 0)
+    return room.take(owner, more, limits) if more > 0 else None
+
+
 def _delete(connection: Connection, _: int, group: list[Delete]) -> Results:
-    results: Results = []
+    results: list[Result] = []
     for owner, session_id in group:
         own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
         answers = select(streams.c.message_id).join(sessions).where(*own)
@@ -124,6 +151,10 @@ _APPLIERS: dict[type, Callable[[Connection, int, Any], Results]] = {
     Rename: _rename,
     Configure: _configure,
     Delete: _delete,
-    Restore: restore,
+    Begin: begin,
+    Fill: fill,
+    Reveal: reveal,
+    Hide: hide,
+    Prune: prune,
     Mark: _mark,
 }

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import exc as sql
 
 from app.chat.contents import Image, Problem
 from app.chat.errors import ImageNotFound, SessionNotFound, StreamNotFound
 from app.chat.figures import completion_tokens, tokens_per_second
 from app.chat.ports import ImageData, Options, Usage
-from app.chat.records import KnownKey, Message, SessionHead, SessionInfo, StreamState
+from app.chat.records import KnownKey, Message, SessionInfo, StreamState
 from app.chat.states import Outcome, Status
 from app.history.statements.tables import Name, images, keys, messages, sessions, storable, streams
+
+LIST_CHARACTERS = 1_000_000  # of the options of the sessions in one part of the list
+
+
+class Found(NamedTuple):
+    """A part of the list of sessions, and whether it has all that were asked for."""
+
+    sessions: list[SessionInfo]
+    is_complete: bool
+
 
 Holds = Callable[[ColumnElement[str], str], ColumnElement[bool]]  # see `Database.holds`
 
@@ -30,53 +41,41 @@ _OWNER = select(sessions.c.owner).where(sessions.c.session_id == _SESSION_ID)
 _SESSION = select(sessions.c.owner, *_INFO).where(sessions.c.session_id == _SESSION_ID)
 # A prompt and its answer have the same stream_id, but streams.message_id names the answer only, so the join shows
 # figures on answers alone. If several streams wrote an answer, its stream_id is that of the last one.
-_MESSAGES = (
-    select(
-        messages.c.message_id,
-        messages.c.parent_id,
-        messages.c.role,
-        messages.c.content,
-        messages.c.reasoning,
-        messages.c.stream_id,
-        messages.c.created_at,
-        streams.c.outcome,
-        streams.c.finish_reason,
-        streams.c.model,
-        streams.c.error_code,
-        streams.c.error_message,
-        streams.c.tokens,
-        streams.c.duration_ms,
-        streams.c.ttft_ms,
-        streams.c.reasoning_tokens,
-        streams.c.thought_ms,
-        streams.c.prompt_tokens,
-        streams.c.completion_tokens,
+_WITH_STREAMS = select(
+    messages.c.message_id,
+    messages.c.parent_id,
+    messages.c.role,
+    messages.c.content,
+    messages.c.reasoning,
+    messages.c.stream_id,
+    messages.c.created_at,
+    streams.c.outcome,
+    streams.c.finish_reason,
+    streams.c.model,
+    streams.c.error_code,
+    streams.c.error_message,
+    streams.c.tokens,
+    streams.c.duration_ms,
+    streams.c.ttft_ms,
+    streams.c.reasoning_tokens,
+    streams.c.thought_ms,
+    streams.c.prompt_tokens,
+    streams.c.completion_tokens,
+).select_from(
+    messages.outerjoin(
+        streams,
+        and_(streams.c.stream_id == messages.c.stream_id, streams.c.message_id == messages.c.message_id),
     )
-    .select_from(
-        messages.outerjoin(
-            streams,
-            and_(streams.c.stream_id == messages.c.stream_id, streams.c.message_id == messages.c.message_id),
-        )
-    )
-    .where(messages.c.session_id == _SESSION_ID)
-    .order_by(messages.c.place)
 )
-_IMAGES = (
-    select(images.c.message_id, images.c.image_id, images.c.media_type, images.c.size)
-    .where(images.c.session_id == _SESSION_ID)
-    .order_by(images.c.message_id, images.c.number)
+_MESSAGES = _WITH_STREAMS.where(messages.c.session_id == _SESSION_ID).order_by(messages.c.place)
+_SHOWN = select(images.c.message_id, images.c.image_id, images.c.media_type, images.c.size).order_by(
+    images.c.message_id, images.c.number
 )
+_IMAGES = _SHOWN.where(images.c.session_id == _SESSION_ID)
 _IMAGE = (
     select(images.c.media_type, images.c.data, sessions.c.owner)
     .join(sessions)
     .where(images.c.image_id == bindparam("image_id", type_=Name))
-)
-_STANDING = select(sessions.c.owner, sessions.c.options).where(sessions.c.session_id == _SESSION_ID)
-_NEWEST = (
-    select(messages.c.message_id, messages.c.stream_id)
-    .where(messages.c.session_id == _SESSION_ID)
-    .order_by(messages.c.place.desc())
-    .limit(1)
 )
 _STREAM = (
     select(streams, sessions.c.owner)
@@ -113,13 +112,28 @@ def read_session(connection: Connection, owner: str, session_id: str) -> Session
 def read_messages(connection: Connection, session_id: str) -> list[Message]:
     """Return the messages of a session, oldest first."""
     of = {"session_id": session_id}
-    found = [_message(row) for row in connection.execute(_MESSAGES, of)]
+    found = [message_of(row) for row in connection.execute(_MESSAGES, of)]
+    _add_images(found, connection.execute(_IMAGES, of))
+    return found
+
+
+def messages_with_streams(session_id: str) -> Select[Any]:
+    """Return the query for messages of a session that are named by their ids; see `message_of`."""
+    # SQLite would rather go through all messages of the session than look up each id.
+    return _WITH_STREAMS.where(func.coalesce(messages.c.session_id, "") == session_id)
+
+
+def with_images(connection: Connection, found: Sequence[Message], of: ColumnElement[bool]) -> None:
+    """Add to messages those of their images that are meant by a condition."""
+    _add_images(found, connection.execute(_SHOWN.where(of)))
+
+
+def _add_images(found: Sequence[Message], rows: Iterable[Any]) -> None:
     shown: dict[str, list[Image]] = {}
-    for message_id, *image in connection.execute(_IMAGES, of):
+    for message_id, *image in rows:
         shown.setdefault(message_id, []).append(Image(*image))
     for message in found if shown else ():
         message.images = shown.get(message.message_id, [])
-    return found
 
 
 def read_image(connection: Connection, owner: str, image_id: str) -> ImageData:
@@ -130,20 +144,17 @@ def read_image(connection: Connection, owner: str, image_id: str) -> ImageData:
     return ImageData(row.media_type, row.data)
 
 
-def read_head(connection: Connection, owner: str, session_id: str) -> tuple[SessionHead, str | None]:
-    """Return the newest message and the options of a session, and the stream of that message.
-
-    Raises `SessionNotFound` if the session belongs to another owner.
-    """
-    of = {"session_id": session_id}
-    session = connection.execute(_STANDING, of).one_or_none()
-    if session is None:
-        return SessionHead(), None
-    if session.owner != owner:
-        raise SessionNotFound()
-    newest = connection.execute(_NEWEST, of).one_or_none()
-    message_id, stream_id = newest or (None, None)
-    return SessionHead(message_id, _options(session.options)), stream_id
+def read_image_sizes(connection: Connection, owner: str, image_ids: Collection[str]) -> dict[str, int]:
+    """Return the sizes of images in bytes, by id. Raises `ImageNotFound` if one of them does not exist."""
+    found = connection.execute(
+        select(images.c.image_id, images.c.size)
+        .join(sessions)
+        .where(images.c.image_id.in_(image_ids), sessions.c.owner == owner)
+    )
+    sizes = {row.image_id: row.size for row in found}
+    if len(sizes) < len(set(image_ids)):
+        raise ImageNotFound()
+    return sizes
 
 
 def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamState:
@@ -154,22 +165,53 @@ def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamSta
     return state_of(row)
 
 
-def read_sessions(
+def read_sessions(connection: Connection, owner: str, after: str | None, limit: int) -> Found:
+    """Return up to `limit` sessions, newest first, after the cursor `after`; fewer if their options are long."""
+    found: list[SessionInfo] = []
+    return Found(found, _take(found, connection.execute(_listed(owner, (), after, limit))))
+
+
+def search_sessions(
     connection: Connection, holds: Holds, owner: str, words: Sequence[str], after: str | None, limit: int
-) -> list[SessionInfo]:
-    """Return up to `limit` sessions that contain all of `words`, newest first, after the cursor `after`."""
-    wanted = select(*_INFO).where(sessions.c.owner == owner)
+) -> Found:
+    """Return up to `limit` sessions that contain all of `words`, newest first, after the cursor `after`.
+
+    A search that is interrupted has those that it found until then. Raises the database's error if there are none.
+    """
     said = select(messages.c.place).where(messages.c.session_id == sessions.c.session_id)
-    for word in map(storable, words):
-        wanted = wanted.where(
-            or_(holds(sessions.c.title, word), said.where(holds(messages.c.content, word)).exists())
-        )
+    matches = [
+        or_(holds(sessions.c.title, word), said.where(holds(messages.c.content, word)).exists())
+        for word in map(storable, words)
+    ]
+    found: list[SessionInfo] = []
+    try:
+        # Row by row: what came before an interrupt stays in the list.
+        is_complete = _take(found, connection.execute(_listed(owner, matches, after, limit)))
+    except sql.OperationalError:
+        if not found:
+            raise
+        return Found(found, is_complete=False)
+    return Found(found, is_complete)
+
+
+def _take(found: list[SessionInfo], rows: Iterable[Row[*tuple[Any, ...]]]) -> bool:
+    """Add the sessions of these rows. Return whether all of them were added: system prompts may be long."""
+    size = 0
+    for row in rows:
+        size += len(row.options or "")
+        if found and size > LIST_CHARACTERS:
+            return False
+        found.append(_info(row))
+    return True
+
+
+def _listed(owner: str, matches: Sequence[ColumnElement[bool]], after: str | None, limit: int) -> Select[Any]:
+    wanted = select(*_INFO).where(sessions.c.owner == owner, *matches)
     age = (sessions.c.updated_at, sessions.c.session_id)
     if after is not None:
         time, _, session_id = storable(after).partition(" ")
         wanted = wanted.where(tuple_(*age) < tuple_(time, session_id))
-    newest_first = wanted.order_by(*(column.desc() for column in age)).limit(limit)
-    return [_info(row) for row in connection.execute(newest_first)]
+    return wanted.order_by(*(column.desc() for column in age)).limit(limit)
 
 
 def _info(row: Row[*tuple[Any, ...]]) -> SessionInfo:
@@ -178,15 +220,17 @@ def _info(row: Row[*tuple[Any, ...]]) -> SessionInfo:
         title=row.title,
         created_at=row.created_at,
         updated_at=row.updated_at,
-        options=_options(row.options),
+        options=read_options(row.options),
     )
 
 
-def _options(kept: str | None) -> Options:
+def read_options(kept: str | None) -> Options:
+    """Return the options of a session as stored by `options_json`."""
     return msgspec.json.decode(kept, type=Options) if kept else Options()
 
 
-def _message(row: Row[*tuple[Any, ...]]) -> Message:
+def message_of(row: Row[*tuple[Any, ...]]) -> Message:
+    """Return a message from its row and that of its stream. It has no images yet."""
     ended = row.outcome is not None
     message = Message(
         message_id=row.message_id,

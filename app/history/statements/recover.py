@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from app.chat.records import Interrupted
 from app.chat.states import Outcome, Status
-from app.history.statements.tables import messages, pieces, sessions, streams
+from app.history.statements.tables import HIDDEN, messages, pieces, sessions, streams
 
 _RUNNING = streams.c.outcome.is_(None)
 
@@ -17,6 +17,11 @@ _RUNNING = streams.c.outcome.is_(None)
 def running_nodes(connection: Connection) -> list[int]:
     """Return the node numbers of servers with running streams."""
     return list((connection.execute(select(streams.c.node).where(_RUNNING).distinct())).scalars())
+
+
+def hidden_sessions(connection: Connection) -> list[str]:
+    """Return the ids of sessions that were not stored or deleted completely."""
+    return list(connection.scalars(select(sessions.c.session_id).where(sessions.c.owner == HIDDEN)))
 
 
 def end_streams(connection: Connection, dead: Collection[int]) -> int:

@@ -40,15 +40,18 @@ class StorableText(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
-def options_json(options: Options) -> str:
-    """Return the options of a session as stored: JSON."""
-    return msgspec.json.encode(options).decode()
+def options_json(options: Options) -> str | None:
+    """Return the options of a session as stored: JSON, NULL if there are none."""
+    return msgspec.json.encode(options).decode() if options != Options() else None
 
 
 # Names and times sort bytewise, whatever the locale of the PostgreSQL database.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
 Time = Name  # RFC 3339, UTC
 Place = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an `INTEGER PRIMARY KEY`
+
+# The owner of a session that is not complete, or that is being deleted: nobody. A start deletes what is left of them.
+HIDDEN = "\x1fhidden"
 
 metadata = MetaData()
 
@@ -61,6 +64,7 @@ sessions = Table(
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Column("options", StorableText),  # JSON; NULL if none were set
+    Column("bytes", BigInteger, nullable=False, server_default="0"),  # of its messages; triggers count them
     Index("ix_sessions_newest", "owner", "updated_at", "session_id"),
 )
 
@@ -150,4 +154,36 @@ keys = Table(
     Column("stream_id", Name, nullable=False),
     Column("request_hash", Text, nullable=False),
     Index("ix_keys_stream", "stream_id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", Name, primary_key=True),
+    Column("name", Name, nullable=False),  # the owner that it lets in
+    Column("secret_hash", Text, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time),  # NULL: never
+    Column("used_at", Time),  # NULL: not yet
+    UniqueConstraint("name", name="uq_tokens_name"),
+)
+
+# The browsers that are signed in. No foreign key: those with TAILRACE_ACCESS_TOKEN belong to no row of `tokens`.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("sign_in_id", Name, primary_key=True),
+    Column("token_id", Name, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Index("ix_sign_ins_token", "token_id", "created_at"),
+)
+
+# What each owner has stored: the sums over the owner's sessions. Triggers keep them, see `usage.py`.
+usage = Table(
+    "usage",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("sessions", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.chat.archive import Archive
+from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.chat.ports import Kind, Options
+from app.chat.quotas import StorageLimits
 from app.chat.records import Exchange, StreamState
 
 
@@ -13,6 +15,7 @@ class Admit(NamedTuple):
     """Store a prompt and its empty answer, or assign an answer to the stream that continues it."""
 
     exchange: Exchange
+    limits: StorageLimits | None = None  # of its owner
 
 
 class Finish(NamedTuple):
@@ -50,6 +53,7 @@ class Configure(NamedTuple):
     owner: str
     session_id: str
     options: Options
+    limits: StorageLimits | None = None  # of the owner
 
 
 class Delete(NamedTuple):
@@ -59,11 +63,42 @@ class Delete(NamedTuple):
     session_id: str
 
 
-class Restore(NamedTuple):
-    """Store a whole session."""
+class Begin(NamedTuple):
+    """Create a hidden session, which `Fill` adds to. `Reveal` gives it to its owner; `Prune` deletes it."""
+
+    session_id: str
+    owner: str
+    limits: StorageLimits | None = None  # of the owner; none for the undo of a deletion
+
+
+class Fill(NamedTuple):
+    """Add messages, streams and keys to a hidden session."""
+
+    session_id: str
+    messages: Sequence[ArchivedMessage]
+    streams: Sequence[ArchivedStream]
+    keys: Sequence[ArchivedKey] = ()
+
+
+class Reveal(NamedTuple):
+    """Give a hidden session to its owner. The archive has the session's own fields; its lists are ignored."""
 
     owner: str
     archive: Archive
+    limits: StorageLimits | None = None  # of the owner; none for the undo of a deletion
+
+
+class Hide(NamedTuple):
+    """Take a session from its owner, to delete it with `Prune`."""
+
+    owner: str
+    session_id: str
+
+
+class Prune(NamedTuple):
+    """Delete some records of a hidden session, or, if there are none, the session."""
+
+    session_id: str
 
 
 class Mark(NamedTuple):
@@ -81,4 +116,18 @@ class Piece(NamedTuple):
     elapsed_ms: int  # since the prompt was admitted
 
 
-Change = Admit | Finish | Discard | Withdraw | Rename | Configure | Delete | Restore | Mark
+Change = (
+    Admit
+    | Finish
+    | Discard
+    | Withdraw
+    | Rename
+    | Configure
+    | Delete
+    | Begin
+    | Fill
+    | Reveal
+    | Hide
+    | Prune
+    | Mark
+)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.chat.branches import without
+from app.chat.growing_text import GrowingText
 from app.chat.ports import Kind
 from app.chat.records import Exchange, Message, StreamState
 from app.history.write_queue.changes import Finish, Piece
@@ -20,7 +21,7 @@ class Growth:
 
     __slots__ = ("kind", "message_id", "since", "texts", "written")
 
-    def __init__(self, kind: Kind, texts: list[str], message_id: str, since: float) -> None:
+    def __init__(self, kind: Kind, texts: GrowingText, message_id: str, since: float) -> None:
         self.kind = kind
         self.texts = texts
         self.message_id = message_id
@@ -34,13 +35,12 @@ class Growth:
 
     def piece(self, now: float) -> Piece:
         """Return the tokens that are not on disk. `now` is loop time."""
-        new = self.texts[self.written :]
         return Piece(
             message_id=self.message_id,
             kind=self.kind,
             start=self.written,
-            tokens=len(new),
-            text="".join(new),
+            tokens=len(self.texts) - self.written,
+            text=self.texts.since(self.written),
             elapsed_ms=round((now - self.since) * 1000),
         )
 
@@ -119,8 +119,8 @@ class Pending:
         answer.hidden = False
         self.changed(answer)
 
-    def follow(self, stream_id: str, texts: list[str], reasoning: list[str]) -> None:
-        """Take the text of an answer from these growing lists."""
+    def follow(self, stream_id: str, texts: GrowingText, reasoning: GrowingText) -> None:
+        """Take the text of an answer from these growing texts."""
         answer = self._answers.get(stream_id)
         if answer is not None and answer.ending is None:
             of = (answer.exchange.answer.message_id, answer.since)
@@ -198,6 +198,17 @@ class Pending:
         answer = self._answers.get(stream_id) if stream_id else None
         return answer is not None and answer.off
 
+    def off(self, session_id: str) -> set[str]:
+        """Return the streams of a session whose messages are excluded although they may be on disk."""
+        # A copy of the answers: a thread may ask while they change.
+        return {
+            stream_id
+            for stream_id, answer in tuple(self._answers.items())
+            if answer.exchange.session_id == session_id
+            and answer.off
+            and answer.exchange.stream.continues is None
+        }
+
     def is_open(self, session_id: str) -> bool:
         """Return whether the session on disk is incomplete, or has messages that are no longer part of it."""
         return any(
@@ -215,9 +226,7 @@ class Pending:
             )  # as it was before
         if answer.ending is not None:
             state, message.content, message.reasoning, _ = answer.ending
-            message.outcome, message.finish_reason = state.outcome, state.finish_reason
-            message.show_figures(state)
-            message.error = state.error or None
+            message.show(state)
         return message
 
     @contextmanager

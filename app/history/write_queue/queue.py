@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from app.chat.archive import size
+from app.chat.archive import records_size
 from app.chat.errors import HistoryUnavailable
+from app.chat.records import Admission
 from app.chat.sizes import utf8_size
-from app.history.write_queue.changes import Admit, Change, Finish, Restore
+from app.history.write_queue.changes import Admit, Change, Fill, Finish
 from app.history.write_queue.pending import PendingAnswer
 
 BATCH = 256  # changes per transaction
@@ -27,17 +28,17 @@ class QueuedChange:
     __slots__ = ("answer", "change", "size", "waiter")
 
     def __init__(
-        self, change: Change, waiter: asyncio.Future[None] | None, answer: PendingAnswer | None
+        self, change: Change, waiter: asyncio.Future[Admission | None] | None, answer: PendingAnswer | None
     ) -> None:
         self.change = change
         self.waiter = waiter
         self.answer = answer
         self.size = CHANGE_BYTES + _text(change)
 
-    def succeed(self) -> None:
+    def succeed(self, admission: Admission | None) -> None:
         """Tell the waiter that the change is on disk."""
         if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+            self.waiter.set_result(admission)
 
     def fail(self, error: Exception) -> None:
         """Raise an error in the waiter: the change was not written, or this is unknown."""
@@ -55,8 +56,8 @@ def _text(change: Change) -> int:
             return utf8_size(exchange.prompt.content) + sum(
                 len(picture.data) for picture in exchange.pictures
             )
-        case Restore():
-            return size(change.archive)
+        case Fill():
+            return records_size(change.messages, change.streams)
         case _:
             return 0
 
@@ -71,6 +72,11 @@ class WriteQueue:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """The approximate size of the entries, in bytes."""
+        return self._size
 
     def __repr__(self) -> str:
         return f"<WriteQueue entries={len(self)} bytes={self._size} awaited={self.awaited}>"

@@ -12,14 +12,16 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection
 
-from app.chat.errors import HistoryUnavailable
+from app.chat.errors import DiskFull, HistoryUnavailable, Refused
 from app.chat.ports import Logger
+from app.chat.records import Admission, HistoryLoad
 from app.history.database import Database
 from app.history.statements.admit import Results
 from app.history.statements.apply import apply, grow
 from app.history.write_queue.changes import Change
 from app.history.write_queue.pending import Cut, Pending, PendingAnswer, mark_written
 from app.history.write_queue.queue import InDoubt, QueuedChange, WriteQueue
+from app.measures import QUICK, Histogram
 
 TICK = 0.25  # seconds between batches without a waiter
 TEND = 1.0  # seconds between calls of `Database.tend`, while there are changes
@@ -44,6 +46,7 @@ class Writer:
         self._failures = 0  # in a row
         self._committing = False  # whether a failure now would leave the commit in doubt
         self._closing = False
+        self.batches = Histogram(QUICK)  # s, of the transactions that were committed
 
     def __repr__(self) -> str:
         return f"<Writer {self._line!r} failures={self._failures}>"
@@ -76,25 +79,30 @@ class Writer:
             answer.pending += 1
         self._wake.set()
 
-    async def now(self, change: Change) -> None:
-        """Write a change and return when it is on disk. Waits `WAIT` seconds at most.
+    async def now(self, change: Change) -> Admission | None:
+        """Write a change and return when it is on disk, for an `Admit` with its result. Waits `WAIT` seconds at most.
 
         Raises the error that refuses the change, or `HistoryUnavailable`: the change was not written. After `InDoubt`,
         or if the caller is cancelled, it is unknown whether the change was or will be written.
         """
-        waiter = self._loop.create_future()
+        waiter: asyncio.Future[Admission | None] = self._loop.create_future()
         entry = QueuedChange(change, waiter, None)
         self._line.append(entry)
         self._wake.set()
         try:
             await asyncio.wait({waiter}, timeout=WAIT)
             if waiter.done():
-                waiter.result()
-                return
+                return waiter.result()
         finally:
             waiter.cancel()  # its result is no longer needed; no effect if it is done
         late = HistoryUnavailable if self._line.remove(entry) else InDoubt
         raise late("Chat history can't keep up right now. Try again in a moment.")
+
+    def load(self) -> HistoryLoad:
+        """Return what is waiting to be written, and the times of the batches so far."""
+        return HistoryLoad(
+            changes=len(self._line), bytes=self._line.size, failing=self._failures > 0, batches=self.batches
+        )
 
     def stir(self) -> None:
         """Wake the writer because an answer has started to grow."""
@@ -146,7 +154,9 @@ class Writer:
                 await self._commit(entries, cut)
             await self._tend()
         except HistoryUnavailable as error:
-            self._postpone(entries, InDoubt(str(error)) if self._committing else error)
+            # A full disk rolls the transaction back, also at its commit.
+            in_doubt = self._committing and not isinstance(error, DiskFull)
+            self._postpone(entries, InDoubt(str(error)) if in_doubt else error)
         except Exception as error:
             self._logger.error("history_batch_refused", changes=len(entries), exc_info=error)
             await self._one_by_one(entries, cut)
@@ -163,18 +173,20 @@ class Writer:
             return results
 
         self._committing = False
+        began = self._loop.time()
         results = await self._database.write(work)
+        self.batches.observe(self._loop.time() - began)
         self._committing = False
         self._untended = True
         self._committed(entries, cut, results)
 
     def _committed(self, entries: Sequence[QueuedChange], cut: Sequence[Cut], results: Results) -> None:
         mark_written(cut)
-        for entry, refusal in zip(entries, results, strict=True):
-            if refusal is None:
-                entry.succeed()
+        for entry, result in zip(entries, results, strict=True):
+            if isinstance(result, Refused):
+                entry.fail(result)
             else:
-                entry.fail(refusal)
+                entry.succeed(result)
             if entry.answer is not None:
                 self._unwritten.written(entry.answer)
         if self._failures:

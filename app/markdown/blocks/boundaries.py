@@ -64,12 +64,12 @@ class _Outline(StateBlock):
 
     def push(self, ttype: str, tag: str, nesting: Literal[-1, 0, 1]) -> Token:
         """See `StateBlock`."""
-        self.level -= nesting < 0
+        self.level += min(nesting, 0)
         token = self._scrap
         if self.level == 0:
             token = Token(ttype, tag, nesting)
             self.tokens.append(token)
-        self.level += nesting > 0
+        self.level += max(nesting, 0)
         return token
 
 

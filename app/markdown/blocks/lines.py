@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 _FENCE = re.compile(r"[\s>]*(?:[-*+]\s+|[0-9]+[.)]\s+)?(`{3,}|~{3,})")
-_ITEM = re.compile(
-    r"\s*(?:[-*+]|[0-9]{1,9}[.)])(?:\s|$)|    |\t"
-)  # a list item; indented code continues in the same way
+# A list item; indented code continues in the same way.
+_ITEM = re.compile(r"\s*(?:[-*+]|[0-9]{1,9}[.)])(?:\s|$)|    |\t")
 _INTERRUPTS = re.compile(r"#{1,6}\s|[-*_=]{3,}\s*$|>")
 _DETAILS = re.compile(r" {0,3}<details\b", re.IGNORECASE)
 _DETAILS_END = re.compile(r"</details\s*>\s*$", re.IGNORECASE)
@@ -52,8 +51,10 @@ class Guesses:
     def _fold(self, line: str) -> bool:
         """Process a line of `<details>`: inside it no block ends."""
         is_first = self._folded == 0
-        self._folded += _DETAILS.match(line) is not None
-        self._folded -= _DETAILS_END.search(line) is not None
+        if _DETAILS.match(line):
+            self._folded += 1
+        if _DETAILS_END.search(line):
+            self._folded -= 1
         return self._folded == 0 or is_first
 
 

@@ -26,8 +26,6 @@ class _Compiled(NamedTuple):
     find: re.Pattern[str]  # finds the next start; the group's name is the rule
     rules: dict[str, Rule]
     kinds: dict[str, str]  # the class of each word that has one
-    defining: frozenset[str]
-    types: frozenset[str]
     followed: tuple[tuple[str, re.Pattern[str]], ...]
 
 
@@ -44,16 +42,13 @@ def _compiled(language: Language) -> _Compiled:
     rules = {f"rule{number}": rule for number, rule in enumerate(language.rules)}
     opens = {"leave": language.leaves} | {name: rule.opens for name, rule in rules.items()}
     opens |= {"regex": "/(?![/*])" if language.has_regex else "", "word": language.word}
-    opens |= {"number": rf"(?<![\w.])(?:{_NUMBER})" if language.has_numbers else ""}
+    opens |= {"number": "" if language.no_numbers else rf"(?<![\w.])(?:{_NUMBER})"}
     alternatives = "|".join(f"(?P<{name}>{opening})" for name, opening in opens.items() if opening)
-    defining, types = language.defining.split(), language.types.split()
     return _Compiled(
         re.compile(alternatives, re.MULTILINE | (re.IGNORECASE if language.ignores_case else 0)),
         rules,
-        dict.fromkeys(language.known.split(), "known")
-        | dict.fromkeys([*language.keywords.split(), *types, *defining], "keyword"),
-        frozenset(defining),
-        frozenset(types),
+        dict.fromkeys(language.known, "known")
+        | dict.fromkeys(language.keywords | language.types | language.defining, "keyword"),
         tuple((kind, re.compile(after)) for kind, after in language.followed),
     )
 
@@ -115,8 +110,8 @@ class _Scanner:
                 stop = _end_of(rule, self._text, found, end)
                 self.put("comment" if rule.is_doc and self._begins_line(begin) else kind, begin, stop)
                 return stop
-            case Tag(kind):
-                self.put(kind, begin, after)
+            case Tag():
+                self.put("keyword", begin, after)
                 return self._tag(rule, after, end)
             case Heredoc():
                 return after if in_line else self._heredoc(language, found, end)
@@ -164,7 +159,7 @@ class _Scanner:
         if rule.content is None:
             return position
         stop = self._text.find(rule.closes, position, end)
-        return self.run(rule.content(), position, end if stop < 0 else stop)
+        return self.run(rule.content, position, end if stop < 0 else stop)
 
 
 class _Words:
@@ -196,7 +191,7 @@ class _Words:
         gap = self._text[self._end : begin]
         self._end = end
         kind = compiled.kinds.get(word, "")
-        if kind and language.has_members and gap.endswith(".") and not gap.endswith(".."):
+        if kind and not language.no_members and gap.endswith(".") and not gap.endswith(".."):
             kind = ""
         return self._defined(word, kind, gap, end) or self._followed(end) or kind
 
@@ -204,8 +199,8 @@ class _Words:
         """Return "defined" if the word is a name defined here, else empty; update the state for the next word."""
         last, expected = self._last, self._expects and gap.strip() in ("", ".", "*", "&")
         is_receiver = expected and self._text.startswith(".", end)
-        self._expects = is_receiver or word in self._compiled.defining
-        self._last = "type" if word in self._compiled.types else (kind or "name")
+        self._expects = is_receiver or word in self._language.defining
+        self._last = "type" if word in self._language.types else (kind or "name")
         if is_receiver or kind == "keyword":
             return ""
         is_typed = last in ("type", "name") and gap in self._language.gaps
@@ -220,7 +215,9 @@ class _Words:
 
 def _end_of(span: Span, text: str, found: re.Match[str], end: int) -> int:
     """Return the end of a comment or string. If it is not closed, that is the end of the text or of the line."""
-    closes = span.closes(found[0]) if callable(span.closes) else span.closes
+    closes = span.closes
+    if r"\1" in closes:
+        closes = closes.replace(r"\1", found[(found.lastindex or 0) + 1])  # the group inside that of the rule
     if not (span.escape or span.one_line or span.nests):
         stop = text.find(closes, found.end(), end)
         return end if stop < 0 else stop + len(closes)
@@ -243,4 +240,5 @@ def _end_of(span: Span, text: str, found: re.Match[str], end: int) -> int:
 
 @cache
 def _marks(closes: str, nests: str, escape: str, one_line: bool) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(mark) for mark in (closes, nests, escape, "\n" * one_line) if mark))
+    marks = (closes, nests, escape, "\n" if one_line else "")
+    return re.compile("|".join(re.escape(mark) for mark in marks if mark))

@@ -33,7 +33,7 @@ def attempt(source: str, definitions: Definitions, deadline: Deadline) -> str:
     # Parsing adds the block's own definitions, so copy. A block without `]:` has none.
     known = dict(definitions) if "]:" in source else definitions
     try:
-        html = str(_PARSER.render(clean(source), {"references": known, "deadline": deadline}))
+        html = str(PARSER.render(clean(source), {"references": known, "deadline": deadline}))
         deadline.check()
         return sanitize(html).rstrip("\n")
     except TooMuchError:
@@ -86,7 +86,7 @@ def _link_close(_: Token, env: Any) -> str:
 def _image(token: Token, env: Any) -> str:
     """Write a link instead of an image: loading the image would tell its server who reads this answer, and when."""
     source = str(token.attrs["src"])
-    words = _RENDERER.renderInlineAsText(token.children, _PARSER.options, env)
+    words = RENDERER.renderInlineAsText(token.children, PARSER.options, env)
     label = escape(words or source)
     return label if env.get("link") else f"{_anchor(source, str(token.attrs.get('title', '')))}{label}</a>"
 
@@ -124,7 +124,7 @@ def _rule(write: Callable[[Token, Any], str]) -> Any:
     return lambda tokens, index, _options, env: write(tokens[index], env)
 
 
-_PARSER = grammar(limited=True)
-_RENDERER = RendererHTML(_PARSER)
-_RENDERER.rules |= {kind: _rule(write) for kind, write in _RULES.items()}
-_PARSER.renderer = _RENDERER
+PARSER = grammar(limited=True)
+RENDERER = RendererHTML(PARSER)
+RENDERER.rules |= {kind: _rule(write) for kind, write in _RULES.items()}
+PARSER.renderer = RENDERER

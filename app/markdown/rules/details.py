@@ -66,11 +66,12 @@ def _end(state: Any, start: int, position: int, end: int) -> _End:
             fence = "" if fence else mark[1]
         if fence:
             continue
-        depth += line > start and _OPENING.match(text) is not None
-        closing = _CLOSING.search(text)
-        depth -= closing is not None
-        if closing and depth == 0:
-            return _End(line, position + closing.start(), True)
+        if line > start and _OPENING.match(text):
+            depth += 1
+        if closing := _CLOSING.search(text):
+            depth -= 1
+            if depth == 0:
+                return _End(line, position + closing.start(), True)
     return _End(end - 1, state.eMarks[end - 1], False)
 
 

@@ -65,7 +65,7 @@ def _last_line(state: Any, start: int, end: int, mark: str, *, nests: bool) -> t
         if not found.startswith(mark):
             continue
         if info.strip():
-            depth += nests
+            depth += 1 if nests else 0
         elif depth:
             depth -= 1
         else:

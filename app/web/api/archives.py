@@ -1,60 +1,106 @@
-"""Handlers for whole sessions: export, import, and undo of a delete."""
+"""Handlers for whole sessions: export, and undo of a delete."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 
-from app.chat.archive import Archive, flaw
-from app.web.api.images import media_type
-from app.web.api.markdown_export import as_markdown
-from app.web.api.schemas import Imported
-from app.web.api.sessions import take_snapshot
-from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
-from app.web.http.addresses import at
+from app.chat.archive import Archive
+from app.chat.records import Records
+from app.streams.archives import Archives
+from app.web.api.markdown_export import as_markdown, title_line
+from app.web.api.message_range import WHOLE
+from app.web.api.pieces import send_pieces
+from app.web.api.sessions import TOGETHER, earlier_messages, snapshot_of
+from app.web.app_keys import HISTORY, LISTS, OWNER, REGISTRY
 from app.web.input import bodies
+from app.web.input.session_ids import path_session, shown
 from app.web.problems import ProblemError
 
 NAME_LENGTH = 60  # characters of a file name, without the extension
-FIELD = "file"  # the form field
 
 
 async def export_session(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions/{session_id}/export?format=json|markdown&branch="""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     match request.query.get("format", "json"):
         case "json":
-            archive = await request.app[REGISTRY].archives.export(request[OWNER], session_id)
-            # Megabytes, perhaps: the event loop is not the place for them.
-            data = await asyncio.to_thread(_indented, archive)
-            return _file(data, "application/json", archive.title, "json")
+            return await _as_json(request, session_id)
         case "markdown":
-            snapshot = await take_snapshot(request, session_id, request.query.get("branch"))
-            text = await asyncio.to_thread(as_markdown, snapshot)
-            return _file(text.encode(), "text/markdown; charset=utf-8", snapshot.title, "md")
+            return await _as_markdown(request, session_id, request.query.get("branch"))
         case _:
             raise ProblemError(422, "invalid_query", "format must be json or markdown.")
+
+
+async def _as_json(request: web.Request, session_id: str) -> web.StreamResponse:
+    archives, owner = request.app[REGISTRY].archives, request[OWNER]
+    records = await archives.records(owner, session_id)
+    if records is not None:
+        headers = _headers("application/json", records.info.title, "json")
+        return await send_pieces(request, _json_pieces(archives, owner, session_id, records), headers)
+    archive = shown(await archives.export(owner, session_id))
+    # Megabytes, perhaps: the event loop is not the place for them.
+    data = await asyncio.to_thread(_indented, archive)
+    return web.Response(body=data, headers=_headers("application/json", archive.title, "json"))
+
+
+async def _json_pieces(
+    archives: Archives, owner: str, session_id: str, records: Records
+) -> AsyncIterator[bytes]:
+    """Yield a long session as one object of JSON, with a line for each message and each stream."""
+    known = msgspec.structs.asdict(shown(records.info))
+    archive = Archive(kind="tailrace-session", version=1, **known, messages=[], streams=[])
+    head, rest = msgspec.json.encode(archive).split(b'"messages":[]', 1)
+    between, tail = rest.split(b'"streams":[]', 1)
+    yield head + b'"messages":['
+    done = 0
+    while wanted := records.messages[done : done + TOGETHER]:
+        messages = await archives.messages(owner, session_id, wanted)
+        yield _lines(messages, is_first=done == 0)
+        done += len(messages)
+    yield b"]" + between + b'"streams":['
+    for begin in range(0, len(records.streams), TOGETHER):
+        streams = await archives.streams(owner, session_id, records.streams[begin : begin + TOGETHER])
+        yield _lines(streams, is_first=begin == 0)
+    yield b"]" + tail
+
+
+def _lines(records: Sequence[msgspec.Struct], *, is_first: bool) -> bytes:
+    lines = b",\n".join(map(msgspec.json.encode, records))
+    return lines if is_first else b",\n" + lines
+
+
+async def _as_markdown(request: web.Request, session_id: str, through: str | None) -> web.StreamResponse:
+    found = await request.app[HISTORY].excerpt(request[OWNER], session_id, through, WHOLE)
+    snapshot = snapshot_of(request, session_id, found)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield title_line(snapshot.title).encode()
+        async for messages in earlier_messages(request, session_id, found):
+            yield (await asyncio.to_thread(as_markdown, messages)).encode()
+        yield (await asyncio.to_thread(as_markdown, snapshot.messages)).encode() + b"\n"
+
+    headers = _headers("text/markdown; charset=utf-8", snapshot.title, "md")
+    return await send_pieces(request, pieces(), headers)
 
 
 def _indented(archive: Archive) -> bytes:
     return msgspec.json.format(msgspec.json.encode(archive), indent=1)
 
 
-def _file(data: bytes, content_type: str, title: str, ending: str) -> web.Response:
+def _headers(content_type: str, title: str, ending: str) -> dict[str, str]:
     names = f"filename=\"{file_name(title, ending)}\"; filename*=UTF-8''{quote(_plain(title) + '.' + ending, safe='')}"
-    headers = {
+    return {
         "Content-Type": content_type,
         "Content-Disposition": f"attachment; {names}",
         "Cache-Control": "no-store",
     }
-    return web.Response(body=data, headers=headers)
 
 
 def file_name(title: str, ending: str) -> str:
@@ -70,76 +116,9 @@ def _plain(title: str) -> str:
     return " ".join(kept.encode(errors="ignore").decode().split())[:NAME_LENGTH].strip(". ") or "session"
 
 
-async def import_session(request: web.Request) -> web.StreamResponse:
-    """POST /api/sessions/import: 201 for a JSON body; 303 to the session's page for a form with a file."""
-    is_form = request.content_type == "multipart/form-data"
-    data = await (_uploaded(request) if is_form else _sent(request))
-    archive = await asyncio.to_thread(_read, data)
-    session_id = await request.app[REGISTRY].archives.adopt(request[OWNER], archive)
-    request.app[LISTS].changed(request[OWNER])
-    if is_form:
-        raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
-    answer = Imported(session_id=session_id, title=archive.title, messages=len(archive.messages))
-    location = at(request, f"/api/sessions/{session_id}")
-    return bodies.respond_json(answer, status=201, headers={"Location": location})
-
-
-async def _sent(request: web.Request) -> bytes:
-    if request.content_type != "application/json":
-        raise ProblemError(
-            415,
-            "unsupported_media_type",
-            "Send the file as `Content-Type: application/json`, or in a form as `multipart/form-data`.",
-        )
-    return bytes(await _bounded(request, lambda whole: whole.read()))
-
-
-async def _uploaded(request: web.Request) -> bytes:
-    try:
-        form = await _bounded(request, lambda whole: whole.post())
-    except ValueError as error:  # broken multipart
-        raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it again.") from error
-    files = [sent for sent in form.values() if isinstance(sent, web.FileField)]
-    try:
-        for sent in files:
-            if sent.name == FIELD:
-                return await asyncio.to_thread(sent.file.read)
-    finally:
-        for sent in files:
-            sent.file.close()
-    raise ProblemError(422, "invalid_request", f"Choose a file to import (form field `{FIELD}`).")
-
-
-async def _bounded(request: web.Request, read: Callable[[web.BaseRequest], Awaitable[Any]]) -> Any:
-    """Read a body with the higher limit for imports. Raises a 413 as soon as the limit is exceeded."""
-    most = request.app[LIMITS].max_import_bytes
-    try:
-        if (request.content_length or 0) <= most:
-            return await read(request.clone(client_max_size=most))
-    except web.HTTPRequestEntityTooLarge:
-        pass
-    raise ProblemError(413, "import_too_large", f"The file is too large. The limit is {most // 2**20} MiB.")
-
-
-def _read(data: bytes) -> Archive:
-    """Parse and validate an archive. Raises a 400 or a 422 with the reason."""
-    try:
-        archive = msgspec.json.decode(data, type=Archive)
-    except msgspec.ValidationError as error:
-        raise ProblemError(422, "invalid_archive", f"This isn't a Tailrace export: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProblemError(400, "invalid_json", f"The file isn't valid JSON: {error}.") from error
-    for image in (image for message in archive.messages for image in message.images):
-        if media_type(image.data) != image.media_type:
-            raise ProblemError(422, "invalid_archive", f"Image {image.image_id} isn't {image.media_type}.")
-    if (problem := flaw(archive)) is not None:
-        raise ProblemError(422, "invalid_archive", f"This export is inconsistent. {problem}")
-    return archive
-
-
 async def restore_session(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/restore: undo a recent delete."""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
     request.app[LISTS].changed(request[OWNER])
-    return bodies.respond_json(restored)
+    return bodies.respond_json(shown(restored))

@@ -52,6 +52,7 @@ class Waiter(EventPush):
             await self._wake.wait()
         finally:
             self._pulse.discard(self)
+            self._grant.release(self)
 
     def _heartbeat(self) -> bytes:
         return EventStream.passing("heartbeat", heartbeat())

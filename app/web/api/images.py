@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from app.chat.ports import ImageData
 from app.web.app_keys import HISTORY, LIMITS, OWNER
 from app.web.input import bodies
+from app.web.input.checked_images import checked_image
 from app.web.input.stream_request import ImageUpload
 from app.web.problems import ProblemError
+from app.web.rules import MOST_PICTURES
 
-MOST_PICTURES = 32  # per prompt
-# The type is detected by the first bytes. File names and declared types are ignored.
-KINDS = {
-    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
-    "image/gif": re.compile(rb"GIF8[79]a"),
-    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
-}
 # A browser may cache an image but must revalidate it: after sign-out it must not be shown.
 CACHING = {"Cache-Control": "private, no-cache"}
-
-
-def media_type(data: bytes) -> str | None:
-    """Return the media type of an image; `None` if it is not supported."""
-    return next((kind for kind, start in KINDS.items() if start.match(data)), None)
 
 
 async def images_of(request: web.Request, images: Sequence[ImageUpload]) -> Sequence[ImageData]:
@@ -39,30 +27,21 @@ async def images_of(request: web.Request, images: Sequence[ImageUpload]) -> Sequ
         raise ProblemError(
             413, "too_many_images", f"Too many images. The limit is {MOST_PICTURES} per message."
         )
-    files = [await _data(request, image) for image in images]
-    return _checked(files, request.app[LIMITS].max_image_bytes)
-
-
-async def _data(request: web.Request, image: ImageUpload) -> bytes:
-    if image.data is not None:
-        return image.data
-    sent_before = await request.app[HISTORY].image(request[OWNER], image.image_id or "")
-    return sent_before.data
-
-
-def _checked(files: Iterable[bytes], limit: int) -> Sequence[ImageData]:
-    pictures = []
-    for data in files:
-        kind = media_type(data)
-        if kind is None:
-            raise ProblemError(422, "unknown_image", "Only PNG, JPEG, WebP and GIF images are supported.")
-        pictures.append(ImageData(kind, data))
-    size = sum(len(picture.data) for picture in pictures)
+    new = [ImageData(checked_image(image.data), image.data) for image in images if image.data is not None]
+    named = {image.image_id for image in images if image.image_id is not None}
+    history, owner = request.app[HISTORY], request[OWNER]
+    sizes = await history.image_sizes(owner, named) if named else {}
+    size = sum(len(picture.data) for picture in new)
+    size += sum(sizes[image.image_id] for image in images if image.image_id is not None)
+    limit = request.app[LIMITS].max_image_bytes
     if size > limit:
         raise ProblemError(
             413, "images_too_large", f"The images are too large ({size} bytes). The limit is {limit} bytes."
         )
-    return pictures
+    # Loaded only now, and each only once, however often it is named.
+    known = {image_id: await history.image(owner, image_id) for image_id in named}
+    uploads = iter(new)
+    return [next(uploads) if image.image_id is None else known[image.image_id] for image in images]
 
 
 async def get_image(request: web.Request) -> web.StreamResponse:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.chat.records import Message
 from app.chat.states import Outcome
 from app.markdown.outline import as_part
-from app.web.api.sessions import Snapshot
 from app.web.i18n.labels import label
 from app.web.i18n.translations import SOURCE_LANGUAGE
 
@@ -22,13 +21,14 @@ UNFINISHED = {
 }
 
 
-def as_markdown(snapshot: Snapshot) -> str:
-    """Return the messages of a snapshot, each under a heading. Headings inside a message are moved below it."""
-    parts = [
-        f"# {snapshot.title or 'Chat'}",
-        *(part for message in snapshot.messages for part in _part(message)),
-    ]
-    return "\n\n".join(parts) + "\n"
+def title_line(title: str) -> str:
+    """Return the heading of the whole, without a line end."""
+    return f"# {title or 'Chat'}"
+
+
+def as_markdown(messages: Iterable[Message]) -> str:
+    """Return messages, each under a heading and after an empty line. Headings inside one are moved below it."""
+    return "".join(f"\n\n{part}" for message in messages for part in _part(message))
 
 
 def _part(message: Message) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +14,11 @@ from app.chat.archive import Archive
 from app.chat.records import SessionInfo, StreamState
 from app.web.api.schemas import Imported, ModelList, ProblemDetails, Registered, SessionList, State, Stopped
 from app.web.api.sessions import Snapshot
+from app.web.events.encoders import EVENTS
+from app.web.http.accept import EVENTS as EVENT_STREAM
+from app.web.http.accept import LINES
 from app.web.input.bodies import ID_PATTERN, Changes
+from app.web.input.query_names import only
 from app.web.input.stream_request import WHAT, StreamRequest
 
 COMPONENTS = (
@@ -31,6 +35,7 @@ COMPONENTS = (
     StreamState,
     ModelList,
     State,
+    *dict.fromkeys(EVENTS.values()),
 )
 
 
@@ -72,36 +77,44 @@ def operation(
     summary: str,
     answers: Mapping[int, Any],
     *refusals: int,
-    parameters: Iterable[dict[str, Any]] = (),
+    parameters: Sequence[dict[str, Any]] = (),
     body: str = "",
 ) -> Operation:
     """Return an operation: what it takes beside the ids in its path, what it answers, and how it may be refused.
 
-    `body` and an answer that is a string name a schema.
+    `body` and an answer that is a string name a schema. Refusals that follow from the rest are added.
     """
+    if route.path.startswith("/api/"):
+        names = [each["name"] for each in parameters if each["in"] == "query"]
+        route = web.RouteDef(route.method, route.path, only(route.handler, names), route.kwargs)
     problem = _content("ProblemDetails", "application/problem+json")
     answered = {
         str(status): {"description": "OK", "content": _content(answer)} if isinstance(answer, str) else answer
         for status, answer in answers.items()
     }
-    refused = {
-        str(status): {"description": "Refused.", "content": problem} for status in (*refusals, 401, 421)
-    }
     in_path = [
-        parameter(name, "path", "ID: 1 to 64 URL-safe characters.", pattern=f"^{ID_PATTERN}$")
+        parameter(name, "ID: 1 to 64 URL-safe characters.", place="path", pattern=f"^{ID_PATTERN}$")
         for name in re.findall(r"{(\w+)}", route.path)
     ]
+    statuses = {401, 421, *refusals}
+    statuses |= {404, 422} if in_path else set()
+    statuses |= {400, 413, 415, 422} if body else set()
+    statuses |= {422} if parameters or route.path.startswith("/api/") else set()
+    statuses |= {403} if route.method != "GET" else set()
     described = {
         "summary": summary,
         "parameters": [*in_path, *parameters],
-        "responses": answered | refused,
+        "responses": answered
+        | {str(status): {"description": "Refused.", "content": problem} for status in sorted(statuses)},
     }
     if body:
         described["requestBody"] = {"required": True, "content": _content(body)}
     return Operation(route, described)
 
 
-def parameter(name: str, place: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
+def parameter(
+    name: str, description: str, kind: str = "string", *, place: str = "query", **schema: Any
+) -> dict[str, Any]:
     """Return a parameter."""
     return {
         "name": name,
@@ -109,6 +122,16 @@ def parameter(name: str, place: str, description: str, kind: str = "string", **s
         "required": place == "path",
         "schema": {"type": kind, **schema},
         "description": description,
+    }
+
+
+def events(*, lines: bool = False) -> dict[str, Any]:
+    """Return an answer of events, each with the schema of its data; with `lines` also one JSON object a line."""
+    found = {name: {"$ref": f"#/components/schemas/{struct.__name__}"} for name, struct in EVENTS.items()}
+    media = (EVENT_STREAM, LINES) if lines else (EVENT_STREAM,)
+    return {
+        "description": "Events. `x-events` has the schema of the data of each, by its name.",
+        "content": {each: {"schema": {"type": "string"}, "x-events": found} for each in media},
     }
 
 

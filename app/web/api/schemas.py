@@ -66,12 +66,16 @@ class ModelEntry(msgspec.Struct, kw_only=True):
 
 
 class ModelList(msgspec.Struct, kw_only=True):
-    """Models of the reachable backends. `total` counts all that match, also those beyond the limit."""
+    """Models of the reachable backends. `total` counts all that match, also those beyond the limit.
+
+    `origins` are scheme, host and port of the servers that prompts go to, by backend; those inside Tailrace have none.
+    """
 
     models: list[ModelEntry]
     default: str | None
     unreachable: list[Unreachable]
     total: int
+    origins: dict[str, str] = {}
 
 
 class State(msgspec.Struct, kw_only=True):

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import web
 
-from app.chat.branches import branch, siblings
 from app.chat.errors import SessionNotFound
 from app.chat.ports import Options
-from app.chat.records import Message, SessionInfo
+from app.chat.records import Excerpt, Message, SessionInfo
 from app.chat.states import Status
+from app.chat.titles import TITLE_LENGTH
 from app.log.cursors import Cursor
 from app.streams.registry import Registry
 from app.streams.session import Session
 from app.web.api.awaited_session import events_to_come
-from app.web.api.message_range import WHOLE, MessageRange, bounds
+from app.web.api.message_range import WHOLE, MessageRange
+from app.web.api.pieces import send_pieces
 from app.web.api.schemas import SessionList
 from app.web.api.streams import place
 from app.web.app_keys import HISTORY, LIMITS, LISTS, OWNER, REGISTRY
 from app.web.events.response import EventStream
 from app.web.events.viewer import refuse, view
 from app.web.input import bodies
+from app.web.input.option_bounds import check_options
+from app.web.input.searches import checked_cursor, checked_search
+from app.web.input.session_ids import list_page, path_session, shown
 from app.web.problems import ProblemError
+from app.web.rules import LARGEST_PAGE, PAGE_SIZE
 
-PAGE_SIZE = 50
-TITLE_LENGTH = 200  # characters
+NO_MESSAGES = b'"messages":[]'  # in a snapshot; a string of JSON has a backslash before each quote
+TOGETHER = 200  # messages of a long session that are read at a time, at most
+NOT_STORED = {"Cache-Control": "no-store"}
 
 
 class ShownMessage(Message, kw_only=True):
@@ -60,27 +67,34 @@ async def take_snapshot(
     The branch is the newest one, or the newest one that contains the message `through`. `part` selects its messages.
     Raises `SessionNotFound`, `MessageNotFound`.
     """
+    found = await request.app[HISTORY].excerpt(request[OWNER], session_id, through, part)
+    return snapshot_of(request, session_id, found)
+
+
+def snapshot_of(request: web.Request, session_id: str, found: Excerpt) -> Snapshot:
+    """Return a part of a session as it is shown. Nothing may be awaited between the read and this.
+
+    So what the log says up to the cursor is what the messages show.
+    """
     registry = request.app[REGISTRY]
-    info, messages = await request.app[HISTORY].conversation(request[OWNER], session_id)
-    # From here on nothing is awaited: what the log says up to the cursor is what the messages show.
     session = registry.session(session_id)
-    families = siblings(messages)
-    way = branch(messages, through)
-    begin, end = bounds(way, part, through)
-    shown = [
-        ShownMessage(**msgspec.structs.asdict(message), siblings=families[message.message_id])
-        for message in way[begin:end]
-    ]
-    for message in shown:
+    selected = [shown_message(message, found) for message in found.messages]
+    for message in selected:
         _show_live(registry, session, message)
     return Snapshot(
-        **msgspec.structs.asdict(info),
-        branch=way[-1].message_id if way else None,
-        messages=shown,
+        **msgspec.structs.asdict(shown(found.info)),
+        branch=found.newest,
+        messages=selected,
         cursor=str(Cursor(session.log.epoch, session.log.head)),
         running=session.running_id,
-        earlier=begin,
+        earlier=len(found.earlier),
     )
+
+
+def shown_message(message: Message, of: Excerpt) -> ShownMessage:
+    """Return a message with its siblings."""
+    family = of.families.get(message.message_id) or [message.message_id]
+    return ShownMessage(**msgspec.structs.asdict(message), siblings=family)
 
 
 def _show_live(registry: Registry, session: Session, message: ShownMessage) -> None:
@@ -98,25 +112,56 @@ def _show_live(registry: Registry, session: Session, message: ShownMessage) -> N
 
 async def list_sessions(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions?q=&after=&limit="""
-    limit = bodies.number(request, "limit", PAGE_SIZE, least=1, most=200)
-    query, after = request.query.get("q", ""), request.query.get("after")
-    page = await request.app[HISTORY].sessions(request[OWNER], query=query, after=after, limit=limit)
+    limit = bodies.number(request, "limit", PAGE_SIZE, least=1, most=LARGEST_PAGE)
+    query, after = checked_search(request.query), checked_cursor(request.query)
+    page = await list_page(request, query, after, limit)
     return bodies.respond_json(SessionList(sessions=page.sessions, next=page.next))
+
+
+async def whole_session(request: web.Request, session_id: str, through: str | None) -> web.StreamResponse:
+    """Answer with a session and all messages of a branch. Those of a long one are sent in pieces, as they are read."""
+    found = await request.app[HISTORY].excerpt(request[OWNER], session_id, through, WHOLE, entire=True)
+    snapshot = snapshot_of(request, session_id, found)
+    if not found.earlier:
+        return bodies.respond_json(snapshot)
+    head, tail = msgspec.json.encode(msgspec.structs.replace(snapshot, messages=[], earlier=0)).split(
+        NO_MESSAGES, 1
+    )
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield head + NO_MESSAGES[:-1]
+        async for messages in earlier_messages(request, session_id, found):
+            yield b"".join(msgspec.json.encode(message) + b"," for message in messages)
+        yield b",".join(map(msgspec.json.encode, snapshot.messages)) + b"]" + tail
+
+    return await send_pieces(request, pieces(), {"Content-Type": "application/json", **NOT_STORED})
+
+
+async def earlier_messages(
+    request: web.Request, session_id: str, found: Excerpt
+) -> AsyncIterator[list[ShownMessage]]:
+    """Yield the messages of a branch before an excerpt, some at a time. They have ended, so they do not change."""
+    done = 0
+    while wanted := found.earlier[done : done + TOGETHER]:
+        some = await request.app[HISTORY].some(request[OWNER], session_id, wanted)
+        yield [shown_message(message, found) for message in some]
+        done += len(some)
 
 
 async def get_session(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions/{session_id}?branch="""
-    session_id = bodies.path_id(request, "session_id")
-    return bodies.respond_json(await take_snapshot(request, session_id, request.query.get("branch")))
+    return await whole_session(request, path_session(request), request.query.get("branch"))
 
 
 async def patch_session(request: web.Request) -> web.StreamResponse:
     """PATCH /api/sessions/{session_id}: change the title, the options, or both."""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     changes = await bodies.json_body(request, bodies.Changes)
     if changes == bodies.Changes():
         raise ProblemError(422, "invalid_request", "Send `title`, `options`, or both.")
     title = None if changes.title is None else checked_title(changes.title)
+    if changes.options is not None:
+        check_options(changes.options)
     history, owner = request.app[HISTORY], request[OWNER]
     info: SessionInfo = await history.session(owner, session_id)
     if title is not None:
@@ -124,7 +169,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
         request.app[LISTS].changed(owner)
     if changes.options is not None:
         info = await history.configure(owner, session_id, changes.options)
-    return bodies.respond_json(info)
+    return bodies.respond_json(shown(info))
 
 
 def checked_title(text: str) -> str:
@@ -137,7 +182,7 @@ def checked_title(text: str) -> str:
 
 async def delete_session(request: web.Request) -> web.StreamResponse:
     """DELETE /api/sessions/{session_id}: stop its stream, close its viewers, delete its messages."""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
     request.app[LISTS].changed(request[OWNER])
@@ -149,7 +194,7 @@ async def get_session_events(request: web.Request) -> web.StreamResponse:
 
     Without a cursor the session need not exist yet. With a cursor, a session that is not found was deleted: 404.
     """
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     registry, cursor = request.app[REGISTRY], bodies.asked_cursor(request)
     try:
         await request.app[HISTORY].session(request[OWNER], session_id)

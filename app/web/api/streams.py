@@ -2,36 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 from aiohttp import web
 
 from app.chat.branches import path
-from app.chat.errors import Draining
+from app.chat.errors import Draining, Limited, TailraceError
+from app.chat.scoped_ids import bare
 from app.chat.submission import Submission
+from app.chat.tracing import Trace
 from app.log.cursors import Cursor
 from app.log.entries import ResetReason
 from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from app.web.api import schemas
 from app.web.api.images import images_of
-from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OWNER, REGISTRY
+from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OWNER, REGISTRY, TRACER
 from app.web.events.response import EventStream, LineStream
 from app.web.events.viewer import refuse, view
 from app.web.http import accept
 from app.web.http.addresses import at
 from app.web.input import bodies
+from app.web.input.reading import release
+from app.web.input.session_ids import path_session, shown
 from app.web.input.stream_request import StreamRequest, read_stream_request, request_hash
-from app.web.problems import ProblemError
+from app.web.problems import ProblemError, translate
 
 # A POST can be answered with events as well: only EventSource is limited to GET.
 RESPONSES: dict[str, type[EventStream | LineStream]] = {accept.EVENTS: EventStream, accept.LINES: LineStream}
 
 
+ROUTE = "/api/sessions/{session_id}/streams"
+
+
 async def register(request: web.Request, session_id: str) -> Registered:
     """Register the requested stream. Raises `ProblemError`, and whatever the registry and the catalogue raise."""
+    trace = request.app[TRACER].exchange(request.headers, ROUTE)
+    try:
+        registered = await _register(request, session_id, trace)
+    except (ProblemError, TailraceError) as error:
+        problem = error if isinstance(error, ProblemError) else translate(error)
+        trace.refused(problem.code, problem.status)
+        if isinstance(error, Limited) and (wait := request.app[REGISTRY].fair_use.delay(request[OWNER])):
+            await asyncio.sleep(wait)
+        raise
+    except asyncio.CancelledError:
+        trace.refused("client_disconnected", None)
+        raise
+    except Exception as error:
+        trace.refused(type(error).__name__, 500)
+        raise
+    release(request)  # the response may last as long as the answer
+    trace.answered(registered.stream_id, 201 if registered.new else 200)
+    return registered
+
+
+async def _register(request: web.Request, session_id: str, trace: Trace) -> Registered:
     key = bodies.idempotency_key(request)
+    registry = request.app[REGISTRY]
+    if key is None:  # else it may repeat a request that was accepted
+        registry.fair_use.check_prompts(request[OWNER])  # before any work on the body
     body = await read_stream_request(request)
     if body.continues is not None and not request.app[LIMITS].continuing:
         raise ProblemError(
@@ -40,7 +72,6 @@ async def register(request: web.Request, session_id: str) -> Registered:
             "Continuing answers is turned off (TAILRACE_CONTINUE=off). Regenerate the answer instead.",
         )
     pictures = await images_of(request, body.images)
-    registry = request.app[REGISTRY]
     if registry.draining and key is None:  # with a key, it may repeat a request that was accepted
         raise Draining("The server is shutting down. Try again in a moment.")
     backend, model = await request.app[CATALOG].resolve(
@@ -61,7 +92,9 @@ async def register(request: web.Request, session_id: str) -> Registered:
         if_active=body.if_active,
         key=key,
         request_hash=request_hash(body) if key is not None else "",
+        trace=trace,
     )
+    trace.admitting(model)
     registered = await registry.register(ask)
     if registered.begins:
         request.app[LISTS].changed(request[OWNER])
@@ -73,13 +106,13 @@ async def _model_of(request: web.Request, session_id: str, body: StreamRequest) 
     answer_id = body.regenerate or body.continues
     if answer_id is None:
         return None
-    messages = await request.app[HISTORY].messages(request[OWNER], session_id)
+    messages = await request.app[HISTORY].near(request[OWNER], session_id, answer_id, 1)
     return path(messages, answer_id)[-1].model
 
 
 async def post_stream(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/streams: returns JSON, or the stream's events if `Accept` asks for them."""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     wanted = accept.best(request, tuple(RESPONSES))
     if wanted is None:
         offered = ", ".join((accept.JSON, *RESPONSES))
@@ -92,7 +125,7 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
         return await _show_new(request, session_id, registered, response)
     answer = schemas.Registered(
         stream_id=registered.stream_id,
-        session_id=session_id,
+        session_id=bare(session_id),
         status=registered.status,
         events_url=at(request, f"/api/streams/{registered.stream_id}/events"),
         cursor=str(registered.cursor),
@@ -121,7 +154,7 @@ def stream_start(registry: Registry, session: Session, stream_id: str) -> int | 
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """GET /api/streams/{stream_id}"""
     stream_id = bodies.path_id(request, "stream_id")
-    return bodies.respond_json(await request.app[REGISTRY].stream_state(request[OWNER], stream_id))
+    return bodies.respond_json(shown(await request.app[REGISTRY].stream_state(request[OWNER], stream_id)))
 
 
 async def get_stream_events(request: web.Request) -> web.StreamResponse:
@@ -178,7 +211,7 @@ async def delete_stream(request: web.Request) -> web.StreamResponse:
 
 async def delete_session_stream(request: web.Request) -> web.StreamResponse:
     """DELETE /api/sessions/{session_id}/stream: stop the session's running stream; 204 if there is none."""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     wait = _stop_wait(request)
     began = time.monotonic()
     state = await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=wait)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from app.log.entries import Entry, Event, Prompt, ResetReason, Start
+from app.log.entries import End, Entry, Event, Prompt, ResetReason, Start, StatusChange
 
 Encoder = Callable[[Entry], bytes]
 
@@ -20,20 +20,20 @@ _json = msgspec.json.encode
 
 
 class Reset(msgspec.Struct, frozen=True):
-    """The cursor cannot be served: load the snapshot and resume from its cursor."""
+    """The cursor cannot be served: load the snapshot and resume from its cursor. This event has no id."""
 
     reason: ResetReason
     snapshot_url: str
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Sent on an idle connection. `time` is RFC 3339."""
+    """Sent on an idle connection. `time` is RFC 3339. This event has no id."""
 
     time: str
 
 
-class _Start(msgspec.Struct, frozen=True):
-    """The fields of `Start` that clients get. The text being continued is left out: they have it already."""
+class StartShown(msgspec.Struct, frozen=True):
+    """The stream starts. `continues`: it completes an earlier answer, whose text clients have already."""
 
     stream_id: str
     message_id: str
@@ -41,6 +41,30 @@ class _Start(msgspec.Struct, frozen=True):
     prompt: Prompt
     parent_id: str | None
     continues: bool
+
+
+class TextShown(msgspec.Struct, frozen=True):
+    """Text of the answer (`token`) or of its reasoning (`reasoning`): `count` tokens, the first one at `position`.
+
+    Neighbouring tokens may be merged; `id` is the last one's. Each kind is counted by itself, from 0.
+    """
+
+    stream_id: str
+    position: int
+    count: int
+    text: str
+
+
+# The events of the API by name, as the OpenAPI document describes them.
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "start": StartShown,
+    "status": StatusChange,
+    "reasoning": TextShown,
+    "token": TextShown,
+    "end": End,
+    "reset": Reset,
+    "heartbeat": Heartbeat,
+}
 
 
 class FrameEncoder:
@@ -77,7 +101,9 @@ def _shown(event: Event) -> msgspec.Struct:
     if not isinstance(event, Start):
         return event
     continues = event.continued is not None
-    return _Start(event.stream_id, event.message_id, event.model, event.prompt, event.parent_id, continues)
+    return StartShown(
+        event.stream_id, event.message_id, event.model, event.prompt, event.parent_id, continues
+    )
 
 
 def ndjson(entry: Entry) -> bytes:

@@ -7,6 +7,7 @@ reads the logs from its cursors. A slow viewer therefore needs no extra memory a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -14,9 +15,13 @@ from aiohttp import web
 from app.log.cursors import Cursor
 from app.log.entries import Entry, ResetReason
 from app.streams.session import Session
+from app.web.app_keys import VIEWERS
 from app.web.events.channels import Channel, Piece
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import BUFFER_BYTES, EventPush
+from app.web.events.response import EventStream, LineStream
+
+SMALL = 4096  # bytes that take no turn of the loop
 
 
 class Watch:
@@ -31,6 +36,11 @@ class Watch:
 
     def __repr__(self) -> str:
         return f"<Watch {self.session.session_id} at={self.session.log.epoch}-{self._after}>"
+
+    @property
+    def lag(self) -> int:
+        """The number of events of the session that have not been sent."""
+        return self.session.log.head - self._after
 
     def close(self) -> None:
         """The session is closed: send the rest of its log, then leave it."""
@@ -93,21 +103,32 @@ class Watch:
 class LiveViewer(EventPush):
     """Serves one response, which may watch several sessions."""
 
-    def __init__(self, response: web.StreamResponse, pulse: HeartbeatTimer) -> None:
+    def __init__(self, response: EventStream | LineStream, pulse: HeartbeatTimer) -> None:
         super().__init__(pulse)
         self._response = response
         self._watches: list[Watch] = []
         self._live = False
+        self._behind_since: float | None = None  # loop time at which the transport was found full
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._watches} {'live' if self._live else 'behind'}>"
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Send the headers, then events until everything is sent or the client disconnects."""
+        self._measures = request.app[VIEWERS]
         try:
-            return await self._serve(request, self._response)
+            with self._measures.viewing(self):
+                if not self._response.prepared:
+                    self._response.opening = self._opening()
+                return await self._serve(request, self._response)
         finally:
             self._left()  # also if the response was never started
+            self._caught_up()
+
+    @property
+    def lag(self) -> int:
+        """The number of events that have not been sent."""
+        return sum(watch.lag for watch in self._watches)
 
     def look(self) -> None:
         """Wake up and read the logs."""
@@ -121,13 +142,20 @@ class LiveViewer(EventPush):
 
     def write(self, piece: Piece) -> bool:
         """Write to the transport; return whether it had room. If not, the viewer falls back to reading the logs."""
+        if not self._has_room():
+            return False
+        self._transport.write(piece.wire if self._chunked else piece.data)
+        self._wrote = self._pulse.now
+        return True
+
+    def _has_room(self) -> bool:
         transport = self._transport
         if transport.get_write_buffer_size() > BUFFER_BYTES or transport.is_closing():
             self._gone = transport.is_closing()
+            if not self._gone:
+                self._behind_since = asyncio.get_running_loop().time()
             self._unfollow()
             return False
-        transport.write(piece.wire if self._chunked else piece.data)
-        self._quiet = 0
         return True
 
     @property
@@ -143,7 +171,13 @@ class LiveViewer(EventPush):
         for watch in tuple(self._watches):
             self.drop(watch)
 
+    def _opening(self) -> bytes:
+        """Return what goes out with the headers: the first batch of every log."""
+        return b"".join([watch.read() for watch in tuple(self._watches)])
+
     async def _show(self) -> None:
+        if len(self._response.opening) > SMALL:
+            await self._yield()
         while not self._gone:
             if await self._catch_up():
                 continue
@@ -162,6 +196,7 @@ class LiveViewer(EventPush):
 
     async def _follow(self) -> None:
         """Follow the channels until woken. Nothing was awaited since the empty reads, so no entry is missed."""
+        self._caught_up()
         self._wake.clear()
         self._live = True
         for watch in self._watches:
@@ -172,6 +207,11 @@ class LiveViewer(EventPush):
             self._unfollow()
         if not self._gone:
             await self._room()
+
+    def _caught_up(self) -> None:
+        if self._behind_since is not None:
+            self._measures.behind.observe(asyncio.get_running_loop().time() - self._behind_since)
+            self._behind_since = None
 
     def _unfollow(self) -> None:
         self._live = False

@@ -13,8 +13,9 @@ from aiohttp.abc import AbstractStreamWriter
 
 from app.tasks.reports import report
 from app.tasks.timeouts import within
-from app.web.app_keys import REGISTRY
-from app.web.events.heartbeat import TICKS, HeartbeatTimer
+from app.tasks.wake import Wake
+from app.web.app_keys import GRANT, REGISTRY
+from app.web.events.heartbeat import LOOK, TICKS, HeartbeatTimer
 from app.web.events.response import chunk, is_chunked
 
 STALL_SECONDS = (
@@ -28,10 +29,11 @@ class EventPush:
 
     def __init__(self, pulse: HeartbeatTimer) -> None:
         self._pulse = pulse
-        self._wake = asyncio.Event()
+        self._wake = Wake()
         self._closing = False  # send what is available, then finish
         self._gone = False  # the client has disconnected
-        self._quiet = 0  # ticks since the last write
+        self._last = b""  # goes out with the end of the response
+        self._wrote = 0  # the tick of the last write
 
     async def _serve(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         """Send the headers, then run `_show` until it returns or the client disconnects."""
@@ -45,9 +47,9 @@ class EventPush:
         try:
             await self._show()
             if not self._gone:
-                if request.app[REGISTRY].draining and (words := self._last_words()):
-                    await self._send(words)
-                await response.write_eof()
+                await self._room()
+                words = self._last_words() if request.app[REGISTRY].draining else b""
+                await response.write_eof(self._last + words)
         except (TimeoutError, ConnectionError):
             # The client stalled for too long or disconnected during a write. It can resume with its cursor.
             self._transport.abort()
@@ -55,12 +57,19 @@ class EventPush:
             self.fail(error)
         finally:
             self._pulse.discard(self)
+            self._grant.release(self)
             self._left()
         return response
 
     def close(self) -> None:
         """Finish the response once what is available has been sent."""
         self._closing = True
+        self._wake.set()
+
+    def cut(self) -> None:
+        """See `Cuttable`: the client is let in no longer, so nothing more is sent to it."""
+        self._transport.abort()
+        self._gone = True
         self._wake.set()
 
     def fail(self, error: Exception) -> None:
@@ -80,6 +89,9 @@ class EventPush:
         self._protocol = request.protocol
         self._chunked = is_chunked(request)
         self._writer = writer
+        self._wrote = self._pulse.now
+        self._grant = request[GRANT]
+        self._grant.hold(self)
 
     def _came(self) -> None:
         """Called once the headers are sent."""
@@ -104,9 +116,12 @@ class EventPush:
         if self._transport.is_closing():
             self._gone = True
             return
-        self._quiet = 0
+        self._wrote = self._pulse.now
         self._transport.write(chunk(data) if self._chunked else data)
-        # The kernel may accept megabytes at once, so a replay might never wait: yield to the other tasks here.
+        await self._yield()
+
+    async def _yield(self) -> None:
+        """Let other tasks run: the kernel may accept megabytes at once, so a replay might never wait."""
         await asyncio.sleep(0)
         await self._room()
 
@@ -116,14 +131,13 @@ class EventPush:
 
     # ---- the pulse -------------------------------------------------------------------------------------------
 
-    def tick(self) -> None:
-        """Detect a disconnected client, and send a heartbeat after an idle interval."""
+    def beat(self) -> int:
+        """Send a heartbeat after an idle interval; see `HasHeartbeat`. Also detect a disconnected client."""
         if self._transport.is_closing():
             self._gone = True
             self._wake.set()
-            return
-        self._quiet += 1
-        if self._quiet >= TICKS and not self._protocol.writing_paused:
-            self._quiet = 0
+        elif self._pulse.now - self._wrote >= TICKS and not self._protocol.writing_paused:
+            self._wrote = self._pulse.now
             beat = self._heartbeat()
             self._transport.write(chunk(beat) if self._chunked else beat)
+        return max(1, min(LOOK, self._wrote + TICKS - self._pulse.now))

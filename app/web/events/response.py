@@ -30,6 +30,8 @@ class EventStream(EventSourceResponse):
 
     media_type = accept.EVENTS
     preamble = encoders.PREAMBLE
+    opening = b""  # the first events, sent together with the headers
+    _send_headers_immediately = False  # in aiohttp: wait for the first write
 
     def __init__(self, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status=status, headers=headers)
@@ -51,7 +53,7 @@ class EventStream(EventSourceResponse):
         begins = not self.prepared  # aiohttp calls this again when the handler returns
         writer = await StreamResponse.prepare(self, request)
         if begins:
-            await self.write(self.preamble)
+            await self.write(self.preamble + self.opening)
         return writer
 
 
@@ -59,6 +61,8 @@ class LineStream(StreamResponse):
     """`application/x-ndjson`: the same events, one JSON object per line."""
 
     media_type = accept.LINES
+    opening = b""  # see `EventStream`
+    _send_headers_immediately = False
 
     def __init__(self, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status=status, headers={**(headers or {}), **HEADERS})
@@ -75,11 +79,14 @@ class LineStream(StreamResponse):
         return b""
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers immediately, before the first event."""
+        """Send the headers immediately, with the first events if there are any."""
         begins = not self.prepared
         writer = await super().prepare(request)
         if begins and writer is not None:
-            writer.send_headers()
+            if self.opening:
+                await self.write(self.opening)
+            else:
+                writer.send_headers()
         return writer
 
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from app.chat.scoped_ids import bare
 from app.log.entries import Entry, ResetReason
 from app.streams.session import Session
-from app.web.app_keys import BASE, CHANNELS, PULSE
+from app.web.app_keys import BASE, CHANNELS, PULSE, VIEWERS
 from app.web.events.channels import Channel, Piece
 from app.web.events.encoders import Heartbeat, Reset
 from app.web.events.heartbeat import HeartbeatTimer
@@ -39,10 +40,11 @@ class SessionWatch(Watch):
             return
         if self._stream_id is not None and piece.stream_id != self._stream_id:
             self._after = piece.last
+        elif piece.is_end and self._stream_id is not None:
+            if self._viewer.write_last(piece):
+                self._after = piece.last
         elif self._viewer.write(piece):
             self._after = piece.last
-            if piece.is_end and self._stream_id is not None:
-                self._viewer.finish()
 
     def _reset(self, reason: ResetReason) -> bytes:
         return self._viewer.reset(self.session.session_id, reason)
@@ -61,13 +63,22 @@ class Viewer(LiveViewer):
         """Send a session's events after sequence number `after`; only those of `stream_id` if given."""
         self._watch(SessionWatch(self, session, channel, after, stream_id))
 
+    def write_last(self, piece: Piece) -> bool:
+        """Finish the response with the stream's `end`, if the transport has room for it; else see `write`."""
+        if not self._has_room():
+            return False
+        self._last = piece.data
+        self.finish()
+        return True
+
     def finish(self) -> None:
-        """Finish the response: the stream's `end` was sent."""
+        """Finish the response: the stream's `end` was sent, or is `_last`."""
         self._over = True
         self._unfollow()
 
     def reset(self, session_id: str, reason: ResetReason) -> bytes:
         """Return the event that makes the client load a snapshot."""
+        self._measures.resets[reason] += 1
         return self._response.passing("reset", reset(self._base, session_id, reason))
 
     @property
@@ -88,7 +99,7 @@ def heartbeat() -> Heartbeat:
 
 def reset(base: str, session_id: str, reason: ResetReason) -> Reset:
     """Return the data of a reset event. `base` is the path that the server is mounted under."""
-    return Reset(reason, f"{base}/api/sessions/{session_id}")
+    return Reset(reason, f"{base}/api/sessions/{bare(session_id)}")
 
 
 async def view(
@@ -108,6 +119,7 @@ async def refuse(
     request: web.Request, response: Response, session_id: str, reason: ResetReason
 ) -> web.StreamResponse:
     """Reject a cursor with an event in the stream: EventSource cannot read the body of an error response."""
+    request.app[VIEWERS].resets[reason] += 1
     if await response.prepare(request) is not None:
         await response.write(response.passing("reset", reset(request.app[BASE], session_id, reason)))
         await response.write_eof()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
@@ -13,6 +14,8 @@ PROBLEM = "application/problem+json"
 HTML = "text/html"
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
+
+KNOWN = 256  # headers that are remembered
 
 # A list member, and a parameter of a member. Quoted commas and semicolons do not separate.
 _MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
@@ -74,25 +77,46 @@ def _exactness(member: Member, media_type: str) -> int | None:
     return 0 if member.value in ("*/*", "*") else None
 
 
-def accepted(request: web.Request) -> list[Member]:
-    """Return the members of all `Accept` headers; without any, everything is acceptable."""
-    return list(members(",".join(request.headers.getall(hdrs.ACCEPT, ())))) or [Member("*/*", 1.0, False)]
+def _header(request: web.Request) -> str:
+    """Return all `Accept` headers as one."""
+    return ",".join(request.headers.getall(hdrs.ACCEPT, ()))
+
+
+def accepted(header: str) -> list[Member]:
+    """Return the members of an `Accept` header; without any, everything is acceptable."""
+    return list(members(header)) or [Member("*/*", 1.0, False)]
 
 
 def wants_html(request: web.Request) -> bool:
     """Return whether HTML is preferred to JSON: so for browser navigation, not for requests of our scripts."""
-    wanted = accepted(request)
+    return _prefers_html(_header(request))
+
+
+def names_json(request: web.Request) -> bool:
+    """Return whether the client names JSON and prefers it to HTML. `*/*` and no `Accept` do not name it."""
+    return any(member.value == JSON for member in members(_header(request))) and not wants_html(request)
+
+
+# Cached: a client sends the same header with every request.
+@lru_cache(maxsize=KNOWN)
+def _prefers_html(header: str) -> bool:
+    wanted = accepted(header)
     html = rank(wanted, HTML)
     data = max((found for each in (PROBLEM, JSON) if (found := rank(wanted, each))), default=Rank(0.0, 0))
     return html is not None and html.weight > 0 and html > data
 
 
-def best(request: web.Request, streams: Sequence[str]) -> str | None:
+def best(request: web.Request, streams: tuple[str, ...]) -> str | None:
     """Return the client's preferred type of `application/json` and `streams`; `None` if it accepts none.
 
     On a tie the first of `streams` that the client named wins, else JSON. A client that names none of them gets JSON.
     """
-    wanted = accepted(request)
+    return _best(_header(request), streams)
+
+
+@lru_cache(maxsize=KNOWN)
+def _best(header: str, streams: tuple[str, ...]) -> str | None:
+    wanted = accepted(header)
     ranks = {each: rank(wanted, each) for each in (JSON, *streams)}
     welcome = {each: found for each, found in ranks.items() if found and found.weight > 0}
     if not welcome:

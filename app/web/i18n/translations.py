@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from gettext import GNUTranslations, NullTranslations
+from gettext import GNUTranslations, NullTranslations, c2py
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -21,15 +21,22 @@ from app.web.http.accept import members
 SOURCE = "en"  # the language of templates and scripts
 COOKIE = "tailrace_language"
 SCRIPTS = "static/"  # messages from files under this folder are passed to the page's scripts
+# The numbers whose plural form the scripts are told. Rules depend on a number below 200, on its remainder by 100, or on
+# whether it is a multiple of a million (French, Spanish); see `tn` in static/state/i18n.js.
+COUNTED = (*range(200), 1_000_000)
 
 
 class Language(NamedTuple):
-    """A language: its code as in `lang`, its name in itself, all its messages, and those that scripts need."""
+    """A language: its code as in `lang`, its name in itself, all its messages, and those that scripts need.
+
+    `plural` has a digit for each number in `COUNTED`: the index of its plural form. It is empty for the source.
+    """
 
     code: str
     name: str
     sentences: NullTranslations
     words: Mapping[str, str | list[str]]
+    plural: str = ""
 
 
 SOURCE_LANGUAGE = Language(SOURCE, "English", NullTranslations(), {})
@@ -49,7 +56,9 @@ def load(folder: Path) -> dict[str, Language]:
         code = path.parent.parent.name
         with path.open("rb") as file:
             catalog = read_po(file, locale=code, abort_invalid=True)
-        languages[code] = Language(code, _name(code), _compiled(catalog), _words(catalog))
+        _drop_unfinished(catalog)
+        words, plural = _words(catalog), _plural(catalog)
+        languages[code] = Language(code, _name(code), _compiled(catalog), words, plural)
     return languages
 
 
@@ -70,6 +79,22 @@ def negotiate(accepted: str, languages: Languages) -> str:
 
 def _name(code: str) -> str:
     return Locale.parse(code).get_display_name(code) or code
+
+
+def _drop_unfinished(catalog: Catalog) -> None:
+    """Remove what is untranslated, in doubt, or without one of its plural forms: it is shown in the source language."""
+    for message in list(catalog):
+        if not message.id:
+            continue  # the header
+        count = 1 if isinstance(message.id, str) else catalog.num_plurals
+        forms = [message.string] if isinstance(message.string, str) else list(message.string or ())
+        if message.fuzzy or len(forms) != count or not all(forms):
+            catalog.delete(message.id, message.context)
+
+
+def _plural(catalog: Catalog) -> str:
+    form = c2py(catalog.plural_expr)
+    return "".join(str(form(number)) for number in COUNTED)
 
 
 def _compiled(catalog: Catalog) -> GNUTranslations:

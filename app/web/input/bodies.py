@@ -10,6 +10,9 @@ from aiohttp import web
 
 from app.chat.ports import Options
 from app.log.cursors import Cursor
+from app.web.app_keys import LIMITS
+from app.web.input.json_shape import check_shape
+from app.web.input.reading import read
 from app.web.problems import ProblemError
 
 T = TypeVar("T")
@@ -68,7 +71,7 @@ def number(request: web.Request, name: str, default: N, *, least: N, most: N) ->
         return default
     try:
         value = msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ValueError):
         value = least - 1
     if not least <= value <= most:
         noun = "a whole number" if kind is int else "a number"
@@ -77,15 +80,16 @@ def number(request: web.Request, name: str, default: N, *, least: N, most: N) ->
 
 
 async def json_body(request: web.Request, kind: type[T]) -> T:
-    """Return the JSON body as `kind`. Raises a 400, 415 or 422 with the reason."""
+    """Return the JSON body as `kind`. Raises a 400, 413, 415 or 422 with the reason, and what `feed` raises."""
     if request.content_type != "application/json":
         raise ProblemError(
             415, "unsupported_media_type", "Send the body as `Content-Type: application/json`."
         )
-    data = await request.read()
+    data = await read(request, request.client_max_size)
     try:
         # JSON must be UTF-8 (RFC 8259, section 8.1). msgspec validates only the strings that it keeps.
         data.decode()
+        check_shape(data, request.app[LIMITS].max_prompt_bytes)
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
@@ -93,8 +97,10 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         raise ProblemError(
             400, "invalid_utf8", "The body isn't valid UTF-8. Send the text as UTF-8."
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:  # a `ValueError`: a number of thousands of digits
         raise ProblemError(400, "invalid_json", f"The body isn't valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise ProblemError(422, "invalid_request", "The body is nested too deeply.") from error
 
 
 def respond_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

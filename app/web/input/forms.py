@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import unquote_to_bytes
-
 from aiohttp import web
+from multidict import MultiDict
 
+from app.web.input import multipart_body, urlencoded
 from app.web.input.bodies import URLENCODED
+from app.web.input.multipart_body import Field
+from app.web.input.reading import read
 from app.web.problems import ProblemError
 
+SMALL = 8 * 1024  # bytes of a form that anyone may send
+ENCODED_BYTES = (
+    12  # bytes of an urlencoded form per byte of the longest prompt: `%0D%0A` for a line end, in two fields
+)
+OTHERS = 64 * 1024  # bytes for the other fields
 
-async def read_form(request: web.Request) -> Mapping[str, Any]:
-    """Return the fields of a form, including files. Raises a 400 if it is malformed or not UTF-8."""
+FORM = web.RequestKey("form", MultiDict[Field])
+
+
+async def read_form(request: web.Request, most: int | None = None) -> MultiDict[Field]:
+    """Return the fields of a form, including files.
+
+    Raises a 400 if it is malformed or not UTF-8, and what `feed` raises. `most` is the greatest size in bytes, by
+    default that of a prompt with images. A second call returns the same fields; if the form was refused, those before
+    the flaw.
+    """
+    if FORM in request:
+        return request[FORM]
+    fields = request[FORM] = MultiDict[Field]()
+    bound = request.client_max_size if most is None else most
     try:
         if request.content_type == URLENCODED:
-            # aiohttp would replace invalid UTF-8. A prompt must be accepted unchanged or rejected.
-            unquote_to_bytes(await request.read()).decode()
-        return await request.post()
-    except (ValueError, LookupError) as error:  # invalid UTF-8 or multipart; unknown charset
+            fields.extend(urlencoded.parse(await read(request, bound)))
+        elif request.content_type == "multipart/form-data":
+            await multipart_body.read(request, bound, fields)
+    except ValueError as error:  # malformed, or invalid UTF-8
         raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it as UTF-8.") from error
+    return fields
 
 
 async def text_form(request: web.Request) -> dict[str, str]:
-    """Return the text fields of a form, with LF line endings. Raises a 400."""
+    """Return the text fields of a form, with LF line endings. Raises what `read_form` raises."""
     fields = await read_form(request)
     # Browsers send line endings as CR LF (WHATWG HTML, section 4.10.22).
     return {name: value.replace("\r\n", "\n") for name, value in fields.items() if isinstance(value, str)}
 
 
+async def small_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a form that anyone may send. Raises a 413 or 415 before it reads one that is too costly."""
+    if request.content_type != URLENCODED:
+        raise ProblemError(415, "unsupported_media_type", f"Send the form as `Content-Type: {URLENCODED}`.")
+    fields = await read_form(request, SMALL)
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
 async def typed(request: web.Request) -> dict[str, str]:
-    """Return the text fields of a rejected form; empty if it cannot be read."""
+    """Return the text fields of a rejected form, as far as they could be read."""
     try:
         return await text_form(request)
-    except ProblemError:
+    except (ProblemError, web.HTTPRequestEntityTooLarge):
         return {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from app.chat.ports import Options
 from app.chat.states import IfActive
@@ -15,30 +16,35 @@ from app.web.app_keys import LIMITS
 from app.web.i18n.error_texts import SENTENCES
 from app.web.input.bodies import FORMS, json_body
 from app.web.input.forms import read_form
+from app.web.input.multipart_body import Upload
+from app.web.input.option_bounds import check_options
 from app.web.problems import ProblemError
+from app.web.rules import MOST_STOPS
+
+LONGEST_MODEL = 1000  # characters of a name; no model has a longer one
+MessageId = Annotated[str, Meta(max_length=64)]  # or the id of an image
 
 WHAT = ("prompt", "regenerate", "continue")  # a request has exactly one of these
 IMAGES = ("image", "images")  # form fields that may be files
 OPTIONS = ("system", "temperature", "top_p", "max_tokens", "seed", "stop")  # options with a form field
-MOST_STOPS = 16  # stop sequences in a form, one per line
 
 
 class ImageUpload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An image of a prompt: new data (PNG, JPEG, WebP or GIF), or the ID of an image sent before."""
 
     data: bytes | None = None  # base64
-    media_type: str = ""
-    image_id: str | None = None  # in the place of `data`: a prompt that is edited keeps its images
+    media_type: Annotated[str, Meta(max_length=255)] = ""
+    image_id: MessageId | None = None  # in the place of `data`: a prompt that is edited keeps its images
 
 
 class StreamRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `POST /api/sessions/{session_id}/streams`: exactly one of `prompt`, `regenerate` and `continue`."""
 
     prompt: str | None = None
-    parent_id: str | msgspec.UnsetType | None = msgspec.UNSET  # the message that the prompt follows
+    parent_id: MessageId | msgspec.UnsetType | None = msgspec.UNSET  # the message that the prompt follows
     images: list[ImageUpload] = []  # that come with the prompt
-    regenerate: str | None = None  # an answer: another one to the same prompt
-    continues: str | None = msgspec.field(name="continue", default=None)  # an answer that broke off
+    regenerate: MessageId | None = None  # an answer: another one to the same prompt
+    continues: MessageId | None = msgspec.field(name="continue", default=None)  # an answer that broke off
     model: str | None = None
     options: Options = Options()
     remember: bool = False
@@ -50,6 +56,10 @@ async def read_stream_request(request: web.Request) -> StreamRequest:
     is_form = request.content_type in FORMS
     body = await (form_body(request) if is_form else json_body(request, StreamRequest))
     _check(body)
+    check_options(body.options)
+    if body.model is not None and len(body.model) > LONGEST_MODEL:
+        # It is unknown whatever comes after that; the refusal quotes it.
+        body = msgspec.structs.replace(body, model=f"{body.model[:LONGEST_MODEL]}…")
     if body.prompt is not None:
         _check_prompt(body.prompt, request.app[LIMITS].max_prompt_bytes)
     return body
@@ -61,9 +71,7 @@ def _check(body: StreamRequest) -> None:
         raise ProblemError(422, "invalid_request", "Send exactly one of `prompt`, `regenerate`, `continue`.")
     if any((image.data is None) == (image.image_id is None) for image in body.images):
         raise ProblemError(
-            422,
-            "invalid_request",
-            "An image needs either `data` or the `image_id` of an image sent before.",
+            422, "invalid_request", "An image needs either `data` or the `image_id` of an image sent before."
         )
     if body.prompt is not None:
         return
@@ -149,8 +157,8 @@ def _kept(fields: Mapping[str, Any]) -> Iterator[ImageUpload]:
 def _files(fields: Mapping[str, Any]) -> Iterator[bytes]:
     """Yield the data of the uploaded files."""
     for name, value in fields.items():
-        if name in IMAGES and isinstance(value, web.FileField):
-            yield value.file.read()
+        if name in IMAGES and isinstance(value, Upload):
+            yield bytes(value.data)
 
 
 def _texts(fields: Mapping[str, Any]) -> Callable[[str], str]:

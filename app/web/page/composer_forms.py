@@ -10,6 +10,7 @@ from app.web.app_keys import OWNER, REGISTRY
 from app.web.http.addresses import at, cookie_path
 from app.web.input import bodies
 from app.web.input.forms import typed
+from app.web.input.session_ids import own
 from app.web.page import form_problems, views
 from app.web.page.noscript.growing_page import COOKIE
 from app.web.problems import ProblemError
@@ -19,8 +20,8 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
     """POST of the composer: 303 to the session's page, or the page with the error and the typed text."""
     session_id = bodies.path_id(request, "session_id")
     try:
-        await register(request, session_id)
-    except (ProblemError, TailraceError) as error:
+        await register(request, own(request, session_id))
+    except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
         problem = form_problems.problem_of(error, request)
         return await form_problems.told(request, problem, session_id, await typed(request))
     page = web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
@@ -32,7 +33,7 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
 async def post_stop(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/stop: the Stop button."""
     session_id = bodies.path_id(request, "session_id")
-    await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=2.0)
+    await request.app[REGISTRY].stop_session(request[OWNER], own(request, session_id), wait=2.0)
     raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
 
 

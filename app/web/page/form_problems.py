@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -19,7 +18,9 @@ from app.web.http.accept import wants_html
 from app.web.http.addresses import came_from
 from app.web.i18n import translations
 from app.web.input import bodies
+from app.web.input.session_ids import own
 from app.web.page import views
+from app.web.page.live.snapshots import PageSnapshot
 from app.web.problems import ProblemError, http_problem, translate
 
 _SESSION = re.compile(rf"/sessions/({bodies.ID_PATTERN})$")
@@ -78,8 +79,8 @@ def _shown(request: web.Request) -> str:
     return found[1] if found else ""
 
 
-async def session_or_empty(request: web.Request, session_id: str) -> Any:
+async def session_or_empty(request: web.Request, session_id: str) -> PageSnapshot:
     """Return a session as its page shows it, or an empty one where it does not exist."""
-    if session_id and await request.app[HISTORY].check(request[OWNER], session_id):
+    if session_id and await request.app[HISTORY].check(request[OWNER], own(request, session_id)):
         return await views.session_of(request, session_id)
     return views.empty(session_id or secrets.token_urlsafe(12))

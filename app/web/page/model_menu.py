@@ -21,6 +21,7 @@ class Group(NamedTuple):
     backend: str
     models: list[Model]
     reason: str | None
+    origin: str | None = None  # of the server that prompts go to
 
 
 class ModelMenu(NamedTuple):
@@ -112,9 +113,10 @@ def _groups(offered: Sequence[Model], listing: ModelListing, language: Language)
     found: dict[str, list[Model]] = {}
     for model in offered:
         found.setdefault(model.backend, []).append(model)
-    answering = [Group(backend, models, None) for backend, models in found.items()]
+    origins = listing.origins
+    answering = [Group(backend, models, None, origins.get(backend)) for backend, models in found.items()]
     answering.extend(
-        Group(silent.backend, [], said(language, silent.code, silent.message))
+        Group(silent.backend, [], said(language, silent.code, silent.message), origins.get(silent.backend))
         for silent in listing.unreachable
     )
     return answering

@@ -23,6 +23,7 @@ class State(NamedTuple):
     models: int
     reason: str | None
     is_demo: bool
+    origin: str | None  # of the server that prompts go to
 
 
 async def get_models_page(request: web.Request) -> web.StreamResponse:
@@ -35,5 +36,8 @@ def states(listing: ModelListing, language: Language) -> list[State]:
     """Return all backends in their order, the demo model last: real backends matter more."""
     counts = Counter(model.backend for model in listing.models)
     reasons = {silent.backend: said(language, silent.code, silent.message) for silent in listing.unreachable}
-    found = [State(name, counts[name], reasons.get(name), name == DEMO) for name in listing.backends]
+    found = [
+        State(name, counts[name], reasons.get(name), name == DEMO, listing.origins.get(name))
+        for name in listing.backends
+    ]
     return sorted(found, key=lambda state: state.is_demo)

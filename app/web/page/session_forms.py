@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from app.chat.scoped_ids import bare
 from app.web.api.sessions import checked_title
 from app.web.app_keys import HISTORY, LIMITS, LISTS, OWNER, REGISTRY
 from app.web.http.addresses import at
@@ -11,6 +12,7 @@ from app.web.i18n import translations
 from app.web.i18n.error_texts import said
 from app.web.input import bodies
 from app.web.input.forms import text_form
+from app.web.input.session_ids import own, path_session, shown
 from app.web.page.templates import render
 from app.web.problems import ProblemError
 
@@ -25,7 +27,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     title = (await text_form(request)).get("title", "")
     try:
-        await request.app[HISTORY].rename(request[OWNER], session_id, checked_title(title))
+        await request.app[HISTORY].rename(request[OWNER], own(request, session_id), checked_title(title))
     except ProblemError as problem:
         return await _page(request, draft=title, problem=problem)
     request.app[LISTS].changed(request[OWNER])
@@ -36,7 +38,7 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/delete: 303 to a new session, whose page offers to undo the delete."""
     session_id = bodies.path_id(request, "session_id")
     wait = request.app[LIMITS].max_stop_wait
-    await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
+    await request.app[REGISTRY].delete_session(request[OWNER], own(request, session_id), wait=wait)
     request.app[LISTS].changed(request[OWNER])
     raise web.HTTPSeeOther(at(request, f"/?deleted={session_id}"))
 
@@ -44,17 +46,16 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
 async def post_restore(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/restore: undo a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
-    restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
+    restored = await request.app[REGISTRY].archives.restore(request[OWNER], own(request, session_id))
     request.app[LISTS].changed(request[OWNER])
-    raise web.HTTPSeeOther(at(request, f"/sessions/{restored.session_id}"))
+    raise web.HTTPSeeOther(at(request, f"/sessions/{bare(restored.session_id)}"))
 
 
 async def _page(
     request: web.Request, *, draft: str | None = None, problem: ProblemError | None = None
 ) -> web.Response:
-    session_id = bodies.path_id(request, "session_id")
     context = {
-        "session": await request.app[HISTORY].session(request[OWNER], session_id),
+        "session": shown(await request.app[HISTORY].session(request[OWNER], path_session(request))),
         "draft": draft,
         "error": said(translations.of(request), problem.code, problem.detail) if problem else None,
     }

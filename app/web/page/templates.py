@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, cast
 
 import aiohttp_jinja2
 import jinja2
 from aiohttp import hdrs, web
-from babel.numbers import format_decimal
+from babel.numbers import get_decimal_symbol, get_group_symbol
 from jinja2.runtime import Context
 from jinja2.utils import htmlsafe_json_dumps
 
@@ -20,22 +20,34 @@ from app.web.assets import folders
 from app.web.assets.static_files import static_files
 from app.web.http.addresses import at
 from app.web.i18n import translations
-from app.web.i18n.error_texts import SENTENCES, said, words
+from app.web.i18n.error_texts import SENTENCES, said, said_note, words
 from app.web.i18n.labels import label, label_words
+from app.web.i18n.translations import Language
 from app.web.page import reader_choices
-from app.web.page.noscript.growing_answer import GROUP
+from app.web.rules import RULES
 
-WORDS = web.AppKey("words", dict[str, str])  # by language: the scripts' texts, as JSON that is safe in HTML
+PAGE_DATA = web.AppKey(
+    "page_data", dict[str, str]
+)  # by language: for the scripts, as JSON that is safe in HTML
 
 
 async def set_up(app: web.Application) -> None:
     """Signal `on_startup`: load the templates and languages in a thread, because reading them is slow."""
     languages = await asyncio.to_thread(translations.load, folders.folder("translations"))
     app[translations.LANGUAGES] = languages
-    app[WORDS] = {
-        code: _data({**words(language), **label_words(language)}) for code, language in languages.items()
+    app[PAGE_DATA] = {
+        code: str(htmlsafe_json_dumps(page_data(language))) for code, language in languages.items()
     }
     app[aiohttp_jinja2.APP_KEY] = await asyncio.to_thread(environment)
+
+
+def page_data(language: Language) -> dict[str, Any]:
+    """Return what a page passes to its scripts: their texts in a language, and the rules that templates follow too."""
+    return {
+        "words": {**words(language), **label_words(language)},
+        "plural": language.plural,
+        "rules": RULES,
+    }
 
 
 @cache
@@ -50,7 +62,9 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.install_gettext_callables(_gettext, _ngettext, newstyle=True)
-    environment.globals.update(said=_said, label=_label, number=_number, sentence=_sentence, group_size=GROUP)
+    environment.globals.update(
+        said=_said, said_note=_said_note, label=_label, number=_number, sentence=_sentence, rules=RULES
+    )
     for name in environment.list_templates():
         environment.get_template(name)
     return cast("jinja2.Environment", environment)
@@ -59,16 +73,41 @@ def environment() -> jinja2.Environment:
 def render(
     request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200
 ) -> web.Response:
-    """Render a template with the variables that all pages share."""
+    """Render a template as a page, with the variables that all pages share."""
+    response = aiohttp_jinja2.render_template(
+        template, request, {**_shared(request), **context}, status=status
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+class Macros:
+    """The macros of a template as methods. They return HTML."""
+
+    def __init__(self, request: web.Request, template: str, context: Mapping[str, Any]) -> None:
+        found = aiohttp_jinja2.get_env(request.app).get_template(template)
+        self._module: Any = found.make_module({**_shared(request), **context})
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        macro = getattr(self._module, name)
+        return lambda *values: str(macro(*values))  # a `Markup` would escape what is added to it
+
+
+def render_text(request: web.Request, template: str, context: Mapping[str, Any]) -> str:
+    """Render a part of a page, with the same variables."""
+    return aiohttp_jinja2.render_string(template, request, {**_shared(request), **context})
+
+
+def _shared(request: web.Request) -> dict[str, Any]:
     languages = request.app[translations.LANGUAGES]
     chosen = reader_choices.of(request)
     language = translations.of(request)
-    shared = {
+    return {
         "base": request.app[BASE],
         "signs_in": request.app[SIGNS_IN],
         "static": at(request, static_files().address),
         "language": language,
-        "words": request.app[WORDS][language.code],
+        "page_data": request.app[PAGE_DATA][language.code],
         "languages": languages.values(),
         "chosen_language": chosen.language,
         "theme": chosen.theme,
@@ -76,18 +115,16 @@ def render(
         # An iPad or an iPhone says so, too.
         "on_apple": "Mac OS X" in request.headers.get(hdrs.USER_AGENT, ""),
     }
-    response = aiohttp_jinja2.render_template(template, request, {**shared, **context}, status=status)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _data(said: Mapping[str, Any]) -> str:
-    return htmlsafe_json_dumps(said) if said else ""
 
 
 @jinja2.pass_context
 def _said(context: Context, code: str, sentence: str) -> str:
     return said(context["language"], code, sentence)
+
+
+@jinja2.pass_context
+def _said_note(context: Context, note: str) -> str:
+    return said_note(context["language"], note)
 
 
 @jinja2.pass_context
@@ -104,8 +141,13 @@ def _sentence(context: Context, code: str) -> str:
 @jinja2.pass_context
 def _number(context: Context, value: float, digits: int = 0) -> str:
     """Return a number as the reader's language writes it, with so many digits behind the point."""
-    pattern = f"#,##0.{'0' * digits}" if digits else "#,##0"
-    return format_decimal(value, pattern, locale=context["language"].code)
+    return f"{value:,.{digits}f}".translate(_separators(context["language"].code))
+
+
+@cache
+def _separators(code: str) -> dict[int, str]:
+    """Return what replaces the separators of English. Babel's own formatting takes too long for a page of numbers."""
+    return str.maketrans({",": get_group_symbol(code), ".": get_decimal_symbol(code)})
 
 
 @jinja2.pass_context

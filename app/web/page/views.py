@@ -20,14 +20,15 @@ from app.log.entries import Begun
 from app.web.api import message_range
 from app.web.api.sessions import take_snapshot
 from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER
-from app.web.http.addresses import at, here
+from app.web.http.addresses import at, cookie_path, here
 from app.web.i18n import translations
 from app.web.input import bodies
+from app.web.input.session_ids import own
 from app.web.page.live.snapshots import PageMessage, PageSnapshot, rendered
 from app.web.page.model_menu import is_blind, model_menu
-from app.web.page.noscript import growing_page
+from app.web.page.noscript import growing_answer, growing_page
 from app.web.page.sidebar import sidebar_list
-from app.web.page.templates import render
+from app.web.page.templates import Macros, render
 
 LONG = 2 * message_range.MESSAGES  # a page with more messages is rendered in a thread
 
@@ -49,8 +50,9 @@ async def session_page(request: web.Request) -> web.StreamResponse:
 async def session_of(request: web.Request, session_id: str, through: str | None = None) -> PageSnapshot:
     """Return a session's snapshot for its page, with rendered answers."""
     part = message_range.asked(request)
-    snapshot = await take_snapshot(request, session_id, through, part)
-    return await rendered(request.app[RENDERER], snapshot, thoughts=True)
+    scoped_id = own(request, session_id)
+    snapshot = await take_snapshot(request, scoped_id, through, part)
+    return await rendered(request.app[RENDERER], snapshot, scoped_id, thoughts=True)
 
 
 def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
@@ -58,27 +60,25 @@ def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
     last = session.messages[-1] if session.messages else None
     if last is None or last.outcome is not None or last.stream_id is None:
         return None
-    return last if request.app[REGISTRY].is_live(session.session_id, last.stream_id) else None
+    scoped_id = own(request, session.session_id)
+    return last if request.app[REGISTRY].is_live(scoped_id, last.stream_id) else None
 
 
 async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage) -> web.StreamResponse:
     """Stream the answer into the page, for a browser without scripts."""
     registry = request.app[REGISTRY]
-    live, stream_id = registry.session(session.session_id), answer.stream_id or ""
-    view = live.log.answer
-    is_begun = view is not None and view.stream_id == stream_id
-    begun = view.begun if view is not None and is_begun else Begun(answer.content, answer.reasoning)
-    place = growing_page.place_of(answer.message_id)
+    scoped_id, stream_id = own(request, session.session_id), answer.stream_id or ""
+    live = registry.session(scoped_id)
+    parts, begun = await _parts(request, session, answer.message_id), Begun(answer.content, answer.reasoning)
 
-    async def pieces_of(seen: PageSnapshot) -> growing_page.Pieces:
-        page = (await show(request, seen, growing=place)).text or ""
-        return growing_page.cut(page, place.mark)
-
-    async def again() -> growing_page.Pieces | None:
+    async def renew() -> tuple[growing_answer.Parts, Begun]:
         try:
-            return await pieces_of(await session_of(request, session.session_id, place.message_id))
+            seen = await session_of(request, session.session_id, answer.message_id)
+            message = next(each for each in seen.messages if each.message_id == answer.message_id)
+            now = Begun(message.content, message.reasoning)
+            return await _parts(request, seen, answer.message_id), now
         except TailraceError:
-            return None  # Deleted, or the database is away: what was rendered first has an end, too.
+            return parts, begun  # Deleted, or the database is away: what was rendered first has an end, too.
 
     viewer = growing_page.PlainViewer(
         live,
@@ -86,47 +86,71 @@ async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage
         begun,
         request.app[PULSE],
         request.app[RENDERER],
-        is_live=lambda: registry.is_live(session.session_id, stream_id),
-        pieces=await pieces_of(session),
-        again=again,
+        is_live=partial(registry.is_live, scoped_id, stream_id),
+        parts=parts,
+        renew=renew,
     )
     return await viewer.serve(request)
 
 
-def empty(session_id: str) -> dict[str, Any]:
-    """Return a session that does not exist yet, with the fields of a snapshot."""
-    return {
-        "session_id": session_id,
-        "title": "",
-        "messages": [],
-        "cursor": None,
-        "running": None,
+async def _parts(request: web.Request, session: PageSnapshot, message_id: str) -> growing_answer.Parts:
+    """Return the parts of the page around an answer."""
+    context = {
+        **await _context(request, session),
+        "place": [message.message_id for message in session.messages].index(message_id),
+        "forgetting": growing_page.forgetting(cookie_path(request)),
     }
+    return Macros(request, "growing.html", context)
+
+
+def empty(session_id: str) -> PageSnapshot:
+    """Return a session that does not exist yet. It has no cursor."""
+    return PageSnapshot(
+        session_id=session_id,
+        title="",
+        created_at="",
+        updated_at="",
+        options=Options(),
+        branch=None,
+        messages=[],
+        cursor="",
+        running=None,
+    )
 
 
 async def show(
     request: web.Request,
-    session: Any,
+    session: PageSnapshot,
     *,
     typed: Mapping[str, str] = MappingProxyType({}),
     error: str | None = None,
     code: str | None = None,
     status: int = 200,
-    growing: growing_page.Place | None = None,
 ) -> web.Response:
-    """Return the page of a session. `typed` holds the form fields to keep when a form is shown again.
+    """Return the page of a session. `typed` holds the form fields to keep when a form is shown again."""
+    context = await _context(request, session, typed=typed, error=error, code=code)
+    make = partial(render, request, "session.html", context, status=status)
+    # A page of a thousand messages takes a quarter of a second to render.
+    return await asyncio.to_thread(make) if len(session.messages) > LONG else make()
 
-    The `growing` answer is replaced by its mark.
-    """
+
+async def _context(
+    request: web.Request,
+    session: PageSnapshot,
+    *,
+    typed: Mapping[str, str] = MappingProxyType({}),
+    error: str | None = None,
+    code: str | None = None,
+) -> dict[str, Any]:
     address = _address(request, session)
     listed = await request.app[CATALOG].listing()
-    context = {
+    return {
         "version": __version__,
         "here": address,
         "session": session,
-        "listing": await sidebar_list(
-            request, address, None if isinstance(session, dict) else session.session_id
-        ),
+        "earlier": _earlier(address, session),
+        "in_progress": any(each.role == "assistant" and each.outcome is None for each in session.messages),
+        "listing": await sidebar_list(request, address, session.session_id if session.cursor else None),
         "deleted": _deleted(request),
         "picker": model_menu(
             listed,
@@ -137,32 +161,32 @@ async def show(
         ),
         "is_blind": is_blind,
         "draft": typed.get("prompt") or typed.get("example", ""),
-        "options": typed or (Options() if isinstance(session, dict) else session.options),
+        "options": typed or session.options,
         "error": error,
         "code": code,
-        "growing": growing,
         "continuing": "ask" if request.app[LIMITS].continuing else "off",
     }
-    make = partial(render, request, "session.html", context, status=status)
-    # A page of a thousand messages takes a quarter of a second to render.
-    return await asyncio.to_thread(make) if len(_messages(session)) > LONG else make()
 
 
-def _address(request: web.Request, session: Any) -> URL:
+def _address(request: web.Request, session: PageSnapshot) -> URL:
     """Return the address of the page: of a POST, that of the session's page, or `/` if the session is empty."""
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
         return here(request).without_query_params("deleted")
-    return URL(at(request, "/" if isinstance(session, dict) else f"/sessions/{session.session_id}"))
+    return URL(at(request, f"/sessions/{session.session_id}" if session.cursor else "/"))
 
 
-def _last_model(session: Any) -> str | None:
+def _earlier(address: URL, session: PageSnapshot) -> URL:
+    """Return the address of earlier messages: as many as a page may have, and from there on those before them."""
+    if address.query.get("all") != "1" and "before" not in address.query:
+        return address.update_query(all=1)
+    first = session.messages[0].message_id if session.messages else ""
+    return address.without_query_params("from").update_query(all=1, before=first)
+
+
+def _last_model(session: PageSnapshot) -> str | None:
     """Return the model of the last answer."""
-    messages = reversed(_messages(session))
+    messages = reversed(session.messages)
     return next((message.model for message in messages if message.role == "assistant"), None)
-
-
-def _messages(session: Any) -> list[Any]:
-    return list(session["messages"] if isinstance(session, dict) else session.messages)
 
 
 def _deleted(request: web.Request) -> str | None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import Any
+from http import HTTPStatus
 
-import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from app.web.http.accept import PROBLEM
+from app.web.security import early_refusals
+from app.web.security.early_refusals import Refusal
 from app.web.security.host_and_origin import PROXY_ADVICE
+from app.web.security.sampling import Sampler
 
 # By the prefix of aiohttp's message; the first match counts.
 SENTENCES = {
@@ -27,19 +28,36 @@ SENTENCES = {
     "": "This is not a valid HTTP request.",
 }
 
+LINES, SECONDS = 10, 10.0  # log lines of this kind, and the period that they are counted in
+
 
 class OneLine(logging.Filter):
-    """Reduces the log record of a malformed request to one line. Other records pass unchanged."""
+    """Reduces the log record of a malformed request to one line, and omits most in a flood. Others pass unchanged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sampler = Sampler(burst=LINES, seconds=SECONDS)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter`."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            record.msg += ": %s"
-            record.args = (*(record.args or ()), type(error).__name__)  # its message quotes the request
-            record.exc_info = None
-            record.levelno, record.levelname = logging.INFO, "INFO"
+        if not isinstance(error, HttpProcessingError):
+            return True
+        omitted = self._sampler.take()
+        if omitted is None:
+            return False
+        name = (
+            error.name if isinstance(error, Refusal) else type(error).__name__
+        )  # its message quotes the request
+        record.msg += ": %s" + (f" ({omitted} like it omitted)" if omitted else "")
+        record.args = (*_arguments(record), name)
+        record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
         return True
+
+
+def _arguments(record: logging.LogRecord) -> tuple[object, ...]:
+    return record.args if isinstance(record.args, tuple) else ()
 
 
 @cache
@@ -50,44 +68,7 @@ def logger() -> logging.Logger:
     return log
 
 
-class Protocol(web.RequestHandler):
-    """A connection that answers malformed requests with problem+json, like the application's own errors."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """See aiohttp, whose own response body quotes the request and the parser's message."""
-        response = super().handle_error(request, status, exc, message)
-        if isinstance(exc, HttpProcessingError) and isinstance(response, web.Response):
-            detail = next(text for start, text in SENTENCES.items() if (message or "").startswith(start))
-            body = {"type": "about:blank", "title": "Bad Request", "status": status, "code": "bad_request"}
-            response.body = msgspec.json.encode({**body, "detail": detail})
-            response.content_type, response.charset = PROBLEM, None
-        return response
-
-
-class _Server(web.Server):
-    def __call__(self) -> web.RequestHandler:
-        return Protocol(self, loop=self._loop, **self._kwargs)
-
-
-class Runner(web.AppRunner):
-    """Runs the application with `Protocol` connections. aiohttp has no public API to set the connection class."""
-
-    __slots__ = ()
-
-    async def _make_server(self) -> web.Server:
-        server: Any = await super()._make_server()
-        return _Server(
-            server.request_handler,
-            request_factory=server.request_factory,
-            handler_cancellation=server.handler_cancellation,
-            loop=server._loop,
-            **server._kwargs,
-        )
+def respond(status: int, message: str) -> web.Response:
+    """Return the response to a malformed request. `message` is aiohttp's, which quotes the request; it is not shown."""
+    sentence = next(text for start, text in SENTENCES.items() if message.startswith(start))
+    return early_refusals.respond(Refusal(HTTPStatus(status), "bad_request", sentence))

@@ -12,15 +12,17 @@ from collections import Counter
 from typing import Literal, NamedTuple, Self, cast
 
 PER_SECOND = 50  # tokens of a paced generation
+SLOW_PER_SECOND = 5  # tokens of a slow one
 MARK = b"~"  # once in each token, and nowhere else: whoever counts it counts tokens
-BURST = 32  # tokens that a generation without a pace writes at a time
+BURST = 32  # tokens that the lead of a generation is written in
 NAME = "bench:latest"
 TICK = 0.001  # s
-SLOTS = round(1 / (PER_SECOND * TICK))  # ticks from one token of a generation to its next
+SLOTS = round(1 / (SLOW_PER_SECOND * TICK))  # ticks from one token of the slowest generation to its next
+STEPS = {"paced": round(1 / (PER_SECOND * TICK)), "slow": SLOTS}  # ticks from token to token
 
-Manner = Literal["paced", "flat", "silent"]
+Manner = Literal["paced", "slow", "flat", "silent"]
 
-_ORDER = re.compile(rb"bench key=(\d+) session=([\w-]+) manner=(\w+) tokens=(\d+)")
+_ORDER = re.compile(rb"bench key=(\d+) session=([\w-]+) manner=(\w+) tokens=(\d+) lead=(\d+)")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n"
 _STREAM_HEAD = _HEAD % b"application/x-ndjson" + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -40,17 +42,22 @@ END = _chunk(_line(b"", b'true,"done_reason":"stop","eval_count":1')) + _chunk(b
 
 
 class Order(NamedTuple):
-    """What one generation is to be: `paced` at `PER_SECOND`, `flat` out, or `silent` without even a header."""
+    """What one generation is to be: `paced` or `slow`, `flat` out, or `silent` without even a header.
+
+    The first `lead` tokens of one that has a pace are written flat out.
+    """
 
     key: int
     session: str
     manner: Manner
     tokens: int
+    lead: int = 0
 
     @property
     def prompt(self) -> str:
         """The prompt that asks for it."""
-        return f"bench key={self.key} session={self.session} manner={self.manner} tokens={self.tokens}"
+        which = f"bench key={self.key} session={self.session}"
+        return f"{which} manner={self.manner} tokens={self.tokens} lead={self.lead}"
 
 
 class Generation:
@@ -74,7 +81,7 @@ class Generation:
 
     def write(self, count: int) -> bool:
         """Write up to `count` tokens; tell whether more are to come."""
-        if self.closed.done():
+        if self.closed.done() or not self._left:
             return False
         if self._flowing:
             count = min(count, self._left)
@@ -85,10 +92,6 @@ class Generation:
 
     def flow(self, flowing: bool) -> None:
         self._flowing = flowing
-
-    @property
-    def finished(self) -> bool:
-        return self.order.manner != "silent" and self._left == 0
 
     def close(self) -> None:
         if not self.closed.done():
@@ -137,11 +140,16 @@ class Model:
         self.most_open[order.session] = max(self.most_open[order.session], self._open[order.session])
         if order.manner != "silent":
             generation.begin()
-        if order.manner == "flat":
+        if order.manner == "flat" or order.lead:
             self._flat.append(generation)
-        elif order.manner == "paced" and generation.write(1):
-            self._wheel[self._slot()].append(generation)
+        elif order.manner in STEPS and self._goes_on(generation, 1):
+            self._pace(generation)
         return generation
+
+    def _pace(self, generation: Generation) -> None:
+        slot = self._slot()
+        for later in range(0, SLOTS, STEPS[generation.order.manner]):
+            self._wheel[(slot + later) % SLOTS].append(generation)
 
     def end(self, generation: Generation) -> None:
         if not generation.closed.done():
@@ -156,12 +164,31 @@ class Model:
         slot = self._slot()
         while True:
             await asyncio.sleep(0 if self._flat else TICK)
-            self._flat = [generation for generation in self._flat if generation.write(BURST)]
+            self._flat = [generation for generation in self._flat if self._burst(generation)]
             now = self._slot()
             while slot != now:
                 slot = (slot + 1) % SLOTS
                 due = self._wheel[slot]
-                due[:] = [generation for generation in due if generation.write(1)]
+                due[:] = [generation for generation in due if self._goes_on(generation, 1)]
+
+    def _goes_on(self, generation: Generation, count: int) -> bool:
+        """Write tokens; tell whether more are to come. A whole answer is over, even if its connection is kept."""
+        goes_on = generation.write(count)
+        if not goes_on:
+            self.end(generation)
+        return goes_on
+
+    def _burst(self, generation: Generation) -> bool:
+        """Write without a pace; tell whether that goes on.
+
+        Whoever writes many tokens at once lets the server merge them, which no model does: only a lead is written so.
+        """
+        lead = generation.order.lead
+        count = min(BURST, lead - len(generation.sent)) if lead else 1
+        if not count:
+            self._pace(generation)
+            return False
+        return self._goes_on(generation, count)
 
 
 class _Connection(asyncio.Protocol):
@@ -199,13 +226,21 @@ class _Connection(asyncio.Protocol):
         path = head.split(b" ", 2)[1]
         if path == b"/api/chat":
             # The conversation so far comes along: the order is the last one in it.
-            key, session, manner, tokens = _ORDER.findall(body)[-1]
-            order = Order(int(key), session.decode(), cast("Manner", manner.decode()), int(tokens))
-            self._generation = self._model.begin(order, self._transport)
+            key, session, manner, tokens, lead = _ORDER.findall(body)[-1]
+            kind = cast("Manner", manner.decode())
+            order = Order(int(key), session.decode(), kind, int(tokens), int(lead))
+            # Of two connections that are ready at the same moment, data is delivered at once, and an end only in the
+            # next turn of the loop. Who closed one connection before it used the other has overlapped nothing.
+            asyncio.get_running_loop().call_soon(self._begin, order)
         elif path == b"/api/tags":
             self._answer(b'{"models":[{"name":"bench:latest","digest":"1"}]}')
         else:
             self._answer(b"{}")
+
+    def _begin(self, order: Order) -> None:
+        self._generation = self._model.begin(order, self._transport)
+        if self._transport.is_closing():
+            self._model.end(self._generation)
 
     def _answer(self, body: bytes) -> None:
         length = b"Content-Length: %d\r\n\r\n" % len(body)

@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from tests.benchmarks.load.run import SCENARIOS
 
 ROOT = Path(__file__).parent.parent.parent.parent
+COUNTED = ("tokens that did not arrive", "overlapping generations", "not answered in full")
 
 
-def test_the_quick_benchmark_delivers_every_token_and_prints_its_table() -> None:
-    """It ends well, counts no missing token, no overlap and no unanswered prompt, and shows every goal."""
-    command = [sys.executable, "-m", "tests.benchmarks.load", "--quick"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the quick benchmark."""
+    command = [sys.executable, "-m", "tests.benchmarks.load", "--quick", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_delivers_every_token_and_reports_it_all(tmp_path: Path) -> None:
+    """It ends well, misses no token and no prompt, holds every goal against a value, and writes JSON and a plot."""
+    ran = bench("--json", str(tmp_path / "bench.json"), "--plot", str(tmp_path / "bench.svg"))
     assert ran.returncode == 0, ran.stderr
-    counts = dict(
-        re.findall(
-            r"^(tokens that.*?|storm: sessions.*?|storm: newest prompts.*?) {2,}(\d+) ", ran.stdout, re.M
-        )
-    )
-    assert list(counts.values()) == ["0", "0", "0"], ran.stdout
-    assert ran.stdout.count("≤") == 17, ran.stdout
+    report: dict[str, Any] = msgspec.json.decode((tmp_path / "bench.json").read_bytes())
+    figures = report["figures"]
+    counted = [figure for figure in figures if figure["figure"].endswith(COUNTED)]
+    assert len(counted) == 4, ran.stdout
+    assert [figure["met"] for figure in counted] == [True] * 4, ran.stdout
+    goals = [figure for figure in figures if figure["goal"] is not None]
+    assert all(figure["verdict"] for figure in goals), goals
+    assert ran.stdout.count("≤") == len(goals) >= 35, ran.stdout
+    drawn = ElementTree.parse(tmp_path / "bench.svg").getroot()
+    lines = drawn.findall("{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 4 - len(report["missing"]), ran.stdout
+
+
+def test_one_scenario_is_measured_alone() -> None:
+    """`--only` leaves out everything else."""
+    ran = bench("--only", "viewers")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("≤") == 1, ran.stdout
+
+
+def test_an_unknown_scenario_is_refused_with_the_names_of_all() -> None:
+    """The message names what there is."""
+    ran = bench("--only", "viewers,nonsense")
+    assert ran.returncode == 2
+    assert "'nonsense'" in ran.stderr
+    assert all(name in ran.stderr for name in SCENARIOS)
+
+
+def test_a_plot_without_its_scenario_is_refused(tmp_path: Path) -> None:
+    """Nothing is measured in vain."""
+    ran = bench("--only", "viewers", "--plot", str(tmp_path / "bench.svg"))
+    assert ran.returncode == 2
+    assert "growth" in ran.stderr

@@ -40,6 +40,16 @@ def ended(model: str) -> Enter:
     return enter
 
 
+async def operations(stage: Stage, context: BrowserContext) -> Page:
+    """The operations page while one answer runs and another has failed."""
+    await stage.answer("failed", "error-middle")
+    chat = await stage.open(context, "/")
+    await chat.ask("Are you there?", "hang")
+    await chat.page.goto(f"{stage.url}/ops")
+    await chat.page.locator("tbody tr").first.wait_for()
+    return chat.page
+
+
 async def thinking(stage: Stage, context: BrowserContext) -> Page:
     """An answer without its first token."""
     chat = await stage.open(context, "/")
@@ -96,6 +106,7 @@ async def refused_login(stage: Stage, context: BrowserContext) -> Page:
 STATES = [
     State("a new session", at("/")),
     State("how to connect a model", at("/models")),
+    State("operations", operations),
     State("a rich answer", ended("markdown")),
     State("reasoning", ended("reasoning")),
     State("thinking", thinking),

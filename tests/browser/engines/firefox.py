@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.browser.engines import actions
 from tests.browser.engines.bidi import BiDi, connected
 from tests.browser.engines.window import BrowserError, Window
 from tests.support.processes import end
+from tests.support.waiting import found
 
 START_TIMEOUT = 60.0  # s; the first start makes a profile
 STOP_TIMEOUT = 15.0  # s
@@ -131,13 +131,16 @@ def running_firefox(executable: str, folder: Path) -> Iterator[str]:
 
 def _port(process: subprocess.Popen[bytes], file: Path) -> int:
     """Return the port, which Firefox writes to a file once it listens."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def port() -> int | None:
+        if process.poll() is not None:
+            raise RuntimeError(f"Firefox did not start (exit code {process.returncode})")
         try:
             return int(json.loads(file.read_text())["ws_port"])
         except (FileNotFoundError, ValueError):  # not there yet, or not whole yet
-            time.sleep(0.05)
-    raise RuntimeError(f"Firefox did not start (exit code {process.poll()})")
+            return None
+
+    return found(port, within=START_TIMEOUT, what="Firefox does not listen")
 
 
 @asynccontextmanager
@@ -152,4 +155,5 @@ async def firefox_window(url: str) -> AsyncIterator[Window]:
             await bidi.call("browser.removeUserContext", userContext=profile)
         entries = [event["params"] for event in bidi.events if event.get("method") == "log.entryAdded"]
     errors = [entry["text"] for entry in entries if entry["level"] == "error"]
-    assert [error for error in errors if not error.startswith(EXPECTED)] == []
+    unexpected = [error for error in errors if not error.startswith(EXPECTED)]
+    assert not unexpected, unexpected

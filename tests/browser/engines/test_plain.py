@@ -66,7 +66,9 @@ async def plain(window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     async def without_scripts(self: StaticFiles, request: web.Request) -> web.StreamResponse:
         if request.path.endswith(".js"):
-            raise web.HTTPNotFound
+            return web.Response(
+                status=404, content_type="text/javascript"
+            )  # a browser says nothing about its type
         return await get(self, request)
 
     monkeypatch.setattr(StaticFiles, "get", without_scripts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import socket
@@ -17,6 +16,7 @@ import aiohttp
 from tests.browser.engines import actions
 from tests.browser.engines.window import BOUND, BrowserError, Window
 from tests.support.processes import end
+from tests.support.waiting import until_told
 
 STOP_TIMEOUT = 10.0  # s
 WIDTH, HEIGHT = 1280, 838  # of the window: its bar takes 38
@@ -159,11 +159,12 @@ async def webkit_window(address: str, browser: str, *, waits: bool = True) -> As
 
 async def _listening(http: aiohttp.ClientSession) -> None:
     """Return once the driver answers. Raises `TimeoutError`."""
-    async with asyncio.timeout(BOUND):
-        while True:
-            try:
-                await _command(http, "GET", "/status", {})
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.05)
-            else:
-                return
+
+    async def listens() -> bool:
+        try:
+            await _command(http, "GET", "/status", {})
+        except aiohttp.ClientConnectionError:
+            return False
+        return True
+
+    await until_told(listens, within=BOUND)

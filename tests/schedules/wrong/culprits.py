@@ -14,6 +14,7 @@ from tests.schedules.wrong.ending import (
     PopsWithoutCompare,
     StopNamesTheSession,
 )
+from tests.schedules.wrong.lining_up import FreesAtTheSignal, LosesTheCall, ServesTheDead
 from tests.schedules.wrong.reading import AppendsWithoutFence, LosesWakeUps
 from tests.schedules.wrong.waiting import (
     CancelsEveryTime,
@@ -34,6 +35,8 @@ STOPPED = Scenario("stopped", ((Post("a1"), Stop("a1")),))
 OLD_STOPS = Scenario("old-stops", ((Post("a1", SLOW), Post("a2")), (Stop("a1"),)))
 HARD_OF_HEARING = Scenario("hard-of-hearing", ((Post("a1", DEAF), Post("a2")),))
 LAST_WORD = Scenario("last-word", ((Post("a1", TALKATIVE), Post("a2")),))
+ONE_SLOT = Scenario("one-slot", ((Post("a1", SLOW), Stop("a1")), (Post("b1"),)), answers=1)
+LEFT_IN_LINE = Scenario("left-in-line", ((Post("a1"),), (Post("b1"), Stop("b1")), (Post("c1"),)), answers=1)
 WATCHED = Scenario("watched", ((Come("v", "a"),), (Post("a1"),)))
 
 GROUND = [IN_A_ROW, AT_ONCE, STOPPED, OLD_STOPS, HARD_OF_HEARING, LAST_WORD]
@@ -64,5 +67,8 @@ CULPRITS = [
     Culprit("ends before the upstream is closed", Subject(EndsBeforeClosing), IN_A_ROW, frozenset({1, 7})),
     Culprit("claims after an await", Subject(ClaimsAfterAnAwait), AT_ONCE, frozenset({1, 3})),
     Culprit("a stop that names the session", Subject(StopNamesTheSession), OLD_STOPS, frozenset({4})),
+    Culprit("frees a slot at the signal", Subject(FreesAtTheSignal), ONE_SLOT, frozenset({11})),
+    Culprit("serves a stream that has left", Subject(ServesTheDead), LEFT_IN_LINE, frozenset({8, 12})),
+    Culprit("tells nobody of a free slot", Subject(LosesTheCall), ONE_SLOT, frozenset({12})),
     Culprit("a lost wake-up in the reader of the log", Subject(viewer=LosesWakeUps), WATCHED, frozenset({9})),
 ]

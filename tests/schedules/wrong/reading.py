@@ -17,10 +17,8 @@ class UnfencedLog(MemoryLog):
     async def append(self, fence: int, event: Event) -> None:
         await super().append(max(fence, self._fence), event)
 
-    async def append_text(
-        self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]
-    ) -> None:
-        await super().append_text(max(fence, self._fence), kind, stream_id, position, texts)
+    def append_text(self, fence: int, kind: Kind, stream_id: str, position: int, texts: list[str]) -> None:
+        super().append_text(max(fence, self._fence), kind, stream_id, position, texts)
 
 
 class AppendsWithoutFence(PlainRegistry):

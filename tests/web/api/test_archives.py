@@ -6,13 +6,14 @@ import asyncio
 import base64
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from app.web.app_keys import LIMITS
+from app import wiring
 from app.web.limits import Limits
 from tests.support.client import Client
 from tests.web.stage import Stage, on_stage, problem, until_event
@@ -270,7 +271,8 @@ async def test_the_size_of_a_file_has_a_bound(
         text, _ = await export(stage.client, "s1")
         async with stage.http.post(IMPORT, json=json.loads(text)) as response:
             assert response.status == 201
-        monkeypatch.setitem(stage.live.app._state, LIMITS, Limits(max_import_bytes=200_000))
+    monkeypatch.setattr(wiring, "Limits", partial(Limits, max_import_bytes=200_000))
+    async with on_stage(tmp_path, max_prompt_bytes=1024) as stage:
 
         async def parts() -> Any:
             for start in range(0, len(text), 50_000):

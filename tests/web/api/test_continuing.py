@@ -8,6 +8,7 @@ from typing import Any
 
 from app.chat.errors import UpstreamTruncated
 from app.chat.ports import ChatMessage
+from tests.support.waiting import until_told
 from tests.web.stage import Stage, on_stage, problem
 
 
@@ -15,6 +16,16 @@ async def last(stage: Stage, session_id: str = "s1") -> dict[str, Any]:
     """The last message of a session."""
     message: dict[str, Any] = (await stage.client.get(f"/api/sessions/{session_id}"))["messages"][-1]
     return message
+
+
+async def says(stage: Stage, text: str, name: str = "content") -> dict[str, Any]:
+    """Return the last message once it says this."""
+
+    async def is_said() -> bool:
+        return bool((await last(stage))[name] == text)
+
+    await until_told(is_said)
+    return await last(stage)
 
 
 async def broken_off(stage: Stage, *words: str) -> dict[str, Any]:
@@ -25,8 +36,7 @@ async def broken_off(stage: Stage, *words: str) -> dict[str, Any]:
     if words:
         generation.say("Hm.", kind="reasoning")
         generation.say(*words)
-    while len((await last(stage))["content"]) < len("".join(words)):
-        await asyncio.sleep(0)
+    await says(stage, "".join(words))
     await stage.client.stop(posted["stream_id"])
     return await last(stage)
 
@@ -41,8 +51,7 @@ async def test_an_answer_goes_on_in_its_message(stage: Stage) -> None:
         ChatMessage("assistant", "One, two"),
     ]
     generation.say(", three")
-    while (running := await last(stage))["content"] != "One, two, three":
-        await asyncio.sleep(0)
+    running = await says(stage, "One, two, three")
     assert (running["outcome"], running["reasoning"]) == (None, "Hm.")
     generation.finish()
     start, *_, token, end = await stage.client.read_stream(posted["stream_id"])
@@ -60,8 +69,7 @@ async def test_an_answer_without_a_word_is_begun_anew(stage: Stage) -> None:
     """In its own message; what the model had thought before is dropped with the first word."""
     posted = await stage.client.post("s1", "hello")
     (await stage.opened()).say("Hm.", kind="reasoning")
-    while (await last(stage))["reasoning"] != "Hm.":
-        await asyncio.sleep(0)
+    await says(stage, "Hm.", "reasoning")
     await stage.client.stop(posted["stream_id"])
     stage.puppet.continues = False  # it need not be able to: there is nothing to go on from
     answer = await last(stage)
@@ -127,8 +135,7 @@ async def added(stage: Stage, answer: dict[str, Any], if_active: str) -> dict[st
     """Continue an answer, let it grow, send a newer prompt; return the answer once its stream has ended."""
     posted = await stage.client.register("s1", **{"continue": answer["message_id"]})
     (await stage.opened(2)).say(", two")
-    while (await last(stage))["content"] != "One, two":
-        await asyncio.sleep(0)
+    await says(stage, "One, two")
     await stage.client.post("s1", "next", if_active=if_active)
     await stage.opened(3)
     assert (await stage.client.get(f"/api/streams/{posted['stream_id']}"))["outcome"] == "superseded"

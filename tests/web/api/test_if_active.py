@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.support.sse import Event
+from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage, problem, until_event
 
 
@@ -43,10 +44,13 @@ async def test_of_many_prompts_at_once_the_newest_runs(stage: Stage) -> None:
     answers = await asyncio.gather(*(stage.client.post("s1", f"prompt {n}") for n in range(20)))
     assert {answer["http"] for answer in answers} == {201}
     newest = max(stage.registry.session("s1"), key=lambda stream: stream.fence)
-    while stage.registry.statistics().active:
+
+    def all_ended() -> bool:
         for generation in stage.puppet.generations:
             generation.finish()
-        await asyncio.sleep(0.001)
+        return not stage.registry.statistics().active
+
+    await until(all_ended)
     events = await session_events(stage, 20)
     order = turns(events)
     assert order == [(name, id_) for _, id_ in order[::2] for name in ("start", "end")]

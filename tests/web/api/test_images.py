@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from app.chat.ports import ImageData
-from app.web.api.images import media_type
+from app.web.input.image_types import media_type
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 from tests.support.client import Client

@@ -19,7 +19,7 @@ RESTORED = ("POST", "/sessions/s2/restore")
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """A server whose pages have a quick pulse, with two sessions."""
-    async with on_stage(tmp_path, heartbeat=0.5) as stage:
+    async with on_stage(tmp_path, heartbeat=0.2) as stage:
         for session_id in ("s1", "s2"):
             await stage.answer(session_id, f"prompt of {session_id}", "Hi")
         yield stage

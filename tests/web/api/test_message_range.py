@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import io
+import re
 from typing import Any
 
 import pytest
 
 from app.chat.errors import MessageNotFound
 from app.chat.records import Message
-from app.web.api.message_range import CHARACTERS, MESSAGES, WHOLE, MessageRange, bounds
+from app.web.api.message_range import CHARACTERS, MESSAGES, MOST_MESSAGES, WHOLE, MessageRange, bounds
 from tests.support.client import Client
 from tests.support.long_chat import import_long
 from tests.web.stage import problem
@@ -125,3 +128,68 @@ async def test_the_first_prompt_on_a_page_is_edited_in_its_place(client: Client)
         page = await response.text()
     assert f'<input type="hidden" name="parent_id" value="{parent}">' in page
     assert f'data-before="{parent}"' in page
+
+
+async def test_a_page_has_a_largest_part(client: Client) -> None:
+    """However much is asked for; without scripts, links lead from part to part up to the first message."""
+    session_id = await import_long(client, MOST_MESSAGES // 2 + 100)
+    way: str | None = f"/sessions/{session_id}?all=1"
+    shown: list[str] = []
+    while way is not None:
+        async with client.http.get(way) as response:
+            assert response.status == 200
+            page = await response.text()
+        ids = re.findall(r'<article class="message" data-role="\w+" data-message-id="([^"]+)"', page)
+        assert 0 < len(ids) <= MOST_MESSAGES
+        shown = ids + shown
+        link = re.search(r'data-part="earlier"><a class="quiet" href="([^"]+)"', page)
+        way = html.unescape(link[1]) if link else None
+    whole = (await client.get(f"/api/sessions/{session_id}"))["messages"]
+    assert shown == [each["message_id"] for each in whole]
+    assert [each["content"] for each in whole[:2]] == ["prompt 1", "1: an answer"]
+    first = whole[0]["message_id"]
+    for query in (f"?from={first}", f"?branch={first}"):
+        part = await client.get(f"/sessions/{session_id}/snapshot{query}")
+        assert part["messages"][-1]["message_id"] == whole[-1]["message_id"]
+        assert len(part["messages"]) <= MOST_MESSAGES
+    source = await client.get(f"/sessions/{session_id}/snapshot?from={first}&branch={first}")
+    assert first in [each["message_id"] for each in source["messages"]]
+
+
+async def test_a_long_chat_is_exported_in_pieces(client: Client) -> None:
+    """As JSON that can be imported again, and as Markdown with all messages of the branch."""
+    session_id = await import_long(client, MOST_MESSAGES // 2 + 100)
+    async with client.http.get(f"/api/sessions/{session_id}/export") as response:
+        data = await response.read()
+    headers = {"Content-Type": "application/json"}
+    async with client.http.post("/api/sessions/import", data=io.BytesIO(data), headers=headers) as response:
+        again = await response.json()
+    ours, theirs = [
+        (await client.get(f"/api/sessions/{each}"))["messages"] for each in (session_id, again["session_id"])
+    ]
+    kept = ("content", "role", "outcome", "tokens", "created_at")
+    assert [[each[name] for name in kept] for each in ours] == [
+        [each[name] for name in kept] for each in theirs
+    ]
+    async with client.http.get(f"/api/sessions/{session_id}/export?format=markdown") as response:
+        text = await response.text()
+    assert text.count("\n## You\n") == len(ours) // 2
+    assert text.startswith("# A long chat\n\n## You\n\nprompt 1\n\n## Answer")
+    assert text.endswith(f"{len(ours) // 2}: an answer\n")
+
+
+async def test_a_long_chat_is_gone_on_with(client: Client) -> None:
+    """The model reads its end; an early prompt is edited and an early answer regenerated in their places."""
+    session_id = await import_long(client, MOST_MESSAGES // 2 + 100)
+    whole = (await client.get(f"/api/sessions/{session_id}"))["messages"]
+    early = whole[3]["message_id"]
+    for body in ({"prompt": "and now?"}, {"prompt": "no, that", "parent_id": early}, {"regenerate": early}):
+        posted = await client.register(session_id, model="scripted/echo", **body)
+        assert posted["http"] == 201, posted
+        assert (await client.read_stream(posted["stream_id"]))[-1].data["outcome"] == "complete"
+    branch = (await client.get(f"/api/sessions/{session_id}"))["messages"]
+    assert [each["content"] for each in branch[:3]] == [each["content"] for each in whole[:3]]
+    assert len(branch) == 4
+    assert branch[3]["siblings"] == [early, branch[3]["message_id"]]
+    refused = await client.register(session_id, model="scripted/echo", regenerate="nowhere")
+    assert (refused["http"], refused["code"]) == (404, "message_not_found")

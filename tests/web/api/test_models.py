@@ -12,20 +12,11 @@ import pytest
 
 from app.config.servers import ModelServer
 from app.web.page.model_menu import MANY
-from tests.doubles.openai import OpenAIDouble
+from tests.doubles.openai import GatewayDouble, OpenAIDouble
 from tests.support.server import LiveServer, serve
 from tests.web.stage import problem
 
 ODD = ["my own model", "org/team/model:7b", "modèle/ünï-語 🦙", 'quo"te<b>', "a&b=c?d#e", "100%"]
-
-
-class Many(OpenAIDouble):
-    """A server with 3,000 models, as a gateway to all others has."""
-
-    models = tuple(
-        {"id": f"vendor-{number % 60}/model-{number}-instruct", "object": "model", "owned_by": "tests"}
-        for number in range(3000)
-    )
 
 
 class Listless(OpenAIDouble):
@@ -40,7 +31,7 @@ class Listless(OpenAIDouble):
 
 @pytest.fixture
 async def many(tmp_path: Path) -> AsyncIterator[LiveServer]:
-    async with Many() as double, serve(tmp_path, openai_url=double.url, scripted=False) as live:
+    async with GatewayDouble() as double, serve(tmp_path, openai_url=double.url, scripted=False) as live:
         yield live
 
 
@@ -178,3 +169,25 @@ async def test_a_server_without_a_list_has_its_default_model(tmp_path: Path) -> 
         async with serve(tmp_path / "none", openai_url=double.url) as live:
             (unreachable,) = (await live.client.get("/api/models"))["unreachable"]
             assert unreachable["backend"] == "openai"
+
+
+async def test_the_server_that_a_prompt_goes_to_is_named(tmp_path: Path) -> None:
+    """With scheme, host and port, in the menu, in the API and among the servers, but no password of its address."""
+    async with GatewayDouble() as double:
+        url = double.url.replace("http://", "http://me:pass-w0rd@")
+        servers = (
+            ModelServer(name="far", url=f"{url}/v1?key=abc"),
+            ModelServer(name="away", url="http://127.0.0.1:9"),
+        )
+        async with serve(tmp_path, servers=servers) as live:
+            listing = await live.client.get("/api/models?limit=1")
+            assert listing["origins"] == {"far": double.url, "away": "http://127.0.0.1:9"}
+            html = await page(live)
+            labels = re.findall(r'<optgroup data-backend="([^"]+)" label="([^"]+)"', html)
+            assert labels == [
+                ("far", f"far ({double.url})"),
+                ("scripted", "scripted"),
+                ("away", "away (http://127.0.0.1:9)"),
+            ]
+            assert "http://127.0.0.1:9<" in await page(live, "/models")
+            assert "pass-w0rd" not in html

@@ -6,8 +6,10 @@ import ast
 import json
 import re
 import secrets
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,6 +43,8 @@ PAGES = {
     ("POST", "/sessions/{session_id}/restore"),
     ("POST", "/preferences"),
     ("GET", "/models"),
+    ("GET", "/ops"),
+    ("GET", "/ops/events"),
     ("GET", "/login"),
     ("POST", "/logout"),
     ("POST", "/login"),
@@ -92,6 +96,13 @@ def registered(address: str) -> dict[str, str]:
     return {"session_id": session_id, "stream_id": stream_id, "image_id": image_id}
 
 
+def forget(address: str, session_id: str) -> None:
+    """Delete a session, if the request has not: its long answer would keep the server from the next ones."""
+    request = urllib.request.Request(f"{address}/api/sessions/{session_id}", method="DELETE")
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10):
+        pass
+
+
 @api.include(path_regex="_id}").parametrize()
 @settings(GENERATING, max_examples=8)
 def test_requests_about_what_is_there(case: Case, address: str) -> None:
@@ -99,6 +110,7 @@ def test_requests_about_what_is_there(case: Case, address: str) -> None:
     ids = registered(address)
     case.path_parameters = {name: ids[name] for name in case.path_parameters}
     case.call_and_validate(base_url=address, checks=CHECKS, timeout=20)
+    forget(address, ids["session_id"])
 
 
 def test_every_reference_leads_to_a_schema() -> None:
@@ -185,3 +197,19 @@ async def test_the_document_names_the_bounds(tmp_path: Path) -> None:
     options = document()["components"]["schemas"]["Options"]["properties"]
     bounds = {kind.get("maximum") for kind in options["temperature"]["anyOf"]}
     assert bounds == {2, None}
+
+
+async def test_each_event_is_as_the_document_has_it(stage: Stage) -> None:
+    """Every event that a stream may send has the fields of its schema, and no others."""
+    answer = document()["paths"]["/api/streams/{stream_id}/events"]["get"]["responses"]["200"]
+    schemas = answer["content"][SSE]["x-events"]
+    told: dict[str, set[str]] = {}
+    for model in ("reasoning", "notes", "error-middle"):
+        for event in await stage.client.ask(model, "hello", model=f"scripted/{model}"):
+            name = schemas[event.name]["$ref"].rpartition("/")[2]
+            schema = document()["components"]["schemas"][name]
+            assert set(schema["required"]) <= set(event.data) <= set(schema["properties"]), event
+            told.setdefault(event.name, set()).update(event.data)
+    assert set(told) == set(schemas) - {"reset", "heartbeat"}
+    assert "note" in told["status"]
+    assert "error" in told["end"]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+import pytest
 
 from app.chat.ports import Options
+from app.web.rules import SYSTEM_BYTES
 from tests.doubles.ollama import OllamaDouble
 from tests.support.server import serve
 from tests.web.stage import Stage, problem
@@ -70,3 +74,52 @@ async def test_options_are_changed_with_the_session(stage: Stage) -> None:
         async with stage.http.patch("/api/sessions/s1", json=wrong) as response:
             await problem(response, 422, "invalid_request")
     assert await options(stage) == {"seed": 2}
+
+
+async def test_a_long_system_prompt_is_refused(stage: Stage) -> None:
+    """With its bound, wherever it is sent; a form is shown again with what was typed. Nothing is kept."""
+    await stage.answer("s1", "hello", "Hi")
+    system = "ä" * (SYSTEM_BYTES // 2 + 1)
+    options = {"system": system}
+    body = {"prompt": "go on", "options": options, "remember": True}
+    async with stage.http.post("/api/sessions/s1/streams", json=body) as response:
+        assert str(SYSTEM_BYTES) in (await problem(response, 413, "system_too_long"))["detail"]
+    async with stage.http.patch("/api/sessions/s1", json={"options": options}) as response:
+        await problem(response, 413, "system_too_long")
+    form = {"prompt": "go on, please", "system": system}
+    headers = {"Accept": "text/html"}
+    async with stage.http.post("/api/sessions/s1/streams", data=form, headers=headers) as response:
+        page = await response.text()
+        assert response.status == 413
+    assert page.count(system) == 1
+    assert "go on, please" in page
+    assert str(SYSTEM_BYTES) in page
+    assert "system" not in (await stage.client.get("/api/sessions/s1"))["options"]
+    async with stage.http.patch("/api/sessions/s1", json={"options": {"system": system[1:]}}) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("stops", "code"), [(["x"] * 17, "invalid_stop"), (["x" * 501], "stop_too_long")], ids=["many", "long"]
+)
+async def test_stop_sequences_have_bounds(stage: Stage, stops: list[str], code: str) -> None:
+    """In number and in length."""
+    body = {"prompt": "hello", "options": {"stop": stops}}
+    async with stage.http.post("/api/sessions/s1/streams", json=body) as response:
+        await problem(response, 422, code)
+
+
+async def test_the_list_of_chats_has_a_bound_in_bytes(stage: Stage) -> None:
+    """System prompts are part of it: what does not fit comes with the next part, and every chat comes once."""
+    for number in range(20):
+        await stage.client.post(f"s{number}", "hello", if_active="supersede")
+        system = {"options": {"system": "x" * SYSTEM_BYTES}}
+        async with stage.http.patch(f"/api/sessions/s{number}", json=system) as response:
+            assert response.status == 200
+    page = await stage.client.get("/api/sessions?limit=200")
+    found = [session["session_id"] for session in page["sessions"]]
+    assert 0 < len(found) < 20
+    while page["next"] is not None:
+        page = await stage.client.get(f"/api/sessions?limit=200&after={quote(page['next'])}")
+        found += [session["session_id"] for session in page["sessions"]]
+    assert sorted(found) == sorted(f"s{number}" for number in range(20))

@@ -9,9 +9,9 @@ import pytest
 
 from app.log.memory_log import MemoryLog
 from app.log.session_log import READ_BYTES, Reading
+from tests.support.raw_viewer import RawViewer
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
-from tests.web.wire import wire
 
 TEXT = "x" * 4000
 PIECES = (
@@ -50,7 +50,7 @@ async def test_a_long_replay_does_not_hold_up_others(tmp_path: Path, steps: list
         speaking = asyncio.create_task(speak(stage))
         await until(lambda: "token" in steps)
         steps.clear()
-        async with wire(stage.live.url, f"/api/streams/{long}/events") as response:
+        async with RawViewer(stage.live.url, f"/api/streams/{long}/events") as response:
             while (frame := await response.frame()) is not None and frame.name != b"end":
                 pass
         speaking.cancel()

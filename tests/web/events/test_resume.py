@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from app.chat.ports import Kind
 from tests.support.puppet import PuppetGeneration
+from tests.support.raw_viewer import Frame, RawViewer
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
-from tests.web.wire import Frame, merged, wire
 
 pytestmark = pytest.mark.slow
 
 ANSWERS = 100
 AT_ONCE = 3
+TEXTS = (b"token", b"reasoning")
 WORDS = (" river", "\n\n", " 水🌊", " a\rb", "\0", "\u2028", ' "', "\\", " wheel", "ü", "x" * 600, "data: \n")
 
 
@@ -80,8 +83,8 @@ class Answer:
         by_query = cursor is not None and self._random.random() < 0.5
         path = f"{self._path}?after={cursor.decode()}" if by_query and cursor else self._path
         seen: list[Frame] = []
-        async with wire(self._stage.live.url, path, None if by_query else cursor) as response:
-            assert response.status == 200, response.head
+        async with RawViewer(self._stage.live.url, path, cursor=None if by_query else cursor) as response:
+            assert await response.status() == 200, response.head
             while not most or len(seen) < most:
                 frame = await response.frame()
                 assert frame is not None, seen
@@ -89,6 +92,32 @@ class Answer:
                 if frame.name == b"end":
                     break
         return seen
+
+
+def merged(frames: Iterable[Frame]) -> list[Frame]:
+    """Return the frames with neighbouring texts as one, as a log may send them. They have to follow each other."""
+    whole: list[Frame] = []
+    for frame in frames:
+        last = whole[-1] if whole else None
+        if last is not None and last.name == frame.name and frame.name in TEXTS:
+            whole[-1] = _joined(last, frame)
+        else:
+            whole.append(frame)
+    return whole
+
+
+def _joined(first: Frame, second: Frame) -> Frame:
+    one, other = json.loads(first.data), json.loads(second.data)
+    assert second.seq == first.seq + other["count"], (first, second)
+    assert other["position"] == one["position"] + one["count"], (first, second)
+    data = {**other, "position": one["position"], "count": one["count"] + other["count"]}
+    data["text"] = one["text"] + other["text"]
+    return Frame(second.id, first.name, _bytes(data))
+
+
+def _bytes(data: object) -> bytes:
+    """JSON as the server writes it."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 async def test_a_viewer_that_breaks_off_anywhere_sees_everything(tmp_path: Path) -> None:

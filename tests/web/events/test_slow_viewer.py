@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from app.web.app_keys import CHANNELS
 from app.web.events.push import BUFFER_BYTES
 from app.web.http import accept
-from tests.support.sse import Event, text_of
+from tests.support.raw_viewer import ROOM, RawViewer
+from tests.support.sse import Event, events_in, text_of
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage, until_event
 
@@ -20,35 +19,9 @@ MOST = 4096  # chunks; the kernel keeps less than that for a connection
 STUCK = 6  # chunks in a row that find the slow viewer behind
 
 
-@asynccontextmanager
-async def lazy(stage: Stage, path: str) -> AsyncIterator[asyncio.StreamReader]:
-    """Ask for a stream of events over a socket with a small buffer, and read nothing unless told to."""
-    host, port = stage.live.url.removeprefix("http://").split(":")
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
-        reader, writer = await asyncio.open_connection(sock=connection, limit=1024)
-        # HTTP/1.0: the body comes as it is and ends with the connection.
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        await writer.drain()
-        try:
-            yield reader
-        finally:
-            writer.transport.abort()
-
-
-def buffered(stage: Stage) -> list[int]:
-    """Bytes that wait in this process for each viewer of session s1."""
-    viewers = stage.registry.session("s1")._viewers
-    return [watch._viewer._transport.get_write_buffer_size() for watch in viewers]  # type: ignore[attr-defined]
-
-
-def frames(raw: bytes) -> list[tuple[str, str]]:
-    """The names and the data of the frames of a response."""
-    body = raw.partition(b"\r\n\r\n")[2].decode()
-    lines = [frame.split("\n")[-2:] for frame in body.split("\n\n") if "data: " in frame]
-    return [(name.removeprefix("event: "), data.removeprefix("data: ")) for name, data in lines]
+def lazy(stage: Stage, path: str) -> RawViewer:
+    """Ask for a stream of events and read nothing unless told to. The kernel holds little."""
+    return RawViewer(stage.live.url, path, room=ROOM, version="1.0")
 
 
 async def flood(stage: Stage, events: AsyncIterator[Event]) -> list[Event]:
@@ -79,16 +52,16 @@ async def test_it_falls_behind_and_catches_up(tmp_path: Path) -> None:
         ):
             await until(lambda: stage.registry.statistics().viewers == 2)
             seen = await flood(stage, quick)
-            assert max(buffered(stage)) <= BUFFER_BYTES + 3 * len(CHUNK)
+            assert max(stage.live.buffered) <= BUFFER_BYTES + 3 * len(CHUNK)
             generation.finish()
             seen += [event async for event in quick]
-            raw = await slow.read(-1)
+            await slow.read_to_the_end()
         text = await asyncio.to_thread(
             text_of, seen
         )  # megabytes: the loop under test is not the place for them
-        shown = await asyncio.to_thread(frames, raw)
-        assert (shown[0][0], shown[-1][0]) == ("start", "end")
-        assert len(text) == raw.count(b"x" * 1024) * 1024
+        shown = await asyncio.to_thread(events_in, bytes(slow.body))
+        assert (shown[0].name, shown[-1].name) == ("start", "end")
+        assert await asyncio.to_thread(text_of, shown) == text
         await stage.settled()
 
 
@@ -106,9 +79,9 @@ async def test_one_that_is_overtaken_by_the_logs_bound_is_told_so(tmp_path: Path
             assert stage.registry.session("s1").log.floor > 0  # the bound holds within one answer, too
             generation.finish()
             assert [event.name async for event in quick] == ["end"]
-            raw = await slow.read(-1)
-        name, data = (await asyncio.to_thread(frames, raw))[-1]
-        assert (name, data) == ("reset", '{"reason":"lagging","snapshot_url":"/api/sessions/s1"}')
+            await slow.read_to_the_end()
+        last = (await asyncio.to_thread(events_in, bytes(slow.body)))[-1]
+        assert (last.name, last.data) == ("reset", {"reason": "lagging", "snapshot_url": "/api/sessions/s1"})
         await stage.settled()
 
 

@@ -15,6 +15,7 @@ from app.log.entries import End, Entry
 from app.markdown.blocks.splitting import Block
 from app.markdown.bounds import Deadline
 from app.markdown.grammar import Definitions
+from app.web.app_keys import PAGE_CHANNELS
 from app.web.events import viewer
 from app.web.page.live import viewer as page_viewer
 from app.web.page.live.answer_blocks import AnswerBlocks, Closed
@@ -113,7 +114,8 @@ async def test_a_frame_that_cannot_be_made_for_pages_cuts_them(
         generation = await stage.opened()
         async with stage.client.events(PAGE) as events:
             await take(events, 2)
-            monkeypatch.setattr("app.web.page.live.channel.PageChannel._data", fail)
+            (channel,) = stage.live.app[PAGE_CHANNELS]
+            monkeypatch.setattr(channel, "encode", fail)
             generation.say("one")
             with pytest.raises(aiohttp.ClientError):
                 await until_event(events, "never")

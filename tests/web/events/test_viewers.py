@@ -7,6 +7,8 @@ from pathlib import Path
 from tests.support.waiting import until
 from tests.web.stage import on_stage, take
 
+GRACE = 2.0  # s: what a test does within it takes longer on a loaded machine
+
 
 async def test_without_grace_a_stream_ends_with_its_last_viewer(
     tmp_path: Path, handler_cancellation: bool
@@ -30,7 +32,7 @@ async def test_a_stream_outlives_its_viewer_for_the_grace_time(
     tmp_path: Path, handler_cancellation: bool
 ) -> None:
     """Then it ends `abandoned`, with what came, all the while readable."""
-    async with on_stage(tmp_path, viewer_grace=0.3, handler_cancellation=handler_cancellation) as stage:
+    async with on_stage(tmp_path, viewer_grace=GRACE, handler_cancellation=handler_cancellation) as stage:
         registered = await stage.client.post("s1", "hello")
         generation = await stage.opened()
         async with stage.client.events(registered["events_url"]) as events:
@@ -59,14 +61,14 @@ async def test_the_grace_time_never_passes_where_it_is_never(tmp_path: Path) -> 
 
 async def test_a_viewer_that_comes_back_in_time_keeps_the_stream(tmp_path: Path) -> None:
     """The grace time is forgotten: the stream outlives several of them while somebody looks."""
-    async with on_stage(tmp_path, viewer_grace=0.3, heartbeat=0.3) as stage:
+    async with on_stage(tmp_path, viewer_grace=GRACE, heartbeat=GRACE / 2) as stage:
         registered = await stage.client.post("s1", "hello")
         generation = await stage.opened()
         async with stage.client.events(registered["events_url"]) as events:
             seen = await take(events, 2)
         await until(lambda: stage.registry.statistics().viewers == 0)
         async with stage.client.events(registered["events_url"], seen[-1].id) as events:
-            beats = await take(events, 4)  # of 0.3 s each
+            beats = await take(events, 3)  # longer than the grace time
             assert {event.name for event in beats} == {"heartbeat"}
             assert not generation.aborted.is_set()
             generation.say("Still here")
@@ -105,4 +107,4 @@ async def test_many_viewers_leave_nothing_behind(tmp_path: Path, handler_cancell
         await stage.client.read_stream(registered["stream_id"])
         await stage.settled()
         assert stage.registry.session("s1").log.listeners == 0
-        assert "beating=0" in repr(stage.pulse)
+        assert stage.pulse.listeners == 0

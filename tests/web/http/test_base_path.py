@@ -18,7 +18,7 @@ from tests.support.sse import read_events
 from tests.web.stage import Stage, on_stage, problem
 
 BASE = "/chat"
-TOKEN = "correct-horse"
+TOKEN = "plum-9f3c71d2a8e4b605"
 HTML = {"Accept": "text/html"}
 ADDRESSES = re.compile(r'\s(?:href|src|action|formaction)="([^"]*)"')
 IN_DATA = re.compile(rb'"(/[a-z][^"]*)"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -54,15 +55,17 @@ async def test_a_cookie_overrides_the_header(stage: Stage) -> None:
             assert f'<html lang="{code}"' in await response.text()
 
 
+def page_data(html: str) -> Any:
+    """Return what a page passes to its scripts."""
+    [data] = re.findall(r'<script type="application/json" id="page-data">(.*)</script>', html)
+    return json.loads(data)
+
+
 async def test_the_page_carries_the_words_of_its_scripts(stage: Stage) -> None:
     """As data, and only where they differ from those in the scripts, which have no labels of ends themselves."""
     async with stage.http.get("/", headers={"Accept-Language": "de"}) as response:
-        [words] = re.findall(
-            r'<script type="application/json" id="words">(.*)</script>', await response.text()
-        )
-    assert json.loads(words)["Stopping…"] == "Wird gestoppt …"
+        words = page_data(await response.text())["words"]
+    assert words["Stopping…"] == "Wird gestoppt …"
     async with stage.http.get("/", headers={"Accept-Language": "en"}) as response:
-        [words] = re.findall(
-            r'<script type="application/json" id="words">(.*)</script>', await response.text()
-        )
-    assert [name for name in json.loads(words) if not name.startswith("is:")] == []
+        words = page_data(await response.text())["words"]
+    assert [name for name in words if not name.startswith("is:")] == []

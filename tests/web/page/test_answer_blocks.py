@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from app.markdown.blocks.splitting import Splitter
-from app.markdown.document import document
+from app.markdown.blocks import boundaries
 from app.web.page.live.answer_blocks import AnswerBlocks, Closed
 from app.web.page.live.renderer import SMALL, Renderer
 from tests.markdown.corpus import ANSWERS
 from tests.markdown.pieces import at_once
+from tests.markdown.rendered import document
 
 HOSTILE = {
     "details in quotes": "\tx" + "<details>x\u0301\n\n" * 3_000,
@@ -64,13 +64,14 @@ async def test_blocks_are_those_of_the_whole(text: str, piece: int, renderer: Re
 async def test_the_loop_cuts_no_long_text(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is open and long, or comes as a long piece, no line is parsed in the loop's thread."""
     parsed: list[bool] = []
-    cut = Splitter._cut_parsed
+    find = boundaries.find
 
-    def noted(self: Splitter, *args: Any) -> Any:
-        parsed.append(self.size > SMALL and threading.current_thread() is threading.main_thread())
-        return cut(self, *args)
+    def noted(lines: list[str], **how: Any) -> Any:
+        long = sum(map(len, lines)) > SMALL
+        parsed.append(long and threading.current_thread() is threading.main_thread())
+        return find(lines, **how)
 
-    monkeypatch.setattr(Splitter, "_cut_parsed", noted)
+    monkeypatch.setattr("app.markdown.blocks.splitting.find", noted)
     for piece in (5, 100_000):
         answer = AnswerBlocks(renderer, lambda _: None)
         text = "- a\n" * 10_000

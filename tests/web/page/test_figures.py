@@ -42,7 +42,7 @@ THOUGHTS = [
 
 def macros(code: str) -> Any:
     """Return the macros of a message in a language."""
-    template = environment().get_template("partials/message.html")
+    template = environment().get_template("partials/answer.html")
     return template.make_module({"language": LANGUAGES[code]})
 
 

@@ -9,14 +9,17 @@ from contextlib import asynccontextmanager
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from app.markdown.document import document
-from app.web.page.noscript.growing_answer import GROUP
+from app.web.page import views
 from app.web.page.noscript.growing_page import COOKIE
+from app.web.page.sidebar import sidebar_list
+from app.web.rules import RULES
 from tests.markdown.corpus import ANSWERS
+from tests.markdown.rendered import document
 from tests.support.waiting import until
 from tests.web.stage import Stage, on_stage
 
@@ -54,6 +57,12 @@ async def growing(stage: Stage, session_id: str = "s1") -> AsyncIterator[Growing
         assert response.headers["X-Accel-Buffering"] == "no"
         assert "Content-Security-Policy" in response.headers
         yield GrowingPage(response)
+
+
+async def whole_page(stage: Stage) -> str:
+    """Return the page of a session as a browser without scripts has it at its end."""
+    async with growing(stage) as page:
+        return await page.rest()
 
 
 class Balance(HTMLParser):
@@ -134,7 +143,7 @@ async def test_the_answer_grows_in_the_page(stage: Stage) -> None:
         generation.finish()
         text = await page.rest()
     assert blocks(text) == ["<h3>One</h3>", "<p>two &lt;b&gt; three</p>"]
-    assert tails(text) == ["# On", "\ntwo &lt;b&gt; three", ""]
+    assert tails(text) == ["# On", "two &lt;b&gt; three", ""]  # without the blank line in front
     assert 'id="prompt"' in text
     assert text.rstrip().endswith("</html>")
     assert Balance(text).open == []
@@ -156,7 +165,39 @@ async def test_it_shows_what_a_reload_shows(stage: Stage) -> None:
     indexes = [int(index) for index in re.findall(r'class="block" data-index="(\d+)"', text)]
     assert indexes == list(range(len(expected)))
     assert all(f">{html}</div>" in text for html in expected)
-    assert text.count('<div class="group">') == 1 + len(expected) // GROUP
+    assert text.count('<div class="group">') == 1 + len(expected) // RULES["group"]
+
+
+async def test_it_is_the_whole_page_but_for_the_answer(stage: Stage) -> None:
+    """Sent in parts, it is what a page that is sent at once is: before the last answer, and after its text."""
+    await stage.answer("s1", "hello", "One")
+    await stage.client.post("s1", "and now?")
+    generation = await stage.opened(2)
+    async with growing(stage) as page:
+        await page.until("Thinking…")
+        async with stage.http.get("/sessions/s1") as response:
+            before = (await response.text()).rpartition('<div class="answer">')[0]
+        generation.say("Two")
+        generation.finish()
+        text = await page.rest()
+    async with stage.http.get("/sessions/s1") as response:
+        after = await response.text()
+    assert heading(text) == heading(before)
+    assert footing(text) == footing(after)
+
+
+def heading(html: str) -> list[str]:
+    """Return the page before its last answer, without its scripts."""
+    body = html.partition("<body")[2].partition("<template data-role")[0]
+    answers = re.split(r'(?=<article class="message" data-role="assistant")', body)
+    return [line.strip() for line in "".join(answers[:2]).splitlines() if line.strip()]
+
+
+def footing(html: str) -> list[str]:
+    """Return the page from the end of the text of its last answer on."""
+    chat, _, rest = html.partition("<template data-role")
+    after = chat.rpartition('<div class="problem"')[2] + rest
+    return [re.sub(r' data-cursor="[^"]*"', "", line.strip()) for line in after.splitlines() if line.strip()]
 
 
 async def test_the_reasoning_grows_in_the_page(stage: Stage) -> None:
@@ -264,6 +305,34 @@ async def test_an_answer_that_goes_on_begins_with_what_it_has(stage: Stage) -> N
     assert blocks(text) == ["<h3>One</h3>", "<p>Half a sentence.</p>"]
 
 
+async def test_an_answer_may_end_before_its_page_begins(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it came to while the page was prepared is there, the reasoning too."""
+    preparing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_list(*arguments: Any) -> Any:
+        preparing.set()
+        await go_on.wait()
+        return await sidebar_list(*arguments)
+
+    monkeypatch.setattr(views, "sidebar_list", slow_list)
+    await stage.client.post("s1", "hello")
+    generation = await stage.opened()
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(whole_page(stage))
+        await preparing.wait()
+        generation.say("Hm.", kind="reasoning")
+        generation.say("# One\n\nTwo")
+        generation.finish()
+        await stage.settled()
+        go_on.set()
+    text = reading.result()
+    assert Balance(text).open == []
+    assert '<div class="tail">Hm.</div>' in reasoning(text)[0]
+    assert blocks(text) == ["<h3>One</h3>", "<p>Two</p>"]
+
+
 async def test_a_growing_page_is_a_viewer(stage: Stage) -> None:
     """Its leaving costs nothing: no listener stays, no place in the pulse, and the answer goes on."""
     await stage.client.post("s1", "hello")
@@ -273,7 +342,7 @@ async def test_a_growing_page_is_a_viewer(stage: Stage) -> None:
         assert stage.registry.statistics().viewers == 1
     await until(lambda: stage.registry.statistics().viewers == 0)
     assert stage.registry.session("s1").log.listeners == 0
-    assert "beating=0" in repr(stage.pulse)
+    assert stage.pulse.listeners == 0
     assert not generation.aborted.is_set()
 
 

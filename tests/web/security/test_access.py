@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
@@ -26,7 +27,9 @@ async def locked(tmp_path: Path) -> AsyncIterator[LiveServer]:
         yield live
 
 
-def login(client: Client, token: str, target: str = "/") -> aiohttp.client._RequestContextManager:
+def login(
+    client: Client, token: str, target: str = "/"
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
     """Send the login form."""
     return client.http.post(
         "/login", data={"token": token, "next": target}, headers=HTML, allow_redirects=False
@@ -42,7 +45,8 @@ async def cookie(client: Client) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/sessions/s1", "/api/sessions", "/api/models", "/api/openapi.json", "/metrics", "/loginx",
+    ["/", "/sessions/s1", "/api/sessions", "/api/models", "/api/openapi.json", "/metrics", "/ops", "/ops/events",
+     "/loginx",
      "/staticx", "/healthz/x",
      "/api/streams/x/events", "/nothing"],
 )  # fmt: skip
@@ -158,7 +162,7 @@ async def test_a_cookie_does_not_outlive_its_token(tmp_path: Path) -> None:
 async def test_a_forged_cookie_is_refused(locked: LiveServer) -> None:
     """Every change of it."""
     name, _, value = (await cookie(locked.client)).partition("=")
-    for forged in (value[:-1], value[:-2] + "AA", "X" + value, value.replace("local", "other"), ""):
+    for forged in (value[:-1], value[:-2] + "AA", "X" + value, value.swapcase(), ""):
         async with locked.client.http.get(
             "/api/sessions", headers={"Cookie": f"{name}={forged}"}
         ) as response:
@@ -166,23 +170,22 @@ async def test_a_forged_cookie_is_refused(locked: LiveServer) -> None:
 
 
 async def test_guesses_are_throttled(locked: LiveServer) -> None:
-    """Ten wrong ones a minute; then 429 with `Retry-After`, for the page too, and for the right token as well."""
+    """Ten wrong ones a minute; then 429 with `Retry-After`, for the page too, but never for the right token."""
     statuses = []
     for number in range(12):
         if number % 2:
             async with login(locked.client, f"guess {number}") as response:
                 statuses.append(response.status)
+                assert ("Retry-After" in response.headers) is (response.status == 429)
         else:
             headers = {"Authorization": f"Bearer guess-{number}"}
             async with locked.client.http.get("/api/sessions", headers=headers) as response:
                 statuses.append(response.status)
     assert statuses == [401, 403] * 5 + [429, 429]
     async with locked.client.http.get("/api/sessions", headers=BEARER) as response:
-        await problem(response, 429, "too_many_guesses")
-        assert int(response.headers["Retry-After"]) > 0
+        assert response.status == 200
     async with login(locked.client, TOKEN) as response:
-        assert response.status == 429
-        assert int(response.headers["Retry-After"]) > 0
+        assert response.status == 303
 
 
 async def test_who_is_in_stays_in_while_others_guess(locked: LiveServer) -> None:
@@ -237,6 +240,9 @@ async def test_signing_out_removes_the_cookie(locked: LiveServer) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         async with locked.client.http.post("/logout", headers={**header, **headers}) as response:
             await problem(response, 403, "foreign_origin")
+    async with locked.client.http.get("/api/sessions", headers=header) as response:
+        assert response.status == 401, "a copy of the cookie is void"
+    header = {"Cookie": await cookie(locked.client)}
     async with locked.client.http.get("/logout", headers={**HTML, **header}) as response:
         assert response.status == 405
     async with locked.client.http.post("/logout", allow_redirects=False) as response:

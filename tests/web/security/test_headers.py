@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
+from structlog.testing import capture_logs
 
+from app.web import problems
 from tests.web.stage import NDJSON, SSE, Stage, on_stage
 
 POLICY = (
@@ -16,26 +21,109 @@ POLICY = (
 )
 
 
+def assert_hardened(headers: Mapping[str, str]) -> None:
+    """Check the headers that every answer has."""
+    assert headers["Content-Security-Policy"] == POLICY
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert headers["Server"] == "Tailrace"
+    assert not [name for name in headers if name.lower().startswith("access-control-")]
+
+
+async def test_every_route_has_them(stage: Stage) -> None:
+    """Each method of each address, of what there is and of what there is not: pages, files, data, events, problems."""
+    registered = await stage.client.post("s1", "hello")
+    known = {"session_id": "s1", "stream_id": registered["stream_id"], "path": "main.js", "image_id": "i"}
+    asked = 0
+    for route in stage.live.app.router.routes():
+        assert route.resource is not None
+        for names in (known, dict.fromkeys(known, "nobody")):
+            path = re.sub(r"{(\w+)}", lambda found, names=names: names[found[1]], route.resource.canonical)  # type: ignore[misc]
+            async with stage.http.request(route.method, path, allow_redirects=False) as response:
+                assert_hardened(response.headers)
+                asked += 1
+    assert asked > 100
+
+
+async def test_every_kind_of_answer_has_them(stage: Stage) -> None:
+    """Redirects, `304`, `204`, HEAD, and each refusal of ours and of aiohttp's."""
+    address = "/static/main.js"
+    async with stage.http.get(address) as response:
+        etag = response.headers["ETag"]
+    cases: list[tuple[str, str, dict[str, str], int]] = [
+        ("GET", address, {"If-None-Match": etag}, 304),
+        ("HEAD", "/", {}, 200),
+        ("HEAD", "/nothing", {}, 404),
+        ("GET", "/sessions/s1/", {}, 308),
+        ("GET", "/nothing", {"Accept": "text/html"}, 404),
+        ("GET", "/%00%ff", {}, 404),
+        ("PUT", "/api/sessions", {}, 405),
+        ("BREW", "/", {}, 400),
+        ("OPTIONS", "/", {}, 405),
+        ("OPTIONS", "*", {}, 404),
+        ("POST", "/api/sessions/s1/streams", {"Content-Type": "text/plain"}, 415),
+        ("POST", "/api/sessions/s1/streams", {"Content-Type": "application/json"}, 400),
+        ("DELETE", "/api/sessions/s1/stream", {}, 404),
+        ("GET", "/", {"Host": "evil.example"}, 421),
+        ("POST", "/logout", {"Origin": "https://evil.example"}, 403),
+        ("GET", "/", {"Expect": "the-unexpected"}, 417),
+    ]
+    for method, path, headers, status in cases:
+        async with stage.http.request(method, path, headers=headers, allow_redirects=False) as response:
+            assert response.status == status, (method, path, headers)
+            assert_hardened(response.headers)
+
+
+async def test_an_error_of_the_server_has_them(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that comes so late that aiohttp answers it; nothing of it is shown."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(stage.registry, "overview", fail)
+    with capture_logs() as lines:
+        for _ in range(2):
+            async with stage.http.get("/ops") as response:
+                assert response.status == 500
+                assert_hardened(response.headers)
+                assert "secret" not in await response.text()
+            monkeypatch.setattr(problems, "respond", fail)
+    assert (lines[0]["event"], lines[0]["owner"], lines[0]["address"]) == (
+        "request_failed",
+        "local",
+        "127.0.0.1",
+    )
+
+
 @pytest.mark.parametrize(
-    "path",
+    "sent",
     [
-        "/",
-        "/sessions/s1",
-        "/static/main.js",
-        "/api/sessions/s1",
-        "/nothing",
-        "/sessions/nobody",
-        "/metrics",
-        "EVENTS",
+        b"garbage\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+        b"GET /<script>alert(1)</script> HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"GET http://[bad/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /api/sessions/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        b"POST /api/sessions/s1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n<script>\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 40,
     ],
 )
-async def test_every_answer_carries_the_policy(stage: Stage, path: str) -> None:
-    """Pages, files, data, problems and streams of events alike."""
-    registered = await stage.client.post("s1", "hello")
-    async with stage.http.get(path.replace("EVENTS", registered["events_url"])) as response:
-        assert response.headers["Content-Security-Policy"] == POLICY
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+async def test_malformed_requests_have_them(stage: Stage, sent: bytes) -> None:
+    """They never reach the application; what was sent is not echoed."""
+    host, port = stage.client.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    status, *lines = head.decode().split("\r\n")
+    assert status.split()[1] in ("400", "404")
+    assert_hardened(CIMultiDict(line.split(": ", 1) for line in lines))  # type: ignore[misc]
+    assert b"<script>" not in body
 
 
 @pytest.mark.parametrize(

@@ -1,78 +1,93 @@
-"""The languages that are highlighted, by the names that models use."""
+r"""The languages that are highlighted, by the names that models use: the tables beside this module, one section each.
+
+A section's title has all names of the language; a name that starts with a dot is only for other sections. `like` is a
+language whose rules and words are added, and whose other values are the defaults; `words` adds only the words.
+
+A line of rules has names from `shared.ini`, or one rule: its kind, an expression, and for a span ` … `, the literal
+text that closes it, and options: the escape character, `line` (the line ends it, too), `doc`, or `nests:` and the text
+that opens a nested span. A tag may have ` … `, the text that ends its content, and the language of that content.
+"""
 
 from __future__ import annotations
 
-from app.markdown.code.languages import braces, c_family, data, functional, markup, scripts, shells
-from app.markdown.code.languages.rules import Language
+import re
+from collections.abc import Callable, Iterator
+from configparser import ConfigParser, SectionProxy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-_NAMES = {
-    "asm assembly gas nasm s x86asm": data.ASSEMBLY,
-    "bash console sh shell shell-session shellsession zsh": shells.SHELL,
-    "bat batch cmd": shells.BATCH,
-    "bib bibtex": data.BIBTEX,
-    "c h": c_family.C,
-    "c# cs csharp": c_family.C_SHARP,
-    "c++ cc cpp cuda cxx hpp": c_family.CPP,
-    "cfg conf dotenv env ini properties systemd": data.INI,
-    "clj clojure cljs edn": functional.CLOJURE,
-    "cmake": shells.CMAKE,
-    "css": data.CSS,
-    "dart": c_family.DART,
-    "diff patch": data.DIFF,
-    "docker dockerfile containerfile": data.DOCKERFILE,
-    "elisp emacs-lisp lisp common-lisp": functional.LISP,
-    "elixir ex exs": scripts.ELIXIR,
-    "elm": functional.ELM,
-    "erl erlang": functional.ERLANG,
-    "f# fsharp fs": functional.F_SHARP,
-    "fish": shells.FISH,
-    "f90 f95 fortran": scripts.FORTRAN,
-    "go golang": braces.GO,
-    "gql graphql": data.GRAPHQL,
-    "gradle groovy": c_family.GROOVY,
-    "haskell hs": functional.HASKELL,
-    "hcl terraform tf": data.HCL,
-    "htm html svelte vue": markup.HTML,
-    "http": data.HTTP,
-    "java": c_family.JAVA,
-    "cjs javascript js jsx mjs": braces.JAVASCRIPT,
-    "jl julia": scripts.JULIA,
-    "json json5 jsonc jsonl ndjson": data.JSON,
-    "kotlin kt kts": braces.KOTLIN,
-    "latex tex": markup.LATEX,
-    "less sass scss": data.SASS,
-    "lua": scripts.LUA,
-    "make makefile mk": shells.MAKE,
-    "markdown md mdx": markup.MARKDOWN,
-    "matlab octave": scripts.MATLAB,
-    "mysql plsql postgres postgresql psql sql sqlite tsql": data.SQL,
-    "nginx": data.NGINX,
-    "nim": scripts.NIM,
-    "nix": functional.NIX,
-    "objc objective-c objectivec": c_family.OBJECTIVE_C,
-    "ml ocaml": functional.OCAML,
-    "perl pl": scripts.PERL,
-    "php": braces.PHP,
-    "powershell ps1 pwsh": shells.POWERSHELL,
-    "proto protobuf": braces.PROTOBUF,
-    "py pycon python python3": scripts.PYTHON,
-    "r": scripts.R,
-    "racket rkt scheme scm": functional.SCHEME,
-    "rb ruby": scripts.RUBY,
-    "rs rust": braces.RUST,
-    "rst": markup.RST,
-    "scala": braces.SCALA,
-    "sol solidity": braces.SOLIDITY,
-    "swift": braces.SWIFT,
-    "toml": data.TOML,
-    "cts mts ts tsx typescript": braces.TYPESCRIPT,
-    "sv systemverilog v verilog": braces.VERILOG,
-    "vhdl": functional.VHDL,
-    "vim viml vimscript": shells.VIM,
-    "svg xml": markup.XML,
-    "yaml yml": data.YAML,
-    "zig": braces.ZIG,
+from app.markdown.code.languages.rules import Heredoc, Language, Pattern, Rule, Span, Tag
+
+Find = Callable[[str], Language]
+
+_SHARED = ".rules"
+_SHARED_NAMES = re.compile(r"[A-Z_ ]+")
+_BLANKS = str.maketrans("␣⏎", " \n")  # how a table writes them
+_WORDS = ("keywords", "types", "defining", "known")
+_VALUES: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(_WORDS, lambda text: frozenset(text.split())),
+    "word": str,
+    "followed": lambda text: tuple(tuple(line.split(" ", 1)) for line in text.split("\n")),
+    "gaps": lambda text: frozenset(gap.translate(_BLANKS) for gap in text.split()),
+    "leaves": str,
+    "flags": str.split,
 }
-LANGUAGES: dict[str, Language] = {
-    name: language for names, language in _NAMES.items() for name in names.split()
-}
+
+
+def _load() -> dict[str, Language]:
+    tables = ConfigParser(delimiters="=", comment_prefixes="#", interpolation=None)
+    tables.read(Path(__file__).parent.glob("*.ini"), encoding="utf-8")
+    titles = {name: title for title in tables.sections() for name in title.split()}
+
+    @cache
+    def language(title: str) -> Language:
+        return _language(tables[title], tables[_SHARED], lambda name: language(titles[name]))
+
+    return {name: language(title) for name, title in titles.items() if not name.startswith(".")}
+
+
+def _language(table: SectionProxy, shared: SectionProxy, find: Find) -> Language:
+    like = find(table["like"]) if "like" in table else Language()
+    words = find(table["words"]) if "words" in table else like
+    if unknown := table.keys() - _VALUES.keys() - {"like", "words", "rules"}:
+        raise ValueError(f"[{table.name}] has unknown keys: {unknown}")
+    values = {name: value(table[name]) for name, value in _VALUES.items() if name in table}
+    values |= {name: values.get(name, frozenset()) | getattr(words, name) for name in _WORDS}
+    values |= dict.fromkeys(values.pop("flags", ()), True)
+    rules = [rule for line in table.get("rules", "").split("\n") for rule in _rules(line, shared, find)]
+    return replace(like, rules=(*rules, *like.rules), **values)
+
+
+def _rules(line: str, shared: SectionProxy, find: Find) -> Iterator[Rule]:
+    if not line or _SHARED_NAMES.fullmatch(line):
+        for name in line.split():
+            yield from _rules(shared[name], shared, find)
+        return
+    kind, _, rest = line.partition(" ")
+    opens, _, end = rest.partition(" … ")
+    closes, *options = end.replace(r"\n", "\n").split(" ")
+    if kind == "heredoc":
+        yield Heredoc(opens)
+    elif kind == "tag":
+        yield Tag(opens, find(".attributes"), closes, find(options[0]) if options else None)
+    elif closes:
+        yield _span(kind, opens, closes, options)
+    else:
+        yield Pattern("" if kind == "plain" else kind, opens)
+
+
+def _span(kind: str, opens: str, closes: str, options: list[str]) -> Span:
+    return Span(
+        kind,
+        opens,
+        closes,
+        escape=next((option for option in options if len(option) == 1), ""),
+        one_line="line" in options,
+        nests=next((option[6:] for option in options if option.startswith("nests:")), ""),
+        is_doc="doc" in options,
+    )
+
+
+LANGUAGES = _load()

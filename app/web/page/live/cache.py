@@ -25,6 +25,10 @@ class Cache(Generic[K, V]):
     def __repr__(self) -> str:
         return f"<Cache items={len(self._items)} bytes={self._items.currsize}>"
 
+    def __len__(self) -> int:
+        """Number of cached items."""
+        return len(self._items)
+
     def get(self, key: K) -> V | None:
         """Return the cached value and mark it as used; `None` if there is none."""
         with self._lock:

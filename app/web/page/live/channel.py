@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from app.chat.ports import Logger
+from app.chat.scoped_ids import bare
 from app.log.answer_view import AnswerView
 from app.log.entries import Begun, Entry, Start
 from app.streams.session import Session
@@ -31,7 +32,7 @@ class PageAnswer:
         self.blocks: list[bytes] = []
         self.tail = b""  # the frame that reopens the last block of a continued answer
         self._channel = channel
-        self._ids = (channel.session.session_id, stream_id, message_id)
+        self._ids = (bare(channel.session.session_id), stream_id, message_id)
         self._live = AnswerBlocks(channel.renderer, self._on_late)
         if begun.content:
             self._keep(self._live.add(begun.content))
@@ -42,7 +43,7 @@ class PageAnswer:
     @classmethod
     def of(cls, channel: PageChannel, view: AnswerView) -> PageAnswer:
         """Return an answer in progress, from the log's view of it."""
-        text = "".join(view.texts)
+        text = str(view.text)
         return cls(channel, view.seq, view.stream_id, view.message_id, view.begun, text)
 
     @classmethod
@@ -77,7 +78,7 @@ class PageChannel(Channel):
     """Listens to the log while any page watches the session, live or behind, and keeps the answers' blocks."""
 
     def __init__(self, session: Session, renderer: Renderer, logger: Logger) -> None:
-        super().__init__(session, FrameEncoder(f"{session.session_id}/{session.log.epoch}-").encode)
+        super().__init__(session, FrameEncoder(f"{bare(session.session_id)}/{session.log.epoch}-").encode)
         self.renderer = renderer
         self.answers: OrderedDict[str, PageAnswer] = OrderedDict()  # by stream
         self._logger = logger

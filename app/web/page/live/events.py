@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from app.chat.scoped_ids import bare
 from app.log.entries import ResetReason
 from app.web.events.encoders import passing
 
@@ -50,4 +51,5 @@ class ListEvent(msgspec.Struct, frozen=True):
 
 def reset(base: str, session_id: str, reason: ResetReason) -> bytes:
     """Return the frame of a reset event. `base` is the path that the server is mounted under."""
-    return passing("reset", ResetEvent(session_id, reason, f"{base}/sessions/{session_id}/snapshot"))
+    own_id = bare(session_id)
+    return passing("reset", ResetEvent(own_id, reason, f"{base}/sessions/{own_id}/snapshot"))

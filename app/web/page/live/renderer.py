@@ -9,11 +9,10 @@ from typing import TypeVar
 
 from app.markdown.blocks.splitting import Block
 from app.markdown.bounds import SECONDS, Deadline, TooMuchError
-from app.markdown.document import Rendered, document_steps, opened_steps, render_block
 from app.markdown.grammar import Definitions
-from app.markdown.html.rendering import attempt
+from app.markdown.html.rendering import attempt, render
 from app.markdown.plain import plain
-from app.markdown.steps import Steps
+from app.markdown.steps import Rendered, Steps, document_steps
 from app.web.page.live.cache import Cache
 from app.web.page.live.render_turns import Turns
 
@@ -67,7 +66,9 @@ class Renderer:
 
     async def opened(self, text: str, owner: Hashable = None) -> Rendered:
         """Render an answer in progress."""
-        return await self._run(owner, opened_steps(text, self._render)) or Rendered([], 0, text)
+        return await self._run(owner, document_steps(text, self._render, is_over=False)) or Rendered(
+            [], 0, text
+        )
 
     async def blocks(
         self, blocks: list[Block], definitions: Definitions, owner: Hashable = None
@@ -104,7 +105,7 @@ class Renderer:
         key = _key(block, definitions)
         html = self._blocks.get(key)
         if html is None:
-            html = render_block(block, definitions, seconds)
+            html = render(block.source, definitions, seconds=seconds)
             if seconds == SECONDS:
                 self._blocks.put(key, html)
         return html

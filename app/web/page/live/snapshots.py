@@ -14,9 +14,20 @@ from app.web.api import message_range
 from app.web.api.awaited_session import Expected, exists
 from app.web.api.sessions import ShownMessage, Snapshot, take_snapshot
 from app.web.api.streams import place
-from app.web.app_keys import BASE, LIMITS, LISTS, OWNER, PAGE_CHANNELS, PAGE_PULSE, REGISTRY, RENDERER
+from app.web.app_keys import (
+    BASE,
+    LIMITS,
+    LISTS,
+    OWNER,
+    PAGE_CHANNELS,
+    PAGE_PULSE,
+    REGISTRY,
+    RENDERER,
+    VIEWERS,
+)
 from app.web.events.encoders import passing
 from app.web.input import bodies
+from app.web.input.session_ids import own, path_session
 from app.web.page.live.events import GoneEvent, reset
 from app.web.page.live.renderer import Renderer
 from app.web.page.live.viewer import PageViewer
@@ -41,36 +52,37 @@ class PageSnapshot(Snapshot, kw_only=True):
     messages: list[PageMessage]  # type: ignore[assignment]
 
 
-async def rendered(renderer: Renderer, snapshot: Snapshot, *, thoughts: bool = False) -> PageSnapshot:
+async def rendered(
+    renderer: Renderer, snapshot: Snapshot, turn: str, *, thoughts: bool = False
+) -> PageSnapshot:
     """Return a snapshot with rendered answers. Text that arrives during rendering is not included.
 
-    With `thoughts`, the reasoning of answers that have ended is rendered too.
+    Snapshots with the same `turn` share one turn at the renderer. With `thoughts`, the reasoning of answers that have
+    ended is rendered too.
     """
-    messages = [
-        await _rendered(renderer, message, thoughts, snapshot.session_id) for message in snapshot.messages
-    ]
+    messages = [await _rendered(renderer, message, thoughts, turn) for message in snapshot.messages]
     return PageSnapshot(**{**msgspec.structs.asdict(snapshot), "messages": messages})
 
 
-async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool, owner: str) -> PageMessage:
+async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool, turn: str) -> PageMessage:
     fields = msgspec.structs.asdict(message)
     if thoughts and message.reasoning and message.outcome is not None:
-        fields["thoughts"] = (await renderer.document(message.reasoning, owner)).blocks
+        fields["thoughts"] = (await renderer.document(message.reasoning, turn)).blocks
     if message.role != "assistant" or not message.content:
         return PageMessage(**fields)
     if message.outcome is None:
-        found = await renderer.opened(message.content, owner)
+        found = await renderer.opened(message.content, turn)
     else:
-        found = await renderer.document(message.content, owner)
+        found = await renderer.document(message.content, turn)
     return PageMessage(**fields, blocks=found.blocks, end=found.end, tail=found.tail)
 
 
 async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}/snapshot?branch=&from=&before=&all="""
-    session_id = bodies.path_id(request, "session_id")
+    session_id = path_session(request)
     through, part = request.query.get("branch"), message_range.asked(request)
     snapshot = await take_snapshot(request, session_id, through, part)
-    return bodies.respond_json(await rendered(request.app[RENDERER], snapshot))
+    return bodies.respond_json(await rendered(request.app[RENDERER], snapshot, session_id))
 
 
 async def get_page_events(request: web.Request) -> web.StreamResponse:
@@ -92,6 +104,7 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
         session = registry.session(session_id)
         after = place(session, cursor)
         if isinstance(after, str):
+            request.app[VIEWERS].resets[after] += 1
             viewer.say(reset(request.app[BASE], session_id, after))
         else:
             viewer.watch(session, after)
@@ -99,11 +112,12 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
 
     expected, most = Expected(show), request.app[LIMITS].max_waiting
     with ExitStack() as waits:
-        for session_id, cursor in _asked(request).items():
+        for own_id, cursor in _asked(request).items():
+            session_id = own(request, own_id)
             if await exists(request, session_id):
                 expected.found(session_id, cursor)
             elif cursor not in (None, NEW):
-                viewer.say(passing("gone", GoneEvent(session_id)))
+                viewer.say(passing("gone", GoneEvent(own_id)))
             else:
                 # Beyond the limit the session is not watched until the page reloads.
                 with suppress(TooManyWaiting):
@@ -117,9 +131,9 @@ async def get_page_events(request: web.Request) -> web.StreamResponse:
 
 
 def _asked(request: web.Request) -> dict[str, Cursor | str | None]:
-    """Return the cursors of the sessions to watch. `Last-Event-ID` of an automatic retry overrides one of them.
+    """Return the cursors of the sessions to watch, by bare id. A malformed cursor is returned as text.
 
-    A malformed cursor is returned as text.
+    `Last-Event-ID` of an automatic retry overrides one of them.
     """
     asked = request.query.getall("watch", [])
     if not 1 <= len(asked) <= MOST_WATCHED:

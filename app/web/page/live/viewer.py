@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from app.chat.scoped_ids import bare
 from app.log.entries import Entry, ResetReason
 from app.streams.registry import Registry
 from app.streams.session import Session
@@ -101,6 +102,7 @@ class PageViewer(LiveViewer):
 
     def reset(self, session_id: str, reason: ResetReason) -> bytes:
         """Return the frame of a reset event."""
+        self._measures.resets[reason] += 1
         return reset(self._base, session_id, reason)
 
     def farewell(self, session: Session) -> bytes:
@@ -109,25 +111,24 @@ class PageViewer(LiveViewer):
         if self._registry.find(session_id) is session:
             self._closing = True
             return b""
-        return passing("gone", GoneEvent(session_id))
+        return passing("gone", GoneEvent(bare(session_id)))
 
     @property
     def _is_over(self) -> bool:
         return False
 
-    async def _show(self) -> None:
-        if self._first:
-            await self._send(b"".join(self._first))
-        await super()._show()
+    def _opening(self) -> bytes:
+        return b"".join(self._first) + super()._opening()
 
-    def tick(self) -> None:
+    def beat(self) -> int:
         """See `EventPush`. Also send a `list` event if the session list has changed."""
-        super().tick()
-        if self._gone or self._protocol.writing_paused or self._counted == (count := self._count()):
-            return
-        self._counted, self._quiet = count, 0
-        frame = passing("list", ListEvent())
-        self._transport.write(chunk(frame) if self._chunked else frame)
+        super().beat()
+        count = self._count()
+        if self._counted != count and not (self._gone or self._protocol.writing_paused):
+            self._counted, self._wrote = count, self._pulse.now
+            frame = passing("list", ListEvent())
+            self._transport.write(chunk(frame) if self._chunked else frame)
+        return 1
 
     def _last_words(self) -> bytes:
         return EventStream.farewell()

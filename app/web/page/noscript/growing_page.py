@@ -1,14 +1,12 @@
 """The page for a browser without JavaScript, while an answer is written: HTML that goes on until the answer ends.
 
-The page is rendered twice, with marks where the answer stands. What comes before them is sent at once, then the answer
-as it grows, and at its end what comes after the marks in the page as it is by then.
+What comes before the answer is sent at once, then the answer as it grows, and at its end the rest of the page as it is
+by then.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from aiohttp import web
 
@@ -19,41 +17,20 @@ from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import HEADERS
 from app.web.page.live.renderer import Renderer
-from app.web.page.noscript.growing_answer import Around, GrowingAnswer
+from app.web.page.noscript.growing_answer import GrowingAnswer, Parts
 
-COOKIE = "tailrace_plain"  # set by a form, deleted by the page's script: whoever has it runs none
-
-
-class Place(NamedTuple):
-    """Where in a page an answer stands: the message, and the mark that is rendered around its pieces."""
-
-    message_id: str
-    mark: str
+COOKIE = "tailrace_plain"  # set by a form, deleted by `static/growing.js`: whoever has it runs no scripts
 
 
-def place_of(message_id: str) -> Place:
-    """Return a place whose mark no text can hold by chance."""
-    return Place(message_id, f"<!--{secrets.token_hex(16)}-->")
-
-
-class Pieces(NamedTuple):
-    """A page, cut at its marks."""
-
-    before: str
-    around: Around
-    after: str
-
-
-def cut(page: str, mark: str) -> Pieces:
-    """Return the pieces of a page that the answer stands in."""
-    before, *around, after = page.split(mark)
-    return Pieces(before, Around(*around), after)
+def forgetting(path: str) -> str:
+    """Return what a script assigns to `document.cookie` to delete the cookie of `path`."""
+    return f"{COOKIE}=; Path={path}; Max-Age=0; SameSite=Lax"
 
 
 class PlainViewer(EventPush):
-    """Serves one page. `pieces` are of its first rendering; `again` renders it anew, `None` if the answer is gone.
+    """Serves one page. `parts` are as of its beginning; `renew` returns them as of now, and what the answer has by now.
 
-    `begun` is what the answer had before its stream; `is_live` tells whether that has not ended.
+    `begun` is what the answer has if its stream has not begun; `is_live` tells whether that has not ended.
     """
 
     def __init__(
@@ -65,22 +42,24 @@ class PlainViewer(EventPush):
         renderer: Renderer,
         *,
         is_live: Callable[[], bool],
-        pieces: Pieces,
-        again: Callable[[], Awaitable[Pieces | None]],
+        parts: Parts,
+        renew: Callable[[], Awaitable[tuple[Parts, Begun]]],
     ) -> None:
         super().__init__(pulse)
         self._session = session
         self._stream_id = stream_id
         self._begun = begun
         self._is_live = is_live
-        self._answer = GrowingAnswer(pieces.around, renderer, self._wake.set)
-        self._pieces = pieces
-        self._again = again
+        self._answer = GrowingAnswer(parts, renderer, self._wake.set)
+        self._parts = parts
+        self._renew = renew
         self._view: AnswerView | None = None  # until its turn there is nothing to see
         self._is_over = False
         self._thought = 0  # pieces of reasoning that were shown
         self._taken = 0  # pieces of the answer
         self._look()
+        if self._view is not None:
+            self._begun = self._view.begun
 
     def __repr__(self) -> str:
         return f"<PlainViewer session={self._session.session_id} stream={self._stream_id}>"
@@ -116,7 +95,7 @@ class PlainViewer(EventPush):
 
     async def _show(self) -> None:
         begun = self._answer.reason(self._begun.reasoning) + self._answer.add(self._begun.content)
-        await self._send_text(self._pieces.before + begun)
+        await self._send_text(self._parts.head() + begun)
         while not (self._gone or self._is_over or self._closing):
             self._wake.clear()
             if html := self._news():
@@ -126,15 +105,21 @@ class PlainViewer(EventPush):
         if self._gone:
             return
         await self._send_text(self._news())
-        rest = await self._answer.finish()
-        now = await self._again() if self._is_over else None
-        await self._send_text(rest + (now or self._pieces).after)
+        parts, now = await self._renew() if self._is_over else (self._parts, self._begun)
+        unseen = self._unseen(now) if self._view is None else ""
+        await self._send_text(unseen + await self._answer.finish() + parts.foot())
+
+    def _unseen(self, now: Begun) -> str:
+        """Return the answer of a stream that began and ended while this page was prepared: the log's view is gone."""
+        reasoning, content = self._begun.reasoning, self._begun.content
+        thought = self._answer.reason(now.reasoning[len(reasoning) :])
+        return thought + self._answer.add(now.content[len(content) :])
 
     def _news(self) -> str:
         if self._view is None:
             return self._answer.add("")
-        thoughts, texts = self._view.reasoning, self._view.texts
-        thought, text = "".join(thoughts[self._thought :]), "".join(texts[self._taken :])
+        thoughts, texts = self._view.reasoning, self._view.text
+        thought, text = thoughts.since(self._thought), texts.since(self._taken)
         self._thought, self._taken = len(thoughts), len(texts)
         return self._answer.reason(thought) + self._answer.add(text)
 

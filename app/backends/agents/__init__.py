@@ -1,0 +1,1 @@
+"""Agents: async generator functions of the operator, as models."""

@@ -1,0 +1,121 @@
+"""The connection of one request to a model server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
+
+from app.backends.http.turns import Turns
+
+MAX_HEAD = 64 * 1024  # bytes before the body: interim (1xx) responses and the headers of the final one
+MAX_INTERIM = 16  # such responses
+HEAD_PIECE = 2 * 1024  # bytes of them that are parsed before they are counted
+LARGE = 1024  # bytes that arrive at once and are heard in turn
+
+
+class UpstreamConnection(ResponseHandler):
+    """An aiohttp connection that reports new data by a callback, without waking a task for each piece.
+
+    It also bounds what comes before the body. aiohttp limits each header, but not the number of interim responses
+    (RFC 9110, section 15.2), which it queues and parses as they come.
+    """
+
+    on_data: Callable[[], None] | None = None  # called when the response's `content` has got more, or its end
+    on_much: Callable[[], None] | None = None  # called instead if that is much
+    _head: int | None = 0  # bytes received before the final response's headers were complete; then `None`
+    _interim = 0
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`. Hot path: called for every token."""
+        if self._head is None:
+            super().data_received(data)
+        else:
+            self._receive_head(data)
+        if data and self.on_data is not None:  # aiohttp calls this without data to resume its parser
+            if len(data) < LARGE or self.on_much is None:
+                self.on_data()
+            else:
+                self.on_much()
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """See aiohttp, which calls this for each complete head of a response."""
+        if data[0].code >= 200:
+            self._head = None
+        self._interim += 1
+        super().feed_data(data, size)
+
+    def _receive_head(self, data: bytes) -> None:
+        """Parse the start of a response piece by piece, so that its bound holds within one read of the socket, too."""
+        place = 0
+        while self._head is not None and place < len(data):
+            if self._head > MAX_HEAD or self._interim > MAX_INTERIM:
+                self._refuse_head()
+                return
+            piece = data[place : place + HEAD_PIECE]
+            place += len(piece)
+            self._head += len(piece)
+            super().data_received(piece)
+        if place < len(data):
+            super().data_received(data[place:])
+
+    def _refuse_head(self) -> None:
+        self.set_exception(HttpProcessingError(message="too much before the body"))
+        if self.transport is not None:
+            self.transport.abort()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """See aiohttp, which calls this after every read and runs its parser each time, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+class Listening:
+    """A wait during which a connection calls `hear` for its data, until `end` is called."""
+
+    __slots__ = ("_connection", "_ended", "_hear", "_turns", "takes_turns")
+
+    def __init__(self, connection: UpstreamConnection, hear: Callable[[], None], turns: Turns) -> None:
+        self._connection = connection
+        self._hear = hear
+        self._turns = turns
+        self.takes_turns = True  # whether much data is heard in turn
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ended(self) -> None:
+        """Call `hear` for what has arrived before, and for what arrives until the end. Raises the error of `end`."""
+        self._connection.on_data, self._connection.on_much = self._hear, self._hear_much
+        try:
+            self._hear()
+            await self._ended
+        finally:
+            self._connection.on_data = self._connection.on_much = None
+
+    def rest(self) -> None:
+        """Call `hear` again once it is its turn, and not before."""
+        self._connection.on_data = None
+        self._turns.add(self._go_on)
+
+    def _hear_much(self) -> None:
+        if self.takes_turns:
+            self.rest()
+        else:
+            self._hear()
+
+    def _go_on(self) -> None:
+        if not self._ended.done():
+            self._connection.on_data = self._hear
+            self._hear()
+
+    def end(self, error: Exception | None = None) -> None:
+        """End the wait. Only the first call has an effect; nothing is heard after it."""
+        self._connection.on_data = None
+        if self._ended.done():
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)

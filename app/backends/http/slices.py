@@ -1,0 +1,69 @@
+"""The body of an answer, a slice at a time: how much is decoded at once, and how much may be no part of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aiohttp
+
+from app.backends.http.client import BROKEN
+from app.chat.ports import Delta
+
+SMALLEST, FIRST, LARGEST = 1024, 8 * 1024, 64 * 1024  # bytes of a slice
+TURN = 2000.0  # µs that decoding a slice should take, by these estimates:
+LINE, DETOUR = 1.5, 10.0  # µs for a line, and for one that the fast decoder rejects
+PER_LINE = 128  # bytes that a line without text counts beside its own
+PER_TEXT = 4 * 1024  # bytes that may come with each piece of text: ids, probabilities, usage
+MOST_JUNK = 24 * 1024 * 1024  # bytes, by these weights, that may come without text; images are megabytes
+
+
+class Slices:
+    """Keeps a flood from blocking the event loop, and from going on for ever.
+
+    `size` is the number of bytes to decode next. It follows the work that the last slice was, which depends on what
+    the server sends: a byte of usual text takes 15 ns, one of short lines in rare shapes 500.
+    """
+
+    __slots__ = ("_detours", "_junk", "_rest", "broken", "size")
+
+    def __init__(self) -> None:
+        self.size = FIRST
+        self.broken: Exception | None = None  # how the connection broke
+        self._rest = b""  # received before that, and not returned yet
+        self._junk = 0
+        self._detours = 0
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether decoding is slow, or its speed is not known yet, so that others may have to wait for it."""
+        return self.size <= FIRST
+
+    def __repr__(self) -> str:
+        return f"<Slices size={self.size} junk={self._junk} broken={self.broken!r}>"
+
+    async def next(self, content: aiohttp.StreamReader) -> bytes:
+        """Wait for data and return a slice; empty at the end, or once everything from before a break was returned."""
+        if self.broken is None:
+            try:
+                return await content.read(self.size)
+            except BROKEN as error:
+                self.broken = error
+                # aiohttp raises before it returns the bytes still buffered; there is no public API for them.
+                self._rest = content._read_nowait(-1)
+        data, self._rest = self._rest[: self.size], self._rest[self.size :]
+        return data
+
+    def count(self, data: bytes, deltas: Sequence[Delta], detours: int) -> bool:
+        """Count a slice and the texts in it; `detours` are the decoder's so far. Return whether the server may go on.
+
+        Usual reads, of less than `SMALLEST` bytes and with text, need not be counted.
+        """
+        if len(data) >= SMALLEST:
+            work = LINE * data.count(b"\n") + LINE * data.count(b"\r") + DETOUR * (detours - self._detours)
+            self.size = max(SMALLEST, min(int(len(data) * TURN / (work + 1)), 2 * self.size, LARGEST))
+        self._detours = detours
+        texts = sum([len(delta.texts) for delta in deltas])
+        if len(data) > PER_TEXT * texts // 2:  # else they are short and few
+            lines = data.count(b"\n") + data.count(b"\r")
+            self._junk += max(0, len(data) + PER_LINE * lines - PER_TEXT * texts)
+        return self._junk <= MOST_JUNK

@@ -1,0 +1,1 @@
+"""`tailrace doctor`: what usually goes wrong with an installation, each finding with its remedy."""

@@ -1,0 +1,1 @@
+"""What systemd hands to a service, and what a service tells systemd."""

@@ -1,0 +1,1 @@
+"""The guard of the hot paths: instructions of a token, a viewer and a prompt, counted by callgrind."""

@@ -1,0 +1,1 @@
+"""What the measurements say: table, JSON and plot."""

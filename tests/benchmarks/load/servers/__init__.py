@@ -1,0 +1,1 @@
+"""The servers under measurement: this one, and its peers."""

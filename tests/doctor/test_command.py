@@ -1,0 +1,82 @@
+"""The command itself: what it prints, and the code it exits with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from tests.support.logs import restored_logging
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A machine that is fine: the scripted models alone, and a folder for the data."""
+    tmp_path.chmod(0o700)
+    settings = {"DATA_DIR": str(tmp_path), "EMBEDDED": "0", "SCRIPTED": "1", "OLLAMA_URL": "off", "PORT": "0"}
+    for name, value in {**settings, "CONFIG": "off"}.items():
+        monkeypatch.setenv(f"TAILRACE_{name}", value)
+    with restored_logging():
+        yield tmp_path
+
+
+def test_a_machine_that_is_fine(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0, and a summary at the end."""
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("no problems, ")
+    assert list(machine.iterdir()) == []
+
+
+def test_a_problem_is_told_with_its_remedy(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1; the remedy follows the finding."""
+    monkeypatch.setenv("TAILRACE_SCRIPTED", "0")
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "problem  models: no model is available" in out
+    assert "         mend: " in out
+
+
+def test_the_report_as_json(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object, and nothing else."""
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert {tuple(finding) for finding in report["findings"]} == {("check", "level", "text", "mend")}
+
+
+def test_credentials_that_cannot_be_read_are_a_problem(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the server would refuse to start."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(machine / "missing"))
+    assert main(["doctor"]) == 1
+    assert "CREDENTIALS_DIRECTORY" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--url", "ftp://chat.example.org"],
+        ["--url", "https://user:password@chat.example.org"],
+        ["--seconds", "0"],
+        ["--seconds", "601"],
+        ["--seconds", "soon"],
+    ],
+)
+def test_wrong_use(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and what was expected."""
+    with pytest.raises(SystemExit) as left:
+        main(["doctor", *arguments])
+    assert left.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_missing_certificate_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and its name."""
+    assert main(["doctor", "--url", "https://localhost:1", "--ca", "/missing.pem"]) == 2
+    assert "/missing.pem" in capsys.readouterr().err
