@@ -159,9 +159,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     # What is loaded from here on lives as long as the process. The server turns collection on once it is ready.
     gc.disable()
     # Import late, so that a wrong setting or `--help` does not load the server.
-    from app import wiring
+    from app import allocator, wiring
     from app.telemetry import logging
 
+    allocator.return_large_blocks()
     log = logging.configure(chosen.log_format, chosen.log_level)
     if file is not None:
         log.info("config_read", path=str(file.path.resolve()), servers=len(chosen.servers))

@@ -111,6 +111,7 @@ LAYERS = {
     "config": layer("hosts networks chat.scoped_ids", "platformdirs"),
     "shutdown": layer("chat streams", "structlog"),
     "watchdog": layer(),
+    "allocator": layer(),
     "private": layer(),
     "secret": layer(),
     "tokens": layer("chat", "argon2"),

@@ -91,7 +91,7 @@ async def test_a_long_answer_can_be_stopped_without_scripts(browser: Browser, se
     await plain.choose("long")
     await plain.box.fill("tell a long story")
     await plain.send.click()
-    await seen(plain.page, "document.querySelector('.scroll').scrollHeight > 700")
+    await seen(plain.page, "document.querySelector('.scroll')?.scrollHeight > 700")
     await plain.page.evaluate("document.querySelector('.scroll').scrollTop = 350")
     await expect(plain.prompts).not_to_be_in_viewport()
     await expect(plain.stop).to_be_in_viewport(ratio=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ N = TypeVar("N", int, float)
 ID_PATTERN = "[A-Za-z0-9_-]{1,64}"
 KEY_PATTERN = "[!-~]{1,255}"
 URLENCODED = "application/x-www-form-urlencoded"
+PIECE = 64 * 1024  # bytes
 FORMS = (URLENCODED, "multipart/form-data")
 
 
@@ -87,9 +89,8 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         )
     data = await read(request, request.client_max_size)
     try:
-        # JSON must be UTF-8 (RFC 8259, section 8.1). msgspec validates only the strings that it keeps.
-        data.decode()
         check_shape(data, request.app[LIMITS].max_prompt_bytes)
+        _check_utf8(data)
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
@@ -101,6 +102,20 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         raise ProblemError(400, "invalid_json", f"The body isn't valid JSON: {error}.") from error
     except RecursionError as error:
         raise ProblemError(422, "invalid_request", "The body is nested too deeply.") from error
+
+
+def _check_utf8(data: bytes | bytearray) -> None:
+    """Raise `UnicodeDecodeError` unless all of it is UTF-8 (RFC 8259, section 8.1).
+
+    msgspec validates only the strings that it keeps. In pieces, because a large body must not be copied whole.
+    """
+    if len(data) <= PIECE:
+        data.decode()
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), PIECE):
+        decoder.decode(data[start : start + PIECE])
+    decoder.decode(b"", final=True)
 
 
 def respond_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
