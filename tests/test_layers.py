@@ -41,6 +41,7 @@ LAYERS = {
     "tasks": layer(never=" ".join(IO)),
     "log": layer("chat tasks", never=" ".join(IO)),
     "streams": layer("chat tasks log measures", never=" ".join(IO)),
+    "cluster": layer("chat tasks log streams measures", never=" ".join(IO)),
     "backends": layer("chat tasks", "aiohttp yarl", never="aiohttp.web"),
     "backends.errors": layer("chat backends.json_values", "aiohttp yarl", never="aiohttp.web"),
     "backends.decoding": layer("chat backends.json_values backends.errors"),
