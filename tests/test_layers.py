@@ -71,7 +71,7 @@ LAYERS = {
     "markdown.html": layer("markdown markdown.rules markdown.code", "markdown_it nh3 latex2mathml"),
     "web": layer(
         "chat networks streams markdown markdown.code web.http web.assets web.i18n web.security web.input web.events"
-        " web.api web.ops web.page web.page.live",
+        " web.blocks web.api web.ops web.page web.page.live",
         WEB,
         never=SHOWS,
     ),
@@ -88,8 +88,12 @@ LAYERS = {
     ),
     "web.input": layer("chat log web web.http web.i18n", f"{WEB} multipart"),
     "web.events": layer("chat log tasks streams.session measures web web.http", WEB, never=SHOWS),
+    "web.blocks": layer(
+        "chat log tasks streams.session markdown markdown.blocks markdown.html web.events", WEB, never=SHOWS
+    ),
     "web.api": layer(
-        "chat log tasks streams markdown hosts web web.http web.i18n web.input web.events web.page.model_menu",
+        "chat log tasks streams markdown hosts web web.http web.i18n web.input web.events web.blocks"
+        " web.page.model_menu",
         WEB,
         never=SHOWS,
     ),
@@ -99,13 +103,14 @@ LAYERS = {
         never=SHOWS,
     ),
     "web.page.live": layer(
-        "chat log tasks streams.session streams.registry markdown markdown.blocks markdown.html"
-        " web web.input web.events web.api",
+        "chat log tasks streams.session streams.registry web web.input web.events web.blocks web.api",
         WEB,
         never=SHOWS,
     ),
     "web.page.noscript": layer(
-        "chat log tasks streams.session markdown web.events web.page.live web.app_keys", WEB, never=SHOWS
+        "chat log tasks streams.session markdown web.events web.blocks web.page.live web.app_keys",
+        WEB,
+        never=SHOWS,
     ),
     "hosts": layer("", "idna"),
     "networks": layer(),
@@ -214,7 +219,7 @@ def test_a_file_imports_only_what_lies_under_it(path: Path) -> None:
         ("web.events", "app.streams.session.Session", True),
         ("web.events", "app.streams.registry.Registry", False),
         ("web.events", "app.web.page.views", False),
-        ("web.page.live", "app.markdown.steps.document_steps", True),
+        ("web.blocks", "app.markdown.steps.document_steps", True),
         ("markdown", "app.log.entries", False),
         ("config", "app.chat.errors", False),
     ],

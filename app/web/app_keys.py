@@ -9,6 +9,8 @@ from app.chat.records import History
 from app.chat.tracing import Tracer
 from app.networks import Proxies
 from app.streams.registry import Registry
+from app.web.blocks.channel import BlockChannel
+from app.web.blocks.renderer import Renderer
 from app.web.events.channels import Channel, Channels
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.list_changes import ListChanges
@@ -16,8 +18,6 @@ from app.web.events.measures import ViewerMeasures
 from app.web.grants import Grant
 from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
-from app.web.page.live.channel import PageChannel
-from app.web.page.live.renderer import Renderer
 
 REGISTRY = web.AppKey("registry", Registry)
 HISTORY = web.AppKey("history", History)
@@ -27,7 +27,8 @@ PAGE_PULSE = web.AppKey("page_pulse", HeartbeatTimer)  # for page event streams:
 LIMITS = web.AppKey("limits", Limits)
 RENDERER = web.AppKey("renderer", Renderer)
 CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by media type
-PAGE_CHANNELS = web.AppKey[Channels[PageChannel]]("page_channels", Channels)
+BLOCK_CHANNELS = web.AppKey[dict[str, Channels[BlockChannel]]]("block_channels", dict)  # by media type
+PAGE_CHANNELS = web.AppKey[Channels[BlockChannel]]("page_channels", Channels)
 VIEWERS = web.AppKey("viewers", ViewerMeasures)
 TRACER = web.AppKey[Tracer]("tracer")
 LISTS = web.AppKey("lists", ListChanges)

@@ -11,11 +11,13 @@ from app.chat.records import History
 from app.chat.tracing import Tracer
 from app.networks import Proxies
 from app.streams.registry import Registry
+from app.streams.session import Session
 from app.web import operations, problems, routes
 from app.web.api import importing
 from app.web.api.import_lane import ImportLane
 from app.web.app_keys import (
     BASE,
+    BLOCK_CHANNELS,
     BODIES,
     CATALOG,
     CHANNELS,
@@ -34,6 +36,8 @@ from app.web.app_keys import (
     VIEWERS,
 )
 from app.web.assets.static_files import static_files
+from app.web.blocks.channel import BlockChannel, Format, ndjson_format, page_format, sse_format
+from app.web.blocks.renderer import Renderer
 from app.web.events.channels import Channels, ndjson_channel, sse_channel
 from app.web.events.heartbeat import PAGE_HEARTBEAT, HeartbeatTimer
 from app.web.events.list_changes import ListChanges
@@ -44,8 +48,6 @@ from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
 from app.web.ops import handlers as ops
 from app.web.page import form_problems, templates
-from app.web.page.live.channel import PageChannel
-from app.web.page.live.renderer import Renderer
 from app.web.security import entry, headers, host_and_origin
 from app.web.security.access import Access
 from app.web.security.gates import Gate
@@ -108,9 +110,13 @@ def create_application(
     app[LIMITS] = limits
     app[PULSE] = HeartbeatTimer(heartbeat)
     app[PAGE_PULSE] = HeartbeatTimer(min(heartbeat, PAGE_HEARTBEAT))
-    app[RENDERER] = renderer = Renderer()
+    app[RENDERER] = Renderer()
     app[CHANNELS] = {accept.EVENTS: Channels(sse_channel), accept.LINES: Channels(ndjson_channel)}
-    app[PAGE_CHANNELS] = Channels(lambda session: PageChannel(session, renderer, logger))
+    app[PAGE_CHANNELS] = _block_channels(page_format, app, logger)
+    app[BLOCK_CHANNELS] = {
+        accept.EVENTS: _block_channels(sse_format, app, logger),
+        accept.LINES: _block_channels(ndjson_format, app, logger),
+    }
     app[importing.IMPORTS] = ImportLane()
     app[operations.METRICS] = metrics
     app[ops.READERS], app[ops.DRAWN] = set(), {}
@@ -121,6 +127,12 @@ def create_application(
     app.on_startup.append(templates.set_up)
     add_routes(app, login)
     return app
+
+
+def _block_channels(
+    form: Callable[[Session], Format], app: web.Application, logger: Logger
+) -> Channels[BlockChannel]:
+    return Channels(lambda session: BlockChannel(session, form(session), app[RENDERER], logger))
 
 
 async def _close_renderer(app: web.Application) -> None:

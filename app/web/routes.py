@@ -69,6 +69,7 @@ _CURSORS = (
     parameter("cursor", "Same as `after`."),
     parameter("Last-Event-ID", "Cursor; takes precedence over `after`.", place="header"),
 )
+_RENDER = parameter("render", "`html`: also the rendered blocks of answers.", enum=["html"])
 _WAIT = parameter("wait", "Seconds to wait for the stream to end.", "number", minimum=0, maximum=5)
 _BRANCH = parameter("branch", "Message ID: return the newest branch that contains it.")
 _KEY = parameter(
@@ -90,7 +91,7 @@ API = (
         "Register a stream.",
         {201: _REGISTERED, 200: _REGISTERED | _KNOWN},
         *(409, 429, 503),
-        parameters=[_KEY],
+        parameters=[_KEY, _RENDER],
         body="StreamRequest",
     ),
     operation(
@@ -99,7 +100,7 @@ API = (
         "the stream stays open and begins with its first prompt.",
         {200: events()},
         429,
-        parameters=_CURSORS,
+        parameters=(*_CURSORS, _RENDER),
     ),
     operation(
         web.delete("/api/sessions/{session_id}/stream", streams.delete_session_stream),
@@ -122,7 +123,7 @@ API = (
         web.get("/api/sessions/{session_id}", sessions.get_session),
         "Get a session with the messages of one branch.",
         {200: "Snapshot"},
-        parameters=[_BRANCH],
+        parameters=[_BRANCH, _RENDER],
     ),
     operation(
         web.patch("/api/sessions/{session_id}", sessions.patch_session),
@@ -175,7 +176,7 @@ API = (
         web.get("/api/streams/{stream_id}/events", streams.get_stream_events, allow_head=False),
         "Stream the events of one stream until it ends.",
         {200: events(), 204: {"description": "The cursor is already at the end."}},
-        parameters=_CURSORS,
+        parameters=(*_CURSORS, _RENDER),
     ),
     operation(
         web.get("/api/models", operations.models),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.page.live.answer_blocks import AnswerBlocks, Closed
-from app.web.page.live.renderer import Renderer
+from app.web.blocks.answer_blocks import AnswerBlocks, Closed
+from app.web.blocks.renderer import Renderer
 from tests.markdown.rendered import document, opened
 
 LEVEL = re.compile(r"<h(\d)")

@@ -9,12 +9,13 @@ from aiohttp import web
 from app.chat.errors import SessionNotFound
 from app.log.cursors import Cursor
 from app.streams.session import Session
+from app.web.api.rendered import show
 from app.web.api.streams import place
 from app.web.app_keys import HISTORY, LIMITS, OWNER, PULSE, REGISTRY
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import EventStream
-from app.web.events.viewer import heartbeat, refuse, view
+from app.web.events.viewer import heartbeat, refuse
 
 
 async def exists(request: web.Request, session_id: str) -> bool:
@@ -74,7 +75,7 @@ async def events_to_come(request: web.Request, session_id: str) -> web.StreamRes
     after = place(session, waiter.cursor)
     if isinstance(after, str):
         return await refuse(request, response, session_id, after)
-    return await view(request, response, session, after)
+    return await show(request, response, session, after)
 
 
 class Expected:

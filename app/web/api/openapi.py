@@ -12,8 +12,10 @@ from aiohttp import web
 from app import __version__
 from app.chat.archive import Archive
 from app.chat.records import SessionInfo, StreamState
+from app.web.api.rendered import RenderedMessage
 from app.web.api.schemas import Imported, ModelList, ProblemDetails, Registered, SessionList, State, Stopped
 from app.web.api.sessions import Snapshot
+from app.web.blocks.events import BLOCK_EVENTS
 from app.web.events.encoders import EVENTS
 from app.web.http.accept import EVENTS as EVENT_STREAM
 from app.web.http.accept import LINES
@@ -35,7 +37,8 @@ COMPONENTS = (
     StreamState,
     ModelList,
     State,
-    *dict.fromkeys(EVENTS.values()),
+    RenderedMessage,
+    *dict.fromkeys((EVENTS | BLOCK_EVENTS).values()),
 )
 
 
@@ -127,7 +130,10 @@ def parameter(
 
 def events(*, lines: bool = False) -> dict[str, Any]:
     """Return an answer of events, each with the schema of its data; with `lines` also one JSON object a line."""
-    found = {name: {"$ref": f"#/components/schemas/{struct.__name__}"} for name, struct in EVENTS.items()}
+    found = {
+        name: {"$ref": f"#/components/schemas/{struct.__name__}"}
+        for name, struct in (EVENTS | BLOCK_EVENTS).items()
+    }
     media = (EVENT_STREAM, LINES) if lines else (EVENT_STREAM,)
     return {
         "description": "Events. `x-events` has the schema of the data of each, by its name.",

@@ -19,11 +19,13 @@ from app.streams.session import Session
 from app.web.api.awaited_session import events_to_come
 from app.web.api.message_range import WHOLE, MessageRange
 from app.web.api.pieces import send_pieces
+from app.web.api.rendered import is_asked, render_message, show
 from app.web.api.schemas import SessionList
+from app.web.api.shown_messages import ShownMessage
 from app.web.api.streams import place
-from app.web.app_keys import HISTORY, LIMITS, LISTS, OWNER, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, LISTS, OWNER, REGISTRY, RENDERER
 from app.web.events.response import EventStream
-from app.web.events.viewer import refuse, view
+from app.web.events.viewer import refuse
 from app.web.input import bodies
 from app.web.input.option_bounds import check_options
 from app.web.input.searches import checked_cursor, checked_search
@@ -34,14 +36,6 @@ from app.web.rules import LARGEST_PAGE, PAGE_SIZE
 NO_MESSAGES = b'"messages":[]'  # in a snapshot; a string of JSON has a backslash before each quote
 TOGETHER = 200  # messages of a long session that are read at a time, at most
 NOT_STORED = {"Cache-Control": "no-store"}
-
-
-class ShownMessage(Message, kw_only=True):
-    """A message in a snapshot. For an answer in progress: the text so far and its status."""
-
-    siblings: list[str]  # the ids of all messages with the same parent, oldest first, including this one
-    status: Status | None = None
-    note: str = ""  # what the model is doing, shown instead of "Thinking…"
 
 
 class Snapshot(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -122,6 +116,7 @@ async def whole_session(request: web.Request, session_id: str, through: str | No
     """Answer with a session and all messages of a branch. Those of a long one are sent in pieces, as they are read."""
     found = await request.app[HISTORY].excerpt(request[OWNER], session_id, through, WHOLE, entire=True)
     snapshot = snapshot_of(request, session_id, found)
+    snapshot.messages = await _as_asked(request, session_id, snapshot.messages)
     if not found.earlier:
         return bodies.respond_json(snapshot)
     head, tail = msgspec.json.encode(msgspec.structs.replace(snapshot, messages=[], earlier=0)).split(
@@ -131,10 +126,20 @@ async def whole_session(request: web.Request, session_id: str, through: str | No
     async def pieces() -> AsyncIterator[bytes]:
         yield head + NO_MESSAGES[:-1]
         async for messages in earlier_messages(request, session_id, found):
-            yield b"".join(msgspec.json.encode(message) + b"," for message in messages)
+            shown = await _as_asked(request, session_id, messages)
+            yield b"".join(msgspec.json.encode(message) + b"," for message in shown)
         yield b",".join(map(msgspec.json.encode, snapshot.messages)) + b"]" + tail
 
     return await send_pieces(request, pieces(), {"Content-Type": "application/json", **NOT_STORED})
+
+
+async def _as_asked(
+    request: web.Request, session_id: str, messages: list[ShownMessage]
+) -> list[ShownMessage]:
+    if not is_asked(request):
+        return messages
+    renderer = request.app[RENDERER]
+    return [await render_message(renderer, message, session_id) for message in messages]
 
 
 async def earlier_messages(
@@ -149,7 +154,8 @@ async def earlier_messages(
 
 
 async def get_session(request: web.Request) -> web.StreamResponse:
-    """GET /api/sessions/{session_id}?branch="""
+    """GET /api/sessions/{session_id}?branch=&render="""
+    is_asked(request)  # a wrong value is refused before anything is read
     return await whole_session(request, path_session(request), request.query.get("branch"))
 
 
@@ -195,6 +201,7 @@ async def get_session_events(request: web.Request) -> web.StreamResponse:
     Without a cursor the session need not exist yet. With a cursor, a session that is not found was deleted: 404.
     """
     session_id = path_session(request)
+    is_asked(request)  # a wrong value is refused before anything is waited for
     registry, cursor = request.app[REGISTRY], bodies.asked_cursor(request)
     try:
         await request.app[HISTORY].session(request[OWNER], session_id)
@@ -206,4 +213,4 @@ async def get_session_events(request: web.Request) -> web.StreamResponse:
     after = place(session, cursor)
     if isinstance(after, str):
         return await refuse(request, EventStream(), session_id, after)
-    return await view(request, EventStream(), session, after)
+    return await show(request, EventStream(), session, after)

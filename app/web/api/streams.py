@@ -19,9 +19,10 @@ from app.streams.registry import Registered, Registry
 from app.streams.session import Session
 from app.web.api import schemas
 from app.web.api.images import images_of
+from app.web.api.rendered import is_asked, show
 from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OWNER, REGISTRY, TRACER
 from app.web.events.response import EventStream, LineStream
-from app.web.events.viewer import refuse, view
+from app.web.events.viewer import refuse
 from app.web.http import accept
 from app.web.http.addresses import at
 from app.web.input import bodies
@@ -117,6 +118,7 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
     if wanted is None:
         offered = ", ".join((accept.JSON, *RESPONSES))
         raise ProblemError(406, "not_acceptable", f"`Accept` refuses all that there is: {offered}.")
+    is_asked(request)  # a wrong value is refused before anything is registered
     registered = await register(request, session_id)
     status = 201 if registered.new else 200
     headers = {"Location": at(request, f"/api/streams/{registered.stream_id}")}
@@ -140,7 +142,7 @@ async def _show_new(
     after = stream_start(request.app[REGISTRY], session, registered.stream_id)
     if after is None:
         return await refuse(request, response, session_id, "expired")
-    return await view(request, response, session, after, registered.stream_id)
+    return await show(request, response, session, after, registered.stream_id)
 
 
 def stream_start(registry: Registry, session: Session, stream_id: str) -> int | None:
@@ -169,7 +171,7 @@ async def get_stream_events(request: web.Request) -> web.StreamResponse:
     if not registry.is_live(state.session_id, stream_id) and not session.log.read(after, stream_id).entries:
         # 204 tells EventSource not to reconnect (WHATWG HTML, section 9.2.3).
         return web.Response(status=204)
-    return await view(request, EventStream(), session, after, stream_id)
+    return await show(request, EventStream(), session, after, stream_id)
 
 
 def _stream_cursor(

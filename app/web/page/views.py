@@ -18,13 +18,14 @@ from app.chat.errors import TailraceError
 from app.chat.ports import Options
 from app.log.entries import Begun
 from app.web.api import message_range
+from app.web.api.rendered import RenderedMessage
 from app.web.api.sessions import take_snapshot
 from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER
 from app.web.http.addresses import at, cookie_path, here
 from app.web.i18n import translations
 from app.web.input import bodies
 from app.web.input.session_ids import own
-from app.web.page.live.snapshots import PageMessage, PageSnapshot, rendered
+from app.web.page.live.snapshots import PageSnapshot, rendered
 from app.web.page.model_menu import is_blind, model_menu
 from app.web.page.noscript import growing_answer, growing_page
 from app.web.page.sidebar import sidebar_list
@@ -55,7 +56,7 @@ async def session_of(request: web.Request, session_id: str, through: str | None 
     return await rendered(request.app[RENDERER], snapshot, scoped_id, thoughts=True)
 
 
-def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
+def _growing(request: web.Request, session: PageSnapshot) -> RenderedMessage | None:
     """Return the last message of the page if it is an answer in progress."""
     last = session.messages[-1] if session.messages else None
     if last is None or last.outcome is not None or last.stream_id is None:
@@ -64,7 +65,7 @@ def _growing(request: web.Request, session: PageSnapshot) -> PageMessage | None:
     return last if request.app[REGISTRY].is_live(scoped_id, last.stream_id) else None
 
 
-async def _flow(request: web.Request, session: PageSnapshot, answer: PageMessage) -> web.StreamResponse:
+async def _flow(request: web.Request, session: PageSnapshot, answer: RenderedMessage) -> web.StreamResponse:
     """Stream the answer into the page, for a browser without scripts."""
     registry = request.app[REGISTRY]
     scoped_id, stream_id = own(request, session.session_id), answer.stream_id or ""

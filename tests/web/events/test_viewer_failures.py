@@ -16,10 +16,10 @@ from app.markdown.blocks.splitting import Block
 from app.markdown.bounds import Deadline
 from app.markdown.grammar import Definitions
 from app.web.app_keys import PAGE_CHANNELS
+from app.web.blocks.answer_blocks import AnswerBlocks, Closed
+from app.web.blocks.renderer import SMALL, Renderer
 from app.web.events import viewer
 from app.web.page.live import viewer as page_viewer
-from app.web.page.live.answer_blocks import AnswerBlocks, Closed
-from app.web.page.live.renderer import SMALL, Renderer
 from tests.support.waiting import until
 from tests.web.stage import on_stage, take, until_event
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from app.web.page.live import renderer
+from app.web.blocks import renderer
 from tests.markdown.corpus import ANSWERS
 from tests.markdown.rendered import document
 from tests.support.client import Client

@@ -12,9 +12,9 @@ from app.markdown.bounds import BLOCK_LENGTH, Deadline
 from app.markdown.html.rendering import attempt
 from app.markdown.steps import Rendered, Steps, document_steps
 from app.web.app_keys import RENDERER
-from app.web.page.live import renderer
-from app.web.page.live.cache import Cache
-from app.web.page.live.renderer import Renderer
+from app.web.blocks import renderer
+from app.web.blocks.cache import Cache
+from app.web.blocks.renderer import Renderer
 from tests.markdown.rendered import document, opened
 from tests.support.waiting import until
 from tests.web.page_client import snapshot

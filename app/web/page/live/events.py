@@ -9,28 +9,6 @@ from app.log.entries import ResetReason
 from app.web.events.encoders import passing
 
 
-class BlockEvent(msgspec.Struct, frozen=True):
-    """Block `index` of an answer is closed. It ends at `end` in the source, in UTF-16 code units."""
-
-    session_id: str
-    stream_id: str
-    message_id: str
-    index: int
-    end: int
-    html: str
-
-
-class TailEvent(msgspec.Struct, frozen=True):
-    """The blocks from `index` on are open again. Their source is `text`; it starts at `closed` (UTF-16 code units)."""
-
-    session_id: str
-    stream_id: str
-    message_id: str
-    index: int
-    closed: int
-    text: str
-
-
 class ResetEvent(msgspec.Struct, frozen=True):
     """The cursor of a session cannot be served: load the snapshot and watch from its cursor."""
 

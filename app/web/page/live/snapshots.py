@@ -12,7 +12,8 @@ from app.chat.errors import TooManyWaiting
 from app.log.cursors import Cursor
 from app.web.api import message_range
 from app.web.api.awaited_session import Expected, exists
-from app.web.api.sessions import ShownMessage, Snapshot, take_snapshot
+from app.web.api.rendered import RenderedMessage, render_message
+from app.web.api.sessions import Snapshot, take_snapshot
 from app.web.api.streams import place
 from app.web.app_keys import (
     BASE,
@@ -25,11 +26,11 @@ from app.web.app_keys import (
     RENDERER,
     VIEWERS,
 )
+from app.web.blocks.renderer import Renderer
 from app.web.events.encoders import passing
 from app.web.input import bodies
 from app.web.input.session_ids import own, path_session
 from app.web.page.live.events import GoneEvent, reset
-from app.web.page.live.renderer import Renderer
 from app.web.page.live.viewer import PageViewer
 from app.web.problems import ProblemError
 
@@ -37,44 +38,20 @@ MOST_WATCHED = 32  # sessions per connection
 NEW = "new"  # instead of a cursor: the session did not exist when the page was rendered
 
 
-class PageMessage(ShownMessage, kw_only=True):
-    """A message for a page. The `blocks` of an answer cover the first `end` UTF-16 code units of its text."""
-
-    blocks: list[str] = msgspec.field(default_factory=list)
-    end: int = 0
-    tail: str = ""  # the source after `end`, of an answer in progress
-    thoughts: list[str] | msgspec.UnsetType = msgspec.UNSET  # the blocks of its reasoning; only in HTML pages
-
-
 class PageSnapshot(Snapshot, kw_only=True):
     """A snapshot whose messages are rendered."""
 
-    messages: list[PageMessage]  # type: ignore[assignment]
+    messages: list[RenderedMessage]  # type: ignore[assignment]
 
 
 async def rendered(
     renderer: Renderer, snapshot: Snapshot, turn: str, *, thoughts: bool = False
 ) -> PageSnapshot:
-    """Return a snapshot with rendered answers. Text that arrives during rendering is not included.
-
-    Snapshots with the same `turn` share one turn at the renderer. With `thoughts`, the reasoning of answers that have
-    ended is rendered too.
-    """
-    messages = [await _rendered(renderer, message, thoughts, turn) for message in snapshot.messages]
+    """Return a snapshot with rendered answers; see `render_message`."""
+    messages = [
+        await render_message(renderer, message, turn, thoughts=thoughts) for message in snapshot.messages
+    ]
     return PageSnapshot(**{**msgspec.structs.asdict(snapshot), "messages": messages})
-
-
-async def _rendered(renderer: Renderer, message: ShownMessage, thoughts: bool, turn: str) -> PageMessage:
-    fields = msgspec.structs.asdict(message)
-    if thoughts and message.reasoning and message.outcome is not None:
-        fields["thoughts"] = (await renderer.document(message.reasoning, turn)).blocks
-    if message.role != "assistant" or not message.content:
-        return PageMessage(**fields)
-    if message.outcome is None:
-        found = await renderer.opened(message.content, turn)
-    else:
-        found = await renderer.document(message.content, turn)
-    return PageMessage(**fields, blocks=found.blocks, end=found.end, tail=found.tail)
 
 
 async def get_page_snapshot(request: web.Request) -> web.StreamResponse:

@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from app.chat.scoped_ids import bare
-from app.log.entries import Entry, ResetReason
+from app.log.entries import ResetReason
 from app.streams.registry import Registry
 from app.streams.session import Session
-from app.web.events.channels import Channels, Piece
+from app.web.blocks.channel import BlockChannel
+from app.web.blocks.watch import BlockWatch
+from app.web.events.channels import Channels
 from app.web.events.encoders import passing
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.live_viewer import LiveViewer, Watch
 from app.web.events.response import EventStream, chunk
 from app.web.events.viewer import heartbeat
-from app.web.page.live.channel import PageAnswer, PageChannel
 from app.web.page.live.events import GoneEvent, ListEvent, reset
 
 
-class PageWatch(Watch):
-    """One session on a page: a position in its log, and the number of blocks sent of each answer."""
+class PageWatch(BlockWatch):
+    """One session on a page."""
 
-    def __init__(self, viewer: PageViewer, session: Session, channel: PageChannel, after: int) -> None:
+    def __init__(self, viewer: PageViewer, session: Session, channel: BlockChannel, after: int) -> None:
         super().__init__(viewer, session, channel, after)
         self._viewer: PageViewer = viewer
-        self.channel: PageChannel = channel
-        # The page has all blocks of an answer that ended by `after`, from a snapshot or an earlier connection.
-        self._shown = {
-            stream_id: len(answer.blocks)
-            for stream_id, answer in channel.answers.items()
-            if answer.end is not None and answer.end <= after
-        }
-
-    def _encoded(self, entries: Sequence[Entry]) -> bytes:
-        pieces: list[bytes] = []
-        for entry in entries:
-            answer = self.channel.answers.get(entry.stream_id)
-            if answer is None:
-                # It ended before the channel existed, so only the snapshot has its blocks.
-                return b"".join([*pieces, self._leave(self._reset("expired"))])
-            pieces += self._piece(entry, answer)
-        for answer in self.channel.answers.values():
-            if answer.start <= self._after:
-                pieces += self._blocks(answer)
-        return b"".join(pieces)
-
-    def _piece(self, entry: Entry, answer: PageAnswer) -> list[bytes]:
-        blocks = self._blocks(answer) if entry.name in ("token", "end") else []
-        opening = [answer.tail] if entry.name == "start" else []
-        return [*blocks, self.channel.encode(entry), *opening]
-
-    def _blocks(self, answer: PageAnswer) -> list[bytes]:
-        shown = self._shown.get(answer.stream_id, 0)
-        self._shown[answer.stream_id] = len(answer.blocks)
-        return answer.blocks[shown:]
-
-    def _take(self, piece: Piece) -> None:
-        if self._viewer.write(piece):
-            self._after = piece.last or self._after
-            if piece.blocks:
-                self._shown[piece.stream_id] = self._shown.get(piece.stream_id, 0) + piece.blocks
 
     def _reset(self, reason: ResetReason) -> bytes:
         return self._viewer.reset(self.session.session_id, reason)
@@ -74,7 +39,7 @@ class PageViewer(LiveViewer):
     def __init__(
         self,
         registry: Registry,
-        channels: Channels[PageChannel],
+        channels: Channels[BlockChannel],
         pulse: HeartbeatTimer,
         base: str,
         count: Callable[[], int],

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from app.markdown.plain import clean, escape
 from app.tasks.timeouts import within
-from app.web.page.live.answer_blocks import AnswerBlocks, Closed
-from app.web.page.live.renderer import Renderer
+from app.web.blocks.answer_blocks import AnswerBlocks, Closed
+from app.web.blocks.renderer import Renderer
 
 AGAIN = 16 * 1024  # characters of open text that are sent again after a block, at most, while blocks are late
 LATE_SECONDS = 10.0  # that the last blocks may take after the end of the answer

@@ -13,10 +13,10 @@ from aiohttp import web
 from app.log.answer_view import AnswerView
 from app.log.entries import Begun, Entry
 from app.streams.session import Session
+from app.web.blocks.renderer import Renderer
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import HEADERS
-from app.web.page.live.renderer import Renderer
 from app.web.page.noscript.growing_answer import GrowingAnswer, Parts
 
 COOKIE = "tailrace_plain"  # set by a form, deleted by `static/growing.js`: whoever has it runs no scripts

@@ -13,8 +13,8 @@ from app.markdown.grammar import Definitions
 from app.markdown.html.rendering import attempt, render
 from app.markdown.plain import plain
 from app.markdown.steps import Rendered, Steps, document_steps
-from app.web.page.live.cache import Cache
-from app.web.page.live.render_turns import Turns
+from app.web.blocks.cache import Cache
+from app.web.blocks.render_turns import Turns
 
 SMALL = 8 * 1024  # characters that the event loop renders itself, at most, before it looks after others
 SMALL_SECONDS = 0.02  # of its processor time that a piece of an answer may take there; then the threads go on

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from app.markdown.blocks import boundaries
-from app.web.page.live.answer_blocks import AnswerBlocks, Closed
-from app.web.page.live.renderer import SMALL, Renderer
+from app.web.blocks.answer_blocks import AnswerBlocks, Closed
+from app.web.blocks.renderer import SMALL, Renderer
 from tests.markdown.corpus import ANSWERS
 from tests.markdown.pieces import at_once
 from tests.markdown.rendered import document

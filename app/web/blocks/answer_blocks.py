@@ -13,7 +13,7 @@ from app.markdown.levels import Levels, leveled
 from app.markdown.plain import plain
 from app.markdown.steps import cutting
 from app.tasks.reports import report
-from app.web.page.live.renderer import SMALL, SMALL_SECONDS, Renderer
+from app.web.blocks.renderer import SMALL, SMALL_SECONDS, Renderer
 
 BATCH = 64 * 1024  # approximate characters per job in the threads
 
@@ -36,12 +36,20 @@ class _Waiting(NamedTuple):
 class AnswerBlocks:
     """Takes the text of an answer and returns the blocks that it closes. Calls `late` with each slower block.
 
+    Calls `settled` when the last slow block of an answer that has ended was told.
+
     Short text is split, and small blocks are rendered, synchronously. Large or slow work runs in threads, one job at a
     time; text that arrives meanwhile is queued. Blocks are always delivered in order.
     """
 
-    def __init__(self, renderer: Renderer, late: Callable[[Closed], None]) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        late: Callable[[Closed], None],
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._late = late
+        self._settled = settled
         self._renderer = renderer
         self._splitter = Splitter()
         self._new: list[str] = []  # pieces that came while a job was at work
@@ -68,6 +76,12 @@ class AnswerBlocks:
     def is_behind(self) -> bool:
         """Whether a job is running in the threads."""
         return self._job is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has ended and no block is to come."""
+        is_idle = self._job is None and not self._waiting and not self._linked
+        return self._closed or (self._finished and is_idle)
 
     def add(self, text: str) -> list[Closed]:
         """Append text to the answer; return the blocks that it closes and that are already rendered."""
@@ -116,6 +130,8 @@ class AnswerBlocks:
     def _advance_late(self) -> None:
         for closed in self._advance():
             self._late(closed)
+        if self.is_complete:
+            self._settled()
 
     # ---- cutting ---------------------------------------------------------------------------------------------
 
@@ -145,6 +161,7 @@ class AnswerBlocks:
         except Exception as error:  # noqa: BLE001 - it is reported; a reload renders the blocks from the full text
             report("an answer could not be cut into blocks", error)
             self._closed = True
+            self._settled()
             return
         finally:
             self._job = self._before = None

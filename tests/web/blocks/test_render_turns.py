@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.markdown.steps import Steps
-from app.web.page.live import render_turns
-from app.web.page.live.render_turns import THREADS, Turns
-from app.web.page.live.renderer import Renderer
+from app.web.blocks import render_turns
+from app.web.blocks.render_turns import THREADS, Turns
+from app.web.blocks.renderer import Renderer
 from tests.support.waiting import until
 
 SLOW = "*a **b `c` [d](e) ~~f~~ " * 300 + "\n\n"

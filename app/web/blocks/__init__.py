@@ -1,0 +1,1 @@
+"""Rendered answers as events: the blocks of each, for pages and for clients of the API."""
