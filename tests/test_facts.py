@@ -72,10 +72,10 @@ SLEEPS = {  # functions that sleep, and what for
     "tests/tasks/test_timeouts.py::tidy": "is a clean-up that takes time",
     "tests/telemetry/test_loop_health.py::test_a_block_is_measured_and_its_culprit_named": "lets the watch begin",
     "tests/telemetry/test_loop_health.py::held_up_by_this_function": "is the block that is measured",
-    "tests/web/events/test_cursors.py::speak": "is the pace of a model",
+    "tests/web/events/test_cursors.py::speak": "is a pace",
     "tests/web/events/test_cursors.py::test_a_snapshot_and_its_cursor_are_of_one_moment": "paces viewers",
-    "tests/web/events/test_replay.py::speak": "is the pace of a model",
-    "tests/web/page/test_answer_blocks.py::test_pieces_of_any_length_end_in_the_same_blocks": "is the pace of a model",
+    "tests/web/events/test_replay.py::speak": "is a pace",
+    "tests/web/blocks/test_answer_blocks.py::test_pieces_of_any_length_end_in_the_same_blocks": "is a pace",
 }
 
 

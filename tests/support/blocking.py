@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest_asyncio
+
 # Twice what the product itself calls late, for machines that are half as fast.
 LONGEST = 0.1  # s of processor time
-TESTS = str(Path(__file__).parents[1])
+# Whose coroutines are the tests' own: theirs, and those that run them and their fixtures.
+OWN = (str(Path(__file__).parents[1]), str(Path(pytest_asyncio.__file__).parent))
 
 
 class Blocks:
     """What took too long, in words.
 
     Collections of garbage do not count: their length is that of the tests' heap. Nor does what runs in a coroutine
-    written in `tests`, unless `own` is set: a test starts processes and makes large inputs.
+    written in `tests`, or runs a fixture, unless `own` is set: a test starts processes and makes large inputs.
     """
 
     def __init__(self, *, own: bool) -> None:
@@ -51,7 +54,7 @@ def _is_test(culprit: object) -> bool:
     if not isinstance(culprit, asyncio.Task):
         return False
     code = getattr(culprit.get_coro(), "cr_code", None)
-    return code is not None and code.co_filename.startswith(TESTS)
+    return code is not None and code.co_filename.startswith(OWN)
 
 
 @contextmanager
