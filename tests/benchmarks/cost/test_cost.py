@@ -8,20 +8,30 @@ from tests.benchmarks.cost import baseline
 from tests.benchmarks.cost.measure import measure
 from tests.machine import need
 
+COUNTS = 3  # times that the instructions are counted, if they seem to have grown
+
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_no_token_viewer_or_prompt_costs_a_tenth_more_than_it_did() -> None:
-    """Ratios of instructions to the relay's stay within a tenth of the stored ones, however busy the machine is."""
+    """Ratios of instructions to the relay's stay within a tenth of the stored ones.
+
+    A busy machine adds turns of the loop, and never takes any away: what has grown is there in each of three counts.
+    """
     need("valgrind")
     before = baseline.stored()
     if not before:
         pytest.skip(
             f"there is no baseline for CPython {baseline.release()}: `make cost ARGS=--update` stores one"
         )
-    ratios = {name: cost.ratio for name, cost in (await measure()).items()}
-    assert ratios.keys() == before.keys()
-    assert list(baseline.grown(ratios, before)) == []
+    found: list[str] = []
+    for _ in range(COUNTS):
+        ratios = {name: cost.ratio for name, cost in (await measure()).items()}
+        assert ratios.keys() == before.keys()
+        found = list(baseline.grown(ratios, before))
+        if not found:
+            return
+    assert found == []
 
 
 def test_growth_above_a_tenth_is_named_with_what_to_do() -> None:
