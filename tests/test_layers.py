@@ -40,7 +40,6 @@ LAYERS = {
     "chat": layer("measures", never=" ".join(IO)),
     "tasks": layer(never=" ".join(IO)),
     "log": layer("chat tasks", never=" ".join(IO)),
-    "log.shared": layer("chat tasks log", "hiredis"),
     "streams": layer("chat tasks log measures", never=" ".join(IO)),
     "cluster": layer("chat tasks log streams measures", never=" ".join(IO)),
     "backends": layer("chat tasks", "aiohttp yarl", never="aiohttp.web"),

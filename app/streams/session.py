@@ -221,7 +221,7 @@ class Session:
         """Run one stream from its `start` to its `end`. Resumes a stream that an earlier conductor left unfinished."""
         if stream.view is None:
             await self.log.append(stream.fence, stream.start_event())
-            stream.view = self.log.written
+            stream.view = self.log.answer
             stream.trace.turn()
             self._tally.started += 1
             self._say(stream, "stream_start", model=stream.model.model_id)
