@@ -66,7 +66,7 @@ taken AS (
       SELECT FROM found WHERE node_id = $2 OR (alive AND epoch IS DISTINCT FROM $3::bigint)
     )
     ON CONFLICT (session_id) DO UPDATE
-      SET node_id = excluded.node_id, epoch = leases.epoch, changed_at = excluded.changed_at
+      SET node_id = excluded.node_id, epoch = leases.epoch + 1, changed_at = excluded.changed_at
       WHERE leases.node_id IS NULL
         OR (leases.node_id <> excluded.node_id AND (
           leases.epoch = $3::bigint
