@@ -31,6 +31,8 @@ SLEEPS = {  # functions that sleep, and what for
     "tests/support/test_blocking.py::test_a_wait_is_no_work": "lets the loop run what is measured",
     "tests/support/test_blocking.py::test_collecting_garbage_does_not_count": "lets the loop run what is measured",
     "tests/browser/engines/window.py::until": "asks the browser again, with a bound",
+    "tests/log/shared/test_owners.py::write": "is the pace of a stream",
+    "tests/doubles/tcp_proxy.py::_deliver": "is the time that a network takes",
     "tests/doubles/raw.py::_answer": "is the pace of a model server",
     "tests/doubles/server.py::_play": "is the pace of a model server",
     "tests/doubles/server.py::_write": "is the pace of a model server",

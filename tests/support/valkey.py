@@ -23,7 +23,7 @@ class Valkey:
 
     def __init__(self, program: str, folder: Path, *options: str) -> None:
         self._program = program
-        self._folder = folder
+        self.folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -44,15 +44,15 @@ class Valkey:
         self._process = subprocess.Popen(
             [
                 self._program,
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
+                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
                 *("--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
-                *("--logfile", str(self._folder / "valkey.log")),
+                *("--logfile", str(self.folder / "valkey.log")),
                 *self._options,
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        found(lambda: self._answers() or None, within=START_SECONDS, what=f"no Valkey, see {self._folder}")
+        found(lambda: self._answers() or None, within=START_SECONDS, what=f"no Valkey, see {self.folder}")
 
     def _answers(self) -> bool:
         try:

@@ -17,9 +17,9 @@ OnReply = Callable[[Reply], None]
 
 REPLY_SECONDS = 2.0  # for which no reply comes while some are awaited; then the connection is taken for dead
 
-# Errors that concern the server, not a key: nothing else that is sent there would fare better.
+# Errors that concern the server, not a key: nothing else would fare better there, so the connection is dropped.
 SERVER_ERRORS = (
-    *("ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM"),
+    *("ASK ", "BUSY ", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "MOVED", "NOAUTH", "NOPERM"),
     *("NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"),
 )
 
@@ -144,18 +144,16 @@ class Wire(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._replies += 1
                 on_reply = awaited.popleft()
+                if reply.__class__ is hiredis.ReplyError and str(reply).startswith(SERVER_ERRORS):
+                    awaited.appendleft(on_reply)
+                    self.drop(f"Redis refuses: {reply}")
+                    return
                 try:
                     on_reply(reply)
                 except Exception as error:  # noqa: BLE001 - it is reported; the other replies have their own owners
                     report("a reply of Redis could not be processed", error)
-                if reply.__class__ is hiredis.ReplyError:
-                    self._check(str(reply))
         except (hiredis.ProtocolError, IndexError) as error:
             self.drop(f"what came is no reply of Redis: {error}")
-
-    def _check(self, error: str) -> None:
-        if error.partition(" ")[0] in SERVER_ERRORS:
-            self.drop(f"Redis refuses: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
