@@ -193,8 +193,6 @@ class SharedLog:
             size = text_size(texts)
             record.size += size
             self._buffered += size
-            if self._buffered > self._max_bytes:
-                self.detach()
             return
         self._take(
             Record(self._written, kind=kind, stream_id=stream_id, position=position, texts=list(texts))
