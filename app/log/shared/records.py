@@ -15,6 +15,7 @@ from app.log.entries import NAMES, End, Event, Start, StatusChange
 from app.log.segments import EVENT_BYTES, TEXT_PIECES
 
 PIECE_BYTES = 64  # approximate size of a piece of text in memory, not counting its characters
+BATCH_BYTES = 64 * 1024  # approximate size of what is sent before it is acknowledged, and of a record at most
 MARKER = b"m"
 KINDS: dict[bytes, Kind] = {b"t": "token", b"r": "reasoning"}
 FIELDS: dict[Kind, bytes] = {kind: field for field, kind in KINDS.items()}
@@ -93,6 +94,7 @@ class Record:
             and self.kind == kind
             and self.stream_id == stream_id
             and len(self.texts) + count <= TEXT_PIECES
+            and self.size < BATCH_BYTES
         )
 
     def encode(self) -> tuple[bytes, bytes]:

@@ -26,10 +26,9 @@ from app.log.session_log import Listener, Reading
 from app.log.shared.errors import Lost
 from app.log.shared.link import Link
 from app.log.shared.mirror import Mirror
-from app.log.shared.records import MARKER, Marker, Place, Record, encode_marker, text_size
+from app.log.shared.records import BATCH_BYTES, MARKER, Marker, Place, Record, encode_marker, text_size
 from app.log.shared.wire import Reply, command
 
-BATCH_BYTES = 64 * 1024  # approximate size of what is sent before it is acknowledged
 STREAM_BYTES = 64  # of a usual entry in Redis; the stream is trimmed to as many as the log's bytes allow
 GREATER = "equal or smaller"  # in what Redis says of an id that is not greater than all before
 

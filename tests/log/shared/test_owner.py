@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from pathlib import Path
 
 import pytest
 
@@ -142,10 +141,19 @@ async def test_redis_back_empty(nodes: Nodes, proxy: TcpProxy, own_valkey: Valke
         assert later.refusal(cursor) == "epoch"
 
 
-def appended_file(server: Valkey) -> Path:
-    """Return the file that Redis appends to."""
-    [path] = server.folder.glob("appendonlydir/*.incr.aof")
-    return path
+class File:
+    """The file that Redis appends to, as it is once all that was acknowledged is on disk."""
+
+    def __init__(self, server: Valkey) -> None:
+        assert server.command("WAITAOF", "1", "0", "5000").startswith(b"*2\r\n:1")
+        [self._path] = server.folder.glob("appendonlydir/*.incr.aof")
+        self._size = self._path.stat().st_size
+
+    def shorten(self) -> None:
+        """Lose what was appended since. Redis must not run."""
+        assert self._path.stat().st_size > self._size
+        with self._path.open("rb+") as file:
+            file.truncate(self._size)
 
 
 async def test_redis_back_without_its_last_second(nodes: Nodes, own_valkey: Valkey, session: str) -> None:
@@ -156,13 +164,13 @@ async def test_redis_back_without_its_last_second(nodes: Nodes, own_valkey: Valk
     await stream.start()
     stream.say(10)
     await log.shown()
-    size = appended_file(own_valkey).stat().st_size
+    file = await asyncio.to_thread(File, own_valkey)
     for _ in range(5):
         stream.say(2)
         await log.shown()
+    await asyncio.to_thread(File, own_valkey)
     own_valkey.kill()
-    with appended_file(own_valkey).open("rb+") as file:
-        file.truncate(size)
+    file.shorten()
     own_valkey.start()
     stream.say(5)
     await log.shown()
@@ -182,13 +190,13 @@ async def test_a_restart_without_the_owner_resets_what_was_lost(
     await stream.start()
     stream.say(9)
     await log.shown()
-    size = appended_file(own_valkey).stat().st_size
+    file = await asyncio.to_thread(File, own_valkey)
     stream.say(10)
     await log.shown()
     await node.logs.close()
+    await asyncio.to_thread(File, own_valkey)
     own_valkey.kill()
-    with appended_file(own_valkey).open("rb+") as file:
-        file.truncate(size)
+    file.shorten()
     own_valkey.start()
     other = await nodes.start(own_valkey.url)
     later = await other.logs.open(session, 2)
@@ -277,6 +285,7 @@ async def test_what_is_old_leaves_redis_too(nodes: Nodes, valkey: Valkey, sessio
     """Trimming follows the mirror, and the stream has a time to live."""
     node = await nodes.start(valkey.url, max_bytes=50_000)
     log = await node.logs.open(session, 1)
+    assert 60 <= await node.logs.ask("TTL", key_of(session)) <= 120
     for number in range(1, 301):
         stream = Writer(log, fence=number, stream_id=f"s{number}")
         await stream.start()
