@@ -74,3 +74,18 @@ class Leases(Protocol):
     async def orphans(self, limit: int) -> list[Lease]:
         """Return up to `limit` leases of nodes that have expired."""
         ...
+
+
+class Answers(Protocol):
+    """What a node needs of the history, besides reading and writing it."""
+
+    async def interrupt(self, session_id: str) -> int:
+        """End the answers of a session that another node left unfinished, with their stored text; return how many.
+
+        Raises `HistoryUnavailable`.
+        """
+        ...
+
+    async def settle(self) -> None:
+        """Return once all that was written before is on disk. Raises `HistoryUnavailable`."""
+        ...

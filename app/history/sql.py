@@ -62,7 +62,7 @@ from app.history.statements.read import (
     read_stream,
     search_sessions,
 )
-from app.history.statements.recover import read_interrupted
+from app.history.statements.recover import end_others, read_interrupted
 from app.history.statements.usage import read_usage
 from app.history.tokens import SqlTokens
 from app.history.write_queue.changes import (
@@ -438,6 +438,17 @@ class SqlHistory:
             owner, session_id, None if undo else self._limits.of(owner)
         ) as writing:
             yield writing
+
+    # ---- several nodes ---------------------------------------------------------------------------------------
+
+    async def interrupt(self, session_id: str) -> int:
+        """End the answers of a session that other nodes left unfinished; return how many."""
+        node = self._database.node
+        return await self._database.write(lambda connection: end_others(connection, session_id, node))
+
+    async def settle(self) -> None:
+        """Return once all changes made before this call are on disk."""
+        await self._writer.now(Mark())
 
     async def usage(self, owner: str) -> Usage:
         """See `History`. Changes that are not on disk yet are not counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,10 @@ PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
 
 
 class AutoContinue:
-    """Registers a continuation for each interrupted answer. `running` owns the task in which it does so."""
+    """Registers a continuation for each interrupted answer. `running` owns the task in which it does so.
+
+    `claim` tells, among several nodes, whether a session is this node's.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,9 @@ class AutoContinue:
         logger: Logger,
         pauses: Sequence[float] = PAUSES,
         now: Callable[[], float] = time.time,
+        claim: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
+        self._claim = claim
         self._registry = registry
         self._catalog = catalog
         self._logger = logger
@@ -86,6 +91,8 @@ class AutoContinue:
             return True
         logger = self._logger.bind(session=one.session_id)
         try:
+            if self._claim is not None and not await self._claim(one.session_id):
+                return True  # another node's
             backend, model = await self._catalog.resolve(one.model)
             ask = Submission(
                 owner=one.owner,

@@ -27,6 +27,7 @@ from app.chat.states import Reason, Status
 from app.chat.submission import Submission
 from app.chat.submission import exchange as exchange_of
 from app.log.cursors import Cursor
+from app.log.session_log import SessionLog
 from app.streams.archives import Archives
 from app.streams.arrivals import Arrivals
 from app.streams.bounds import Bounds
@@ -67,6 +68,7 @@ class Registry:
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
         now: Callable[[], float] = time.time,
         lines: Lines | None = None,
+        logs: Callable[[str], SessionLog | None] | None = None,
     ) -> None:
         self.history = history
         self.bounds = bounds
@@ -74,7 +76,7 @@ class Registry:
         self._logger = logger
         self._new_id = new_id
         self._now = now
-        self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now)
+        self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now, logs=logs)
         self.fair_use = FairUse(bounds, self._sessions.tally)
         self._draining = False
         self._registrations: set[asyncio.Task[Registered]] = set()
@@ -313,6 +315,30 @@ class Registry:
         except BaseException:
             session.undelete()
             raise
+        self._sessions.drop(session)
+        session.close_viewers()
+
+    # ---- other nodes -----------------------------------------------------------------------------------------
+
+    def abandon(self, session_id: str) -> None:
+        """Another node owns the session now: stop its models, and end its viewers' responses. Synchronous.
+
+        Nothing that its streams still write is kept: the new owner's epoch fences it.
+        """
+        session = self._sessions.find(session_id)
+        if session is not None:
+            self._sessions.drop(session)
+            session.close_viewers()
+            for stream in session.delete(Reason.SHUTDOWN):
+                stream.lapse()
+
+    async def retire(self, session_id: str, *, wait: float) -> None:
+        """End a session's streams within `wait` seconds as `interrupted`, and its viewers' responses after that."""
+        session = self._sessions.find(session_id)
+        if session is None:
+            return
+        if streams := session.delete(Reason.SHUTDOWN):
+            await asyncio.wait([stream.ended for stream in streams], timeout=wait)
         self._sessions.drop(session)
         session.close_viewers()
 

@@ -129,10 +129,10 @@ class Session:
             stream.signal(reason)
         return list(self._line)
 
-    def delete(self) -> list[Stream]:
-        """Signal all streams because the session is being deleted, and refuse new prompts."""
+    def delete(self, reason: Reason = Reason.SESSION_DELETED) -> list[Stream]:
+        """Signal all streams because the session is being deleted or moved, and refuse new prompts."""
         self._deleted = True
-        return self.signal_all(Reason.SESSION_DELETED)
+        return self.signal_all(reason)
 
     def undelete(self) -> None:
         """Accept prompts again: the session could not be deleted."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from app.chat.ports import Logger
 from app.chat.records import History
 from app.log.memory_log import MemoryLog
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
 from app.streams.counters import Counters, LineState, Statistics
 from app.streams.line import Lines
@@ -18,7 +19,7 @@ SWEEP_SECONDS = 30.0  # between two sweeps for expired events and sessions
 
 
 class Sessions:
-    """The live sessions by id, and the counters they share."""
+    """The live sessions by id, and the counters they share. `logs` gives a session its log; `None`: one in memory."""
 
     def __init__(
         self,
@@ -27,7 +28,9 @@ class Sessions:
         bounds: Bounds,
         logger: Logger,
         now: Callable[[], float],
+        logs: Callable[[str], SessionLog | None] | None = None,
     ) -> None:
+        self._logs = logs
         self.tally = Counters(now)
         self._history = history
         self._bounds = bounds
@@ -51,11 +54,9 @@ class Sessions:
         if session is not None:
             session.touched = loop.time()
             return session
-        # Epochs grow even if the clock stands still or goes back: an old cursor must never match a new log.
-        self._epoch = max(self._epoch + 1, int(self._now() * 1000))
         session = self._live[session_id] = Session(
             session_id,
-            log=MemoryLog(self._epoch, max_bytes=self._bounds.log_bytes, clock=loop.time),
+            log=self._log(session_id),
             history=self._history,
             bounds=self._bounds,
             logger=self._logger,
@@ -66,6 +67,16 @@ class Sessions:
         elif self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now)
         return session
+
+    def _log(self, session_id: str) -> SessionLog:
+        """Return the log that others have prepared for a session, else a new one in memory."""
+        prepared = self._logs(session_id) if self._logs is not None else None
+        if prepared is not None:
+            return prepared
+        # Epochs grow even if the clock stands still or goes back: an old cursor must never match a new log.
+        self._epoch = max(self._epoch + 1, int(self._now() * 1000))
+        clock = asyncio.get_running_loop().time
+        return MemoryLog(self._epoch, max_bytes=self._bounds.log_bytes, clock=clock)
 
     def find(self, session_id: str) -> Session | None:
         """Return the live session of this id, or `None`."""

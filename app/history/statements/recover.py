@@ -31,9 +31,24 @@ def end_streams(connection: Connection, dead: Collection[int]) -> int:
     )
     count = 0
     for stream_id, message_id in interrupted.all():
-        _end(connection, stream_id, message_id)
+        _end(connection, stream_id, message_id, closed=True)  # the OS closes those of a dead process
         count += 1
     return count
+
+
+def end_others(connection: Connection, session_id: str, node: int) -> int:
+    """End the streams of a session that run on other servers than `node`; return their number.
+
+    Those servers may still live, so nothing is known about their connections to the models.
+    """
+    left = connection.execute(
+        select(streams.c.stream_id, streams.c.message_id).where(
+            _RUNNING, streams.c.session_id == session_id, streams.c.node != node
+        )
+    ).all()
+    for stream_id, message_id in left:
+        _end(connection, stream_id, message_id, closed=False)
+    return len(left)
 
 
 _OTHERS = streams.alias("others")
@@ -76,7 +91,7 @@ def read_interrupted(connection: Connection, since: datetime, tries: int, limit:
     return found[:limit]
 
 
-def _end(connection: Connection, stream_id: str, message_id: str) -> None:
+def _end(connection: Connection, stream_id: str, message_id: str, *, closed: bool) -> None:
     own = pieces.c.message_id == message_id
     rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
     texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
@@ -97,7 +112,7 @@ def _end(connection: Connection, stream_id: str, message_id: str) -> None:
             tokens=sum(row.tokens for row in rows if row.kind == "token"),
             reasoning_tokens=sum(row.tokens for row in rows if row.kind == "reasoning"),
             duration_ms=max((row.elapsed_ms for row in rows), default=0),
-            upstream_closed=True,  # the OS closes the connections of a dead process
+            upstream_closed=closed,
         )
     )
     connection.execute(delete(pieces).where(own))
