@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import uvloop
 
 from app.log.shared.address import Address
 from app.log.shared.errors import LogUnavailable, UnfitRedis
@@ -142,3 +143,23 @@ async def test_a_slow_network_costs_entries_no_text(nodes: Nodes, proxy: TcpProx
         await asyncio.sleep(0)
     await stream.end()
     assert text(read(log)) == numbers(300)
+
+
+def test_uvloop_serves_as_well(valkey: Valkey, session: str) -> None:
+    """The loop that servers run on, whose transports are not asyncio's."""
+
+    async def talk() -> str:
+        nodes = Nodes()
+        try:
+            node = await nodes.start(valkey.url)
+            log = await node.logs.open(session, 1)
+            stream = Writer(log)
+            await stream.start()
+            stream.say(3)
+            await stream.end()
+            return text(read(log))
+        finally:
+            await nodes.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(talk()) == numbers(3)
