@@ -58,7 +58,8 @@ LAYERS = {
     "backends.embedded.child": layer("chat", "xllamacpp"),
     "backends.scripted": layer("chat tasks backends.decoding"),
     "history": layer(
-        "chat tasks private history.statements history.write_queue", "sqlalchemy alembic asyncpg"
+        "chat tasks private cluster.ports history.statements history.write_queue",
+        "sqlalchemy alembic asyncpg",
     ),
     "history.statements": layer("chat history history.write_queue.changes", "sqlalchemy"),
     "history.write_queue": layer("chat tasks history history.statements measures", "sqlalchemy"),

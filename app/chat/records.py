@@ -121,6 +121,7 @@ class Exchange(msgspec.Struct, kw_only=True, frozen=True):
     asks: bool = True
     follows_newest: bool = False  # the prompt follows the newest message, whatever `prompt.parent_id` is
     remember: Options | None = None  # the new options of the session, if they are to be changed
+    options: Options = Options()  # that the request asked for
     key: str | None = None  # the idempotency key, if the request had one
     request_hash: str = ""  # of the request with that key
 
@@ -132,6 +133,19 @@ class Interrupted(NamedTuple):
     session_id: str
     message_id: str
     model: str
+
+
+class Unfinished(NamedTuple):
+    """A stream whose end the history has not seen: it waits or runs, or its server is gone."""
+
+    owner: str
+    session_id: str
+    stream_id: str
+    message_id: str  # of its answer
+    model: str
+    continues: str | None
+    options: Options  # that its request asked for, apart from those of the session
+    has_text: bool  # whether any of its text is stored. Without, it may never have started
 
 
 class KnownKey(NamedTuple):

@@ -77,6 +77,7 @@ def exchange(ask: Submission, messages: Sequence[Message], *, new_id: NewId, now
         asks=asks,
         follows_newest=asks and ask.parent_id is msgspec.UNSET,
         remember=ask.options if ask.remember else None,
+        options=ask.options,
         key=ask.key,
         request_hash=ask.request_hash,
     )

@@ -18,6 +18,10 @@ from app.history.sign import SignOfLife
 
 STATEMENT_SECONDS = 5.0
 CONNECTIONS = 8
+DEADLOCK = "40P01"  # SQLSTATE; the transaction was rolled back
+DEADLOCKS = 3  # attempts after which a deadlock is an error
+# A node that was paused in a transaction must not keep others from its sessions: PostgreSQL ends it.
+LET_GO = {"idle_in_transaction_session_timeout": "1000"}  # ms
 QUERY_CANCELED = "57014"  # SQLSTATE, of a statement that took too long
 MIGRATION = 0x7461696C72616365  # advisory lock key: "tailrace"
 
@@ -33,15 +37,16 @@ class PostgresDatabase(Database):
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, url: str, *, logger: Logger, alone: bool = False
+        cls, url: str, *, logger: Logger, alone: bool = False, shared: bool = False
     ) -> AsyncIterator[PostgresDatabase]:
         """Open a libpq URL (`postgresql://…`) for the duration of the block. Raises `DatabaseUnusable`.
 
         `alone` allows one such server per database: it waits `TAKEOVER_SECONDS` for another one, then raises.
+        `shared` is for the nodes of a cluster: any number of them, but none beside a server that is `alone`.
         """
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=lambda: _connect(url),
+            async_creator=lambda: _connect(url, LET_GO if shared else None),
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=PATIENCE,
@@ -52,8 +57,8 @@ class PostgresDatabase(Database):
         try:
             try:
                 await database._sign.give()
-                if alone:
-                    await database._sign.claim()
+                if alone or shared:
+                    await database._sign.claim(shared=shared)
             except HistoryUnavailable as error:
                 raise DatabaseUnusable(f"cannot use PostgreSQL: {cause(error)}.") from error
             async with database._sign.kept(logger):
@@ -82,6 +87,14 @@ class PostgresDatabase(Database):
             raise
 
     async def _write(self, work: Work[T]) -> T:
+        for _ in range(DEADLOCKS):
+            try:
+                async with self._engine.begin() as connection:
+                    return await connection.run_sync(work)
+            except sql.DBAPIError as error:
+                # Nodes of a cluster count the usage of the same owners, in any order.
+                if getattr(error.orig, "sqlstate", None) != DEADLOCK:
+                    raise
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
@@ -102,5 +115,7 @@ class PostgresDatabase(Database):
         return [node for node in nodes if connection.scalar(select(func.pg_try_advisory_xact_lock(node)))]
 
 
-async def _connect(url: str) -> asyncpg.Connection:
-    return await asyncpg.connect(url, timeout=PATIENCE, command_timeout=STATEMENT_SECONDS)
+async def _connect(url: str, options: dict[str, str] | None = None) -> asyncpg.Connection:
+    return await asyncpg.connect(
+        url, timeout=PATIENCE, command_timeout=STATEMENT_SECONDS, server_settings=options
+    )

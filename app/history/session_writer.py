@@ -11,6 +11,7 @@ from app.chat.errors import HistoryUnavailable
 from app.chat.ports import Logger
 from app.chat.quotas import StorageLimits
 from app.history.database import Database
+from app.history.fence import LeaseLost
 from app.history.statements.read import read_owner
 from app.history.statements.tables import HIDDEN
 from app.history.write_queue.changes import Begin, Fill, Hide, Prune, Reveal
@@ -115,6 +116,10 @@ class WholeSessions:
         await self._writer.now(Hide(owner, session_id))
         await asyncio.wait({self._prune(session_id)})
 
+    def go_on_deleting(self, session_id: str) -> None:
+        """Delete the rest of a hidden session in the background."""
+        self._prune(session_id)
+
     def _prune(self, session_id: str) -> asyncio.Task[None]:
         task = self._pruning.get(session_id)
         if task is None:
@@ -135,5 +140,7 @@ class WholeSessions:
                     await self._writer.now(Prune(session_id))
                 if await self._database.read(lambda found: read_owner(found, session_id)) != HIDDEN:
                     return
+            except LeaseLost:
+                return  # the new owner deletes it, see `SqlHistory.interrupt`
             except HistoryUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)

@@ -34,9 +34,11 @@ from app.chat.records import (
     Records,
     SessionInfo,
     StreamState,
+    Unfinished,
 )
 from app.chat.tokens import TokenStore
 from app.history.database import Database, T, Work
+from app.history.fence import Fence
 from app.history.search_lane import SearchLane
 from app.history.session_list import SEARCH_SECONDS, place_of, utc_now, words_of
 from app.history.session_writer import WholeSessions, Writing
@@ -62,7 +64,8 @@ from app.history.statements.read import (
     read_stream,
     search_sessions,
 )
-from app.history.statements.recover import read_interrupted
+from app.history.statements.recover import read_interrupted, read_unfinished
+from app.history.statements.tables import HIDDEN
 from app.history.statements.usage import read_usage
 from app.history.tokens import SqlTokens
 from app.history.write_queue.changes import (
@@ -71,6 +74,7 @@ from app.history.write_queue.changes import (
     Delete,
     Discard,
     Finish,
+    Interrupt,
     Mark,
     Rename,
     Withdraw,
@@ -95,7 +99,9 @@ class SqlHistory:
         writer: Writer,
         whole: WholeSessions,
         limits: StorageLimits,
+        fence: Fence | None = None,
     ) -> None:
+        self._fence = fence
         self._limits = limits
         self._database = database
         self._reads = reads
@@ -111,20 +117,26 @@ class SqlHistory:
     @classmethod
     @asynccontextmanager
     async def on(
-        cls, database: Database, logger: Logger, limits: StorageLimits = UNLIMITED
+        cls,
+        database: Database,
+        logger: Logger,
+        limits: StorageLimits = UNLIMITED,
+        fence: Fence | None = None,
     ) -> AsyncIterator[SqlHistory]:
         """Use a database for the duration of the block. Streams that a crash interrupted are ended first.
+
+        With a `fence`, changes of a session are written only while this node has its lease.
 
         Raises `DatabaseUnusable`.
         """
         await database.prepare(logger)
         unwritten = Pending()
         async with (
-            Writer.writing(database, unwritten, logger) as writer,
+            Writer.writing(database, unwritten, logger, fence) as writer,
             ReadBatcher.gathering(database) as reads,
             WholeSessions.working(database, writer, logger) as whole,
         ):
-            yield cls(database, reads, unwritten, writer, whole, limits)
+            yield cls(database, reads, unwritten, writer, whole, limits, fence)
 
     @property
     def tokens(self) -> TokenStore:
@@ -308,11 +320,11 @@ class SqlHistory:
     async def admit(self, exchange: Exchange) -> Admission:
         """See `History`. The session's state is that on disk after all changes that were made before this one."""
         await self._check_disk()
-        answer = self._unwritten.arrive(exchange)
+        answer = self._unwritten.arrive(exchange, self._writer.key(exchange.session_id))
         try:
-            admission = (
-                await self._writer.now(Admit(exchange, self._limits.of(exchange.owner))) or Admission()
-            )
+            request = exchange.options if self._fence is not None else None
+            admit = Admit(exchange, self._limits.of(exchange.owner), request)
+            admission = await self._writer.now(admit) or Admission()
         except (InDoubt, asyncio.CancelledError):
             # It may be on disk now or soon, but the caller does not learn that it was accepted: withdraw it.
             self._unwritten.drop(exchange.stream.stream_id, hide=True)
@@ -438,6 +450,35 @@ class SqlHistory:
             owner, session_id, None if undo else self._limits.of(owner)
         ) as writing:
             yield writing
+
+    # ---- several nodes ---------------------------------------------------------------------------------------
+
+    async def unfinished(self, session_id: str) -> list[Unfinished]:
+        """Return the streams of a session that an earlier owner left unfinished, oldest first.
+
+        Those that run here are not among them. Raises `HistoryUnavailable`.
+        """
+        living = self._unwritten.living(session_id, self._writer.key(session_id))
+        found = await self._database.read(lambda connection: read_unfinished(connection, session_id))
+        return [stream for stream in found if stream.stream_id not in living]
+
+    async def interrupt(self, session_id: str) -> int:
+        """End the streams that an earlier owner left unfinished, with their stored text; return how many.
+
+        Goes on with the deletion of a session that was being deleted. Raises `LeaseLost`, `HistoryUnavailable`.
+        """
+        left = await self.unfinished(session_id)
+        key = self._writer.key(session_id)
+        if left:
+            await self._writer.now(Interrupt(session_id, self._unwritten.living(session_id, key)))
+        self._unwritten.forget_older(session_id, key)  # they are fenced, so from now on the disk is right
+        if await self._database.read(lambda connection: read_owner(connection, session_id)) == HIDDEN:
+            self._whole.go_on_deleting(session_id)
+        return len(left)
+
+    async def settle(self) -> None:
+        """Return once all changes made before this call are on disk. Raises `HistoryUnavailable`."""
+        await self._writer.now(Mark())
 
     async def usage(self, owner: str) -> Usage:
         """See `History`. Changes that are not on disk yet are not counted."""

@@ -29,12 +29,12 @@ def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
     known = [_known(connection, change.exchange) or _room_for(change, room) for change in group]
     _age(connection, [exchange for exchange, repeated in zip(exchanges, known, strict=True) if not repeated])
     results: list[Admission | Refused] = []
-    kept: list[Exchange] = []
-    for exchange, repeated in zip(exchanges, known, strict=True):
-        result = repeated or _admitted(connection, exchange)
+    kept: list[Admit] = []
+    for change, repeated in zip(group, known, strict=True):
+        result = repeated or _admitted(connection, change.exchange)
         results.append(result)
         if isinstance(result, Admission) and result.known is None:
-            kept.append(exchange)
+            kept.append(change)
     if kept:
         _keep(connection, node, kept)
     return results
@@ -42,7 +42,7 @@ def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
 
 def _room_for(change: Admit, room: Room) -> Refused | None:
     """Return the error if there is no room for the exchange. A repeated one needs none."""
-    exchange, limits = change
+    exchange, limits = change.exchange, change.limits
     if limits is None:
         return None
     return room.take_for_prompt(exchange.owner, exchange.session_id, of_exchange(exchange), limits)
@@ -131,11 +131,18 @@ _SAY = Prepared(
     ("message_id", "session_id", "stream_id", "role", "content", "reasoning", "created_at"),
 )
 _BEGIN = Prepared(streams.insert())
-_AT_REGISTRATION = {"session_id", "created_at", "node", "continues"}  # the columns that are set once
+_AT_REGISTRATION = {
+    "session_id",
+    "created_at",
+    "node",
+    "continues",
+    "request",
+}  # the columns that are set once
 _KEY = Prepared(keys.insert())
 
 
-def _keep(connection: Connection, node: int, exchanges: Sequence[Exchange]) -> None:
+def _keep(connection: Connection, node: int, kept: Sequence[Admit]) -> None:
+    exchanges = [change.exchange for change in kept]
     for exchange in exchanges:
         if exchange.remember is not None:
             connection.execute(_OWN, {**_session_key(exchange), "options": options_json(exchange.remember)})
@@ -143,7 +150,7 @@ def _keep(connection: Connection, node: int, exchanges: Sequence[Exchange]) -> N
         _SAY.run(connection, said)
     if shown := [row for exchange in exchanges for row in _image_rows(exchange)]:
         connection.execute(images.insert(), shown)
-    _BEGIN.run(connection, [_begun(exchange, node) for exchange in exchanges])
+    _BEGIN.run(connection, [_begun(change, node) for change in kept])
     if keyed := [_key_row(exchange) for exchange in exchanges if exchange.key is not None]:
         _KEY.run(connection, keyed)
 
@@ -201,9 +208,16 @@ def _image_rows(exchange: Exchange) -> list[dict[str, Any]]:
     ]
 
 
-def _begun(exchange: Exchange, node: int) -> dict[str, Any]:
-    own = {"session_id": exchange.session_id, "created_at": exchange.created_at, "node": node}
-    return {**stream_row(exchange.stream), **own, "continues": exchange.stream.continues}
+def _begun(change: Admit, node: int) -> dict[str, Any]:
+    exchange = change.exchange
+    return {
+        **stream_row(exchange.stream),
+        "session_id": exchange.session_id,
+        "created_at": exchange.created_at,
+        "node": node,
+        "continues": exchange.stream.continues,
+        "request": options_json(change.request) if change.request is not None else None,
+    }
 
 
 def _key_row(exchange: Exchange) -> dict[str, Any]:

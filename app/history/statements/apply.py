@@ -15,6 +15,7 @@ from app.history.statements.archive import begin, fill, hide, prune, reveal
 from app.history.statements.discard import discard, withdraw
 from app.history.statements.octet_length import octet_length
 from app.history.statements.prepared import Prepared
+from app.history.statements.recover import end_unfinished
 from app.history.statements.room import Room
 from app.history.statements.tables import Name, messages, options_json, pieces, sessions, streams
 from app.history.stored_bytes import of_options
@@ -28,6 +29,7 @@ from app.history.write_queue.changes import (
     Fill,
     Finish,
     Hide,
+    Interrupt,
     Mark,
     Piece,
     Prune,
@@ -139,6 +141,12 @@ def _delete(connection: Connection, _: int, group: list[Delete]) -> Results:
     return results
 
 
+def _interrupt(connection: Connection, _: int, group: list[Interrupt]) -> Results:
+    for session_id, living in group:
+        end_unfinished(connection, session_id, living)
+    return [None] * len(group)
+
+
 def _mark(_: Connection, __: int, group: list[Mark]) -> Results:
     return [None] * len(group)
 
@@ -156,5 +164,6 @@ _APPLIERS: dict[type, Callable[[Connection, int, Any], Results]] = {
     Reveal: reveal,
     Hide: hide,
     Prune: prune,
+    Interrupt: _interrupt,
     Mark: _mark,
 }

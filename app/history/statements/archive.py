@@ -226,6 +226,7 @@ def _stream_rows(session_id: str, wrote: Sequence[ArchivedStream], node: int) ->
             "continues": stream.continues,
             "created_at": stream.created_at,
             "node": node,
+            "request": None,
         }
         for stream in wrote
     ]

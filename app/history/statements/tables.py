@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Dialect,
     ForeignKey,
     Index,
@@ -93,6 +94,7 @@ streams = Table(
     Column("completion_tokens", BigInteger),
     Column("error_code", Text),
     Column("error_message", StorableText),
+    Column("request", StorableText),  # the options that were asked for, JSON; only in a cluster
     Index("ix_streams_session", "session_id"),
     Index("ix_streams_message", "message_id"),
 )
@@ -186,4 +188,24 @@ usage = Table(
     Column("owner", Name, primary_key=True),
     Column("sessions", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+)
+
+# The nodes of a cluster, and which of them owns a session. Without a cluster both tables are empty.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", Name, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),  # by PostgreSQL's clock
+)
+
+# No foreign keys: a session is owned before its first prompt creates it, and a lease names its last owner.
+leases = Table(
+    "leases",
+    metadata,
+    Column("session_id", Name, primary_key=True),
+    Column("node_id", Name),  # NULL: released. The row stays, so that epochs go on rising
+    Column("epoch", BigInteger, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Index("ix_leases_node", "node_id"),
 )

@@ -16,6 +16,7 @@ class Admit(NamedTuple):
 
     exchange: Exchange
     limits: StorageLimits | None = None  # of its owner
+    request: Options | None = None  # what it asked for, to be stored in a cluster
 
 
 class Finish(NamedTuple):
@@ -101,6 +102,13 @@ class Prune(NamedTuple):
     session_id: str
 
 
+class Interrupt(NamedTuple):
+    """End the streams of a session that an earlier owner left unfinished."""
+
+    session_id: str
+    living: frozenset[str] = frozenset()  # the streams that run here
+
+
 class Mark(NamedTuple):
     """Does nothing. When it completes, all changes queued before it are on disk."""
 
@@ -129,5 +137,6 @@ Change = (
     | Reveal
     | Hide
     | Prune
+    | Interrupt
     | Mark
 )
