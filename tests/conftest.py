@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from app.web.assets import folders
 from app.web.i18n import translations
@@ -72,6 +73,10 @@ def nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
     assert not blocks.found, "the event loop was blocked: " + "; ".join(blocks.found)
 
+
+# An example has no deadline: how long it takes is up to what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SCRATCH = pytest.StashKey[Path]()
 

@@ -12,7 +12,7 @@ from tests.web.stage import Stage
     [
         (
             "/api/sessions/s1/events?curser=1-1",
-            "There is no query parameter 'curser'. Did you mean cursor? This address takes after, cursor.",
+            "There is no query parameter 'curser'. Did you mean cursor? This address takes after, cursor, render.",
         ),
         (
             "/api/sessions?offset=10",
