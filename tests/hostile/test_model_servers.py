@@ -133,6 +133,7 @@ async def listed_at_last(http: aiohttp.ClientSession, process: Process) -> list[
     return models
 
 
+@pytest.mark.timeout(300)
 async def test_lists(
     http: aiohttp.ClientSession, hostile: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
