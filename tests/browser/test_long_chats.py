@@ -10,6 +10,7 @@ from tests.support.long_chat import import_long
 from tests.support.server import LiveServer
 
 EXCHANGES = 500
+LONGEST = 60_000  # ms until Chromium has laid out a thousand messages, on a machine with other work
 ANSWER = "an answer\n\n" + "of some lines\n\n" * 10
 PROMPTS = """Array.from(document.querySelectorAll("article[data-role=user] [data-part=content]"))
     .map((each) => each.textContent)"""
@@ -76,7 +77,7 @@ async def test_scrolling_to_the_top_ends_at_the_first_message(
 async def test_a_search_of_the_page_finds_everything(context: BrowserContext, server: LiveServer) -> None:
     """With the keys of the browser's search all messages come, before a word can have been typed."""
     chat = await opened(context, server)
-    await chat.page.wait_for_function(FOUND, arg=EXCHANGES, polling=50)
+    await chat.page.wait_for_function(FOUND, arg=EXCHANGES, polling=500, timeout=LONGEST)
     await all_prompts(chat.page, EXCHANGES)
 
 
