@@ -1,4 +1,4 @@
-"""The only module that knows every layer: builds the parts from the settings, runs the server, and shuts it down."""
+"""Builds the parts from the settings, runs the server, shuts it down. Only this and `embedding` know every layer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -52,7 +53,7 @@ from app.telemetry import metrics, tracing
 from app.telemetry.loop_health import LoopHealth
 from app.telemetry.sources import Sources
 from app.watchdog import Watchdog
-from app.web.application import create_application
+from app.web.application import Parts, create_application
 from app.web.events.measures import ViewerMeasures
 from app.web.limits import Limits
 from app.web.security import access, connections, malformed_requests
@@ -96,16 +97,21 @@ def bounds(settings: Settings) -> Bounds:
     return msgspec.structs.replace(known, log_tokens=settings.log_level == "debug")
 
 
-def backends(settings: Settings, logger: Logger) -> list[Backend]:
-    """Return the configured backends. The order decides which one provides the default model."""
+def backends(
+    settings: Settings, logger: Logger, agents: Mapping[str, Agent] = MappingProxyType({})
+) -> list[Backend]:
+    """Return the configured backends. The order decides which one provides the default model.
+
+    `agents` are by name, beside those of the settings.
+    """
     chosen: list[Backend] = []
     if settings.openai_url:
         chosen.append(OpenAIBackend(settings.openai_url, api_key=settings.openai_api_key, logger=logger))
     chosen.extend(_backend(server, logger) for server in settings.servers)
     if settings.ollama_url:
         chosen.append(OllamaBackend(settings.ollama_url, logger=logger))
-    if settings.agents:
-        chosen.append(AgentBackend(_agents(settings), logger=logger))
+    if settings.agents or agents:
+        chosen.append(AgentBackend({**_agents(settings), **agents}, logger=logger))
     if settings.embedded:
         chosen.append(EmbeddedBackend(logger=logger))
     if settings.scripted:
@@ -150,9 +156,14 @@ def named_models(settings: Settings) -> dict[str, list[str]]:
     return named
 
 
-def _catalog(settings: Settings, logger: Logger, extra: tuple[Backend, ...] = ()) -> Catalog:
+def _catalog(
+    settings: Settings,
+    logger: Logger,
+    extra: tuple[Backend, ...] = (),
+    agents: Mapping[str, Agent] = MappingProxyType({}),
+) -> Catalog:
     return Catalog(
-        [*backends(settings, logger), *extra],
+        [*backends(settings, logger, agents), *extra],
         logger=logger,
         default=settings.default_model,
         named=named_models(settings),
@@ -179,12 +190,20 @@ def answers(settings: Settings) -> dict[str, int]:
 def secret(data_dir: Path, logger: Logger) -> bytes:
     """Return the secret that signs cookies; the first start creates it. Raises `StartupError`."""
     path = data_dir / SECRET_FILE
+    with data_folder(data_dir, logger):
+        try:
+            return kept_secret(path)
+        except UnsafeSecret as error:
+            raise StartupError(str(error)) from error
+
+
+@contextmanager
+def data_folder(data_dir: Path, logger: Logger) -> Iterator[None]:
+    """Create the folder unless it exists. Raises `StartupError`, also for an `OSError` of the block."""
     try:
         if not private_folder(data_dir):
             logger.warning("data_folder_open", path=str(data_dir), advice=f"chmod 700 {data_dir}")
-        return kept_secret(path)
-    except UnsafeSecret as error:
-        raise StartupError(str(error)) from error
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         advice = "Set TAILRACE_DATA_DIR to a writable folder."
@@ -222,6 +241,53 @@ async def _history(settings: Settings, logger: Logger) -> AsyncIterator[MemoryHi
         raise StartupError(f"cannot open the history: {error}") from error
 
 
+class Opened(NamedTuple):
+    """The parts behind an application, with an open history. Nothing runs yet."""
+
+    history: MemoryHistory | SqlHistory
+    registry: Registry
+    catalog: Catalog
+    health: LoopHealth
+    parts: Parts
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    logger: Logger,
+    *,
+    extra: tuple[Backend, ...] = (),
+    agents: Mapping[str, Agent] = MappingProxyType({}),
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Opened]:
+    """Yield the parts of a server. Raises `StartupError`.
+
+    The caller starts and closes the catalogue, closes the registry, and enters the health.
+    """
+    # The history is closed after the other parts, because they write to it as they close; spans are sent last.
+    async with tracing.opened(os.environ, logger) as tracer, _history(settings, logger) as history:
+        catalog = _catalog(settings, logger, extra, agents)
+        lines = Lines(answers(settings), settings.line_limit)
+        registry = Registry(history=history, bounds=bounds(settings), logger=logger, now=now, lines=lines)
+        health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
+        viewers = ViewerMeasures()
+        figures = metrics.collectors(
+            Sources(registry.statistics, viewers, history.load, catalog.health, health)
+        )
+        parts = Parts(registry, history, catalog, lambda: metrics.render(figures), viewers, tracer)
+        yield Opened(history, registry, catalog, health, parts)
+
+
+def limits(settings: Settings) -> Limits:
+    """Return the limits on requests."""
+    return Limits(
+        max_prompt_bytes=settings.max_prompt_bytes,
+        max_image_bytes=settings.max_image_bytes,
+        max_answer_bytes=settings.max_answer_bytes,
+        continuing=settings.continue_ != "off",
+    )
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
@@ -241,44 +307,25 @@ async def running(
     """
     logger: Logger = structlog.get_logger()
     cookie_secret = secret(settings.data_dir, logger)
-    # The history is closed after the other parts, because they write to it as they close; spans are sent last.
     refusals = Refusals(logger)
     guesses = _guesses(settings, refusals, logger)
     async with (
-        tracing.opened(os.environ, logger) as tracer,
-        _history(settings, logger) as history,
-        _gate(settings, history.tokens, cookie_secret, guesses, logger, now) as gate,
+        opened(settings, logger, extra=extra, now=now) as inside,
+        _gate(settings, inside.history.tokens, cookie_secret, guesses, logger, now) as gate,
     ):
-        catalog = _catalog(settings, logger, extra)
-        lines = Lines(answers(settings), settings.line_limit)
-        registry = Registry(history=history, bounds=bounds(settings), logger=logger, now=now, lines=lines)
-        health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
-        viewers = ViewerMeasures()
-        figures = metrics.collectors(
-            Sources(registry.statistics, viewers, history.load, catalog.health, health)
-        )
+        _, registry, catalog, health, parts = inside
         listening = [sock.getsockname()[0] for sock in sockets] or [settings.host]
         own_hosts = [host for host in listening if hosts.canonical(host)]
         app = create_application(
-            registry=registry,
-            history=history,
-            catalog=catalog,
+            parts=parts,
             gate=gate,
-            limits=Limits(
-                max_prompt_bytes=settings.max_prompt_bytes,
-                max_image_bytes=settings.max_image_bytes,
-                max_answer_bytes=settings.max_answer_bytes,
-                continuing=settings.continue_ != "off",
-            ),
+            limits=limits(settings),
             heartbeat=settings.heartbeat,
             allowed_hosts=(*own_hosts, *settings.allowed_hosts),
             allowed_origins=settings.allowed_origins,
             frame_ancestors=settings.frame_ancestors,
             base=settings.base_path.rstrip("/"),
             trusted_proxies=settings.trusted_proxies,
-            metrics=lambda: metrics.render(figures),
-            viewers=viewers,
-            tracer=tracer,
             guesses=guesses,
             refusals=refusals,
             logger=logger,

@@ -129,7 +129,7 @@ LAYERS = {
         "config doctor tasks web.security", "aiohttp multidict yarl", never="aiohttp.web"
     ),
 }
-ABOVE = {"__init__", "__main__", "wiring"}  # they know every layer
+ABOVE = {"__init__", "__main__", "wiring", "embedding"}  # they know every layer
 
 
 class Import(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from app.chat.ports import Logger
 from app.chat.scoped_ids import LOCAL, owner_of
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -42,6 +43,26 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
     return log
 
 
+def into(target: logging.Logger) -> Logger:
+    """Return a logger for a part of somebody else's process: events go to `target`, as logfmt without time and level.
+
+    Nothing is set up: which lines are shown, how, and where is the business of that process.
+    """
+    log: Any = structlog.wrap_logger(
+        target,
+        processors=[
+            structlog.stdlib.filter_by_level,
+            add_owner,
+            structlog.processors.format_exc_info,
+            render_fields,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        cache_logger_on_first_use=True,
+    )
+    logger: Logger = log
+    return logger
+
+
 def _rendering(log_format: str, *, colors: bool) -> list[Processor]:
     """Return the processors that turn an event into a line."""
     if log_format == "console":
@@ -67,7 +88,17 @@ def render_logfmt(_: WrappedLogger, __: str, event: EventDict) -> str:
     structlog's own logfmt renderer escapes only quotes and newlines. This one writes any value that could end a line
     or control a terminal as a JSON string: user text cannot forge a line, and every value can be parsed back.
     """
-    head = f"{event.pop('timestamp')} {event.pop('level')} {_value(event.pop('event'))}"
+    head = f"{event.pop('timestamp')} {event.pop('level')}"
+    return f"{head} {_fields(event)}"
+
+
+def render_fields(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """Return the event as `render_logfmt` does, without time and level."""
+    return _fields(event)
+
+
+def _fields(event: EventDict) -> str:
+    head = _value(event.pop("event"))
     first = [(key, event.pop(key)) for key in FIRST_KEYS if key in event]
     return " ".join([head, *(f"{key}={_value(value)}" for key, value in (*first, *event.items()))])
 

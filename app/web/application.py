@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -59,29 +60,39 @@ from app.web.security.refusals import Refusals
 HEALTH = frozenset({operations.healthz, operations.readyz})  # for every machine that asks
 
 
+Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+
+
+class Parts(NamedTuple):
+    """What an application shows and acts on. It is there once the history is open."""
+
+    registry: Registry
+    history: History
+    catalog: Catalog
+    metrics: Callable[[], bytes]
+    viewers: ViewerMeasures
+    tracer: Tracer
+
+
 def create_application(
     *,
-    registry: Registry,
-    history: History,
-    catalog: Catalog,
+    parts: Parts | None,
     gate: Gate,
     limits: Limits,
     heartbeat: float,
     allowed_hosts: Collection[str],
     allowed_origins: Collection[str],
     frame_ancestors: tuple[str, ...],
-    base: str,
+    base: str | None,
     trusted_proxies: Collection[str],
-    metrics: Callable[[], bytes],
-    viewers: ViewerMeasures,
-    tracer: Tracer,
     guesses: Guesses,
     refusals: Refusals,
     logger: Logger,
 ) -> web.Application:
     """Return the application. `heartbeat` is in seconds; `base` is the path that it is found under, "" at the root.
 
-    Nothing runs yet; it closes its renderer, nothing else.
+    Of a sub-application, which is made before its parent says where it is, and before anything is open, `parts` and
+    `base` are `None`; `fill` follows at start. Nothing runs yet; it closes its renderer, nothing else.
     """
     login = LoginPage(gate if isinstance(gate, Access) else None)
     origins = Origins(allowed_origins)
@@ -96,17 +107,13 @@ def create_application(
             form_problems.middleware,
         ],
     )
-    app[BASE] = base
+    if parts is not None:
+        fill(app, parts, base or "")
     app[FRAME_ANCESTORS] = frame_ancestors
     app[PROXIES] = Proxies(trusted_proxies)
     app[LISTS] = ListChanges()
     app[BODIES] = BodyBudget()
-    app[VIEWERS] = viewers
-    app[TRACER] = tracer
     app[SIGNS_IN] = gate.signs_in
-    app[REGISTRY] = registry
-    app[HISTORY] = history
-    app[CATALOG] = catalog
     app[LIMITS] = limits
     app[PULSE] = HeartbeatTimer(heartbeat)
     app[PAGE_PULSE] = HeartbeatTimer(min(heartbeat, PAGE_HEARTBEAT))
@@ -118,15 +125,36 @@ def create_application(
         accept.LINES: _block_channels(ndjson_format, app, logger),
     }
     app[importing.IMPORTS] = ImportLane()
-    app[operations.METRICS] = metrics
     app[ops.READERS], app[ops.DRAWN] = set(), {}
     app.on_shutdown.append(ops.close)
     app.on_cleanup.append(_close_renderer)
     app.on_cleanup.extend((guesses.close, refusals.close))
-    app.on_response_prepare.extend((headers.add, origins.add, refusals.see))
+    signals: tuple[Signal, ...] = (headers.add, origins.add, refusals.see)
+    app.on_response_prepare.extend(signals if base is not None else [_of(app, each) for each in signals])
     app.on_startup.append(templates.set_up)
-    add_routes(app, login)
+    add_routes(app, login, base)
     return app
+
+
+def fill(app: web.Application, parts: Parts, base: str) -> None:
+    """Give an application what it shows and acts on, before it serves anybody."""
+    app[BASE] = base
+    app[REGISTRY] = parts.registry
+    app[HISTORY] = parts.history
+    app[CATALOG] = parts.catalog
+    app[operations.METRICS] = parts.metrics
+    app[VIEWERS] = parts.viewers
+    app[TRACER] = parts.tracer
+
+
+def _of(app: web.Application, signal: Signal) -> Signal:
+    """Return a signal for the responses of a sub-application alone: those of its parent's middlewares come by, too."""
+
+    async def ours(request: web.Request, response: web.StreamResponse) -> None:
+        if request.app is app:
+            await signal(request, response)
+
+    return ours
 
 
 def _block_channels(
@@ -139,11 +167,13 @@ async def _close_renderer(app: web.Application) -> None:
     app[RENDERER].close()
 
 
-def add_routes(app: web.Application, login: LoginPage) -> None:
-    """Every address, under the base path and at the root: a proxy may take the base path away or leave it."""
-    base = app[BASE]
-    if base:
-        app.router.add_get(base, trailing_slash.add)
+def add_routes(app: web.Application, login: LoginPage, base: str | None) -> None:
+    """Every address, under the base path and at the root: a proxy may take the base path away or leave it.
+
+    Without a `base` at the root alone: the parent of a sub-application puts its path in front of every address.
+    """
+    if base != "":
+        app.router.add_get(base or "", trailing_slash.add)
     addresses = [*(described.route for described in routes.API), *routes.pages(login)]
-    for start in dict.fromkeys((base, "")):
+    for start in dict.fromkeys((base or "", "")):
         app.add_routes(web.RouteDef(r.method, start + r.path, r.handler, r.kwargs) for r in addresses)

@@ -26,6 +26,11 @@ class Grant:
     def __repr__(self) -> str:
         return f"<Grant {self.owner} open={len(self._open)}{' over' if self.is_over else ''}>"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has let in a response that is still open."""
+        return bool(self._open)
+
     def hold(self, response: Cuttable) -> None:
         """Cut `response` when the access ends, or now if it has ended."""
         self._open.add(response)

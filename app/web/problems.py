@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from app.chat import errors
 from app.chat.ports import Logger
 from app.web.api.schemas import ProblemDetails
-from app.web.app_keys import OWNER
+from app.web.app_keys import LIMITS, OWNER
 from app.web.http.accept import PROBLEM, wants_html
 from app.web.http.addresses import came_from
 from app.web.http.forwarded import client
@@ -138,7 +138,7 @@ def middleware(logger: Logger) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return respond(request, http_problem(error, request.client_max_size))
+            return respond(request, http_problem(error, request.app[LIMITS].max_body_bytes))
         except ConnectionError:
             # The client has disconnected and gets no response. If raised, it would be logged as a server error.
             return web.Response(status=400)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from app.agent import Agent
 
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 EXPECTED = "an agent is an async generator function: `async def answer(chat)` with `yield` in it"
 
 
@@ -29,6 +31,15 @@ def load(entries: Sequence[str]) -> dict[str, Agent]:
     return agents
 
 
+def checked(agents: Mapping[str, Agent]) -> dict[str, Agent]:
+    """Return agents that were not imported by name. Raises `AgentUnusable`, as `load` does."""
+    for name, found in agents.items():
+        if re.fullmatch(NAME, name) is None:
+            raise AgentUnusable(f"{name!r} is no name for an agent: use letters, digits and ._-")
+        _check(found, name)
+    return dict(agents)
+
+
 def _agent(place: str) -> Agent:
     module_name, _, attributes = place.partition(":")
     found: object = _module(module_name, place)
@@ -37,9 +48,14 @@ def _agent(place: str) -> Agent:
             found = getattr(found, attribute)
         except AttributeError:
             raise AgentUnusable(f"{place}: {module_name} has no {attributes!r}") from None
+    return _check(found, place)
+
+
+def _check(found: object, place: str) -> Agent:
     if not callable(found) or not _is_generator_function(found):
         raise AgentUnusable(f"{place} is {_kind(found)}; {EXPECTED}")
-    return found
+    agent: Agent = found
+    return agent
 
 
 def _module(name: str, place: str) -> ModuleType:

@@ -87,9 +87,10 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         raise ProblemError(
             415, "unsupported_media_type", "Send the body as `Content-Type: application/json`."
         )
-    data = await read(request, request.client_max_size)
+    limits = request.app[LIMITS]
+    data = await read(request, limits.max_body_bytes)
     try:
-        check_shape(data, request.app[LIMITS].max_prompt_bytes)
+        check_shape(data, limits.max_prompt_bytes)
         _check_utf8(data)
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:

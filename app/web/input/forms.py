@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from multidict import MultiDict
 
+from app.web.app_keys import LIMITS
 from app.web.input import multipart_body, urlencoded
 from app.web.input.bodies import URLENCODED
 from app.web.input.multipart_body import Field
@@ -30,7 +31,7 @@ async def read_form(request: web.Request, most: int | None = None) -> MultiDict[
     if FORM in request:
         return request[FORM]
     fields = request[FORM] = MultiDict[Field]()
-    bound = request.client_max_size if most is None else most
+    bound = request.app[LIMITS].max_body_bytes if most is None else most
     try:
         if request.content_type == URLENCODED:
             fields.extend(urlencoded.parse(await read(request, bound)))

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from app.chat.errors import TailraceError
 from app.web import problems
-from app.web.app_keys import HISTORY, OWNER
+from app.web.app_keys import HISTORY, LIMITS, OWNER
 from app.web.http.accept import wants_html
 from app.web.http.addresses import came_from
 from app.web.i18n import translations
@@ -46,7 +46,7 @@ def problem_of(
         return error
     if isinstance(error, TailraceError):
         return translate(error)
-    return http_problem(error, request.client_max_size)
+    return http_problem(error, request.app[LIMITS].max_body_bytes)
 
 
 async def told(
