@@ -173,8 +173,8 @@ class Producer:
         self._patience.feed()
         position = view.tokens if delta.kind == "token" else view.thought_tokens
         self._log.append_text(stream.fence, delta.kind, stream.stream_id, position, delta.texts)
-        for text in delta.texts:
-            produced.size += utf8_size(text)
+        texts = delta.texts
+        produced.size += utf8_size(texts[0] if len(texts) == 1 else "".join(texts))
         self._log_tokens(stream, delta, position)
 
     def _check_size(self) -> None:

@@ -50,6 +50,14 @@ class DeltaBuffer:
         else:
             deltas.append(Delta(kind, [text]))
 
+    def add_all(self, kind: Kind, texts: list[str]) -> None:
+        """Append pieces of one kind."""
+        deltas = self._deltas
+        if deltas and deltas[-1].kind == kind:
+            deltas[-1].texts.extend(texts)
+        elif texts:
+            deltas.append(Delta(kind, texts))
+
     def take(self) -> list[Delta]:
         """See `Decoder`."""
         deltas = self._deltas

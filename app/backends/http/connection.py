@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
+from aiohttp.streams import StreamReader
 
 from app.backends.http.turns import Turns
 
@@ -15,6 +16,56 @@ MAX_HEAD = 64 * 1024  # bytes before the body: interim (1xx) responses and the h
 MAX_INTERIM = 16  # such responses
 HEAD_PIECE = 2 * 1024  # bytes of them that are parsed before they are counted
 LARGE = 1024  # bytes that arrive at once and are heard in turn
+MOST_PIECES = 2048  # of a body that wait to be read; more pause the server, however small they are
+
+
+class Body(StreamReader):
+    """The body of a response, with a reader who does not ask where its chunks end.
+
+    Model servers send each token as a chunk of its own (RFC 9112, section 7.1). aiohttp notes the end of each for
+    `readchunk`, and takes the chunks apart again at each read: most of the cost of a token that comes in a burst.
+    aiohttp's parser makes its own readers, so a body becomes one of these by `of`.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, content: StreamReader) -> None:
+        """Let this reader be a `Body` from now on."""
+        if type(content) is StreamReader:
+            content._http_chunk_splits = None
+            content.__class__ = cls
+
+    def begin_http_chunk_receiving(self) -> None:
+        """See aiohttp. Hot path: called for every token."""
+
+    def end_http_chunk_receiving(self) -> None:
+        """See aiohttp. Hot path: called for every token."""
+
+    def feed_data(self, data: bytes, size: int = 0) -> bool:  # noqa: ARG002 - aiohttp's
+        """See aiohttp, which bounds the number of chunks elsewhere. Hot path: called for every token."""
+        self._buffer.append(data)
+        self._size += len(data)
+        self.total_bytes += len(data)
+        if (waiter := self._waiter) is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._size > self._high_water or len(self._buffer) > MOST_PIECES:
+            self._protocol.pause_reading()
+        return False
+
+    def take(self, most: int) -> bytes:
+        """Return what has arrived, up to `most` bytes. Nobody may be waiting in a `read`."""
+        buffer = self._buffer
+        if self._size > most or self._buffer_offset:
+            return self.read_nowait(most)
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self._size = 0
+        self._cursor += len(data)
+        self._protocol.resume_reading()
+        return data
 
 
 class UpstreamConnection(ResponseHandler):
@@ -43,8 +94,10 @@ class UpstreamConnection(ResponseHandler):
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """See aiohttp, which calls this for each complete head of a response."""
-        if data[0].code >= 200:
+        message, content = data
+        if message.code >= 200:
             self._head = None
+            Body.of(content)
         self._interim += 1
         super().feed_data(data, size)
 

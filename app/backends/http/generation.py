@@ -12,7 +12,7 @@ from app.backends.decoding.decoder import Decoder
 from app.backends.errors.mapper import ErrorMapper
 from app.backends.http.attempt import Attempt, Call
 from app.backends.http.client import BROKEN, UpstreamClient, on_connection
-from app.backends.http.connection import Listening, UpstreamConnection
+from app.backends.http.connection import Body, Listening, UpstreamConnection
 from app.backends.http.continuation import Begun
 from app.backends.http.error_body import error_body
 from app.backends.http.passing import Passing
@@ -224,7 +224,7 @@ class HttpGeneration:
             return
         content = response.content
         try:
-            if data := content.read_nowait(size):
+            if data := content.take(size) if isinstance(content, Body) else content.read_nowait(size):
                 if deltas := self._take_in(data):  # wakes `read` if it fails or is done
                     listener(deltas)
                 else:

@@ -25,23 +25,24 @@ class OllamaDecoder(AnswerReader):
             except (ValueError, RecursionError):
                 pass
             else:
-                # Nearly all chunks are plain text. They cost only one call, to `add`.
-                for chunk in chunks:
+                # Nearly all chunks are plain text.
+                texts: list[str] = []
+                for chunk in chunks if self.plain else ():
                     message = chunk.message
-                    content = message.content
-                    if content and self.plain and not message.thinking and not chunk.done:
-                        self.add("token", content)
+                    if (content := message.content) and not message.thinking and not chunk.done:
+                        texts.append(content)
                     else:
-                        self._rest(chunks, chunk, data)
-                        return
+                        break
+                self.add_all("token", texts)
+                if len(texts) < len(chunks):
+                    self._rest(chunks, len(texts), data)
                 return
         for line in self.split(data):
             self._line(line)
 
-    def _rest(self, chunks: list[_Chunk], first: _Chunk, data: bytes) -> None:
-        """Process the chunks from `first` on, each with its raw bytes."""
+    def _rest(self, chunks: list[_Chunk], begin: int, data: bytes) -> None:
+        """Process the chunks from number `begin` on, each with its raw bytes."""
         self._started = True
-        begin = next(place for place, chunk in enumerate(chunks) if chunk is first)
         # Split by the same decoder as the chunks, so that both match: not every value is on its own line.
         values = _raw_lines(data)
         for chunk, value in zip(chunks[begin:], values[begin:], strict=True):
