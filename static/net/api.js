@@ -1,34 +1,19 @@
 /** The HTTP side of the protocol: prompts, stops, snapshots, and errors as sentences. */
 
-import { at } from "./addresses.js";
+import { Client } from "../client.js";
 import { thought } from "../state/messages.js";
 import { t } from "../state/i18n.js";
 
-const PATIENCE = 20_000; // ms for a response; a stop may take 2 s, everything else is faster
-
-/** A rejected or failed request. `message` is a sentence for the user; `status` is 0 if no response came. */
-export class ApiError extends Error {
-  constructor(status, code, sentence) {
-    super(sentence);
-    this.name = "ApiError";
-    this.status = status;
-    this.code = code;
-  }
-}
+const client = new Client();
 
 /** Register a stream. `key` is the idempotency key. Resolves to `{stream_id, cursor, …}`. */
-export function postStream(sessionId, body, key, signal) {
-  return request(`/api/sessions/${sessionId}/streams`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
-    body: JSON.stringify(body),
-    signal,
-  });
+export function postStream(sessionId, { prompt, ...fields }, key, signal) {
+  return said(client.ask(sessionId, prompt, { ...fields, key, signal }));
 }
 
 /** Stop this stream only. Resolves to `{outcome, upstream_closed, waited_ms}`. */
 export function stopStream(streamId, signal) {
-  return request(`/api/streams/${streamId}`, { method: "DELETE", signal });
+  return said(client.stop(streamId, { signal }));
 }
 
 /**
@@ -62,12 +47,6 @@ export function isAbort(error) {
   return error.name === "AbortError";
 }
 
-/** A unique idempotency key. `randomUUID` is not available on plain HTTP. */
-export function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 function fieldsOf(message) {
   const ended = message.role !== "assistant" || message.outcome !== null;
   return {
@@ -95,25 +74,24 @@ function fieldsOf(message) {
 }
 
 /** Send a request; resolves to its JSON, `null` for 204. Throws `ApiError`, or `AbortError` if `signal` aborts. */
-export async function request(url, { signal, headers, patience = PATIENCE, ...options }) {
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
-  let response;
-  try {
-    response = await fetch(at(url), { ...options, headers: { Accept: "application/json", ...headers }, signal: bound });
-  } catch (error) {
-    if (isAbort(error)) throw error;
-    throw new ApiError(0, "unreachable", t("Can't reach the server. Check your connection and try again."));
-  }
-  if (!response.ok) throw await problemOf(response);
-  return response.status === 204 ? null : response.json();
+export function request(url, options) {
+  return said(client.request(url, options));
 }
 
-async function problemOf(response) {
-  if (response.status === 401) {
-    import("./signed_out.js").then(({ leadToLogin }) => leadToLogin());
-    return new ApiError(401, "unauthorized", t("You're signed out. Reload the page to sign in again."));
+/** The result of a request; the client's own sentences are said in the reader's language. */
+async function said(result) {
+  try {
+    return await result;
+  } catch (error) {
+    if (error.status === 401) import("./signed_out.js").then(({ leadToLogin }) => leadToLogin());
+    const sentence = SENTENCES[error.status === 401 ? "signed_out" : error.code];
+    if (sentence) error.message = sentence(error);
+    throw error;
   }
-  const problem = await response.json().catch(() => ({})); // a proxy's error page is not JSON
-  const sentence = problem.detail || problem.title || t("The server returned an error (%(status)s). Try again in a moment.", { status: response.status });
-  return new ApiError(response.status, problem.code ?? "unknown", sentence);
 }
+
+const SENTENCES = {
+  unreachable: () => t("Can't reach the server. Check your connection and try again."),
+  signed_out: () => t("You're signed out. Reload the page to sign in again."),
+  unknown: ({ status }) => t("The server returned an error (%(status)s). Try again in a moment.", { status }),
+};

@@ -1,11 +1,11 @@
 /** A tab's end of the shared event stream: subscribes to the session that the tab shows and receives its events. */
 
+import { backoff } from "../client.js";
 import { workerURL } from "../markdown/html.js";
 import { listChanged } from "../state/storage.js";
 
 const SILENCE = 11_000; // ms; the hub's ping comes every 5 s
 const LOOK = 2_000; // ms
-const BACKOFF = { first: 500, most: 30_000 }; // ms, between attempts to load the snapshot
 
 let isAlone = false; // whether this tab cannot use a shared worker
 let hub = null; // this tab's own hub, if `isAlone`
@@ -76,9 +76,9 @@ export class Connection {
   }
 
   #refreshLater() {
-    const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
+    const wait = backoff(this.#attempts++);
     this.#tellLink();
-    this.#timers.retry = setTimeout(() => this.refresh(), longest / 2 + (longest / 2) * Math.random());
+    this.#timers.retry = setTimeout(() => this.refresh(), wait);
   }
 
   #connect() {

@@ -1,6 +1,7 @@
 /** Sends the user's requests: each is shown at once and undone if the server refuses it. */
 
-import { isAbort, newKey, postStream } from "../net/api.js";
+import { newKey } from "../client.js";
+import { isAbort, postStream } from "../net/api.js";
 
 /**
  * A wish is `{text, parentId?, images?, edits?}` (a prompt; it replaces what followed `parentId`, and `edits` is the id

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
+from tests.browser.sites import another_site, visited
 from tests.support.server import serve
 
-HTML = """<!doctype html><title>Another site</title>"""
 # Ask, read the answer with EventSource from the cursor of the POST, and say what came.
 CONVERSE = """async (url) => {
   const posted = await fetch(`${url}/api/sessions/s1/streams`, {
@@ -32,32 +29,6 @@ CONVERSE = """async (url) => {
   const stopped = await (await fetch(`${url}${location}`, { method: "DELETE" })).json();
   return { location, text, outcome: stopped.outcome };
 }"""
-
-
-@asynccontextmanager
-async def another_site() -> AsyncIterator[str]:
-    """Serve an empty page; yield its origin, `http://localhost:…`, which is another site than `http://127.0.0.1:…`."""
-
-    async def get_page(_: web.Request) -> web.Response:
-        return web.Response(text=HTML, content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", get_page)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "localhost", 0).start()
-    yield f"http://localhost:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-@asynccontextmanager
-async def visited(browser: Browser, origin: str) -> AsyncIterator[Page]:
-    """Open that page."""
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.goto(origin)
-    yield page
-    await context.close()
 
 
 async def test_a_listed_page_converses(browser: Browser, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Other origins that may call the API: pages of another site that the operator trusts (Fetch Standard, section 3.3)."""
+"""Other origins, whose pages may call the API and import its client (Fetch Standard, section 3.3).
+
+The operator trusts and lists them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from app import hosts
 from app.web.app_keys import BASE
 
 API = "/api/"
+MODULES = frozenset(
+    {"/static/client.js"}
+)  # for other pages: what they import runs with their rights, not ours
 HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent, tracestate"
 PREFLIGHT: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PATCH, DELETE",
@@ -34,11 +40,12 @@ class Origins:
         return f"<Origins {sorted(self._allowed)}>"
 
     def allow(self, request: web.Request) -> bool:
-        """Return whether the request calls the API from one of them."""
+        """Return whether the request comes from one of them, and asks for what is meant for other pages."""
         text = request.headers.get(hdrs.ORIGIN) if self._allowed else None
         if text is None or hosts.origin(text) not in self._allowed:
             return False
-        return request.path.removeprefix(request.app[BASE]).startswith(API)
+        path = request.path.removeprefix(request.app[BASE])
+        return path.startswith(API) or path in MODULES
 
     async def add(self, request: web.Request, response: web.StreamResponse) -> None:
         """Signal `on_response_prepare`: let the page read the answer, whatever it is."""
