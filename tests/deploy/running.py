@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.processes import ROOT, end, environment
 from tests.support.waiting import found
 
-START = 20.0  # seconds, generous: the machine may be busy
+START = 60.0  # seconds, generous: the machine may be busy, and an agent may import a large library
 STOP = 30.0
 
 

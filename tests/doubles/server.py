@@ -25,9 +25,9 @@ PIECE = 256 * 1024  # bytes of one write
 _MARKS = re.compile(r"\b(fault|tokens|pace)=([\w.-]+)")
 
 
-def _text(content: str | list[dict[str, Any]]) -> str:
-    """Return what is said in a message; one with images is made of parts."""
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+def _text(content: str | list[dict[str, Any]] | None) -> str:
+    """Return what is said in a message; one with images is made of parts, one that calls tools may have none."""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
 
 
 class ModelDouble(ABC):
