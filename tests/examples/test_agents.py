@@ -1,4 +1,4 @@
-"""The agents of examples/agents: started as their first lines say, with a double of an OpenAI-compatible server."""
+"""The agents of examples/agents: started as the README says, with a double of an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from tests.doubles.openai import OpenAIDouble
+from tests.examples import readme
 from tests.functional.processes import Process, serving
 from tests.support.client import Client
 from tests.support.processes import ROOT
@@ -60,16 +61,16 @@ class Running(NamedTuple):
 async def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Running]:
-    """The server that the file's first lines start."""
-    setting = re.search(r"TAILRACE_AGENTS=(\S+)", request.param.read_text(encoding="utf-8"))
-    assert setting is not None
+    """The server that the command of the README starts."""
+    [command] = readme.commands(request.param.stem)
+    assert command.env["TAILRACE_AGENTS"] in request.param.read_text(encoding="utf-8")
     async with Model() as model:
         with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
             patch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
             patch.setenv("OPENAI_MODEL", "double")
             patch.setenv("PYTHONPATH", str(ROOT))
-            settings = {"AGENTS": setting[1], "SCRIPTED": "0"}
-            starting = serving(tmp_path_factory.mktemp("server"), FOLDER, **settings)
+            settings = {"AGENTS": command.env["TAILRACE_AGENTS"], "SCRIPTED": "0"}
+            starting = serving(tmp_path_factory.mktemp("server"), command.folder, **settings)
             process = await asyncio.to_thread(stack.enter_context, starting)
             async with Client(process.url) as client:
                 yield Running(client, model, process)
