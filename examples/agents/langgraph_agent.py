@@ -4,6 +4,7 @@ OPENAI_BASE_URL=… OPENAI_MODEL=… TAILRACE_AGENTS=graph=langgraph_agent:answe
 """
 
 import os
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from app.agent import Chat, Failed, Note, Piece, Usage, described
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5-mini")
 KEY = SecretStr(os.environ.get("OPENAI_API_KEY", "none"))  # local servers need none, but the client does
+# Loaded once: for each answer it would take longer than all else here, and everybody would wait meanwhile.
+TLS = ssl.create_default_context()
 
 
 @tool
@@ -51,7 +54,7 @@ async def answer(chat: Chat) -> AsyncGenerator[Piece, None]:
     """Yield the answer as the model writes it. The client reads `OPENAI_BASE_URL`."""
     options = {name: value for name, value in asdict(chat.options).items() if value is not None}
     # Both are closed however the answer ends: a stop closes the connection to the model.
-    async with DefaultAsyncHttpxClient(headers=chat.headers) as http:
+    async with DefaultAsyncHttpxClient(verify=TLS, headers=chat.headers) as http:
         model = ChatOpenAI(model=MODEL, api_key=KEY, http_async_client=http, stream_usage=True, **options)
         config: RunnableConfig = {"configurable": {"model": model}}
         asked: Any = {"messages": [(each.role, each.content) for each in chat.messages]}

@@ -4,12 +4,13 @@ OPENAI_BASE_URL=… OPENAI_MODEL=… TAILRACE_AGENTS=pydantic=pydantic_ai_agent:
 """
 
 import os
+import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from datetime import datetime
 from typing import cast
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic_ai import (
     Agent,
     FunctionToolCallEvent,
@@ -32,6 +33,8 @@ from app.agent import Chat, Failed, Message, Note, Piece, Reasoning, Usage, desc
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5-mini")
 KEY = os.environ.get("OPENAI_API_KEY", "none")  # local servers need none, but the client does
+# Loaded once: for each answer it would take longer than all else here, and everybody would wait meanwhile.
+TLS = ssl.create_default_context()
 
 agent = Agent()
 
@@ -49,7 +52,8 @@ async def answer(chat: Chat) -> AsyncGenerator[Piece, None]:
     if "stop" in options:
         options["stop_sequences"] = options.pop("stop")
     # Both are closed however the answer ends: a stop closes the connection to the model.
-    async with AsyncOpenAI(api_key=KEY, default_headers=chat.headers) as client:
+    async with DefaultAsyncHttpxClient(verify=TLS, headers=chat.headers) as http:
+        client = AsyncOpenAI(api_key=KEY, http_client=http)
         run = agent.run_stream_events(
             chat.prompt,
             message_history=[_message(each) for each in chat.messages[:-1] if each.role != "system"],
