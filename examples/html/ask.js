@@ -1,54 +1,38 @@
-// Asks a Tailrace server of another origin, shows the answer as it comes, and stops it. docs/api.md explains the API.
+// Asks a Tailrace server of another origin, shows the answer as it comes, and stops it. docs/api.md explains the client,
+// which comes from that server.
 
 const form = document.querySelector("form");
 const { prompt, stop } = form.elements;
 const answer = document.querySelector("#answer");
 const status = document.querySelector("[role=status]");
-
-const { server } = form.dataset;
 const session = crypto.randomUUID(); // one chat for each visit
-let source = null;
+let asking = null;
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  end("Answering…");
+  asking?.abort(); // the server replaces the answer in progress, too
+  asking = new AbortController();
+  const { signal } = asking;
+  status.textContent = "Answering…";
   answer.textContent = "";
-  const posted = await request("POST", `/api/sessions/${session}/streams`, { prompt: prompt.value });
-  if (posted) listen(posted);
+  const sentence = await ask(prompt.value, signal).catch((error) => error.message);
+  if (signal.aborted) return;
+  status.textContent = sentence;
+  stop.disabled = true;
 });
 
-/** Show the events of a stream. `EventSource` connects again by itself, and misses nothing. */
-function listen({ events_url, stream_id }) {
-  source?.close();
-  source = new EventSource(server + events_url);
-  source.addEventListener("token", ({ data }) => answer.append(JSON.parse(data).text));
-  source.addEventListener("end", ({ data }) => {
-    const { outcome, error } = JSON.parse(data);
-    end(error?.message ?? outcome);
-  });
-  source.addEventListener("error", () => {
-    if (source?.readyState === EventSource.CLOSED) end("The connection is lost.");
-  });
-  stop.onclick = () => request("DELETE", `/api/streams/${stream_id}`);
+/** Show an answer; resolves to how it ended. Rejects with what the server says if it refuses. */
+async function ask(text, signal) {
+  const { Client } = await import(`${form.dataset.server}/static/client.js`);
+  const client = new Client();
+  const { stream_id, cursor } = await client.ask(session, text, { signal });
+  stop.onclick = () => client.stop(stream_id).catch((error) => (status.textContent = error.message));
   stop.disabled = false;
-}
-
-/** Send a request; resolves to its JSON, or to nothing if it failed, which is shown. */
-async function request(method, path, body) {
-  try {
-    const headers = body && { "Content-Type": "application/json" };
-    const response = await fetch(server + path, { method, headers, body: body && JSON.stringify(body) });
-    const json = await response.json();
-    if (response.ok) return json;
-    end(json.detail);
-  } catch {
-    end("The server cannot be reached.");
+  let outcome = "";
+  for await (const event of client.resume(stream_id, { cursor, signal })) {
+    if (event.type === "token") answer.append(event.text);
+    if (event.type === "end") outcome = event.error?.message ?? event.outcome;
+    if (event.type === "reset") ({ content: answer.textContent, outcome } = event.snapshot.messages.at(-1));
   }
-}
-
-function end(sentence) {
-  source?.close();
-  source = null;
-  stop.disabled = true;
-  status.textContent = sentence;
+  return outcome;
 }
