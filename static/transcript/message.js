@@ -21,6 +21,7 @@ export class MessageView {
   #content = null; // answers only
   #reasoning = null; // answers only
   #plain = ""; // the text of a prompt
+  #form = null; // the editor of a prompt
   #branches;
 
   constructor(article) {
@@ -33,6 +34,8 @@ export class MessageView {
       this.#reasoning = new ReasoningView(this.#parts["reasoning-box"]);
     } else {
       this.#plain = this.#parts.content.textContent;
+      this.#form = this.#parts["edit-form"];
+      if (!this.#parts.edit.open) this.#form.remove();
     }
   }
 
@@ -91,6 +94,26 @@ export class MessageView {
     this.#reasoning.describe(message, now);
   }
 
+  /** Put the editor of a prompt into its open box, and focus it; `text` replaces what it contains. */
+  edit(text) {
+    const { edit } = this.#parts;
+    const { prompt } = this.#form.elements;
+    edit.open = true;
+    if (!this.#form.isConnected) edit.append(this.#form);
+    if (text !== undefined) prompt.value = text;
+    prompt.focus();
+    prompt.setSelectionRange(prompt.value.length, prompt.value.length);
+  }
+
+  /**
+   * Take the editor out of the page, and reset it to the prompt's text. Chromium looks at every form of a page, to fill
+   * it in, and lays out the whole page for each one in a closed box: seconds in a chat of a thousand messages.
+   */
+  closeEditor() {
+    this.#form.remove();
+    this.#form.elements.prompt.value = this.message.text;
+  }
+
   get #canPaint() {
     return this.#content !== null && (this.#content.isReady || this.#reasoning.isReady);
   }
@@ -107,7 +130,7 @@ export class MessageView {
     this.#show("fold", isLong(text));
     images.forEach((image, index) => this.#picture(image, this.#parts.pictures.children[index]));
     const { edit } = this.#parts;
-    const { parent_id: parent, prompt } = edit.querySelector("form").elements;
+    const { parent_id: parent, prompt } = this.#form.elements;
     edit.hidden = id === null;
     parent.value = parentId ?? "";
     if (!edit.open) prompt.value = text;

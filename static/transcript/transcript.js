@@ -16,6 +16,7 @@ class Transcript extends HTMLElement {
   #pace = null;
   #ticking = 0;
   #sizes = null;
+  #templates = {}; // of messages, by role
   #listeners = null;
 
   connectedCallback() {
@@ -28,6 +29,8 @@ class Transcript extends HTMLElement {
     this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     this.addEventListener("toggle", (event) => this.#onToggle(event), { signal, capture: true }); // does not bubble
     document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
+    const templates = this.querySelectorAll("template[data-role]"); // once: it looks through all messages
+    this.#templates = Object.fromEntries(Array.from(templates, (each) => [each.dataset.role, each]));
     this.#pace = new Frames(() => this.#render());
     this.#sizes = new ResizeObserver(() => this.#pin.follow());
     this.#sizes.observe(this.#part("scroll"));
@@ -65,11 +68,7 @@ class Transcript extends HTMLElement {
 
   /** Open the editor of the prompt with this id, containing `text`, so that the user's text is not lost. */
   edit(id, text) {
-    const view = Array.from(this.#views.values()).find(({ message }) => message.id === id);
-    if (!view) return;
-    const editor = view.article.querySelector("[data-part=edit]");
-    editor.open = true;
-    editor.querySelector("textarea").value = text;
+    Array.from(this.#views.values()).find(({ message }) => message.id === id)?.edit(text);
   }
 
   /** Save the scroll position for a return to this page. */
@@ -129,8 +128,7 @@ class Transcript extends HTMLElement {
   }
 
   #create(message) {
-    const template = this.querySelector(`template[data-role="${message.role}"]`);
-    const view = new MessageView(template.content.cloneNode(true).querySelector(".message"));
+    const view = new MessageView(this.#templates[message.role].content.cloneNode(true).querySelector(".message"));
     this.#expect([message]);
     this.#views.set(message.key, view);
     return view;
@@ -207,15 +205,10 @@ class Transcript extends HTMLElement {
     if (scrollHeight > clientHeight) this.#pin.restore(scrollTop);
   }
 
-  /** Focus an opened editor; reset a closed one to the prompt's text. */
-  #onEditor(target) {
-    const box = target.querySelector("textarea");
-    if (!target.open) {
-      box.value = this.#viewOf(target).message.text;
-    } else {
-      box.focus();
-      box.setSelectionRange(box.value.length, box.value.length);
-    }
+  #onEditor(box) {
+    const view = this.#viewOf(box);
+    if (box.open) view.edit();
+    else view.closeEditor();
   }
 
   #viewOf(element) {

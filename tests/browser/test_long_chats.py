@@ -81,6 +81,22 @@ async def test_a_search_of_the_page_finds_everything(context: BrowserContext, se
     await all_prompts(chat.page, EXCHANGES)
 
 
+async def test_only_open_editors_are_in_the_page(context: BrowserContext, server: LiveServer) -> None:
+    """A browser looks at each form of a page, to fill it in: with a thousand of them that took seconds."""
+    chat = await opened(context, server, 50)
+    forms = chat.page.locator("form[data-part=edit-form]")
+    await expect(forms).to_have_count(0)
+    article = chat.page.locator("article[data-role=user]").last
+    await article.get_by_text("Edit", exact=True).click()
+    await expect(article.get_by_label("Edit message")).to_be_focused()
+    await expect(article.get_by_label("Edit message")).to_have_value("prompt 50")
+    await article.get_by_label("Edit message").fill("something else")
+    await article.get_by_label("Edit message").press("Escape")
+    await expect(forms).to_have_count(0)
+    await article.get_by_text("Edit", exact=True).click()
+    await expect(article.get_by_label("Edit message")).to_have_value("prompt 50")
+
+
 async def test_a_print_has_everything(context: BrowserContext, server: LiveServer) -> None:
     """The first message is in it as well as the last."""
     chat = await opened(context, server, 100)
