@@ -33,7 +33,7 @@ export function dollar(text, isAll, before) {
 
 function isPrice(text, before) {
   const [amount] = text.split("$", 2).slice(1);
-  return /\d/.test(before) || (/[a-z]/i.test(before) && /\d/.test(amount)) || (/^\d/.test(amount) && /\s[a-z]{2}/i.test(amount) && !/[\\^_={]/.test(amount));
+  return (/\d/.test(before) && !/^(?:[\\^_{]|[a-z]\S*$)/i.test(amount)) || (/[a-z]/i.test(before) && /\d/.test(amount)) || (/^\d/.test(amount) && /\s[a-z]{2}/i.test(amount) && !/[\\^_={]/.test(amount));
 }
 
 /** A `<br>`, one tag of a pair, or an address in angle brackets. */

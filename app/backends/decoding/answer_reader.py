@@ -11,12 +11,13 @@ from app.backends.decoding.line_splitter import LineSplitter
 from app.backends.decoding.room import FREE, MOST_HELD, Room
 from app.backends.decoding.split_characters import CharacterJoiner
 from app.backends.decoding.think_tags import ThinkTags
-from app.backends.errors.bodies import title_of
+from app.backends.errors.bodies import ErrorDetails, title_of, words_of
 from app.backends.errors.mapper import ErrorMapper
 from app.backends.json_values import decode
 from app.chat.errors import UpstreamError
 from app.chat.ports import Kind
 
+PAGES = ("text/html", "application/xhtml+xml")
 END_MARKS = (b"[DONE]", b'"[DONE]"')
 BOM = b"\xef\xbb\xbf"
 MAX_PAGE = 8 * 1024  # bytes of a web page that are searched for a title
@@ -62,6 +63,10 @@ class AnswerReader(DeltaBuffer):
         self._whole = False  # whether the last part was a whole answer
         self._refused = False
         self._tools = False
+        self._silent = True  # no text has come
+        self._note: tuple[bytes, ErrorDetails] | None = (
+            None  # the last one, which is an error if no answer comes
+        )
 
     def split(self, data: bytes) -> list[bytes]:
         """Return the lines that `data` completes. Raises `UpstreamGarbled` if a line is too long."""
@@ -108,8 +113,10 @@ class AnswerReader(DeltaBuffer):
         self._fail(self._why_incomplete(broken))
 
     def finish(self) -> None:
-        """Complete the answer and set its finish reason."""
+        """Complete the answer and set its finish reason. Raises `UpstreamError` if an error came in its place."""
         self._release()
+        if self._note is not None and self._silent:
+            self._fail(self._noted(*self._note))
         self.done = True
         self.plain = False
         reason = self.finish_reason or "stop"
@@ -127,7 +134,7 @@ class AnswerReader(DeltaBuffer):
         if name == b"data":
             self._data(value[1:] if value.startswith(b" ") else value)
         elif name == b"event":
-            self._name = value.strip()
+            self._name = value.strip().lower()
         elif name not in (b"id", b"retry") and not (colon and not name):
             self._unframed(line)
 
@@ -251,6 +258,8 @@ class AnswerReader(DeltaBuffer):
             self.finished = True
         if found.complaint is not None:
             self._complain(data, self._voice.complained(found.complaint))
+        if found.note is not None and not self.finished:
+            self._note = data, found.note
         if found.done:
             self.finish()
 
@@ -264,6 +273,7 @@ class AnswerReader(DeltaBuffer):
     def _sort(self, kind: Kind, text: str) -> None:
         if not text:
             return
+        self._silent = False
         if kind == "reasoning" or self._thinking is None:
             self.add(kind, text)
             return
@@ -287,14 +297,25 @@ class AnswerReader(DeltaBuffer):
         self.complaint = data
         self._fail(error)
 
+    def _noted(self, data: bytes, note: ErrorDetails) -> UpstreamError:
+        self.complaint = data
+        return self._voice.complained(note)
+
     def _fail(self, error: UpstreamError) -> NoReturn:
         self._release()
         raise error
 
     def _why_incomplete(self, broken: bool) -> UpstreamError:
         if self._page:
-            return self._voice.page(title_of(b"\n".join(self._page).decode("utf-8", "replace")))
+            page = b"\n".join(self._page).decode("utf-8", "replace")
+            if words := words_of(page):
+                return self._noted(page.encode(), ErrorDetails(words, ""))
+            return self._voice.page(title_of(page))
+        if self._note is not None:
+            return self._noted(*self._note) if self._silent else self._voice.truncated(self._note[1].message)
         stray = self._stray.rstrip(b"\n").decode("utf-8", "replace")
+        if self.media_type in PAGES and not self._values:
+            return self._voice.page(stray.partition("\n")[0])
         if stray.strip():
             if self._values:
                 return self._voice.truncated(stray)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from app.backends.decoding.finish_reasons import ERROR, end_reason
-from app.backends.errors.bodies import ErrorDetails, describe, error_in
+from app.backends.errors.bodies import ErrorDetails, error_in, note_in
 from app.backends.json_values import count_or_none, member, number_text
 from app.chat.ports import Kind, Usage
 
@@ -45,6 +45,7 @@ class Found(msgspec.Struct):
     tools: bool = False  # whether the model asked for a tool
     usage: Usage | None = None
     complaint: ErrorDetails | None = None
+    note: ErrorDetails | None = None  # what is an error if no answer comes
     parts: int = 0  # looked at so far
 
 
@@ -58,6 +59,7 @@ def find(value: Any) -> Found:
         isinstance(message, dict) and ("content" in message or "role" in message)
     )
     found.complaint = error_in(value, answers=answers)
+    found.note = None if answers else note_in(value)
     if choice is not None:
         _choose(found, choice, value)
     elif answers or "response" in _object(value):
@@ -100,9 +102,10 @@ def _choice(value: Any) -> dict[str, Any] | None:
 
 def _choose(found: Found, choice: dict[str, Any], value: Any) -> None:
     found.known = True
-    if found.complaint is None and error_in(choice, answers=True):
-        found.complaint = describe(choice)
     delta, message = choice.get("delta"), choice.get("message")
+    found.complaint = found.complaint or next(
+        (error for part in (choice, delta, message) if (error := error_in(part, answers=True))), None
+    )
     _message(found, found.pieces, delta)
     if delta is None:
         _message(found, found.pieces, message)

@@ -15,6 +15,7 @@ class Decoder(Protocol):
     finish_reason: str | None
     usage: Usage | None
     complaint: bytes | None  # the raw error that the server sent instead of an answer, or within it
+    media_type: str  # of the response, in lower case: it only explains what is no answer
     detours: int  # lines that took the slow way through the decoder
 
     def feed(self, data: bytes) -> None:
@@ -39,6 +40,7 @@ class DeltaBuffer:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.complaint: bytes | None = None
+        self.media_type = ""
         self.detours = 0
         self._deltas: list[Delta] = []
 

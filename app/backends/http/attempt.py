@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from app.backends.errors.bodies import read_error_body
 from app.backends.http.address import Address
 from app.backends.http.client import UpstreamClient
 from app.backends.http.refusals import REFUSALS, Refusal, explained, names, refuses_system
@@ -16,7 +17,8 @@ from app.chat.errors import ModelMissing, UpstreamError
 from app.chat.ports import NO_HEADERS, ChatMessage, Logger, Request
 
 WRONG_ADDRESS = (404, 405, 501)  # statuses of a path that the server does not have
-# An error about an exceeded limit also names the field, but does not refuse it.
+# An error about an exceeded limit also names the field, but does not refuse it. It names a number, too.
+_NUMBER = re.compile(r"(?<![\w.-])[0-9]")
 _TOO_MUCH = re.compile(
     r"too (large|big|high|long|many)|exceed|at most|at least|maximum|minimum|less than|greater than|must be|range"
     r"|context",
@@ -167,4 +169,6 @@ async def encoded(request: Request, encode: Callable[[], bytes]) -> bytes:
 def _refuses_max_tokens(text: str) -> bool:
     if names(text, "max_completion_tokens"):
         return True
-    return names(text, "max_tokens") and _TOO_MUCH.search(text) is None
+    words = read_error_body(text.encode()).message or text  # the body has other numbers, such as a status
+    is_limit = _TOO_MUCH.search(words) is not None and _NUMBER.search(words) is not None
+    return names(text, "max_tokens") and not is_limit

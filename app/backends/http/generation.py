@@ -160,6 +160,7 @@ class HttpGeneration:
             call.upstream.broke = True
             raise self._voice.before_answer(error) from error
         if response.status == 200:
+            self._decoder.media_type = response.content_type
             return None
         body = await error_body(response)
         return Refusal(response.status, body, self._voice.rejected(response.status, body, response.headers))

@@ -23,8 +23,15 @@ CHOSEN = {
     "stop": ("stop",),
 }
 
-_ALTERNATE = re.compile(r"roles? must alternate", re.IGNORECASE)
-_SYSTEM = re.compile(r"\bsystem\b", re.IGNORECASE)
+# Sentences about the order of the roles, or the role of the first message, that do not name the system role.
+_FIRST_ROLE = re.compile(
+    r"roles? must alternate|roles? (?:is|are) (?:not )?(?:supported|allowed|valid)"
+    r"|only (?:the )?user and (?:assistant|model)"
+    r"|(?:start|begin) with (?:a |an |the )?user|first message (?:must|should|has to)"
+    r"|(?:invalid|unknown|unsupported|unexpected) (?:message )?role|messages\W{1,8}0\W{1,8}role",
+    re.IGNORECASE,
+)
+_SYSTEM = re.compile(r"\bsystem\b|\bdeveloper (?:instruction|message|role|prompt)", re.IGNORECASE)
 # Not the name of a JSON member: nearly every error has its text in a member "message".
 _ROLE = re.compile(r"role|messages?\b(?!\\*\"\s*:)|prompt|instruction|template", re.IGNORECASE)
 _ROLE_STRICTLY = re.compile(r"role|template", re.IGNORECASE)
@@ -54,8 +61,10 @@ class Refusal(NamedTuple):
 
 
 def names(text: str, field: str) -> bool:
-    """Return whether a text contains the name of a field as a whole word."""
-    return re.search(rf"(?<![A-Za-z0-9_]){field}(?![A-Za-z0-9_])", text) is not None
+    """Return whether a text contains the name of a field as a whole word, as it is or in camel case."""
+    first, *others = field.split("_")
+    camel = first + "".join(map(str.title, others))
+    return re.search(rf"(?<![A-Za-z0-9_])(?:{field}|{camel})(?![A-Za-z0-9_])", text) is not None
 
 
 def explained(refusal: Refusal, options: Options) -> UpstreamRejected | None:
@@ -75,7 +84,7 @@ def refuses_system(status: int, text: str, messages: Sequence[ChatMessage]) -> b
     """Return whether a refusal is about the system message at the start of `messages`."""
     if not messages or messages[0].role != "system":
         return False
-    if _ALTERNATE.search(text):
+    if _FIRST_ROLE.search(text):
         return True
     role = _ROLE if status < 500 else _ROLE_STRICTLY
     return _SYSTEM.search(text) is not None and role.search(text) is not None

@@ -65,6 +65,7 @@ class _Delta(msgspec.Struct, gc=False):
     refusal: None = None
     tool_calls: Annotated[list[None], msgspec.Meta(max_length=0)] | None = None
     function_call: None = None
+    error: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):

@@ -18,6 +18,7 @@ _INLINE = {**_BLOCKS, r"\(": r"\)"}
 _ESCAPE_OR_DOLLARS = re.compile(r"\\.|\$+", re.DOTALL)
 _WORD = re.compile(r"\s[A-Za-z]{2}")
 _NO_PROSE = re.compile(r"[\\^_={]")
+_AFTER_DIGIT = re.compile(r"[\\^_{]|[A-Za-z]\S*+\Z")
 # A line that may start a formula, at any nesting.
 _OPENING = re.compile(r"[\s>*+\-0-9.)]*(\$\$|\\\[)")
 
@@ -82,24 +83,22 @@ def _last_line(state: Any, start: int, end: int, opening: str, closing: str) -> 
 def _dollar_inline(state: Any, silent: bool) -> bool:
     """Parse `$…$` by Pandoc's rule (`tex_math_dollars`): no dollar or space at its ends, no digit after it.
 
-    Prices and shell variables are excluded too: no dollar after a digit (`5$`) or between a currency code and its
-    amount (`US$5`), no amount followed by words, and no code inside.
+    Prices and shell variables are excluded too: no dollar between a currency code and its amount (`US$5`), no amount
+    followed by words, and no code inside. After a digit (`5$`) only what is clearly a formula is one: `30$^\\circ$C`.
     """
     src, begin = state.src, state.pos + 1
     if src[begin - 1] != "$" or begin >= state.posMax or src[begin].isspace() or src[begin] == "$":
         return False
     before = src[begin - 2] if begin > 1 else " "
-    if (
-        before == "$"
-        or before in "0123456789"
-        or (before.isascii() and before.isalpha() and src[begin].isdigit())
-    ):
+    if before == "$" or (before.isascii() and before.isalpha() and src[begin].isdigit()):
         return False
     end = _closing_dollar(state, begin)
     content = src[begin:end]
     if len(content) > 2 and content[0] == content[-1] == "`":
         content = content[1:-1]  # GitHub's syntax: $`…`$
     if not content or "`" in content or _is_amount(content):
+        return False
+    if before in "0123456789" and not _AFTER_DIGIT.match(content):
         return False
     if not silent:
         token = state.push("maths", "math", 0)

@@ -20,7 +20,7 @@ KNOWN = 256  # headers that are remembered
 # A list member, and a parameter of a member. Quoted commas and semicolons do not separate.
 _MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _PARAMETER = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+')
-_WEIGHT = re.compile(r"[0-9]*\.?[0-9]*")
+_WEIGHT = re.compile(r"[0-9]*+\.?[0-9]*+")  # possessive: `[0-9]*[0-9]*` tries every cut of a long number
 
 
 class Member(NamedTuple):
