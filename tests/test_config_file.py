@@ -138,6 +138,10 @@ def test_all_mistakes_are_told_together_each_with_its_line(folder: Path) -> None
         url = "http://e"
         [servers.GPU]
         url = "http://g"
+        [servers.port]
+        url = "http://gpu:99999"
+        [servers.six]
+        url = "http://fd00::1:8000"
     """
     lines = refusal(folder, text, TAILRACE_QUEUE_LIMIT="none")
     assert all("s3cret" not in line for line in lines)
@@ -161,10 +165,12 @@ def test_all_mistakes_are_told_together_each_with_its_line(folder: Path) -> None
         'line 20: api: expected one of "openai", "ollama"',
         "line 21: name: 'e/f': expected up to 32 letters",
         "line 23: name: 'GPU' is taken by another server. Choose another name",
+        "line 26: url: 'http://gpu:99999': expected an http:// or https:// URL",
+        "line 28: url: 'http://fd00::1:8000': expected an http:// or https:// URL",
     ):
         assert any(line.startswith(f"tailrace.toml, {expected}") for line in lines), expected
     assert any(line.startswith("TAILRACE_QUEUE_LIMIT=") for line in lines)
-    assert len(lines) == 20
+    assert len(lines) == 22
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Expression(NamedTuple):
 
     where: str
     pattern: re.Pattern[str] | re.Pattern[bytes]
-    searches: bool  # from every place on, not only from one
+    methods: tuple[str, ...]  # `search`, which begins at every place, `match` and `fullmatch`
 
 
 class Use(NamedTuple):
@@ -47,7 +47,7 @@ class Use(NamedTuple):
 
     path: Path
     call: ast.Call
-    searches: bool
+    methods: tuple[str, ...]
 
 
 def uses() -> Iterator[Use]:
@@ -70,7 +70,10 @@ def uses() -> Iterator[Use]:
                 methods = used.get(names.get(id(node), ""), set()) or {
                     ast.unparse(node.func).removeprefix("re.")
                 }
-                yield Use(path, node, not methods <= {"match", "fullmatch", "pattern"})
+                tried = {
+                    each if each in ("match", "fullmatch") else "search" for each in methods - {"pattern"}
+                }
+                yield Use(path, node, tuple(sorted(tried)))
 
 
 def is_of_re(node: ast.expr) -> bool:
@@ -109,27 +112,28 @@ def texts(pattern: str, length: int) -> Iterator[str]:
             yield (piece * length)[:length] + end
 
 
-def slow(pattern: re.Pattern[str] | re.Pattern[bytes], *, searches: bool = True) -> str:
+def slow(pattern: re.Pattern[str] | re.Pattern[bytes], methods: tuple[str, ...] = ("search",)) -> str:
     """Return a text that keeps the pattern busy, in short; or nothing."""
     source = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     for length in LENGTHS:
         for text in texts(source, length):
             subject = text if isinstance(pattern.pattern, str) else text.encode("latin-1", "replace")
-            began = time.thread_time()
-            find: Any = pattern.search if searches else pattern.match
-            find(subject)
-            if time.thread_time() - began > LONGEST:
-                return f"{length} characters of {text[:6]!r}, and {text[-3:]!r}"
+            for method in methods:
+                find: Any = getattr(pattern, method)
+                began = time.thread_time()
+                find(subject)
+                if time.thread_time() - began > LONGEST:
+                    return f"{method} in {length} characters of {text[:6]!r}, and {text[-3:]!r}"
     return ""
 
 
 def expressions() -> list[Expression]:
     """Return all that can be tried here."""
     found = []
-    for path, call, searches in uses():
+    for path, call, methods in uses():
         pattern = evaluated(path, call)
         if pattern is not None and str(path.relative_to(ROOT)) not in TRUSTED:
-            found.append(Expression(f"{path.relative_to(ROOT)}:{call.lineno}", pattern, searches))
+            found.append(Expression(f"{path.relative_to(ROOT)}:{call.lineno}", pattern, methods))
     return found
 
 
@@ -139,7 +143,7 @@ FOUND = expressions()
 @pytest.mark.parametrize("expression", FOUND, ids=[expression.where for expression in FOUND])
 def test_no_text_keeps_it_busy(expression: Expression) -> None:
     """Whatever is repeated in the text, a search takes a time that grows with its length."""
-    assert slow(expression.pattern, searches=expression.searches) == ""
+    assert slow(expression.pattern, expression.methods) == ""
 
 
 def test_all_others_are_known() -> None:
@@ -152,6 +156,13 @@ def test_all_others_are_known() -> None:
 def test_it_would_be_noticed(bad: str) -> None:
     """The search for slow texts finds some, for exponential and for quadratic expressions."""
     assert slow(re.compile(bad))
+
+
+def test_a_whole_match_is_tried_as_such() -> None:
+    """It has to try every cut of what a match from the beginning takes at once."""
+    pattern = re.compile(r"[0-9]*\.?[0-9]*")
+    assert not slow(pattern, ("match",))
+    assert slow(pattern, ("fullmatch",))
 
 
 def test_this_reads_the_product() -> None:

@@ -80,6 +80,16 @@ def test_the_address_of_a_server_may_be_pasted(url: str) -> None:
     assert load({"TAILRACE_OPENAI_URL": url, "TAILRACE_OLLAMA_URL": url}).openai_url == url
 
 
+@pytest.mark.parametrize(
+    "url", ["http://x:99999", "http://x:abc", "http://[fd00::1", "http://fd00::1:8000", "http://[zz]/v1"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """With a sentence, before anything is asked there."""
+    for name in ("OPENAI_URL", "OLLAMA_URL"):
+        (line,) = refusal(**{name: url})
+        assert line.startswith(f"TAILRACE_{name}={url!r}: expected an http:// or https:// URL")
+
+
 def test_a_model_s_name_may_have_spaces() -> None:
     """Also as the default."""
     assert load({"TAILRACE_DEFAULT_MODEL": "gpu/my own model"}).default_model == "gpu/my own model"

@@ -8,10 +8,14 @@ LEAST_MS = 20  # of generation; below that no rate is given, since an answer in 
 
 
 def completion_tokens(tokens: int, reasoning_tokens: int, usage: Usage | None) -> int:
-    """Return the generated tokens including reasoning: the model server's count, else the number of pieces."""
-    if usage is not None and usage.completion_tokens > 0:
-        return usage.completion_tokens
-    return tokens + reasoning_tokens
+    """Return the generated tokens including reasoning: the model server's count, else the number of pieces.
+
+    Some servers count the answer alone. Then there are far more pieces of reasoning than tokens.
+    """
+    if usage is None or usage.completion_tokens == 0:
+        return tokens + reasoning_tokens
+    counts_all = usage.completion_tokens >= reasoning_tokens / 2
+    return usage.completion_tokens if counts_all else usage.completion_tokens + reasoning_tokens
 
 
 def tokens_per_second(count: int, duration_ms: int, ttft_ms: int | None) -> float | None:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from app.chat.scoped_ids import OWNER_PATTERN
-from app.config.servers import ADDRESS
+from app.config.servers import is_address
 from app.hosts import HostPattern, OriginText
 from app.networks import Trusted
 
 _DAY = 86_400  # s
 
 
-def kind(expects: str, *, unit: str = "", none: str = "", secret: bool = False, **limits: Any) -> Meta:
-    """Describe a type: its valid values, its unit, the word for `None` if it has one, and its limits."""
-    return Meta(extra={"expects": expects, "unit": unit, "none": none, "secret": secret}, **limits)
+def kind(
+    expects: str,
+    *,
+    unit: str = "",
+    none: str = "",
+    secret: bool = False,
+    check: Callable[[Any], bool] | None = None,
+    **limits: Any,
+) -> Meta:
+    """Describe a type: its valid values, its unit, the word for `None` if it has one, a further check, its limits."""
+    notes = {"expects": expects, "unit": unit, "none": none, "secret": secret, "check": check}
+    return Meta(extra=notes, **limits)
 
 
 Host = Annotated[str, kind("an IP address or host name, without a port", pattern=r"^[A-Za-z0-9.:-]+$")]
@@ -54,8 +64,8 @@ Redis = Annotated[
         pattern=r"^(rediss?://[^\s/]|redis\+unix:///)\S*$",
     ),
 ]
-Url = Annotated[str, kind("an http:// or https:// URL", pattern=ADDRESS)]
-UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", pattern=ADDRESS)]
+Url = Annotated[str, kind("an http:// or https:// URL", check=is_address)]
+UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", check=is_address)]
 ModelName = Annotated[str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$")]
 Agents = Annotated[
     tuple[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -23,6 +24,7 @@ class Row(NamedTuple):
     none: str  # the word for `None`, "" if `None` is not allowed
     secret: bool
     description: str
+    check: Callable[[Any], bool] | None = None  # of a value that has the type
 
     @property
     def env(self) -> str:
@@ -46,7 +48,10 @@ class Row(NamedTuple):
         if raw and raw == self.none:
             return None
         value = _entries(raw) if self.is_list else raw
-        return msgspec.convert(value, self.type, strict=False, dec_hook=_made)
+        made = msgspec.convert(value, self.type, strict=False, dec_hook=_made)
+        if self.check is not None and not self.check(made):
+            raise msgspec.ValidationError(f"expected {self.expects}")
+        return made
 
     def problem(self, raw: str, name: str = "") -> str:
         """Return the message for an invalid `raw`. For a list it shows only the invalid entries.
@@ -110,6 +115,7 @@ def _row(field: str, annotation: Any, default: Any) -> Row:
         none=notes.get("none", ""),
         secret=notes.get("secret", False),
         description=description,
+        check=notes.get("check"),
     )
 
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
+from yarl import URL
 
 from app.config.toml_lines import Path
 
@@ -18,7 +19,7 @@ RESERVED = {
     "scripted": "It is the prefix of the scripted models.",
     "agent": "It is the prefix of agents.",
 }
-ADDRESS = r"^(?i:https?)://([^\s@/?#]+@)?[^\s@/?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
+_ADDRESS = r"^(?i:https?)://([^\s@/?#]+@)?[^\s@/?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}"
 _KEY = r"[!-~]+"
 _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # RFC 9110, section 5.6.2
@@ -52,6 +53,16 @@ class ModelServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 KEYS = ("name", "url", "api", "key", "key_env", "headers", "models", "context", "answers")
+
+
+def is_address(text: str) -> bool:
+    """Return whether this is the URL of a server, with a port from 0 to 65535 and brackets around IPv6."""
+    if re.fullmatch(_ADDRESS, text) is None:
+        return False
+    try:
+        return bool(URL(text).host)
+    except ValueError:
+        return False
 
 
 def read(
@@ -187,7 +198,7 @@ class _Reader:
             self._complain("url", 'it is missing. Add url = "http://…"')
             return None
         url = self._table["url"]
-        if isinstance(url, str) and re.fullmatch(ADDRESS, url.strip()):
+        if isinstance(url, str) and is_address(url.strip()):
             return url.strip()
         hidden = isinstance(url, str) and re.search(r"[@?]", url)
         shown = "(value hidden)" if hidden else _shown(url)

@@ -13,6 +13,7 @@ from app.web.api import archives, images, importing, openapi, sessions, streams
 from app.web.api.openapi import content, events, operation, parameter
 from app.web.app_keys import BASE
 from app.web.assets.static_files import static_files
+from app.web.http.body_type import body_type
 from app.web.input import bodies
 from app.web.input.searches import LONGEST_CURSOR
 from app.web.ops import handlers as ops
@@ -24,7 +25,7 @@ from app.web.security.login import LoginPage
 
 async def post_prompt(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/streams: a form gets the page, anything else the API."""
-    is_form = request.content_type in bodies.FORMS
+    is_form = body_type(request) in bodies.FORMS
     return await (composer_forms.post_prompt(request) if is_form else streams.post_stream(request))
 
 

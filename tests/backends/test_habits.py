@@ -295,6 +295,9 @@ MAX_TOKENS = [
     ),
     (pydantic("max_tokens"), 422),
     ("max_tokens wird nicht unterstützt", 400),
+    (openai_error("max_tokens is not allowed in this context"), 400),
+    (openai_error("`max_tokens` has been deprecated, the field must be replaced"), 400),
+    (openai_error("Unknown field maxTokens in the context of gpt-5.1"), 400),
 ]
 
 
@@ -365,6 +368,18 @@ def refuse_system(answer: Any, status: int) -> Refusal:
         (openai_error("Conversation roles must alternate user/assistant/user/assistant/..."), 400),
         (openai_error("Developer instruction is not enabled: system messages are refused"), 400),
         ({"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "unexpected value 'system'"}]}, 422),
+        (openai_error("Developer instruction is not enabled for models/gemma-3-27b-it"), 400),
+        (openai_error("Only user and assistant roles are supported!"), 400),
+        (openai_error("Invalid role in messages[0]: must be user or assistant"), 400),
+        (openai_error("Conversation must start with a user message"), 400),
+        (
+            {
+                "detail": [
+                    {"loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user' or 'assistant'"}
+                ]
+            },
+            422,
+        ),
         ({"error": 'Error rendering prompt with jinja template: "System role not supported"'}, 500),
     ],
 )

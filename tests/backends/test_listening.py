@@ -153,10 +153,11 @@ async def test_it_ends_from_outside(server: RawDouble, backend: OpenAIBackend, h
     await stays(lambda: len(ear.texts) == heard, during=0.02)
 
 
-async def test_signs_of_life_are_noted(server: RawDouble, backend: OpenAIBackend) -> None:
-    """A comment between two tokens is one."""
+@pytest.mark.parametrize("sign", [b": waiting\n\n", b" "])
+async def test_signs_of_life_are_noted(server: RawDouble, backend: OpenAIBackend, sign: bytes) -> None:
+    """A comment between two tokens is one, and so is a blank, which proxies send."""
     server.pieces, server.pace, server.stays = (
-        [HEAD, token("a"), token("b"), chunk(b": waiting\n\n")],
+        [HEAD, token("a"), token("b"), chunk(sign)],
         0.02,
         True,
     )

@@ -10,8 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.backends.json_values import listing
+from app.backends.ollama.backend import OllamaBackend
 from app.backends.ollama.models import read_shown, read_tags
+from app.backends.openai.backend import OpenAIBackend
 from app.backends.openai.models import read_models
+from app.chat.errors import UpstreamError, UpstreamGarbled, UpstreamRejected, UpstreamUnauthorized
+from tests.doubles.raw import RawDouble
 
 # The machine may be busy.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,6 +69,36 @@ def test_no_list(content: bytes) -> None:
     for read in (read_models, read_tags):
         with pytest.raises(ValueError):  # noqa: PT011  # whichever: its message is not shown
             read(content)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "said"),
+    [
+        (b'{"error": "Unexpected endpoint"}', UpstreamRejected, "Unexpected endpoint"),
+        (b'{"detail": "Not Found"}', UpstreamRejected, "Not Found"),
+        (b'{"code": 401, "msg": "No such key"}', UpstreamUnauthorized, "No such key"),
+        (
+            b"<html><title>Router</title></html>",
+            UpstreamGarbled,
+            "sent a web page instead of an answer: Router",
+        ),
+        (b"<?xml version='1.0'?><Error><Message>Full</Message></Error>", UpstreamRejected, "Full"),
+        (b"{}", UpstreamGarbled, "unreadable reply"),
+        (b"[" * 100_000, UpstreamGarbled, "unreadable reply"),
+    ],
+)
+async def test_what_came_in_the_place_of_a_list_is_told(
+    body: bytes, error: type[UpstreamError], said: str
+) -> None:
+    """As it is for an answer: the server's own words, or what it is."""
+    async with RawDouble() as server:
+        server.listed = (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)) + body
+        for backend in (OpenAIBackend(server.url), OllamaBackend(server.url)):
+            try:
+                with pytest.raises(error, match=said):
+                    await backend.models()
+            finally:
+                await backend.aclose()
 
 
 def test_context() -> None:

@@ -292,6 +292,13 @@ def test_a_single_dollar_is_no_formula(modules: Modules, pieces: tuple[str, ...]
     assert paint(modules, *pieces) == "<p>it costs $5 and $HOME is <em>mine</em></p>"
 
 
+@pytest.mark.parametrize("pieces", [("it is 30$^\\circ$C.",), ("it is 30$", "^\\ci", "rc$C.")])
+def test_a_unit_follows_its_number(modules: Modules, pieces: tuple[str, ...]) -> None:
+    """As the server has it; a price is none."""
+    assert paint(modules, *pieces) == '<p>it is 30<code class="maths">$^\\circ$</code>C.</p>'
+    assert paint(modules, "a 5$-bill, a 10$-bill") == "<p>a 5$-bill, a 10$-bill</p>"
+
+
 def test_a_dollar_in_code_is_as_it_was_written(modules: Modules) -> None:
     """In a line and in a listing."""
     html = paint(modules, "use `$x` here\n\n```sh\necho $HOME\n```\n")

@@ -14,6 +14,8 @@ from app.chat.ports import Usage
         pytest.param(3, 0, None, 3, id="pieces of the answer"),
         pytest.param(3, 500, None, 503, id="and of the reasoning"),
         pytest.param(3, 500, Usage(20, 612), 612, id="as the server counted"),
+        pytest.param(3, 500, Usage(20, 480), 480, id="also if it sent some tokens in two pieces"),
+        pytest.param(3, 500, Usage(20, 3), 503, id="a server that counted the answer alone"),
         pytest.param(3, 500, Usage(20, 0), 503, id="a server that did not count them"),
         pytest.param(0, 0, None, 0, id="nothing"),
     ],

@@ -29,11 +29,12 @@ def cut(data: bytes, at: Iterable[int]) -> list[bytes]:
 class RawDouble:
     """Sends `pieces` one by one for each generation, and then closes the connection, by a reset if `resets`.
 
-    Lists of models are answered properly. Use it as an async context manager.
+    Lists of models are answered properly, or with the bytes of `listed`. Use it as an async context manager.
     """
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
+        self.listed: bytes | None = None
         self.resets = False
         self.pace = 0.0  # s between the pieces
         self.stays = False  # keeps the connection open
@@ -80,7 +81,7 @@ class RawDouble:
                     else:
                         await self._answer(reader, writer)
                 else:
-                    writer.write(_listed(path))
+                    writer.write(_listed(path) if self.listed is None else self.listed)
                     await writer.drain()
         finally:
             writer.close()

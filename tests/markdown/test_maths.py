@@ -33,6 +33,7 @@ from tests.markdown.shown import Shown
         ("it costs $5, $x$ costs more", "inline"),
         ("\\$5 and $x$", "inline"),
         ("$`x`$", "inline"),
+        ("2$x$ and 3", "inline"),
     ],
 )
 def test_formulas_are_mathml(text: str, display: str) -> None:
@@ -65,6 +66,16 @@ def test_not_every_dollar_is_maths(text: str) -> None:
     assert "<math" not in html
     assert Shown(html).wrong == []
     assert Shown(html).text.count("$") == text.count("$")
+
+
+def test_a_unit_follows_its_number() -> None:
+    """As Pandoc has it: only a dollar after the formula decides."""
+    for text, sign in ((r"30$^\circ$C", "∘"), (r"2$\pi$r", "π"), (r"10$\mu$m", "μ")):
+        assert (
+            f"<mo>{sign}</mo>" in document(text).blocks[0] or f"<mi>{sign}</mi>" in document(text).blocks[0]
+        )
+    for text in ("it is 5$USD and 3$CAD", "5$/10$", "1$-2$", "5$ and 6$"):
+        assert "<math" not in document(text).blocks[0]
 
 
 def test_a_dollar_may_stand_in_a_formula() -> None:

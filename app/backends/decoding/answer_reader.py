@@ -12,7 +12,7 @@ from app.backends.decoding.room import FREE, MOST_HELD, Room
 from app.backends.decoding.split_characters import CharacterJoiner
 from app.backends.decoding.think_tags import ThinkTags
 from app.backends.errors.bodies import ErrorDetails, title_of, words_of
-from app.backends.errors.mapper import ErrorMapper
+from app.backends.errors.mapper import MAX_PAGE, ErrorMapper
 from app.backends.json_values import decode
 from app.chat.errors import UpstreamError
 from app.chat.ports import Kind
@@ -20,7 +20,6 @@ from app.chat.ports import Kind
 PAGES = ("text/html", "application/xhtml+xml")
 END_MARKS = (b"[DONE]", b'"[DONE]"')
 BOM = b"\xef\xbb\xbf"
-MAX_PAGE = 8 * 1024  # bytes of a web page that are searched for a title
 MAX_STRAY = 1024  # bytes of text outside the protocol that are kept for the error message
 MAX_STRAY_LINES = 1000  # of such text; more is no answer with some noise
 MAX_ATTEMPTS = 16  # to decode several lines as one value; a long one counts several times

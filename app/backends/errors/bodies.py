@@ -25,9 +25,10 @@ _WORDS = (
 _CODES = ("code", "type", "status", "error_code", "errorCode", "status_code")
 # They say nothing to a person, even where nothing else is said.
 _UNTELLING = frozenset(
-    """code type status error_code errorcode status_code __type object id request_id requestid trace_id timestamp time
-    path instance param loc url model created version success ok""".split()
-)
+    ("code", "type", "status", "error_code", "errorcode", "status_code", "__type", "object", "id", "request_id",
+     "requestid", "trace_id", "timestamp", "time", "path", "instance", "param", "loc", "url", "model", "created",
+     "version", "success", "ok")
+)  # fmt: skip
 # These mark an object as an error if it is no part of an answer. Otherwise they may mean anything.
 _TELLING = ("errors", "error_message", "errorMessage", "error_msg", "fault")
 _VAGUE = ("detail", "message", "msg")  # errors, but for notes such as `{"status": "loading", "message": "…"}`
@@ -178,7 +179,7 @@ def _other_words(value: Any, depth: int) -> Iterator[str]:
             yield from _other_words(item, depth + 1)
     elif isinstance(value, dict):
         for name, each in islice(value.items(), MAX_MEMBERS):
-            if str(name).lower() in _UNTELLING:
+            if isinstance(each, str) and str(name).lower() in _UNTELLING:
                 continue
             found = _words(each, depth + 1) if isinstance(each, str | list) else _other_words(each, depth + 1)
             known = str(name).lower() in _WORDS or isinstance(each, dict)

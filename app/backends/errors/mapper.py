@@ -10,10 +10,20 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from app.backends.errors.bodies import CONTEXT_CODES, ErrorDetails, describe, read_error_body
+from app.backends.errors.bodies import (
+    CONTEXT_CODES,
+    ErrorDetails,
+    describe,
+    error_in,
+    note_in,
+    read_error_body,
+    title_of,
+    words_of,
+)
 from app.backends.errors.masking import Secrets
 from app.backends.errors.redaction import Redaction
 from app.backends.errors.retry_after import retry_after, wait_from_headers
+from app.backends.json_values import decode
 from app.chat.errors import (
     ContextExceeded,
     ModelMissing,
@@ -27,6 +37,7 @@ from app.chat.errors import (
 )
 
 MAX_MESSAGE = 300  # characters of a model server's message that are shown
+MAX_PAGE = 8 * 1024  # bytes of a document that are searched for its title or message
 MAX_REASON = 40  # characters of a finish reason
 MAX_REDACTED = 16 * 1024  # characters of it that are searched for secrets; the rest is dropped
 _REFUSALS = {401: ("rejected the API key", " Check the key."), 403: ("denied access", "")}
@@ -122,6 +133,19 @@ class ErrorMapper:
         if isinstance(error, UpstreamBusy):
             error.retry_after = seconds
         return error
+
+    def instead(self, content: bytes) -> UpstreamError:
+        """Map what came after a 200 in the place of a short answer, such as the model list: an error, or a page."""
+        text = content[:MAX_PAGE].decode("utf-8", "replace").strip()
+        if text.startswith("<"):
+            words = words_of(text)
+            return self.complained(ErrorDetails(words, "")) if words else self.page(title_of(text))
+        try:
+            value = decode(content)
+        except (ValueError, RecursionError):
+            return self.garbled()
+        details = error_in(value, answers=False) or note_in(value)
+        return self.garbled() if details is None else self.complained(details)
 
     def in_band(self, error: Any) -> UpstreamError:
         """Map an error that came instead of an answer, or within one, after a 200."""

@@ -177,7 +177,7 @@ class UpstreamClient:
         try:
             return read(content) if len(content) < LARGE_ANSWER else await asyncio.to_thread(read, content)
         except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply for msgspec
-            raise self.voice.garbled() from error
+            raise self.voice.instead(content) from error
 
     async def aclose(self) -> None:
         """Abort open generations and close the session. Idempotent."""

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from app.markdown.bounds import TERMINATED
 
-_FENCE = re.compile(r"(`{3,})([^`]*)|(~{3,})(.*)")
+_FENCE = re.compile(r"(`{3,}+)([^`]*+)|(~{3,}+)(.*+)")
 NESTING = frozenset({"markdown", "md", "mdx"})
 # `python title="x"`, `python:main.py`, `js{1,3}`, `{.python .numbered}`, `language-python`
 _LANGUAGE = re.compile(r"[\s{]*+\.?(?:lang(?:uage)?-)?([^\s{}()\[\]:,;=\"']++)(?!=[\"'])")

@@ -14,6 +14,7 @@ from app.web.api.import_lane import ImportLane
 from app.web.api.schemas import Imported
 from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
 from app.web.http.addresses import at
+from app.web.http.body_type import body_type
 from app.web.input import bodies
 from app.web.input.checked_images import checked_image
 from app.web.input.image_types import media_type
@@ -31,8 +32,8 @@ PIECE = 128 * 1024  # bytes that a thread parses at a time
 
 async def import_session(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/import: 201 for a JSON body; 303 to the session's page for a form with a file."""
-    is_form = request.content_type == "multipart/form-data"
-    if not is_form and request.content_type != "application/json":
+    is_form = body_type(request) == "multipart/form-data"
+    if not is_form and body_type(request) != "application/json":
         raise ProblemError(
             415,
             "unsupported_media_type",

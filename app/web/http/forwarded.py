@@ -94,7 +94,8 @@ def _first(request: web.Request, name: str) -> str:
 def _rfc_7239(request: web.Request, name: str) -> str:
     if hdrs.FORWARDED not in request.headers or not _is_believed(request):
         return ""
-    return next((element[name] for element in request.forwarded if name in element), "")
+    elements = (each for line in request.headers.getall(hdrs.FORWARDED) for each in _elements(line) or ())
+    return next((element[name] for element in elements if name in element), "")
 
 
 def _hops(request: web.Request) -> Iterator[str | None]:
@@ -103,26 +104,27 @@ def _hops(request: web.Request) -> Iterator[str | None]:
         yield from (entry for entry in reversed(line.split(",")) if entry.strip())
     if hdrs.X_FORWARDED_FOR not in request.headers:
         for line in reversed(request.headers.getall(hdrs.FORWARDED, ())):
-            yield from reversed(_elements(line))
+            elements = _elements(line)
+            yield from (None,) if elements is None else (each.get("for") for each in reversed(elements))
 
 
-def _elements(line: str) -> list[str | None]:
-    """Return the `for` of each element of a `Forwarded` field.
+def _elements(line: str) -> list[dict[str, str]] | None:
+    """Return the elements of a `Forwarded` field, `None` if it is malformed.
 
     A field with a syntax error anywhere is not read at all. A client may send an open quotation mark, so that the
     quotation mark of the proxy's own element closes it and the client's element appears to be the last one.
     """
-    found: list[str | None] = []
+    found: list[dict[str, str]] = []
     line += ","
     at, element = 0, dict[str, str]()
     while at < len(line):
         pair = _PAIR.match(line, at)
         if pair is None or (name := (pair["name"] or "").lower()) in element:
-            return [None]
+            return None
         if name:
             element[name] = pair["token"] or re.sub(r"\\(.)", r"\1", pair["quoted"] or "")
         if pair["end"] == "," and element:
-            found.append(element.get("for"))
+            found.append(element)
             element = {}
         at = pair.end()
     return found

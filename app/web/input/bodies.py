@@ -12,6 +12,7 @@ from aiohttp import web
 from app.chat.ports import Options
 from app.log.cursors import Cursor
 from app.web.app_keys import LIMITS
+from app.web.http.body_type import body_type
 from app.web.input.json_shape import check_shape
 from app.web.input.reading import read
 from app.web.problems import ProblemError
@@ -83,7 +84,7 @@ def number(request: web.Request, name: str, default: N, *, least: N, most: N) ->
 
 async def json_body(request: web.Request, kind: type[T]) -> T:
     """Return the JSON body as `kind`. Raises a 400, 413, 415 or 422 with the reason, and what `feed` raises."""
-    if request.content_type != "application/json":
+    if body_type(request) != "application/json":
         raise ProblemError(
             415, "unsupported_media_type", "Send the body as `Content-Type: application/json`."
         )

@@ -6,6 +6,7 @@ from aiohttp import web
 from multidict import MultiDict
 
 from app.web.app_keys import LIMITS
+from app.web.http.body_type import body_type
 from app.web.input import multipart_body, urlencoded
 from app.web.input.bodies import URLENCODED
 from app.web.input.multipart_body import Field
@@ -33,9 +34,9 @@ async def read_form(request: web.Request, most: int | None = None) -> MultiDict[
     fields = request[FORM] = MultiDict[Field]()
     bound = request.app[LIMITS].max_body_bytes if most is None else most
     try:
-        if request.content_type == URLENCODED:
+        if body_type(request) == URLENCODED:
             fields.extend(urlencoded.parse(await read(request, bound)))
-        elif request.content_type == "multipart/form-data":
+        elif body_type(request) == "multipart/form-data":
             await multipart_body.read(request, bound, fields)
     except ValueError as error:  # malformed, or invalid UTF-8
         raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it as UTF-8.") from error
@@ -51,7 +52,7 @@ async def text_form(request: web.Request) -> dict[str, str]:
 
 async def small_form(request: web.Request) -> dict[str, str]:
     """Return the fields of a form that anyone may send. Raises a 413 or 415 before it reads one that is too costly."""
-    if request.content_type != URLENCODED:
+    if body_type(request) != URLENCODED:
         raise ProblemError(415, "unsupported_media_type", f"Send the form as `Content-Type: {URLENCODED}`.")
     fields = await read_form(request, SMALL)
     return {name: value for name, value in fields.items() if isinstance(value, str)}

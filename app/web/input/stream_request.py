@@ -13,6 +13,7 @@ from msgspec import Meta
 from app.chat.ports import Options
 from app.chat.states import IfActive
 from app.web.app_keys import LIMITS
+from app.web.http.body_type import body_type
 from app.web.i18n.error_texts import SENTENCES
 from app.web.input.bodies import FORMS, json_body
 from app.web.input.forms import read_form
@@ -53,7 +54,7 @@ class StreamRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 async def read_stream_request(request: web.Request) -> StreamRequest:
     """Return the body of a POST, JSON or form, checked. Raises a 4xx that says what to do."""
-    is_form = request.content_type in FORMS
+    is_form = body_type(request) in FORMS
     body = await (form_body(request) if is_form else json_body(request, StreamRequest))
     _check(body)
     check_options(body.options)

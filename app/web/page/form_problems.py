@@ -16,6 +16,7 @@ from app.web import problems
 from app.web.app_keys import HISTORY, LIMITS, OWNER
 from app.web.http.accept import wants_html
 from app.web.http.addresses import came_from
+from app.web.http.body_type import body_type
 from app.web.i18n import translations
 from app.web.input import bodies
 from app.web.input.session_ids import own
@@ -68,7 +69,7 @@ async def told(
 def _is_form(request: web.Request) -> bool:
     return (
         request.method == hdrs.METH_POST
-        and request.content_type in bodies.FORMS
+        and body_type(request) in bodies.FORMS
         and wants_html(request)
         and not request.path.endswith(_LOGIN)
     )
