@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -98,24 +101,49 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
     assert inside == expected
 
 
+@contextmanager
+def installed(environment: Path, folder: Path, **more: str) -> Iterator[str]:
+    """Run the console script in a folder that is not the project's; yield the server's address."""
+    port = free_port()
+    own = {"PORT": str(port), "DATA_DIR": str(folder / "data"), "EMBEDDED": "0", "OLLAMA_URL": "off"}
+    ours = processes.environment({**own, **more})
+    env = {name: value for name, value in ours.items() if not name.startswith("PYTHON")}
+    with running([str(environment / "bin/tailrace"), "serve"], port, cwd=folder, env=env):
+        yield f"http://127.0.0.1:{port}"
+
+
 def test_an_installed_server_serves_its_page_from_anywhere(environment: Path, tmp_path: Path) -> None:
     """The console script, started in another folder, finds its templates and its static files."""
-    port = free_port()
-    settings = {
-        "PORT": str(port),
-        "DATA_DIR": str(tmp_path / "data"),
-        "SCRIPTED": "1",
-        "EMBEDDED": "0",
-        "OLLAMA_URL": "off",
-    }
-    ours = processes.environment(settings)
-    env = {name: value for name, value in ours.items() if not name.startswith("PYTHON")}
-    with running([str(environment / "bin/tailrace"), "serve"], port, cwd=tmp_path, env=env):
-        with urlopen(f"http://127.0.0.1:{port}/", timeout=BOUND) as page:
+    with installed(environment, tmp_path, SCRIPTED="1") as url:
+        with urlopen(f"{url}/", timeout=BOUND) as page:
             html = page.read().decode()
         [script] = re.findall(r'<script[^>]* src="([^"]+)"', html)
-        with urlopen(f"http://127.0.0.1:{port}{script}", timeout=BOUND) as module:
+        with urlopen(url + script, timeout=BOUND) as module:
             assert module.read() == StaticFiles(ROOT / "static").joined(Path(script).name).body
+
+
+AGENT = """
+from app.agent import Chat, Note
+
+async def answer(chat: Chat):
+    yield Note("Counting…")
+    yield f"{len(chat.prompt)} letters"
+"""
+
+
+def test_an_installed_server_runs_an_agent_of_the_folder_it_is_started_in(
+    environment: Path, tmp_path: Path
+) -> None:
+    """The module that an agent imports comes with the wheel."""
+    (tmp_path / "my_agent.py").write_text(AGENT, encoding="utf-8")
+    body = json.dumps({"prompt": "hello", "model": "agent/count"}).encode()
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+    with installed(environment, tmp_path, AGENTS="count=my_agent:answer") as url:
+        asked = Request(f"{url}/api/sessions/s1/streams", body, headers)
+        with urlopen(asked, timeout=BOUND) as answer:
+            text = answer.read().decode()
+    assert '"text":"5 letters"' in text
+    assert '"outcome":"complete"' in text
 
 
 def test_the_lock_files_name_no_index() -> None:
