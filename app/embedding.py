@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from types import MappingProxyType
 
 from aiohttp import web
+from jinja2 import BaseLoader, FileSystemLoader, PrefixLoader
 
 from app import wiring
 from app.agent import Agent
@@ -23,6 +24,7 @@ from app.telemetry.logging import into
 from app.telemetry.loop_health import LoopHealth
 from app.web import application
 from app.web.app_keys import REGISTRY
+from app.web.assets.folders import folder
 from app.web.security.guess_counts import GuessCounts
 from app.web.security.guesses import Guesses
 from app.web.security.parent_gate import ParentGate, User
@@ -113,6 +115,14 @@ def signed_out(chat: web.Application, user: str) -> None:
     Without this it stays open until the browser closes it, and shows nothing but this user's own chats.
     """
     chat[GATE].end(user)
+
+
+def templates() -> BaseLoader:
+    """Return a loader for a Jinja environment of yours: `{% from "tailrace/chat.html" import chat %}`.
+
+    Raises `FileNotFoundError` for an incomplete installation.
+    """
+    return PrefixLoader({"tailrace": FileSystemLoader(folder("templates") / "embed")})
 
 
 def _from_environment() -> Settings:

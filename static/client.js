@@ -29,15 +29,19 @@ export class ApiError extends Error {
 /**
  * The API of a server. `base` is its URL, by default that of the server which sent this module. `token` is sent as
  * `Authorization: Bearer`. `credentials` are those of `fetch`: with "include", cookies are sent to another origin.
+ * `language` is that of the server's sentences, such as "de"; by default the browser's.
  */
 export class Client {
   #base;
   #headers;
   #credentials;
 
-  constructor({ base = home(), token = "", credentials = "same-origin" } = {}) {
+  constructor({ base = home(), token = "", credentials = "same-origin", language = "" } = {}) {
     this.#base = base.replace(/\/+$/, "");
-    this.#headers = token ? { Authorization: `Bearer ${token}` } : {};
+    this.#headers = {
+      ...(token && { Authorization: `Bearer ${token}` }),
+      ...(language && { "Accept-Language": language }),
+    };
     this.#credentials = credentials;
   }
 
@@ -200,8 +204,8 @@ async function problemOf(response) {
   return new ApiError(response.status, problem.code ?? "unknown", sentence, Math.max(0, Math.min(wait, LONGEST_WAIT)));
 }
 
-/** Wait, or until `signal` aborts. */
-function pause(ms, signal) {
+/** Wait so many ms, or until `signal` aborts. */
+export function pause(ms, signal) {
   return new Promise((resolve) => {
     const end = () => {
       clearTimeout(timer);

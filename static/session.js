@@ -1,7 +1,7 @@
 /** `<tailrace-session>`: one session. It owns the state and the event stream, and handles the user's actions. */
 
 import { at } from "./net/addresses.js";
-import { isAbort, loadSession, loadSource, stopStream } from "./net/api.js";
+import { isAbort, loadSession, loadSource, postStream, stopStream } from "./net/api.js";
 import { Submissions } from "./state/submissions.js";
 import { Connection } from "./net/connection.js";
 import { answerOf } from "./state/messages.js";
@@ -38,12 +38,13 @@ class Session extends HTMLElement {
       getCursor: () => this.#state.cursor,
       catchUp: () => this.#catchUp(),
     });
-    this.#asking = new Submissions(this.#id, {
+    this.#asking = new Submissions({
+      post: (body, key) => postStream(this.#id, body, key, signal),
       dispatch: (action) => this.#dispatch(action),
       isArrived: (key) => this.#state.messages.some((each) => each.key === key && !each.local),
       onAccepted: (key, wish, answer) => this.#onAccepted(key, wish, answer),
       onRefused: (wish, error) => this.#onRefused(wish, error),
-    }, signal);
+    });
     this.#listen(signal);
     this.#transcript.showNow(this.#state);
     this.#tellComposer();

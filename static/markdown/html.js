@@ -1,6 +1,7 @@
 /** The only sink for HTML and script URLs: the trusted-types policy `blocks`, and the browser's sanitizer if any. */
 
-const SVG = "http://www.w3.org/2000/svg";
+import { sanitizer } from "./sanitizer.js";
+
 const WORKER = new URL("../worker.js", import.meta.url).href;
 
 const policy = globalThis.trustedTypes?.createPolicy("blocks", {
@@ -9,16 +10,6 @@ const policy = globalThis.trustedTypes?.createPolicy("blocks", {
     if (url !== WORKER) throw new TypeError(`not a script of this page: ${url}`);
     return url;
   },
-});
-
-/** Second line of defence: `setHTML` always drops scripts; this drops what loads, takes input or covers the page. */
-const sanitizer = globalThis.Sanitizer && new Sanitizer({
-  removeElements: [
-    "img", "picture", "video", "audio", "source", "track", "form", "button", "select", "textarea", "style", "link", "meta",
-    "base", "template", "slot", "dialog", { name: "svg", namespace: SVG },
-  ],
-  removeAttributes: ["style", "id", "name"],
-  comments: false,
 });
 
 /** Set the content of `element` to `html`, a block rendered by the server. */

@@ -1,25 +1,21 @@
 /** Sends the user's requests: each is shown at once and undone if the server refuses it. */
 
 import { newKey } from "../client.js";
-import { isAbort, postStream } from "../net/api.js";
 
 /**
  * A wish is `{text, parentId?, images?, edits?}` (a prompt; it replaces what followed `parentId`, and `edits` is the id
  * of the prompt it was edited from), `{regenerate}` (replace the answer with that id) or `{goOn, key}` (continue the
- * answer with that id); each may have `model`, `options` and `remember`. Hooks: `dispatch(action)`; `isArrived(key)`,
- * whether the log has confirmed the messages of that key; `onAccepted(key, wish, answer)` and `onRefused(wish, error)`.
+ * answer with that id); each may have `model`, `options` and `remember`. Hooks: `post(body, key)`, which sends the request;
+ * `dispatch(action)`; `isArrived(key)`, whether the log has confirmed the messages of that key; `onAccepted(key, wish,
+ * answer)` and `onRefused(wish, error)`.
  */
 export class Submissions {
-  #sessionId;
   #hooks;
-  #signal;
   #sending = new Set(); // bodies of pending POSTs, as JSON
   #unsure = null; // a body that may have arrived without a response, and its idempotency key
 
-  constructor(sessionId, hooks, signal) {
-    this.#sessionId = sessionId;
+  constructor(hooks) {
     this.#hooks = hooks;
-    this.#signal = signal;
   }
 
   async send(wish) {
@@ -31,11 +27,11 @@ export class Submissions {
     const shown = wish.key ?? newKey();
     this.#hooks.dispatch({ ...wish, type: typeOf(wish), of: wish.regenerate, key: shown, at: Date.now() });
     try {
-      const answer = await postStream(this.#sessionId, body, sent.key, this.#signal);
+      const answer = await this.#hooks.post(body, sent.key);
       this.#unsure = null;
       this.#hooks.onAccepted(shown, wish, answer);
     } catch (error) {
-      if (isAbort(error)) return;
+      if (error.name === "AbortError") return; // by the page itself
       this.#onRefused(shown, wish, sent, error);
     } finally {
       this.#sending.delete(words);

@@ -1,7 +1,8 @@
 /** Loads the earlier messages of a long chat when the reader scrolls up, searches or prints. */
 
 import { at } from "../net/addresses.js";
-import { isAbort, loadSession, sessionOf, snapshotURL } from "../net/api.js";
+import { isAbort, loadSession, snapshotURL } from "../net/api.js";
+import { sessionOf } from "../state/snapshot.js";
 
 const AHEAD = 1200; // px above the visible part
 

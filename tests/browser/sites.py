@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -14,19 +14,25 @@ HTML = """<!doctype html><title>Another site</title>"""
 
 
 @asynccontextmanager
-async def another_site(html: str = HTML, headers: Mapping[str, str] | None = None) -> AsyncIterator[str]:
-    """Serve one page; yield its origin, `http://localhost:…`, which is another site than `http://127.0.0.1:…`."""
+async def another_site(
+    html: str | Sequence[str] = HTML, headers: Mapping[str, str] | None = None, host: str = "localhost"
+) -> AsyncIterator[str]:
+    """Serve one page; yield its origin, `http://localhost:…`, which is another site than `http://127.0.0.1:…`.
+
+    A page that needs its own origin first is the only item of a list, and may be put there later; so may headers.
+    """
 
     async def get_page(_: web.Request) -> web.Response:
-        return web.Response(text=html, content_type="text/html", headers=headers)
+        text = html if isinstance(html, str) else html[0]
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     app = web.Application()
     app.router.add_get("/", get_page)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "localhost", 0).start()
+    await web.TCPSite(runner, host, 0).start()
     try:
-        yield f"http://localhost:{runner.addresses[0][1]}"
+        yield f"http://{host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 

@@ -2,12 +2,13 @@
 
 The code is not transpiled: each module becomes a function that is called once, in the browser's evaluation order, and
 returns its exports. Only the simple forms of `import` and `export` used in `static/` are supported; other forms and
-import cycles raise `JoiningError`. In a style sheet each `@import` rule is replaced by the imported file, which keeps
-the cascade order.
+import cycles raise `JoiningError`. `import TEXT from "./style.css" with { type: "text" }` becomes a string. In a style
+sheet each `@import` rule is replaced by the imported file, which keeps the cascade order.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from posixpath import dirname, normpath, relpath
@@ -16,11 +17,14 @@ from typing import NamedTuple
 _IMPORT = re.compile(
     r"""^import\s*(?:(\{[^}]*\}|\*\s*as\s+\w+)\s*from\s*)?"(\.{1,2}/[^"]+)";\n?""", re.MULTILINE
 )
+_TEXT_IMPORT = re.compile(
+    r"""^import (\w+) from "(\.{1,2}/[^"]+)" with \{ type: "text" \};\n""", re.MULTILINE
+)
 _LATE = re.compile(r"""(\bimport\(|\bnew URL\()"(\.{1,2}/[^"]+)\"""")
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
 _EXPORT_LIST = re.compile(r"(?:^|(?<=\})|(?<=;))export\s*\{([^}]*)\};?\s*\Z")
 _LEFT = re.compile(r"^\s*(?:import\b(?!\s*[(.])|export\b).*", re.MULTILINE)
-_STYLE_IMPORT = re.compile(r"""^@import "(\./[^"]+)";\n""", re.MULTILINE)
+_STYLE_IMPORT = re.compile(r"""^@import "(\.{1,2}/[^"]+)";\n""", re.MULTILINE)
 _AS = re.compile(r"(\w+|\$)\s+as\s+(\w+)")
 
 
@@ -47,10 +51,11 @@ class Joined(NamedTuple):
 
 
 class Joiner:
-    """Bundles modules. `read` returns the text of a file by its name."""
+    """Bundles modules. `read` returns the text of a module by its name, `text` of what is imported as text."""
 
-    def __init__(self, read: Callable[[str], str]) -> None:
+    def __init__(self, read: Callable[[str], str], text: Callable[[str], str] | None = None) -> None:
         self._read = read
+        self._text = text or read
 
     def join(self, entry: str) -> Joined:
         """Return the module `entry` bundled with all its imports. Raises `JoiningError`."""
@@ -91,7 +96,10 @@ class Joiner:
                 )
             return _binding(found[1], _variable(imported, parts))
 
-        source = _readdressed(self._read(name), name, path[0])
+        def quote(found: re.Match[str]) -> str:
+            return f"const {found[1]} = {json.dumps(self._text(_neighbour(name, found[2])))};\n"
+
+        source = _TEXT_IMPORT.sub(quote, _readdressed(self._read(name), name, path[0]))
         return _checked(name, _IMPORT.sub(replace, source))
 
 

@@ -13,9 +13,8 @@ from app import hosts
 from app.web.app_keys import BASE
 
 API = "/api/"
-MODULES = frozenset(
-    {"/static/client.js"}
-)  # for other pages: what they import runs with their rights, not ours
+# For other pages: what they import runs with their rights, not ours.
+MODULES = frozenset({"/static/client.js", "/static/element.js"})
 HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, traceparent, tracestate"
 PREFLIGHT: dict[str, str] = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PATCH, DELETE",

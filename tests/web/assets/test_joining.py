@@ -117,11 +117,22 @@ def test_what_only_looks_like_an_import_is_left_alone() -> None:
 def test_a_style_sheet_gets_its_parts_in_their_order() -> None:
     """What stands last wins in a style sheet, so the order is that of the imports."""
     sheets = {
+        "other/style.css": '@import "../css/a.css";\nc {}\n',
         "style.css": '/* all */\n@import "./css/b.css";\n@import "./css/a.css";\n',
         "css/a.css": "a {}\n",
         "css/b.css": "b {}\n",
     }
     assert style(sheets.__getitem__, "style.css") == "/* all */\nb {}\na {}\n"
+    assert style(sheets.__getitem__, "other/style.css") == "a {}\nc {}\n"
+
+
+def test_a_text_becomes_a_string() -> None:
+    """Such as a style sheet, after whatever is done with it; characters that a script could not have are escaped."""
+    modules = {"main.js": 'import SHEET from "./a/style.css" with { type: "text" };\nuse(SHEET);\n'}
+    joined = Joiner(modules.__getitem__, {"a/style.css": 'a::after { content: "\\2028";\n }'}.__getitem__)
+    assert joined.join("main.js").text == (
+        'const SHEET = "a::after { content: \\"\\\\2028\\";\\n }";\nuse(SHEET);\n'
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,17 @@ async def test_what_is_for_readers_of_the_source_is_left_out(client: Client) -> 
         assert await file.read() == (folder("static") / "session.js").read_bytes()
 
 
+async def test_other_pages_get_the_element_as_one_file(client: Client) -> None:
+    """At an address that stays the same, with its style sheet; it is asked for again, since it changes."""
+    async with client.http.get("/static/element.js") as file:
+        script = await file.text()
+        assert file.headers["Cache-Control"] == "no-cache"
+    assert not re.search(r"^import ", script, re.MULTILINE)
+    assert 'customElements.define("tailrace-chat"' in script
+    assert "--tailrace-accent" in script
+    assert "/**" not in script
+
+
 async def test_a_page_gets_a_module_with_its_imports(client: Client) -> None:
     """One file where the page asks; by itself without the hash."""
     async with client.http.get(f"{static_files().address}/main.js") as file:

@@ -26,6 +26,7 @@ OTHERS = {
     ("composer/composer.js", "MOST_ROWS"),  # of the message box
     ("composer/model_finder.js", "SHOWN"),  # models that match
     ("state/outcome.js", "SHOW_ELAPSED_AFTER"),  # seconds
+    ("element/view.js", "MOST_ROWS"),  # likewise
     ("net/hub.js", "MOST"),  # sessions per connection; see below
     ("net/outbox.js", "FRAME"),  # ms
     ("sidebar/sidebar.js", "PAUSE"),  # ms

@@ -89,14 +89,15 @@ async def test_pages_are_not_opened(opened: Stage, path: str) -> None:
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_the_client_may_be_imported(opened: Stage) -> None:
+@pytest.mark.parametrize("module", ["client.js", "element.js"])
+async def test_the_client_may_be_imported(opened: Stage, module: str) -> None:
     """By a listed origin, as modules are: with CORS. By no other."""
     headers = CROSS | {"Sec-Fetch-Dest": "script"}
-    async with opened.http.get("/static/client.js", headers={"Origin": APP, **headers}) as response:
+    async with opened.http.get(f"/static/{module}", headers={"Origin": APP, **headers}) as response:
         assert (response.status, response.content_type) == (200, "text/javascript")
         assert response.headers["Access-Control-Allow-Origin"] == APP
     foreign = {"Origin": "https://evil.example.org", **headers}
-    async with opened.http.get("/static/client.js", headers=foreign) as response:
+    async with opened.http.get(f"/static/{module}", headers=foreign) as response:
         assert response.status == 403
         assert "Access-Control-Allow-Origin" not in response.headers
 
