@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
 
 import msgspec
-from yarl import URL
 
 from app.config.toml_lines import Path
 
@@ -60,7 +61,11 @@ def is_address(text: str) -> bool:
     if re.fullmatch(_ADDRESS, text) is None:
         return False
     try:
-        return bool(URL(text).host)
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # raises for an impossible port
+        if host and "[" in parts.netloc:
+            ip_address(host)  # before CPython 3.11.4 nobody else looks between the brackets
+        return bool(host)
     except ValueError:
         return False
 

@@ -114,6 +114,11 @@ export class MessageView {
     this.#form.elements.prompt.value = this.message.text;
   }
 
+  /** Leave the article as it was found, for a later view. */
+  leave() {
+    if (this.#form?.parentNode === null) this.#parts.edit.append(this.#form);
+  }
+
   get #canPaint() {
     return this.#content !== null && (this.#content.isReady || this.#reasoning.isReady);
   }

@@ -39,6 +39,7 @@ class Transcript extends HTMLElement {
 
   disconnectedCallback() {
     this.#listeners.abort();
+    for (const view of this.#views.values()) view.leave();
     this.#sizes.disconnect();
     this.#pace.close();
     this.#tickWhile(false);
