@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations, c2py
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from babel.messages import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from app.web.http.accept import members
+from app.web.http.accept import KNOWN, members
 
 SOURCE = "en"  # the language of templates and scripts
 COOKIE = "tailrace_language"
@@ -71,10 +71,15 @@ def of(request: web.Request) -> Language:
 
 def negotiate(accepted: str, languages: Languages) -> str:
     """Return the code of the language that an `Accept-Language` header prefers; `SOURCE` if none matches."""
+    return _negotiated(accepted, tuple(languages))
+
+
+@lru_cache(KNOWN)  # browsers send few different headers
+def _negotiated(accepted: str, codes: tuple[str, ...]) -> str:
     liked = sorted(members(accepted), key=lambda member: -member.weight)
     wanted = [member.value for member in liked if member.weight > 0]
-    found = negotiate_locale(wanted, list(languages), sep="-") or SOURCE
-    return next((code for code in languages if code.lower() == found.lower()), SOURCE)
+    found = negotiate_locale(wanted, codes, sep="-") or SOURCE
+    return next((code for code in codes if code.lower() == found.lower()), SOURCE)
 
 
 def _name(code: str) -> str:

@@ -18,7 +18,9 @@ NAME = "tailrace_access"
 SECURE_NAME = f"__Host-{NAME}"
 NEW_SECONDS = 10.0
 SHORTEST = 44  # characters: a signature and something that is signed
-MOST = 128  # cookies of one name that are looked at: more of that length do not fit into a browser's header
+# Cookies of one name that are looked at. A browser sends one, and one more for each path or parent domain that another
+# page set it for; each costs a signature, before anybody is let in.
+MOST = 8
 
 
 def name(request: web.Request) -> str:
