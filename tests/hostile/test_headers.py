@@ -1,4 +1,4 @@
-"""Hostile headers: long paths and lists, many cookies. Before a request is let in it costs about what any other does."""
+"""Hostile headers: long paths and lists, many cookies. Before a request is let in each costs what any other does."""
 
 from __future__ import annotations
 
