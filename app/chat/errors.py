@@ -56,7 +56,7 @@ class OwnerStreams(Limited, code="owner_streams"):
 
 
 class OwnerPrompts(Limited, code="owner_prompts"):
-    """The owner is at the limit of prompts within a minute, the setting `owner_prompts_per_minute`."""
+    """The owner is at the limit of prompts and imports within a minute, the setting `owner_prompts_per_minute`."""
 
 
 class LineFull(Limited, code="line_full"):

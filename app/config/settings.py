@@ -131,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     line_timeout: Annotated[kinds.Seconds, "longest wait there"] = 600.0
     owner_streams: Annotated[kinds.Count, "concurrent answers of one owner; beyond: `429`"] = 8
     owner_prompts_per_minute: Annotated[
-        kinds.Count, "prompts of one owner within a minute; beyond: `429`"
+        kinds.Count, "prompts and imports of one owner within a minute; beyond: `429`"
     ] = 60
     owner_sessions: Annotated[kinds.Count, "chats that one owner may keep; beyond: `507`"] = 10_000
     owner_bytes: Annotated[kinds.Bytes, "text and images that one owner may keep; beyond: `507`"] = (

@@ -59,7 +59,7 @@ class FairUse:
         return min(self._tally.typical / max(1, running), MOST_RETRY)
 
     def count(self, owner: str) -> None:
-        """Count a prompt that was accepted."""
+        """Count a prompt that was accepted, or an import: it stores what a prompt does, and more."""
         if is_limited(owner) and self._bounds.owner_prompts_per_minute is not None:
             self._prompts.setdefault(owner, deque()).append(asyncio.get_running_loop().time())
             if len(self._prompts) > self._sweep_at:
@@ -79,7 +79,7 @@ class FairUse:
         return wait
 
     def check_prompts(self, owner: str) -> None:
-        """Raise `OwnerPrompts` if the owner has sent too many within the last minute."""
+        """Raise `OwnerPrompts` if the owner has sent or imported too many within the last minute."""
         most, sent = self._bounds.owner_prompts_per_minute, self._prompts.get(owner)
         if most is None or sent is None or not is_limited(owner):
             return
@@ -89,7 +89,7 @@ class FairUse:
         if len(sent) >= most:
             wait = sent[0] + WINDOW - now
             raise OwnerPrompts(
-                f"You have sent {most} messages within a minute, which is the limit. "
+                f"You have sent {most} messages or imported as many chats within a minute, which is the limit. "
                 f"Try again in {max(1, round(wait + 0.5))} s.",
                 wait,
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import FormData
 
 from app.chat.quotas import MESSAGE_BYTES
 from app.streams.line import Lines
@@ -70,6 +71,38 @@ async def test_prompts_a_minute_are_limited(narrow: Stage) -> None:
             "/api/sessions/a/streams", json=BODY, headers={"Idempotency-Key": "k"}
         ) as response:
             assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [(FORM, "You have sent 4 messages or imported"), (GERMAN, "zu viele Nachrichten gesendet oder Chats")],
+    ids=["en", "de"],
+)
+async def test_imports_count_as_prompts(narrow: Stage, headers: dict[str, str], sentence: str) -> None:
+    """What is refused counts nothing. The page says the same of both."""
+    json = {"Content-Type": "application/json"}
+    async with user(narrow, "alice") as alice:
+        assert (await alice.post("a", "hello"))["http"] == 201
+        async with alice.http.get("/api/sessions/a/export") as response:
+            exported = await response.read()
+        for _ in range(4):
+            async with alice.http.post("/api/sessions/import", data=b"{}", headers=json) as response:
+                assert response.status == 422
+        for _ in range(3):
+            async with alice.http.post("/api/sessions/import", data=exported, headers=json) as response:
+                assert response.status == 201
+            listed = await alice.get("/api/sessions")
+            copy = next(each["session_id"] for each in listed["sessions"] if each["session_id"] != "a")
+            assert (await alice.delete(f"/api/sessions/{copy}"))["http"] == 204
+        assert 50 <= await refused(alice, "a", 429, "owner_prompts") <= 60
+        async with alice.http.post("/api/sessions/import", data=exported, headers=json) as response:
+            await problem(response, 429, "owner_prompts")
+            assert 50 <= int(response.headers["Retry-After"]) <= 60
+        form = FormData()
+        form.add_field("file", exported, filename="chat.json", content_type="application/json")
+        async with alice.http.post("/api/sessions/import", data=form, headers=headers) as response:
+            assert response.status == 429
+            assert sentence in await response.text()
 
 
 async def test_stored_chats_are_limited(narrow: Stage) -> None:

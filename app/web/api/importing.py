@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.chat.archive import ArchivedImage
 from app.chat.archive_reader import ArchiveReader, BadArchive, Limits
+from app.chat.errors import OwnerPrompts
 from app.chat.scoped_ids import bare
 from app.web.api.import_lane import ImportLane
 from app.web.api.schemas import Imported
@@ -40,12 +41,15 @@ async def import_session(request: web.Request) -> web.StreamResponse:
             "Send the file as `Content-Type: application/json`, or in a form as `multipart/form-data`.",
         )
     most = request.app[LIMITS].max_import_bytes
+    await _check_prompts(request)
     if (request.content_length or 0) > most:
         raise _too_large(most)
     try:
         async with request.app[IMPORTS].turn(request[OWNER]):
+            await _check_prompts(request)  # those before it in line count
             data = _uploaded(request, most) if is_form else pieces(request, most)
             imported = await _import(request, _bounded(data, most))
+            request.app[REGISTRY].fair_use.count(request[OWNER])
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large(most) from error
     request.app[LISTS].changed(request[OWNER])
@@ -53,6 +57,16 @@ async def import_session(request: web.Request) -> web.StreamResponse:
         raise web.HTTPSeeOther(at(request, f"/sessions/{imported.session_id}"))
     location = at(request, f"/api/sessions/{imported.session_id}")
     return bodies.respond_json(imported, status=201, headers={"Location": location})
+
+
+async def _check_prompts(request: web.Request) -> None:
+    """Raise `OwnerPrompts` if the owner may not import now: an import counts like a prompt. A flood waits for it."""
+    fair_use = request.app[REGISTRY].fair_use
+    try:
+        fair_use.check_prompts(request[OWNER])
+    except OwnerPrompts:
+        await asyncio.sleep(fair_use.delay(request[OWNER]))
+        raise
 
 
 async def _import(request: web.Request, data: AsyncIterator[bytes]) -> Imported:

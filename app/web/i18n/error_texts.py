@@ -69,7 +69,9 @@ SENTENCES = {
     "not_signed_in": marked("You are signed out. Sign in, then try again."),
     "nothing_to_restore": marked("This chat can't be restored any more."),
     "owner_bytes": marked("Your chats take up all the space that you may use. Delete some, then try again."),
-    "owner_prompts": marked("You have sent too many messages within a minute. Try again in a moment."),
+    "owner_prompts": marked(
+        "You have sent too many messages or imported too many chats within a minute. Try again in a moment."
+    ),
     "owner_sessions": marked("You have as many chats as you may keep. Delete some, then try again."),
     "owner_streams": marked(
         "You have too many answers in progress. Stop one, or wait until one is complete."
