@@ -40,18 +40,13 @@ async def import_session(request: web.Request) -> web.StreamResponse:
             "unsupported_media_type",
             "Send the file as `Content-Type: application/json`, or in a form as `multipart/form-data`.",
         )
-    most = request.app[LIMITS].max_import_bytes
-    await _check_prompts(request)
-    if (request.content_length or 0) > most:
-        raise _too_large(most)
+    fair_use = request.app[REGISTRY].fair_use
     try:
-        async with request.app[IMPORTS].turn(request[OWNER]):
-            await _check_prompts(request)  # those before it in line count
-            data = _uploaded(request, most) if is_form else pieces(request, most)
-            imported = await _import(request, _bounded(data, most))
-            request.app[REGISTRY].fair_use.count(request[OWNER])
-    except web.HTTPRequestEntityTooLarge as error:
-        raise _too_large(most) from error
+        fair_use.check_prompts(request[OWNER])  # an import counts like a prompt
+        imported = await _in_turn(request, is_form=is_form)
+    except OwnerPrompts:
+        await asyncio.sleep(fair_use.delay(request[OWNER]))  # without a turn, which others wait for
+        raise
     request.app[LISTS].changed(request[OWNER])
     if is_form:
         raise web.HTTPSeeOther(at(request, f"/sessions/{imported.session_id}"))
@@ -59,14 +54,19 @@ async def import_session(request: web.Request) -> web.StreamResponse:
     return bodies.respond_json(imported, status=201, headers={"Location": location})
 
 
-async def _check_prompts(request: web.Request) -> None:
-    """Raise `OwnerPrompts` if the owner may not import now: an import counts like a prompt. A flood waits for it."""
-    fair_use = request.app[REGISTRY].fair_use
+async def _in_turn(request: web.Request, *, is_form: bool) -> Imported:
+    fair_use, most = request.app[REGISTRY].fair_use, request.app[LIMITS].max_import_bytes
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
     try:
-        fair_use.check_prompts(request[OWNER])
-    except OwnerPrompts:
-        await asyncio.sleep(fair_use.delay(request[OWNER]))
-        raise
+        async with request.app[IMPORTS].turn(request[OWNER]):
+            fair_use.check_prompts(request[OWNER])  # again: those before it in line count
+            data = _uploaded(request, most) if is_form else pieces(request, most)
+            imported = await _import(request, _bounded(data, most))
+            fair_use.count(request[OWNER])
+            return imported
+    except web.HTTPRequestEntityTooLarge as error:
+        raise _too_large(most) from error
 
 
 async def _import(request: web.Request, data: AsyncIterator[bytes]) -> Imported:
