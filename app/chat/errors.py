@@ -135,6 +135,13 @@ class SearchBusy(Refused, code="search_busy"):
     """The owner has too many searches, or the turn of this one did not come in time."""
 
 
+class LongChatsBusy(Refused, code="long_chats_busy"):
+    """The owner reads too many parts of long chats, or the turn of this one did not come in time."""
+
+    def __init__(self, message: str = "Too many long chats are loading. Try again in a moment.") -> None:
+        super().__init__(message)
+
+
 class MessageNotFound(Refused, code="message_not_found"):
     """The session has no such message."""
 

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from app.chat.archive import Archive, ArchivedMessage, ArchivedStream
-from app.chat.errors import DiskFull, HistoryUnavailable, SessionNotFound, StreamNotFound
+from app.chat.errors import DiskFull, HistoryUnavailable, LongChatsBusy, SessionNotFound, StreamNotFound
 from app.chat.excerpts import excerpt_of
 from app.chat.growing_text import GrowingText
 from app.chat.message_range import MessageRange
@@ -81,6 +81,8 @@ from app.history.write_queue.read_batcher import ReadBatcher
 from app.history.write_queue.writer import Writer
 
 LONG_SECONDS = 10.0  # that a part of a long session may take
+# Reads of such parts that wait, of one owner: a browser that starts again opens all its tabs at once.
+LONG_WAITING, LONG_WAIT = 64, 20.0  # s
 READ_AGAIN = 16  # attempts, while changes make the result stale
 
 
@@ -103,7 +105,7 @@ class SqlHistory:
         self._writer = writer
         self._whole = whole
         self._searches = SearchLane()
-        self._aside = SearchLane()  # for parts of long sessions
+        self._aside = SearchLane(most_waiting=LONG_WAITING, wait=LONG_WAIT, busy=LongChatsBusy)
 
     def __repr__(self) -> str:
         return f"<SqlHistory {self._database!r} {self._unwritten!r} {self._writer!r}>"

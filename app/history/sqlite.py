@@ -21,13 +21,15 @@ from app.chat.errors import SearchTimeout
 from app.history.database import PATIENCE, Database, T, Work
 from app.history.errors import DatabaseUnusable
 from app.history.matching import Deadline, holds_ascii, holds_folded
-from app.history.search_lane import LANES
+from app.history.search_lane import EACH, LANES
 from app.private import FILE, narrow, private_file
 
 CHECKED_BYTES = 32 * 1024 * 1024  # files up to this size are checked completely at start
 # A thread waits this long before it takes the GIL from a busy event loop. A transaction releases the GIL dozens of
 # times; with Python's default of 5 ms a prompt waited tenths of a second when the loop was half busy.
 SWITCH_SECONDS = 0.0005
+# Threads for searches and for long reads. One owner may have one of each at a time; another one's need not wait then.
+SEARCHERS = LANES + EACH
 READERS = 3  # threads, each with a connection, in addition to the writer's and those of searches
 STEPS = 1000  # of SQLite's virtual machine between two looks at the time limit of a search
 PRAGMAS = (
@@ -87,7 +89,7 @@ class SqliteDatabase(Database):
         engine = create_engine(
             URL.create("sqlite", database=str(path)),
             connect_args={"timeout": PATIENCE},
-            pool_size=READERS + LANES + 1,
+            pool_size=READERS + SEARCHERS + 1,
             max_overflow=0,
             hide_parameters=True,
         )
@@ -95,7 +97,7 @@ class SqliteDatabase(Database):
         event.listen(engine, "begin", _begin)
         readers = ThreadPoolExecutor(READERS, "history-reader")
         writer = ThreadPoolExecutor(1, "history-writer")
-        searchers = ThreadPoolExecutor(LANES, "history-search")
+        searchers = ThreadPoolExecutor(SEARCHERS, "history-search")
         try:
             yield cls(engine, readers, writer, searchers)
         finally:

@@ -35,6 +35,7 @@ STATUSES: dict[type[errors.TailraceError], int] = {
     errors.Draining: 503,
     errors.NoModels: 503,
     errors.SearchBusy: 429,
+    errors.LongChatsBusy: 429,
     errors.SearchTimeout: 503,
     errors.DiskFull: 507,
     errors.HistoryUnavailable: 503,

@@ -11,7 +11,8 @@ import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.chat.errors import SearchBusy, SearchTimeout
+from app.chat.errors import LongChatsBusy, SearchBusy, SearchTimeout
+from app.chat.scoped_ids import LOCAL
 from app.history import sql
 from app.history.matching import SLICE, Deadline, holds_ascii, holds_folded, text_holds
 from app.history.opening import opened
@@ -130,7 +131,7 @@ async def test_a_cancelled_search_ends(tmp_path: Path) -> None:
 
 
 async def test_turns_go_round_the_owners() -> None:
-    """One owner's many searches delay another's by one turn at most."""
+    """The many searches of others delay an owner's by one turn of each at most."""
     lane = SearchLane()
     done: list[str] = []
     go = asyncio.Event()
@@ -140,15 +141,59 @@ async def test_turns_go_round_the_owners() -> None:
             await go.wait()
             done.append(name)
 
-    tasks = [asyncio.create_task(search("greedy", f"g{number}")) for number in range(LANES + 4)]
+    greedy = [
+        asyncio.create_task(search(owner, f"{owner}{number}")) for owner in "abc" for number in range(6)
+    ]
     await asyncio.sleep(0)
-    tasks.append(asyncio.create_task(search("modest", "m0")))
+    modest = asyncio.create_task(search("modest", "m0"))
     await asyncio.sleep(0)
     go.set()
-    await asyncio.wait(tasks)
-    assert done.index("m0") <= LANES + 1
-    assert len(done) == LANES + 5
+    await asyncio.wait([*greedy, modest])
+    assert done.index("m0") <= LANES + 3, "after those that ran, and one of each other owner"
+    assert len(done) == 19
     assert lane.is_idle
+
+
+@pytest.mark.parametrize(("owner", "most"), [("greedy", LANES - 1), (LOCAL, LANES)])
+async def test_an_owner_leaves_a_lane_to_others(owner: str, most: int) -> None:
+    """Another one's search begins at once. Where there is one owner only, both lanes are theirs."""
+    lane = SearchLane()
+    go = asyncio.Event()
+    running = 0
+
+    async def search() -> None:
+        nonlocal running
+        async with lane.turn(owner):
+            running += 1
+            assert running <= most
+            await go.wait()
+            running -= 1
+
+    tasks = [asyncio.create_task(search()) for _ in range(6)]
+    await until(lambda: running == most)
+    if most < LANES:
+        async with lane.turn("modest"):
+            assert running == most
+        assert running == most, "its lane is still free"
+    go.set()
+    await asyncio.gather(*tasks)
+    assert lane.is_idle
+
+
+async def test_many_reads_of_long_sessions_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a browser has tabs. Beyond that, and after a while, the error says that they are long chats."""
+    async with opened(None, tmp_path, logger=structlog.get_logger()) as history:
+        assert isinstance(history, sql.SqlHistory)
+        await filled(history, 1, "hello")
+        [message, *_] = await history.messages(OWNER, "s0")
+        monkeypatch.setattr(sql, "is_long", lambda connection, session_id: True)
+        reads = [history.near(OWNER, "s0", message.message_id, 1) for _ in range(sql.LONG_WAITING)]
+        assert len(await asyncio.gather(*reads)) == sql.LONG_WAITING
+        reads = [history.near(OWNER, "s0", message.message_id, 1) for _ in range(sql.LONG_WAITING * 2)]
+        found = await asyncio.gather(*reads, return_exceptions=True)
+        refused = [each for each in found if isinstance(each, BaseException)]
+        assert 0 < len(refused) < sql.LONG_WAITING
+        assert {type(each) for each in refused} == {LongChatsBusy}
 
 
 async def test_an_owner_has_a_limit_of_searches() -> None:

@@ -59,6 +59,7 @@ SENTENCES = {
     "line_timeout": marked(
         "The model server had no time for this message. Choose another model or try later."
     ),
+    "long_chats_busy": marked("Too many long chats are loading. Try again in a moment."),
     "message_not_found": marked("This message doesn't exist or was deleted."),
     "method_not_allowed": marked("This address doesn't support that method."),
     "model_missing": marked("The model server doesn't have this model. (%(sentence)s)"),
