@@ -19,6 +19,7 @@ from tests.support.long_chat import TIME
 pytestmark = pytest.mark.slow
 
 JSON = {"Content-Type": "application/json"}
+TABS = 32
 MANY = 20_000  # messages; with five times as many it takes five times as long, and no more memory
 ATTACKS = aiohttp.ClientTimeout(total=120)
 
@@ -134,6 +135,16 @@ async def test_a_chat_of_many_messages(tmp_path: Path) -> None:
                     prompt = {"prompt": "and now?", "model": "scripted/short"}
                     assert await status_of(http.post(f"/api/sessions/{chat}/streams", json=prompt)) == 201
                     assert await status_of(http.delete(f"/api/sessions/{chat}")) == 204
+        unharmed(server)
+
+
+async def test_many_tabs_of_a_long_chat(tmp_path: Path) -> None:
+    """A browser that starts again loads them all at once, and each shows the chat."""
+    with serving(tmp_path) as server:
+        async with aiohttp.ClientSession(server.url, timeout=ATTACKS) as http:
+            _, answer = await imported(http, 3000, "hello " * 20)
+            way = f"/sessions/{answer['session_id']}"
+            assert set(await all_of(*(status_of(http.get(way)) for _ in range(TABS)))) == {200}
         unharmed(server)
 
 
