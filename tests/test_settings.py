@@ -204,10 +204,26 @@ def test_the_repr_hides_secrets() -> None:
         "aaaabbbbccccddddeeee",
         "qwertyuiopasdfghjkl",
         "correct-horse-battery-staple",
+        "iloveyou12345678",
+        "summer2024summer!",
+        "MyDogSpot2024!!!!",
+        "1q2w3e4r5t6y7u8i",
+        "qazwsxedcrfvtgby",
+        "!QAZ@WSX3edc4rfv",
+        "qwertzuiopasdfghj",
+        "theQuickBrownFox1",
+        "thisisaverylongtoken",
+        "tailrace-2026-prod",
+        "2026-11-29-12-00",
+        "29.11.2026-1200-29",
+        "trustno1trustno1x",
+        "P4ssw0rd!sunsh1ne",
+        "michael1987jordan",
+        "john.smith@example.org",
     ],
 )
 def test_a_token_that_is_easy_to_guess_is_refused(token: str) -> None:
-    """Though it is long enough: words that everybody tries, sequences, repetitions."""
+    """Though it is long enough: words, names, dates, walks over the keyboard, sequences, repetitions."""
     [line] = refusal(ACCESS_TOKEN=token)
     assert "easy to guess" in line
     assert "openssl rand" in line
