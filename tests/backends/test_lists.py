@@ -149,3 +149,27 @@ def test_listing_prefers_data() -> None:
     """Where a server sends the list twice, once is enough."""
     assert listing({"data": ["a"], "models": ["b"]}) == ["a"]
     assert listing({"data": None, "models": ["b"]}) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"template":"%b"}' % (b"x" * 512 * 1024),
+        b'{"model_info":[%b{}]}' % (b"{}," * 20_000),
+        b'{"capabilities":[%b"x"]}' % (b'"a",' * 70_000),
+    ],
+    ids=["long", "objects", "items"],
+)
+def test_details_that_are_too_large(content: bytes) -> None:
+    """They are weighed before they are decoded."""
+    with pytest.raises(ValueError, match="too large"):
+        read_shown(content)
+
+
+def test_the_largest_details() -> None:
+    """Those of a large model, with its licence and the shapes of its tensors, are read."""
+    tensors = [
+        {"name": f"blk.{each}.weight", "type": "Q4_K", "shape": [7168, 2048, 256]} for each in range(2000)
+    ]
+    shown = {"license": "x" * 100_000, "tensors": tensors, "model_info": {"a.context_length": 4096}}
+    assert read_shown(msgspec.json.encode(shown)).trained_context == 4096

@@ -1,7 +1,7 @@
 """Model servers that attack whoever asks them: `python -m tests.doubles.hostile` prints their address.
 
-The first step of the path says what a server's list of models is, and a prompt says `attack=name`. It
-is a process of its own, so that what it costs to send is not measured.
+The first step of the path says what a server's list of models is, or what the details of its models are, and a prompt
+says `attack=name`. It is a process of its own, so that what it costs to send is not measured.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 MIB = 1024 * 1024
 FLOOD = 300 * MIB
+SHORT = (b"/models", b"/api/")  # what is closed after its answer
 _ATTACK = re.compile(rb"attack=([\w-]+)")
 
 
@@ -42,6 +43,17 @@ def _names(count: int, size: int = 0) -> bytes:
     return b'{"data":[%b]}' % b",".join(b'{"id":"m%d%b"}' % (each, b"x" * size) for each in range(count))
 
 
+def _lengths(count: int) -> bytes:
+    return b",".join(b'"a%d.context_length":0' % each for each in range(count))
+
+
+def _tags() -> bytes:
+    digest = b"0" * 64
+    return b'{"models":[%b]}' % b",".join(
+        b'{"name":"m%d:latest","digest":"%b"}' % (each, digest) for each in range(TAGGED)
+    )
+
+
 def _bomb() -> Iterator[bytes]:
     packed = gzip.compress(b" " * (64 * MIB) + _names(3), 9)
     yield JSON + b"Content-Encoding: gzip\r\n\r\n"
@@ -64,6 +76,18 @@ LISTS: dict[str, Callable[[], Iterable[bytes]]] = {
     "headers": lambda: [b"HTTP/1.1 200 OK\r\n", *repeated(b"X-Header: " + b"x" * 4000 + b"\r\n", 100 * MIB)],
     "redirect": lambda: [b"HTTP/1.1 302 Found\r\nLocation: /redirect/v1/models\r\nContent-Length: 0\r\n\r\n"],
     "error": lambda: [b"HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n", *repeated(b"no ", 100 * MIB)],
+}
+TAGGED = 500  # models of each hostile Ollama, so that their details are asked for without an end
+# What a hostile Ollama says about each of its models: just below the bound of a short answer, if nothing else is said.
+DETAILS: dict[str, Callable[[], Iterable[bytes]]] = {
+    "shown-huge": lambda: [JSON + b'\r\n{"template":"', *repeated(b"x", 600 * MIB)],
+    "shown-text": lambda: [JSON + b'\r\n{"template":"%b"}' % (b"x" * 3_900_000)],
+    "shown-arrays": lambda: [JSON + b'\r\n{"model_info":{"tokens":[%b"a"]}}' % (b'"a",' * 970_000)],
+    "shown-objects": lambda: [JSON + b'\r\n{"model_info":[%b{}]}' % (b"{}," * 1_300_000)],
+    "shown-capabilities": lambda: [JSON + b'\r\n{"capabilities":[%b"x"]}' % (b'"completion",' * 300_000)],
+    "shown-parameters": lambda: [JSON + b'\r\n{"parameters":"%b"}' % (b"num_ctx 1\\n" * 350_000)],
+    "shown-lengths": lambda: [JSON + b'\r\n{"model_info":{%b}}' % _lengths(120_000)],
+    "shown-some": lambda: [JSON + b'\r\n{"model_info":{%b}}' % _lengths(15_000)],  # within all bounds
 }
 CHATS: dict[str, Callable[[], Iterable[bytes]]] = {
     "interim": LISTS["interim"],
@@ -144,7 +168,7 @@ class Hostile:
             for piece in self._pieces(head.split(b" ")[1].decode(), body):
                 writer.write(piece)
                 await writer.drain()
-            if b"/models" not in head:
+            if not any(short in head for short in SHORT):
                 await reader.read()  # until the other side closes
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -155,6 +179,12 @@ class Hostile:
         if path.endswith("/models"):
             kind = path.split("/")[1]
             return LISTS[kind]() if kind in LISTS else [JSON + b'\r\n{"data":[{"id":"m"}]}']
+        if path.endswith("/api/tags"):
+            return [JSON + b"\r\n" + _tags()]
+        if path.endswith("/api/show"):
+            return DETAILS[path.split("/")[1]]()
+        if path.endswith("/api/chat"):
+            return [JSON + b'\r\n{"message":{"content":"Hi"},"done":true,"done_reason":"stop"}\n']
         attack = _ATTACK.search(body)
         if attack is None:
             return [HEAD, said("Hello"), ended()]

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.doubles.hostile import CHATS, LISTS
+from tests.doubles.hostile import CHATS, DETAILS, LISTS
 from tests.functional.processes import Process, serving
 from tests.support.hostile import MIB, suffering
 from tests.support.processes import ROOT, environment
@@ -22,6 +22,7 @@ from tests.support.waiting import until_told
 KEY = "sk-proj-A1b2C3d4E5f6G7h8I9j0"
 BOUND = 120.0  # s
 EACH_LIST = 8 * MIB
+ASKED = 6  # models of each hostile Ollama that are prompted at once, so that their details are waited for
 # Answers that end by themselves. Of the others nothing more comes than is allowed: they fail, or wait for more.
 COMPLETE = {
     *("letters", "lists", "reason", "fields-long", "digits"),
@@ -58,9 +59,11 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield http
 
 
-async def ended(http: aiohttp.ClientSession, server: Process, session: str, prompt: str) -> dict[str, Any]:
+async def ended(
+    http: aiohttp.ClientSession, server: Process, session: str, prompt: str, model: str = "openai/m"
+) -> dict[str, Any]:
     """Send a prompt and return the data of its `end`."""
-    body = {"prompt": prompt, "model": "openai/m"}
+    body = {"prompt": prompt, "model": model}
     async with http.post(f"{server.url}/api/sessions/{session}/streams", json=body) as response:
         assert response.status == 201, await response.text()
         stream = await response.json()
@@ -157,3 +160,28 @@ async def test_lists(
         assert all(len(name) <= 256 and name.isprintable() for name in names)
         assert [model["name"] for model in listed if model["backend"] in ("long", "odd")] == ["fine", "fine"]
         assert sum(model["backend"] == "many" for model in listed) == 5000
+
+
+@pytest.mark.timeout(300)
+async def test_details(
+    http: aiohttp.ClientSession, hostile: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Servers like Ollama with hostile details of each model: others hardly notice, and all can be prompted."""
+    folder = tmp_path_factory.mktemp("details")
+    tables = [f'[servers.{name}]\nurl = "{hostile}/{name}"\napi = "ollama"\n' for name in DETAILS]
+    (folder / "servers.toml").write_text("\n".join(tables), encoding="utf-8")
+    numbers = itertools.count()
+    with serving(folder, CONFIG=str(folder / "servers.toml")) as process:
+        async for attempt in suffering(process.pid, process.url):
+            async with attempt:
+                async with http.get(f"{process.url}/models?refresh=1") as response:
+                    assert response.status == 200
+                for name in DETAILS:
+                    each = [f"{name}/m{next(numbers)}" for _ in range(ASKED)]
+                    sessions = [f"of-{next(numbers)}" for _ in each]
+                    asked = zip(sessions, each, strict=True)
+                    ends = await asyncio.gather(
+                        *(ended(http, process, session, "Hi", model) for session, model in asked)
+                    )
+                    assert {end["outcome"] for end in ends} == {"complete"}, name
+        assert "Traceback" not in process.log

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-import msgspec
-
 from app.backends.http.address import Address
 from app.backends.http.attempt import Attempt, Call, Form, Server
 from app.backends.http.backend import HttpBackend
@@ -15,8 +13,9 @@ from app.backends.http.continuation import Begun
 from app.backends.http.generation import HttpGeneration
 from app.backends.ollama.decoder import OllamaDecoder
 from app.backends.ollama.model_details import Details
-from app.backends.ollama.models import Shown, Tag, full_name, read_shown, read_tags
+from app.backends.ollama.models import Shown, Tag, full_name, read_tags
 from app.backends.ollama.request_body import chat_body
+from app.backends.ollama.show import shown
 from app.chat.ports import Logger, Model, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -67,8 +66,8 @@ class OllamaBackend(HttpBackend):
 
     async def describe(self, model: Model, wait: float) -> Model:
         """See `DetailedBackend`."""
-        shown = await self._details.get(full_name(model.name), wait)
-        return model if shown is None else self._model(model.name, shown)
+        known = await self._details.get(full_name(model.name), wait)
+        return model if known is None else self._model(model.name, known)
 
     def generate(self, request: Request) -> HttpGeneration:
         """See `Backend`."""
@@ -108,4 +107,4 @@ class OllamaBackend(HttpBackend):
 
     async def _ask_about(self, model: str) -> Shown:
         """Return the details of a model. Raises `UpstreamError`."""
-        return await self._upstream.ask("api/show", read_shown, msgspec.json.encode({"model": model}))
+        return await shown(self._upstream, model)

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from app.backends.errors.masking import NO_SECRETS, Secrets
 from app.backends.http.listed import usable
-from app.backends.json_values import count_or_none, decode, listing, member, text_or_none
+from app.backends.json_values import count_or_none, decode, listing, member, text_or_none, weight
 
 MAX_DIGEST = 128  # characters; SHA-256 has 64
 MAX_CAPABILITIES = 64
 MAX_PARAMETERS = 64 * 1024  # characters
+MAX_SHOWN = 512 * 1024  # bytes of the details of a model; the longest are licences and the names of tensors
+MAX_SHOWN_WEIGHT = 4 * 1024 * 1024  # bytes that they may take when decoded, beside their texts
 
 
 class Tag(NamedTuple):
@@ -50,7 +52,9 @@ class Shown(NamedTuple):
 
 
 def read_shown(content: bytes) -> Shown:
-    """Return the details of a model. Raises `ValueError` if `content` is not JSON."""
+    """Return the details of a model. Raises `ValueError` if `content` is not JSON, or far larger than details are."""
+    if len(content) > MAX_SHOWN or weight(content) > MAX_SHOWN_WEIGHT:
+        raise ValueError("too large")
     value = decode(content)
     capabilities = member(value, "capabilities")
     return Shown(
