@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class AccessOver(Exception):
+    """The access that let a request in ended before its body had arrived."""
+
+
 class Cuttable(Protocol):
     """An open response."""
 

@@ -23,6 +23,7 @@ from app.web.api.rendered import is_asked, show
 from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OWNER, REGISTRY, TRACER
 from app.web.events.response import EventStream, LineStream
 from app.web.events.viewer import refuse
+from app.web.grants import AccessOver
 from app.web.http import accept
 from app.web.http.addresses import at
 from app.web.input import bodies
@@ -48,6 +49,9 @@ async def register(request: web.Request, session_id: str) -> Registered:
         trace.refused(problem.code, problem.status)
         if isinstance(error, Limited) and (wait := request.app[REGISTRY].fair_use.delay(request[OWNER])):
             await asyncio.sleep(wait)
+        raise
+    except AccessOver:
+        trace.refused("not_signed_in", 401)
         raise
     except asyncio.CancelledError:
         trace.refused("client_disconnected", None)

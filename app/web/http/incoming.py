@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from aiohttp import StreamReader
 
+from app.web.grants import Grant
+
 
 class BodyTooSlow(Exception):
     """The client sends the body too slowly, or not at all."""
@@ -22,6 +24,10 @@ class Incoming:
         """Note that a handler waits for more of `body`, or with `None` that it no longer does."""
         raise NotImplementedError
 
-    def let_in(self) -> None:
-        """Note that a request has passed the access control: the client is no stranger any more."""
+    def let_in(self, grant: Grant) -> None:
+        """Note that a request has passed the access control: the client is no stranger any more.
+
+        If the access ends before its response has been sent, the response is cut. A handler that waits for the body
+        then gets `AccessOver`.
+        """
         raise NotImplementedError

@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.typedefs import Handler
 
-from app.web.app_keys import BODIES, OWNER
+from app.web.app_keys import BODIES, GRANT, OWNER
+from app.web.grants import AccessOver
 from app.web.http.incoming import BodyTooSlow, Incoming
 from app.web.input.body_budget import Share
 from app.web.problems import RETRY_AFTER, ProblemError
@@ -21,6 +22,7 @@ async def read(request: web.Request, most: int) -> bytes | bytearray:
     """Return the body, at most `most` bytes. Raises what `feed` raises."""
     content = request.content
     if content.is_eof():  # it came with the headers
+        _check_access(request)
         return _within(content.read_nowait(), most)
     data = bytearray()
     await feed(request, most, data.extend)
@@ -46,7 +48,8 @@ async def feed(
 async def pieces(request: web.Request, most: int, *, is_known_size: bool = False) -> AsyncIterator[bytes]:
     """Yield the body in pieces, for a reader who does not keep them.
 
-    Raises `HTTPRequestEntityTooLarge` as soon as the body is known to exceed `most` bytes, and a 400 or 408. With
+    Raises `HTTPRequestEntityTooLarge` as soon as the body is known to exceed `most` bytes, a 400 or 408, and
+    `AccessOver`. With
     `is_known_size` it yields that many bytes of a longer one first, because they may say more about what is wrong.
     """
     if (request.content_length or 0) > most and not is_known_size:
@@ -62,6 +65,7 @@ async def pieces(request: web.Request, most: int, *, is_known_size: bool = False
             raise web.HTTPRequestEntityTooLarge(most)
         yield data
         await asyncio.sleep(0)  # a body that has already arrived must not keep the others waiting
+    _check_access(request)
 
 
 async def _next(content: StreamReader, watched: Incoming | None) -> bytes:
@@ -80,6 +84,13 @@ async def _next(content: StreamReader, watched: Incoming | None) -> bytes:
     finally:
         if watched is not None:
             watched.wait_for(None)
+
+
+def _check_access(request: web.Request) -> None:
+    """Raise `AccessOver` if it ended while the body arrived, which may take hours."""
+    grant = request.get(GRANT)
+    if grant is not None and grant.is_over:
+        raise AccessOver
 
 
 def _within(data: bytes, most: int) -> bytes:
@@ -108,8 +119,9 @@ def release(request: web.Request) -> None:
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Tell the connection that the request was let in; release the body when the request is done."""
     connection = request.protocol
-    if OWNER in request and isinstance(connection, Incoming):
-        connection.let_in()
+    grant = request.get(GRANT)
+    if grant is not None and isinstance(connection, Incoming):
+        connection.let_in(grant)
     try:
         return await handler(request)
     finally:

@@ -17,8 +17,10 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from app.web.grants import AccessOver, Grant
 from app.web.http.incoming import BodyTooSlow, Incoming
 from app.web.security import early_refusals, headers, malformed_requests
+from app.web.security.admission import Admission, discard
 from app.web.security.early_refusals import Refusal
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Connection(web.RequestHandler, Incoming):
     """A connection, and the state of its limits."""
 
     __slots__ = (
+        "_admission",
         "_awaited",
         "_body",
         "_continues",
@@ -72,6 +75,7 @@ class Connection(web.RequestHandler, Incoming):
         self.is_known = False
         self.is_reserve = False
         self.age = 0.0  # seconds without a request
+        self._admission = Admission(self)
         self._awaited: StreamReader | None = None
         self._body: StreamReader = EMPTY_PAYLOAD  # of the request that arrived last
         self._continues: StreamReader | None = None  # a body that the client sends once it is told to
@@ -184,10 +188,30 @@ class Connection(web.RequestHandler, Incoming):
         """See `Incoming`."""
         self._awaited = body
 
-    def let_in(self) -> None:
+    def let_in(self, grant: Grant) -> None:
         """See `Incoming`."""
         if not self.is_known and self._manager is not None:
             self._manager.members.know(self)
+        if self.transport is not None and self._current_request is not None:
+            self._admission.enter(grant, self._current_request, self.transport)
+
+    def withdraw(self, request: web.BaseRequest, transport: asyncio.Transport) -> None:
+        """See `Withdrawable`."""
+        is_current = self._current_request is request
+        if is_current and self._awaited is not None:
+            self._awaited.set_exception(AccessOver())
+        elif (
+            is_current
+            or transport.get_write_buffer_size()
+            or (self._request_in_progress and self._current_request is None)
+        ):
+            discard(transport)
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._admission.leave()
+        super().connection_lost(exc)
 
     # ---- responses -------------------------------------------------------------------------------------------
 

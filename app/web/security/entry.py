@@ -8,6 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from app.web.app_keys import BASE, GRANT, OWNER
+from app.web.grants import AccessOver
+from app.web.problems import ProblemError
 from app.web.security.gates import Gate
 
 FOR_ADMINS = ("/metrics", "/ops")  # and everything below them
@@ -28,7 +30,15 @@ def middleware(gate: Gate, open_to_all: Collection[Handler]) -> Middleware:
         if not grant.is_admin and _is_for_admins(request):
             raise web.HTTPNotFound
         request[GRANT], request[OWNER] = grant, grant.owner
-        return await handler(request)
+        try:
+            return await handler(request)
+        except AccessOver as error:
+            raise ProblemError(
+                401,
+                "not_signed_in",
+                "You are signed out. Sign in, then try again.",
+                headers={"WWW-Authenticate": "Bearer" if gate.signs_in else "Site"},
+            ) from error
 
     return check_access
 
