@@ -80,7 +80,7 @@ LAYERS = {
         WEB,
         never=SHOWS,
     ),
-    "web.http": layer("web.app_keys hosts networks", WEB),
+    "web.http": layer("web.app_keys web.grants hosts networks", WEB),
     "web.assets": layer("web.http", WEB),
     "web.i18n": layer("chat web.http", WEB),
     "web.security": layer(
