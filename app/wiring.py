@@ -285,6 +285,7 @@ def limits(settings: Settings) -> Limits:
         max_image_bytes=settings.max_image_bytes,
         max_answer_bytes=settings.max_answer_bytes,
         continuing=settings.continue_ != "off",
+        owner_event_streams=settings.owner_event_streams,
     )
 
 

@@ -150,6 +150,7 @@ WRONG = {
     "line_limit": "0",
     "line_timeout": "-1",
     "owner_streams": "0",
+    "owner_event_streams": "0",
     "owner_prompts_per_minute": "many",
     "owner_sessions": "10,000",
     "owner_bytes": "1GiB",

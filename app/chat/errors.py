@@ -55,6 +55,10 @@ class OwnerStreams(Limited, code="owner_streams"):
     """The owner is at the limit of running streams, the setting `owner_streams`."""
 
 
+class OwnerEventStreams(Limited, code="owner_event_streams"):
+    """The owner is at the limit of open event streams, the setting `owner_event_streams`."""
+
+
 class OwnerPrompts(Limited, code="owner_prompts"):
     """The owner is at the limit of prompts and imports within a minute, the setting `owner_prompts_per_minute`."""
 

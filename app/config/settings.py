@@ -130,6 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 200
     line_timeout: Annotated[kinds.Seconds, "longest wait there"] = 600.0
     owner_streams: Annotated[kinds.Count, "concurrent answers of one owner; beyond: `429`"] = 8
+    owner_event_streams: Annotated[kinds.Count, "open event streams of one owner; beyond: `429`"] = 128
     owner_prompts_per_minute: Annotated[
         kinds.Count, "prompts and imports of one owner within a minute; beyond: `429`"
     ] = 60

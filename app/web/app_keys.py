@@ -15,6 +15,7 @@ from app.web.events.channels import Channel, Channels
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.list_changes import ListChanges
 from app.web.events.measures import ViewerMeasures
+from app.web.events.open_streams import OpenStreams
 from app.web.grants import Grant
 from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
@@ -30,6 +31,7 @@ CHANNELS = web.AppKey[dict[str, Channels[Channel]]]("channels", dict)  # by medi
 BLOCK_CHANNELS = web.AppKey[dict[str, Channels[BlockChannel]]]("block_channels", dict)  # by media type
 PAGE_CHANNELS = web.AppKey[Channels[BlockChannel]]("page_channels", Channels)
 VIEWERS = web.AppKey("viewers", ViewerMeasures)
+OPEN_STREAMS = web.AppKey("open_streams", OpenStreams)
 TRACER = web.AppKey[Tracer]("tracer")
 LISTS = web.AppKey("lists", ListChanges)
 PROXIES = web.AppKey("proxies", Proxies)  # whose forwarded headers are believed

@@ -26,6 +26,7 @@ from app.web.app_keys import (
     HISTORY,
     LIMITS,
     LISTS,
+    OPEN_STREAMS,
     PAGE_CHANNELS,
     PAGE_PULSE,
     PROXIES,
@@ -43,6 +44,7 @@ from app.web.events.channels import Channels, ndjson_channel, sse_channel
 from app.web.events.heartbeat import PAGE_HEARTBEAT, HeartbeatTimer
 from app.web.events.list_changes import ListChanges
 from app.web.events.measures import ViewerMeasures
+from app.web.events.open_streams import OpenStreams
 from app.web.http import accept, trailing_slash
 from app.web.input import reading
 from app.web.input.body_budget import BodyBudget
@@ -112,6 +114,7 @@ def create_application(
     app[FRAME_ANCESTORS] = frame_ancestors
     app[PROXIES] = Proxies(trusted_proxies)
     app[LISTS] = ListChanges()
+    app[OPEN_STREAMS] = OpenStreams(limits.owner_event_streams)
     app[BODIES] = BodyBudget()
     app[SIGNS_IN] = gate.signs_in
     app[LIMITS] = limits

@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_import_bytes: int = 64 * 1024 * 1024
     max_answer_bytes: int = 4 * 1024 * 1024
     max_waiting: int = 256  # event streams per owner for sessions that do not exist yet
+    owner_event_streams: int = 128  # open ones of each owner
     max_stop_wait: float = 5.0
     default_stop_wait: float = 2.0
     retry_after: int = 2

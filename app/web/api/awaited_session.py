@@ -11,7 +11,7 @@ from app.log.cursors import Cursor
 from app.streams.session import Session
 from app.web.api.rendered import show
 from app.web.api.streams import place
-from app.web.app_keys import HISTORY, LIMITS, OWNER, PULSE, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, OPEN_STREAMS, OWNER, PULSE, REGISTRY
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import EventStream
@@ -43,7 +43,12 @@ class Waiter(EventPush):
             self._wake.set()
 
     async def hold(self, request: web.Request, response: EventStream) -> None:
-        """Send the headers, then only heartbeats."""
+        """Send the headers, then only heartbeats. Raises `OwnerEventStreams` before the headers."""
+        request.app[OPEN_STREAMS].check(request[OWNER])
+        with request.app[OPEN_STREAMS].counted(request[OWNER]):
+            await self._hold_counted(request, response)
+
+    async def _hold_counted(self, request: web.Request, response: EventStream) -> None:
         writer, transport = await response.prepare(request), request.transport
         if writer is None or transport is None:
             return  # The client has already disconnected.

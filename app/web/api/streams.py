@@ -20,7 +20,7 @@ from app.streams.session import Session
 from app.web.api import schemas
 from app.web.api.images import images_of
 from app.web.api.rendered import is_asked, show
-from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OWNER, REGISTRY, TRACER
+from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OPEN_STREAMS, OWNER, REGISTRY, TRACER
 from app.web.events.response import EventStream, LineStream
 from app.web.events.viewer import refuse
 from app.web.grants import AccessOver
@@ -123,6 +123,8 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
         offered = ", ".join((accept.JSON, *RESPONSES))
         raise ProblemError(406, "not_acceptable", f"`Accept` refuses all that there is: {offered}.")
     is_asked(request)  # a wrong value is refused before anything is registered
+    if wanted in RESPONSES:
+        request.app[OPEN_STREAMS].check(request[OWNER])
     registered = await register(request, session_id)
     status = 201 if registered.new else 200
     headers = {"Location": at(request, f"/api/streams/{registered.stream_id}")}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 from app.tasks.reports import report
 from app.tasks.timeouts import within
 from app.tasks.wake import Wake
-from app.web.app_keys import GRANT, REGISTRY
+from app.web.app_keys import GRANT, OPEN_STREAMS, OWNER, REGISTRY
 from app.web.events.heartbeat import LOOK, TICKS, HeartbeatTimer
 from app.web.events.response import chunk, is_chunked
 
@@ -36,7 +36,16 @@ class EventPush:
         self._wrote = 0  # the tick of the last write
 
     async def _serve(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-        """Send the headers, then run `_show` until it returns or the client disconnects."""
+        """Send the headers, then run `_show` until it returns or the client disconnects.
+
+        Raises `OwnerEventStreams` before the headers; not of a prompt, which has been registered.
+        """
+        if not response.prepared and request.method == hdrs.METH_GET:
+            request.app[OPEN_STREAMS].check(request[OWNER])
+        with request.app[OPEN_STREAMS].counted(request[OWNER]):
+            return await self._serve_counted(request, response)
+
+    async def _serve_counted(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         writer = await response.prepare(request)
         transport = request.transport
         if writer is None or transport is None:

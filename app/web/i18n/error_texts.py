@@ -70,6 +70,9 @@ SENTENCES = {
     "not_signed_in": marked("You are signed out. Sign in, then try again."),
     "nothing_to_restore": marked("This chat can't be restored any more."),
     "owner_bytes": marked("Your chats take up all the space that you may use. Delete some, then try again."),
+    "owner_event_streams": marked(
+        "You have too many event streams open. Close other tabs or programs, then try again."
+    ),
     "owner_prompts": marked(
         "You have sent too many messages or imported too many chats within a minute. Try again in a moment."
     ),

@@ -1,0 +1,112 @@
+"""Open event streams of one owner are bounded, wherever they come from; others are served."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from app.web.app_keys import OPEN_STREAMS
+from tests.support.tokens import add, bearer, known
+from tests.support.waiting import until
+from tests.web.stage import JSON, NDJSON, SSE, Stage, on_stage, problem
+
+PATHS = ("/api/sessions/s1/events", "/api/sessions/later/events", "/events?watch=s1&watch=more:new")
+PROXIED: dict[str, Any] = {"trusted_proxies": ("127.0.0.1",), "auth": "tokens"}
+
+
+async def begun(stage: Stage, headers: dict[str, str]) -> None:
+    """Let an answer begin in `s1` that does not end by itself."""
+    async with stage.http.post(
+        "/api/sessions/s1/streams", json={"prompt": "begin"}, headers=headers
+    ) as response:
+        assert response.status == 201
+    (await stage.asked("begin")).say("so far")
+
+
+async def refused(response: aiohttp.ClientResponse) -> None:
+    """Check that a response says that there are too many."""
+    body = await problem(response, 429, "owner_event_streams")
+    assert body["detail"].startswith("You have too many event streams open; the limit is 3.")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_an_owner_has_so_many(tmp_path: Path) -> None:
+    """Of all kinds together, from any address. Once one is closed, another one is served."""
+    async with (
+        on_stage(tmp_path, owner_event_streams=len(PATHS), **PROXIED) as stage,
+        AsyncExitStack() as stack,
+    ):
+        alice, bob = bearer(await add(tmp_path, "alice")), bearer(await add(tmp_path, "bob"))
+        await known(stage.client, bob)
+        await begun(stage, alice)
+        opened = []
+        for number, path in enumerate(PATHS):
+            headers = {**alice, "Accept": SSE, "X-Forwarded-For": f"203.0.113.{number}"}
+            opened.append(await stack.enter_async_context(stage.http.get(path, headers=headers)))
+            assert opened[-1].status == 200
+        for path in PATHS:
+            async with stage.http.get(path, headers={**alice, "Accept": SSE}) as response:
+                await refused(response)
+        for accept in (SSE, NDJSON):
+            asked = {**alice, "Accept": accept}
+            async with stage.http.post(
+                "/api/sessions/s2/streams", json={"prompt": "no"}, headers=asked
+            ) as response:
+                await refused(response)
+        async with stage.http.get("/api/sessions/s2", headers=alice) as response:
+            await problem(response, 404, "session_not_found")
+        async with stage.http.get("/api/sessions/s9/events", headers={**bob, "Accept": SSE}) as response:
+            assert response.status == 200
+        async with stage.http.get("/api/sessions", headers=alice) as response:
+            assert response.status == 200, "what is no event stream is served"
+        opened[0].close()
+        await until(lambda: repr(stage.live.app[OPEN_STREAMS]) == "<OpenStreams 2 owners=1>")
+        async with stage.http.get(PATHS[0], headers={**alice, "Accept": SSE}) as response:
+            assert response.status == 200
+    assert repr(stage.live.app[OPEN_STREAMS]) == "<OpenStreams 0 owners=0>"
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", "You have too many event streams open; the limit is 1."),
+        ("de", "Sie haben zu viele Ereignisströme offen. Schließen Sie"),
+    ],
+)
+async def test_a_page_says_so(tmp_path: Path, language: str, sentence: str) -> None:
+    """That of a browser without JavaScript is an event stream itself, while an answer is in progress."""
+    async with on_stage(tmp_path, owner_event_streams=1, **PROXIED) as stage:
+        alice = bearer(await add(tmp_path, "alice"))
+        await known(stage.client, alice)
+        await begun(stage, alice)
+        html = {**alice, "Accept": "text/html", "Accept-Language": language, "Cookie": "tailrace_plain=1"}
+        async with (
+            stage.http.get(PATHS[0], headers={**alice, "Accept": SSE}),
+            stage.http.get("/sessions/s1", headers=html) as page,
+        ):
+            assert (page.status, page.content_type) == (429, "text/html")
+            assert sentence in await page.text()
+
+
+async def test_a_page_of_all_who_have_no_limits(tmp_path: Path) -> None:
+    """The owner `local` has no limits of fair use."""
+    async with on_stage(tmp_path, owner_event_streams=1) as stage, AsyncExitStack() as stack:
+        for _ in range(3):
+            response = await stack.enter_async_context(stage.http.get(PATHS[1], headers={"Accept": SSE}))
+            assert response.status == 200
+
+
+async def test_what_is_allowed_by_default(tmp_path: Path) -> None:
+    """128, and the next one is told."""
+    async with on_stage(tmp_path, **PROXIED) as stage, AsyncExitStack() as stack:
+        alice = bearer(await add(tmp_path, "alice"))
+        await known(stage.client, alice)
+        for _ in range(128):
+            response = await stack.enter_async_context(stage.http.get(PATHS[1], headers=alice))
+            assert response.status == 200
+        async with stage.http.get(PATHS[1], headers={**alice, "Accept": JSON}) as response:
+            await problem(response, 429, "owner_event_streams")
