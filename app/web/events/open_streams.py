@@ -23,7 +23,12 @@ class OpenStreams:
         self._open: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<OpenStreams {self._open.total()} owners={len(self._open)}>"
+        return f"<OpenStreams {self.total} owners={len(self._open)}>"
+
+    @property
+    def total(self) -> int:
+        """The number of open event streams of all owners."""
+        return self._open.total()
 
     def check(self, owner: str) -> None:
         """Raise `OwnerEventStreams` if the owner may not open another one now."""

@@ -64,10 +64,10 @@ async def test_an_owner_has_so_many(tmp_path: Path) -> None:
         async with stage.http.get("/api/sessions", headers=alice) as response:
             assert response.status == 200, "what is no event stream is served"
         opened[0].close()
-        await until(lambda: repr(stage.live.app[OPEN_STREAMS]) == "<OpenStreams 2 owners=1>")
+        await until(lambda: stage.live.app[OPEN_STREAMS].total == 2)
         async with stage.http.get(PATHS[0], headers={**alice, "Accept": SSE}) as response:
             assert response.status == 200
-    assert repr(stage.live.app[OPEN_STREAMS]) == "<OpenStreams 0 owners=0>"
+    assert stage.live.app[OPEN_STREAMS].total == 0
 
 
 @pytest.mark.parametrize(
