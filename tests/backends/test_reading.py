@@ -302,6 +302,16 @@ def test_a_value_in_lines_has_a_limit(begin: bytes) -> None:
         read(reader, [line] * 20)
 
 
+def test_an_array_of_values_has_a_limit_of_parts() -> None:
+    """All values of an array are processed in one step of the loop, so their parts count together."""
+    value = {"choices": [{"delta": {"content": ["a"] * 120}}]}
+    reader = openai()
+    reader.feed(event([value] * 80).encode())
+    assert sum(len("".join(delta.texts)) for delta in reader.take()) == 9600
+    with pytest.raises(UpstreamGarbled, match="too much"):
+        openai().feed(event([value] * 90).encode())
+
+
 def test_a_truncation_is_none_after_the_reason() -> None:
     """Without an end mark a reason is enough; without either the answer broke off."""
     assert read(openai(), [(event(chunk({"content": "Hi"}, "stop"))).encode()]) == ("Hi", "")

@@ -43,6 +43,8 @@ REFUSED = {
     "if-none-match": ("/static/main.js", ["If-None-Match: " + '"a",' * 2000], 431),
     "if-match": ("/static/main.js", ["If-Match: " + '"a",' * 2000], 431),
     "range": ("/static/main.js", ["Range: bytes=" + "0-1," * 2000], 431),
+    "x-forwarded-for": ("/login", ["X-Forwarded-For: " + "127.0.0.1," * 800], 431),
+    "forwarded": ("/login", ["Forwarded: " + "for=127.0.0.1," * 500], 431),
     "cookies": ("/api/sessions", ["Cookie: " + "a=b;" * 2000], 431),
     "access-cookies": ("/api/sessions", ["Cookie: " + f"tailrace_access={VALUE};" * 100], 431),
 }
@@ -51,6 +53,7 @@ ALLOWED = {
     "accept": ("/login", ["Accept: " + ",".join(["text/html;level=1;q=0.1"] * 64)], 200),
     "accept-language": ("/login", ["Accept: text/html", "Accept-Language: " + ",".join(["zz"] * 64)], 200),
     "if-none-match": ("/static/main.js", ["If-None-Match: " + ",".join(['"a"'] * 64)], 200),
+    "x-forwarded-for": ("/login", ["X-Forwarded-For: " + ",".join(["127.0.0.1"] * 64)], 200),
     "cookies": ("/api/sessions", ["Cookie: " + "; ".join(["a=b"] * 100)], 401),
     "access-cookies": ("/api/sessions", ["Cookie: " + "; ".join([f"tailrace_access={VALUE}"] * 100)], 401),
 }

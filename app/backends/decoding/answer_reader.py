@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from app.backends.decoding.chunks import Found, find, joined
+from app.backends.decoding.chunks import MAX_PARTS, Found, find, joined
 from app.backends.decoding.decoder import DeltaBuffer
 from app.backends.decoding.finish_reasons import USUAL
 from app.backends.decoding.line_splitter import LineSplitter
@@ -235,13 +235,17 @@ class AnswerReader(DeltaBuffer):
         items = value if isinstance(value, list) else [value]
         if len(items) > MAX_ITEMS:
             self._fail(self._voice.flooded())
+        parts = 0
         for item in items:
-            self._value(item, data)
+            parts += self._value(item, data)
+            if parts > MAX_PARTS:  # of all values together: they are processed in one step of the loop
+                self._fail(self._voice.flooded())
         return True
 
-    def _value(self, value: Any, data: bytes) -> None:
+    def _value(self, value: Any, data: bytes) -> int:
+        """Process one value; return how many parts of it were looked at."""
         if self.done:
-            return
+            return 0
         found = find(value)
         self._say_all(found)
         self._refused = self._refused or found.refused
@@ -261,6 +265,7 @@ class AnswerReader(DeltaBuffer):
             self._note = data, found.note
         if found.done:
             self.finish()
+        return found.parts
 
     def _say_all(self, found: Found) -> None:
         pieces = found.pieces

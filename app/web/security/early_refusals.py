@@ -27,6 +27,8 @@ LISTS = (
     hdrs.IF_NONE_MATCH,
     hdrs.IF_MATCH,
     hdrs.RANGE,
+    hdrs.X_FORWARDED_FOR,
+    hdrs.FORWARDED,
 )
 HEALTH = ("/healthz", "/readyz")
 
