@@ -153,7 +153,7 @@ async def test_it_ends_from_outside(server: RawDouble, backend: OpenAIBackend, h
     await stays(lambda: len(ear.texts) == heard, during=0.02)
 
 
-@pytest.mark.parametrize("sign", [b": waiting\n\n", b" "])
+@pytest.mark.parametrize("sign", [b": waiting\n\n", b" ", b":"])
 async def test_signs_of_life_are_noted(server: RawDouble, backend: OpenAIBackend, sign: bytes) -> None:
     """A comment between two tokens is one, and so is a blank, which proxies send."""
     server.pieces, server.pace, server.stays = (

@@ -244,8 +244,8 @@ class HttpGeneration:
             self._listening.end(error)
 
     def _note_life(self, data: bytes) -> None:
-        """Note the time of data without text. An endless line is no sign of life, unless it is white space."""
-        if b"\n" in data or b"\r" in data or data.isspace():
+        """Note the time of data without text. An endless line is no sign of life, but for blanks and colons."""
+        if b"\n" in data or b"\r" in data or (data and not data.strip(b" \t:")):
             self.heard = self._loop.time()
 
     def _take_in(self, data: bytes) -> list[Delta]:
