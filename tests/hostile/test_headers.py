@@ -46,7 +46,7 @@ REFUSED = {
     "x-forwarded-for": ("/login", ["X-Forwarded-For: " + "127.0.0.1," * 800], 431),
     "forwarded": ("/login", ["Forwarded: " + "for=127.0.0.1," * 500], 431),
     "cookies": ("/api/sessions", ["Cookie: " + "a=b;" * 2000], 431),
-    "access-cookies": ("/api/sessions", ["Cookie: " + f"tailrace_access={VALUE};" * 100], 431),
+    "access-cookies": ("/api/sessions", ["Cookie: " + f"tailrace_access={VALUE};" * 60 + "a=b;" * 200], 431),
 }
 ALLOWED = {
     "slashes": ("/a" * 63 + "/?next=" + "/a" * 1000, [], 401),
@@ -54,7 +54,7 @@ ALLOWED = {
     "accept-language": ("/login", ["Accept: text/html", "Accept-Language: " + ",".join(["zz"] * 64)], 200),
     "if-none-match": ("/static/main.js", ["If-None-Match: " + ",".join(['"a"'] * 64)], 200),
     "x-forwarded-for": ("/login", ["X-Forwarded-For: " + ",".join(["127.0.0.1"] * 64)], 200),
-    "cookies": ("/api/sessions", ["Cookie: " + "; ".join(["a=b"] * 100)], 401),
+    "cookies": ("/api/sessions", ["Cookie: " + "; ".join(["a=b"] * 200)], 401),
     "access-cookies": ("/api/sessions", ["Cookie: " + "; ".join([f"tailrace_access={VALUE}"] * 100)], 401),
 }
 

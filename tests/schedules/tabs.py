@@ -11,10 +11,11 @@ import msgspec
 from aiohttp import HttpVersion10
 
 from app.streams.session import Session
-from app.web.app_keys import GRANT, REGISTRY, VIEWERS
+from app.web.app_keys import GRANT, OPEN_STREAMS, OWNER, REGISTRY, VIEWERS
 from app.web.events.channels import Channel, Channels
 from app.web.events.heartbeat import HasHeartbeat, HeartbeatTimer
 from app.web.events.measures import ViewerMeasures
+from app.web.events.open_streams import OpenStreams
 from app.web.events.push import BUFFER_BYTES
 from app.web.events.response import EventStream
 from app.web.events.viewer import Viewer
@@ -51,7 +52,12 @@ class Tab:
     version = HttpVersion10  # not chunked: what is written is what the tab parses
     passing = staticmethod(EventStream.passing)
     farewell = staticmethod(EventStream.farewell)
-    app = {REGISTRY: SimpleNamespace(draining=False), VIEWERS: ViewerMeasures()}  # noqa: RUF012 - shared by all
+    method = "GET"
+    app = {  # noqa: RUF012 - shared by all
+        REGISTRY: SimpleNamespace(draining=False),
+        VIEWERS: ViewerMeasures(),
+        OPEN_STREAMS: OpenStreams(1000),
+    }
 
     def __init__(self, name: str, session: Session, model: list[Logged], complain: Complain) -> None:
         self.name = name
@@ -70,10 +76,9 @@ class Tab:
         self._room.set()
         self._pulse = StillPulse()
 
-    def __getitem__(self, key: object) -> SimpleNamespace:
-        """A request has a grant, which is never taken back here."""
-        assert key is GRANT
-        return SimpleNamespace(hold=_nothing, release=_nothing)
+    def __getitem__(self, key: object) -> Any:
+        """A request has an owner, and a grant, which is never taken back here."""
+        return {OWNER: "local", GRANT: SimpleNamespace(hold=_nothing, release=_nothing)}[key]
 
     def __repr__(self) -> str:
         return f"<Tab {self.name} at={self.seq}{' stalled' if self.writing_paused else ''}>"

@@ -17,6 +17,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from app.web.http.accept import KNOWN, members
+from app.web.http.cookies import values
 
 SOURCE = "en"  # the language of templates and scripts
 COOKIE = "tailrace_language"
@@ -65,7 +66,7 @@ def load(folder: Path) -> dict[str, Language]:
 def of(request: web.Request) -> Language:
     """Return the language of a request: from its cookie, else by `Accept-Language`."""
     languages = request.app[LANGUAGES]
-    chosen = languages.get(request.cookies.get(COOKIE, ""))
+    chosen = languages.get(next(reversed(values(request, COOKIE)), ""))
     return chosen or languages[negotiate(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""), languages)]
 
 

@@ -19,7 +19,7 @@ RETRY_AFTER = "2"  # seconds
 # aiohttp's router looks a path up once for each of its slashes.
 MOST_SLASHES = 64
 MOST_MEMBERS, MOST_PARAMETERS = 64, 128  # of a list, and of all its members
-MOST_COOKIES = 100
+MOST_COOKIES = 200  # browsers keep no more than 180 for a site
 LISTS = (
     hdrs.ACCEPT,
     hdrs.ACCEPT_LANGUAGE,

@@ -18,9 +18,9 @@ NAME = "tailrace_access"
 SECURE_NAME = f"__Host-{NAME}"
 NEW_SECONDS = 10.0
 SHORTEST = 44  # characters: a signature and something that is signed
-# Cookies of one name that are looked at. A browser sends one, and one more for each path or parent domain that another
-# page set it for; each costs a signature, before anybody is let in.
-MOST = 8
+# Cookies of one name that are looked at, as many as fit into a header. A page of a sibling domain may set any number,
+# and they must not hide the one that counts.
+MOST = 128
 
 
 def name(request: web.Request) -> str:
@@ -60,8 +60,12 @@ class SignInCookie:
         return [signed for value in sent[:MOST] if (signed := self._unsigned(value)) is not None]
 
     def _unsigned(self, value: str) -> Signed | None:
+        raw = value.encode(errors="surrogateescape")
+        signed, _, signature = raw.rpartition(b".")
+        if not self._signer.verify_signature(signed, signature):
+            return None  # `unsign` says in what way it is wrong, for five times the cost
         try:
-            data, at = self._signer.unsign(value.encode(errors="surrogateescape"), return_timestamp=True)
+            data, at = self._signer.unsign(raw, return_timestamp=True)
             return Signed(data.decode(), at.timestamp())
         except (BadSignature, UnicodeDecodeError):
             return None
