@@ -7,13 +7,16 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from app.history.opening import FILE
 from tests.functional.processes import Process
+from tests.support.waiting import found
 
+BUSY = 10.0  # s
 SIZE = 4 * 1024 * 1024  # bytes of the small disk
 
 
@@ -81,10 +84,16 @@ def mounted(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def _remounted(option: str, folder: Path) -> bool | None:
+    done = subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=False)
+    return done.returncode == 0 or None
+
+
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """Let nobody write to a mounted disk."""
     for option in ("ro", "rw"):
-        subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True)
+        # The kernel may still be closing the files of a process that has just ended.
+        found(partial(_remounted, option, folder), within=BUSY, what=f"{folder} is busy")
         if option == "ro":
             yield

@@ -13,7 +13,7 @@ MAX_DIGEST = 128  # characters; SHA-256 has 64
 MAX_CAPABILITIES = 64
 MAX_PARAMETERS = 64 * 1024  # characters
 MAX_SHOWN = 512 * 1024  # bytes of the details of a model; the longest are licences and the names of tensors
-MAX_SHOWN_WEIGHT = 4 * 1024 * 1024  # bytes that they may take when decoded, beside their texts
+MAX_SHOWN_WEIGHT = 2 * 1024 * 1024  # bytes that they may take when decoded, beside their texts
 
 
 class Tag(NamedTuple):
