@@ -63,9 +63,7 @@ class AnswerReader(DeltaBuffer):
         self._refused = False
         self._tools = False
         self._silent = True  # no text has come
-        self._note: tuple[bytes, ErrorDetails] | None = (
-            None  # the last one, which is an error if no answer comes
-        )
+        self._note: tuple[bytes, ErrorDetails] | None = None  # an error if no answer comes
 
     def split(self, data: bytes) -> list[bytes]:
         """Return the lines that `data` completes. Raises `UpstreamGarbled` if a line is too long."""

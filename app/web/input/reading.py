@@ -49,8 +49,8 @@ async def pieces(request: web.Request, most: int, *, is_known_size: bool = False
     """Yield the body in pieces, for a reader who does not keep them.
 
     Raises `HTTPRequestEntityTooLarge` as soon as the body is known to exceed `most` bytes, a 400 or 408, and
-    `AccessOver`. With
-    `is_known_size` it yields that many bytes of a longer one first, because they may say more about what is wrong.
+    `AccessOver`. With `is_known_size` it yields that many bytes of a longer one first, because they may say more about
+    what is wrong.
     """
     if (request.content_length or 0) > most and not is_known_size:
         raise web.HTTPRequestEntityTooLarge(most)
