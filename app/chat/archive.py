@@ -1,8 +1,8 @@
-"""A complete session as data: for export, for import, and for undoing a delete."""
+"""A complete session as data: for export and import."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -133,37 +133,3 @@ def flaw(archive: Archive) -> str | None:
 def is_possible(usage: Usage) -> bool:
     """Return whether token counts are in the range that can be stored."""
     return 0 <= usage.prompt_tokens < MOST_TOKENS and 0 <= usage.completion_tokens < MOST_TOKENS
-
-
-def renamed(archive: Archive, new_id: Callable[[], str]) -> Archive:
-    """Return the session with new ids throughout and without its keys. Running streams become `interrupted`."""
-    names: dict[str, str] = {}
-
-    def new(name: str) -> str:
-        return names.setdefault(name, new_id())
-
-    def maybe(name: str | None) -> str | None:
-        return None if name is None else new(name)
-
-    replace = msgspec.structs.replace
-    messages = [
-        replace(
-            message,
-            message_id=new(f"m {message.message_id}"),
-            parent_id=maybe(message.parent_id and f"m {message.parent_id}"),
-            stream_id=maybe(message.stream_id and f"s {message.stream_id}"),
-            images=[replace(picture, image_id=new_id()) for picture in message.images],
-        )
-        for message in archive.messages
-    ]
-    streams = [
-        replace(
-            stream,
-            stream_id=new(f"s {stream.stream_id}"),
-            message_id=new(f"m {stream.message_id}"),
-            continues=maybe(stream.continues and f"s {stream.continues}"),
-            outcome=stream.outcome or Outcome.INTERRUPTED,
-        )
-        for stream in archive.streams
-    ]
-    return replace(archive, session_id=new_id(), messages=messages, streams=streams, keys=[])

@@ -59,6 +59,14 @@ class OwnerEventStreams(Limited, code="owner_event_streams"):
     """The owner is at the limit of open event streams, the setting `owner_event_streams`."""
 
 
+class OwnerRequests(Limited, code="owner_requests"):
+    """Too many requests of the owner wait for their turn, or this one did for too long."""
+
+
+class OwnerUnread(OwnerRequests, code="owner_unread"):
+    """The owner's clients have left so much unread that no further response is made."""
+
+
 class OwnerPrompts(Limited, code="owner_prompts"):
     """The owner is at the limit of prompts and imports within a minute, the setting `owner_prompts_per_minute`."""
 
@@ -109,10 +117,6 @@ class NothingToRestore(Refused, code="nothing_to_restore"):
     """No session with that id was deleted recently enough to be restored."""
 
 
-class ArchiveTooLarge(Refused, code="session_too_large"):
-    """The session is larger than the limit that the caller gave."""
-
-
 class StreamNotFound(Refused, code="stream_not_found"):
     """The stream does not exist or has another owner."""
 
@@ -122,6 +126,24 @@ class StreamNotFound(Refused, code="stream_not_found"):
 
 class HistoryUnavailable(Refused, code="history_unavailable"):
     """The history cannot store anything at the moment: its database is down or locked."""
+
+
+class LeaseLost(HistoryUnavailable):
+    """Another node of the cluster owns the session. Nothing was written; a repeated request reaches the new owner."""
+
+    def __init__(self) -> None:
+        super().__init__("This chat has moved to another server. Try again in a moment.")
+
+
+class BeingDeleted(HistoryUnavailable):
+    """What was in the session before is being deleted still. Nothing was written; its id is free afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__("What was in this chat before is still being deleted. Try again in a moment.")
+
+
+class LogUnavailable(HistoryUnavailable):
+    """The log that the nodes of a cluster share does not respond, or refuses to write. Nothing was begun."""
 
 
 class DiskFull(HistoryUnavailable, code="disk_full"):

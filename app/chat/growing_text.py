@@ -65,3 +65,7 @@ class GrowingText:
         if end <= len(ends):
             return self._joined[first : ends[end - 1]] if end > begin else ""
         return "".join([self._joined[first:], *self._pieces[: end - len(ends)]])
+
+    def pieces(self, begin: int, end: int) -> list[str]:
+        """Return the pieces from number `begin`, counted from 0, to before `end`."""
+        return [self.between(number, number + 1) for number in range(begin, end)]

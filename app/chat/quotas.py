@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import msgspec
 
-from app.chat.errors import OwnerBytes, OwnerSessions, ServerFull, StorageFull
+from app.chat.errors import (
+    OwnerBytes,
+    OwnerPrompts,
+    OwnerSessions,
+    OwnerStreams,
+    ServerFull,
+    StorageFull,
+)
 from app.chat.scoped_ids import LOCAL
 
 MESSAGE_BYTES = 512  # that each message counts beyond its text: rows and indexes take room as well
+
+PROMPT_SECONDS = 60.0  # in which the prompts of an owner are counted
 
 
 def is_limited(owner: str) -> bool:
     """Return whether the limits of owners apply: not to `local`, who has the server to themselves."""
     return owner != LOCAL
+
+
+class UseLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The most that an owner may use at once. `None` is no limit."""
+
+    owner_streams: int | None = None  # sessions with a running stream
+    owner_prompts_per_minute: int | None = None
+
+
+def too_many_running(running: int, most: int, retry_after: float) -> OwnerStreams:
+    """Return the error for an owner with `running` answers."""
+    return OwnerStreams(
+        f"You have {running} answers in progress, and {most} are allowed at once. "
+        "Stop one, or wait until one is complete.",
+        retry_after,
+    )
+
+
+def too_many_prompts(most: int, wait: float) -> OwnerPrompts:
+    """Return the error for an owner whose next prompt is allowed in `wait` seconds."""
+    return OwnerPrompts(
+        f"You have sent {most} messages or imported as many chats within a minute, which is the limit. "
+        f"Try again in {max(1, round(wait + 0.5))} s.",
+        wait,
+    )
 
 
 class Usage(msgspec.Struct, frozen=True):

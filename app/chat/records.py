@@ -119,8 +119,10 @@ class Exchange(msgspec.Struct, kw_only=True, frozen=True):
     answer: Message
     pictures: Sequence[ImageData] = ()  # the bytes of the prompt's images, in the same order
     asks: bool = True
+    unasked: bool = False  # the server continues the answer by itself
     follows_newest: bool = False  # the prompt follows the newest message, whatever `prompt.parent_id` is
     remember: Options | None = None  # the new options of the session, if they are to be changed
+    options: Options = Options()  # that the request asked for
     key: str | None = None  # the idempotency key, if the request had one
     request_hash: str = ""  # of the request with that key
 
@@ -132,6 +134,32 @@ class Interrupted(NamedTuple):
     session_id: str
     message_id: str
     model: str
+    options: Options = Options()  # that its request asked for, apart from those of the session
+
+
+class Unfinished(NamedTuple):
+    """A stream whose end the history has not seen: it waits or runs, or its server is gone."""
+
+    owner: str
+    session_id: str
+    stream_id: str
+    message_id: str  # of its answer
+    model: str
+    continues: str | None
+    options: Options  # that its request asked for, apart from those of the session
+    has_text: bool  # whether any of its text is stored. Without, it may never have started
+    created_at: str | None = None  # RFC 3339, UTC; when it was registered
+    taken_up: bool = False  # whether a new owner has started it again already
+    halted: bool = False  # whether its user has stopped it, or the answer that it continues
+
+
+class Seen(NamedTuple):
+    """What viewers have seen of a stream whose owner is gone. More of it than is stored, perhaps."""
+
+    stream_id: str
+    text: GrowingText  # of this stream, by the pieces that arrived
+    reasoning: GrowingText
+    end: StreamState | None = None  # `None` if it was running; without the model
 
 
 class KnownKey(NamedTuple):
@@ -230,8 +258,9 @@ class History(Protocol):
 
         The session is created if it does not exist. Nothing is stored if the idempotency key is known. A message
         whose parent no longer exists follows the newest message. Raises `AnswerMoved` if the answer to be continued
-        differs from the exchange's, which means that another stream is continuing it, and `StorageFull` if there is
-        no room for it. The answer itself may exceed the limit.
+        differs from the exchange's, which means that another stream is continuing it, `CannotContinue` if it is
+        halted and the exchange `unasked`, and `StorageFull` if there is no room for it. The answer itself may exceed
+        the limit.
         """
 
     async def withdraw(self, stream_id: str) -> None:
@@ -253,6 +282,13 @@ class History(Protocol):
         Every read sees it at once; it may be written to disk later.
         """
 
+    async def halt(self, session_id: str, stream_id: str | None = None) -> None:
+        """Let only the user continue an interrupted answer: that of a stream, which may still run, or the newest one.
+
+        The server does not continue it by itself: it is not among the `interrupted`, and `admit` refuses it. Raises
+        `HistoryUnavailable`, and `LeaseLost` if another node owns the session.
+        """
+
     async def discard(self, stream_id: str) -> None:
         """Remove an exchange from the conversation; the state of its stream is kept.
 
@@ -263,10 +299,13 @@ class History(Protocol):
     async def stream(self, owner: str, stream_id: str) -> StreamState:
         """Return the last stored state of a stream. Raises `StreamNotFound`."""
 
-    async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
+    async def interrupted(
+        self, *, since: datetime, tries: int, limit: int, sessions: Collection[str] | None = None
+    ) -> Sequence[Interrupted]:
         """Return up to `limit` answers of all owners that were interrupted with a server after `since`, latest first.
 
-        Only answers that are the newest message of their session and have been continued fewer than `tries` times.
+        Only of these `sessions`, if they are given, and only answers that are the newest message of their session and
+        have been continued fewer than `tries` times.
         """
 
     async def image(self, owner: str, image_id: str) -> ImageData:
@@ -326,27 +365,38 @@ class History(Protocol):
     async def configure(self, owner: str, session_id: str, options: Options) -> SessionInfo:
         """Replace the options of a session. Raises `StorageFull`, unless they are shorter than the old ones."""
 
-    async def delete(self, owner: str, session_id: str) -> None:
-        """Delete a session and everything in it."""
+    async def delete(self, owner: str, session_id: str, *, undoable: bool = False) -> None:
+        """Delete a session and everything in it.
 
-    async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
-        """Return a consistent snapshot of a session; of a running answer, only the text of the last `finish`.
-
-        Raises `ArchiveTooLarge` if it takes more than `most` bytes.
+        With `undoable`, `undelete` can bring it back within `undo.SECONDS`, unless it is larger than `undo.MOST_BYTES`
+        or others crowd it out. Until then it counts for nobody, and no other method knows it.
         """
 
-    async def restore(self, owner: str, archive: Archive, *, undo: bool = False) -> None:
+    async def restorable(self, owner: str, session_id: str) -> str:
+        """Return the id under which a deleted session would come back: another one if its own is in use again.
+
+        Raises `NothingToRestore`.
+        """
+
+    async def undelete(self, owner: str, session_id: str, back_as: str) -> None:
+        """Bring back a deleted session under the id that `restorable` has just returned. It is never too large.
+
+        What ran becomes `interrupted`, and is not continued unasked. Raises `NothingToRestore`.
+        """
+
+    async def archive(self, owner: str, session_id: str) -> Archive:
+        """Return a consistent snapshot of a session; of a running answer, only the text of the last `finish`."""
+
+    async def restore(self, owner: str, archive: Archive) -> None:
         """Store the session of an archive, which must not have a `flaw`. Running streams become `interrupted`.
 
-        Raises `SessionExists`, and `StorageFull` unless it is the `undo` of a deletion.
+        Raises `SessionExists`, `StorageFull`.
         """
 
-    def writing(
-        self, owner: str, session_id: str, *, undo: bool = False
-    ) -> AbstractAsyncContextManager[SessionWriter]:
+    def writing(self, owner: str, session_id: str) -> AbstractAsyncContextManager[SessionWriter]:
         """Store a session piece by piece. Nobody sees it before `finish`; without one, nothing of it is kept.
 
-        Raises `SessionExists`, and `StorageFull` unless it is the `undo` of a deletion.
+        Raises `SessionExists`, `StorageFull`.
         """
 
     async def usage(self, owner: str) -> Usage:

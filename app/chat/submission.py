@@ -30,6 +30,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     pictures: Sequence[ImageData] = ()  # images of the prompt
     regenerate: str | None = None  # the id of an answer; generate another one to the same prompt
     continues: str | None = None  # the id of an incomplete answer to continue
+    unasked: bool = False  # whether the server continues it by itself
     options: Options = Options()
     remember: bool = False  # whether to store the options as those of the session
     if_active: IfActive = "supersede"
@@ -75,8 +76,10 @@ def exchange(ask: Submission, messages: Sequence[Message], *, new_id: NewId, now
         answer=answer,
         pictures=ask.pictures,
         asks=asks,
+        unasked=ask.unasked,
         follows_newest=asks and ask.parent_id is msgspec.UNSET,
         remember=ask.options if ask.remember else None,
+        options=ask.options,
         key=ask.key,
         request_hash=ask.request_hash,
     )

@@ -26,6 +26,9 @@ Work = Callable[[Connection], T]  # a synchronous function; the database decides
 class Database(ABC):
     """The common part of SQLite and PostgreSQL. Subclasses open and close it in the context manager `opened`."""
 
+    is_alone = False  # whether no other server, node or not, uses it
+    is_own = False  # whether nobody else changes conversations in it: what was read stays true until the next change
+
     def __init__(self) -> None:
         self.node = secrets.randbits(62)  # identifies this server among those that share the database
         self.left: list[str] = []  # sessions that an earlier run did not store or delete completely
@@ -39,14 +42,14 @@ class Database(ABC):
         except Exception as error:
             raise _translated(error) from error
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, long: bool = False) -> T:
         """Run work in a transaction: committed when this returns, rolled back when it raises.
 
-        Raises `HistoryUnavailable` if the database cannot write anything now, and SQLAlchemy's errors if it rejects
-        this work.
+        `long` work may take minutes. Raises `HistoryUnavailable` if the database cannot write anything now, and
+        SQLAlchemy's errors if it rejects this work.
         """
         try:
-            return await self._write(work)
+            return await (self._write_long(work) if long else self._write(work))
         except Exception as error:
             raise _translated(error) from error
 
@@ -70,6 +73,9 @@ class Database(ABC):
 
     @abstractmethod
     async def _write(self, work: Work[T]) -> T: ...
+
+    async def _write_long(self, work: Work[T]) -> T:
+        return await self._write(work)
 
     @abstractmethod
     def holds(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
@@ -95,7 +101,7 @@ class Database(ABC):
     async def prepare(self, logger: Logger) -> None:
         """Migrate to the newest revision and end the streams of dead servers. Raises `DatabaseUnusable`."""
         try:
-            migrated, interrupted = await self.write(self._prepare)
+            migrated, interrupted = await self.write(self._prepare, long=True)
         except UnknownRevision as error:
             raise DatabaseUnusable(
                 "it was written by a newer version of Tailrace. Install that version."
@@ -110,9 +116,9 @@ class Database(ABC):
     def _prepare(self, connection: Connection) -> tuple[bool, int]:
         self.lock_migration(connection)
         migrated = migrate(connection)
-        self.left = hidden_sessions(connection)
+        self.left = hidden_sessions(connection, alone=self.is_alone)
         dead = self.dead(connection, running_nodes(connection))
-        return migrated, end_streams(connection, dead) if dead else 0
+        return migrated, end_streams(connection, dead, alone=self.is_alone) if dead else 0
 
 
 def cause(error: BaseException) -> str:

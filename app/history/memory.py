@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -10,11 +11,11 @@ from functools import partial
 
 import msgspec
 
-from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, size
+from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.chat.branches import without
 from app.chat.errors import (
     AnswerMoved,
-    ArchiveTooLarge,
+    CannotContinue,
     ImageNotFound,
     SearchTimeout,
     SessionExists,
@@ -40,12 +41,15 @@ from app.chat.records import (
     SessionInfo,
     StreamState,
 )
+from app.chat.scoped_ids import scoped
+from app.chat.states import Outcome
 from app.history.archive_records import archived, info_of, messages_of, states_of
 from app.history.matching import Deadline, OutOfTime, text_holds
 from app.history.search_lane import SearchLane
 from app.history.session_list import SEARCH_SECONDS, place_of, title_of, utc_now, words_of
 from app.history.stored_bytes import of_archive, of_exchange, of_message, of_options
 from app.history.tokens import MemoryTokens
+from app.history.undo_buffer import UndoBuffer
 
 
 class MemorySession:
@@ -60,6 +64,7 @@ class MemorySession:
         self.registered: dict[str, str | None] = {}  # the time of registration of each stream
         self.bytes = 0  # as `stored_bytes` counts them
         self.before: dict[str, Message] = {}  # by stream: the answer before that stream continued it
+        self.halted: set[str] = set()  # streams whose answer only the user may continue
 
     def follow(self, message: Message) -> None:
         """Put a message behind the one that it follows."""
@@ -122,9 +127,14 @@ class MemoryHistory:
         self._streams: dict[str, StreamState] = {}
         self.tokens = MemoryTokens()
         self._searches = SearchLane()
+        self._deleted = UndoBuffer()
 
     def __repr__(self) -> str:
         return f"<MemoryHistory sessions={len(self._sessions)} streams={len(self._streams)}>"
+
+    def close(self) -> None:
+        """Forget the deleted sessions for good."""
+        self._deleted.clear()
 
     def load(self) -> HistoryLoad:
         """See `History`."""
@@ -192,6 +202,8 @@ class MemoryHistory:
         self._check_room(exchange.owner, of_exchange(exchange))
         newest = session.messages[-1].message_id if session.messages else None
         admission = Admission(newest, session.info.options)
+        if exchange.unasked and exchange.stream.continues in session.halted:
+            raise CannotContinue("This answer was stopped by its user.")
         if exchange.stream.continues is not None:
             session.take_over(exchange)
         else:
@@ -211,6 +223,20 @@ class MemoryHistory:
         if exchange.key is not None:
             session.keys[exchange.key] = KnownKey(exchange.stream.stream_id, exchange.request_hash)
         return admission
+
+    async def halt(self, session_id: str, stream_id: str | None = None) -> None:
+        """See `History`."""
+        session = self._sessions.get(session_id)
+        if session is None or not session.messages:
+            return
+        known = self._streams.get(stream_id) if stream_id is not None else None
+        answer = known.message_id if known is not None else session.messages[-1].message_id
+        session.halted |= {
+            each
+            for each in session.registered
+            if each == stream_id
+            or (self._streams[each].message_id, self._streams[each].outcome) == (answer, Outcome.INTERRUPTED)
+        }
 
     async def withdraw(self, stream_id: str) -> None:
         """See `History`."""
@@ -267,9 +293,11 @@ class MemoryHistory:
             raise StreamNotFound()
         return state
 
-    async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
+    async def interrupted(
+        self, *, since: datetime, tries: int, limit: int, sessions: Collection[str] | None = None
+    ) -> Sequence[Interrupted]:
         """See `History`. Always empty: interrupted answers are lost with the process."""
-        del since, tries, limit
+        del since, tries, limit, sessions
         return ()
 
     async def image(self, owner: str, image_id: str) -> ImageData:
@@ -378,39 +406,50 @@ class MemoryHistory:
         self._count_again(session)
         return await self.session(owner, session_id)
 
-    async def delete(self, owner: str, session_id: str) -> None:
+    async def delete(self, owner: str, session_id: str, *, undoable: bool = False) -> None:
         """See `History`."""
         session = self._owned(owner, session_id)
+        if undoable:
+            self._deleted.put(owner, await self.archive(owner, session_id))
+        else:
+            self._deleted.drop(owner, session_id)
         self._count(session, -session.bytes, sessions=-1)
         del self._sessions[session_id]
         for stream_id in session.registered:
             del self._streams[stream_id]
 
-    async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
+    async def restorable(self, owner: str, session_id: str) -> str:
+        """See `History`."""
+        self._deleted.check(owner, session_id)
+        return scoped(owner, secrets.token_urlsafe(12)) if session_id in self._sessions else session_id
+
+    async def undelete(self, owner: str, session_id: str, back_as: str) -> None:
+        """See `History`."""
+        archive = self._deleted.take(owner, session_id)
+        self._put(owner, msgspec.structs.replace(archive, session_id=back_as))
+
+    async def archive(self, owner: str, session_id: str) -> Archive:
         """See `History`."""
         session = self._owned(owner, session_id)
         states = [(time, self._streams[stream_id]) for stream_id, time in session.registered.items()]
         images = {image_id: image.data for image_id, image in session.images.items()}
-        archive = archived(session.info, session.messages, states, session.keys, images)
-        if most is not None and size(archive) > most:
-            raise ArchiveTooLarge(f"This chat is larger than {most} bytes.")
-        return archive
+        return archived(session.info, session.messages, states, session.keys, images)
 
     @asynccontextmanager
-    async def writing(
-        self, owner: str, session_id: str, *, undo: bool = False
-    ) -> AsyncIterator[MemoryWriter]:
+    async def writing(self, owner: str, session_id: str) -> AsyncIterator[MemoryWriter]:
         """See `History`."""
         if session_id in self._sessions:
             raise SessionExists("A chat with this ID already exists.")
-        yield MemoryWriter(partial(self.restore, owner, undo=undo))
+        yield MemoryWriter(partial(self.restore, owner))
 
-    async def restore(self, owner: str, archive: Archive, *, undo: bool = False) -> None:
+    async def restore(self, owner: str, archive: Archive) -> None:
         """See `History`."""
         if archive.session_id in self._sessions:
             raise SessionExists("A chat with this ID already exists.")
-        if not undo:
-            self._check_room(owner, of_archive(archive), adds_session=True)
+        self._check_room(owner, of_archive(archive), adds_session=True)
+        self._put(owner, archive)
+
+    def _put(self, owner: str, archive: Archive) -> None:
         session = self._sessions[archive.session_id] = MemorySession(owner, info_of(archive))
         session.messages = messages_of(archive)
         session.keys = {key.key: KnownKey(key.stream_id, key.request_hash) for key in archive.keys}

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy import exc as sql
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from app.chat.errors import HistoryUnavailable, SearchTimeout
 from app.chat.ports import Logger
@@ -18,8 +19,16 @@ from app.history.sign import SignOfLife
 
 STATEMENT_SECONDS = 5.0
 CONNECTIONS = 8
+DEADLOCK = "40P01"  # SQLSTATE; the transaction was rolled back
+DEADLOCKS = 3  # attempts after which a deadlock is an error
+# A node that was paused in a transaction must not keep others from its sessions: PostgreSQL ends it.
+LET_GO = {"idle_in_transaction_session_timeout": "1000"}  # ms
 QUERY_CANCELED = "57014"  # SQLSTATE, of a statement that took too long
 MIGRATION = 0x7461696C72616365  # advisory lock key: "tailrace"
+# For a statement of a migration, and for another node's migration: systemd and Kubernetes wait as long for the start.
+MIGRATION_SECONDS = 600.0
+# The node computes in between, on a machine that may be busy; one that was paused must still let the others go on.
+MIGRATION_IDLE_SECONDS = 60.0
 
 
 class PostgresDatabase(Database):
@@ -28,20 +37,22 @@ class PostgresDatabase(Database):
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         super().__init__()
         self._engine = engine
-        self._sign = SignOfLife(lambda: _connect(url), self.node)
+        self._url = url
+        self._sign = SignOfLife(lambda: _connect(url, STATEMENT_SECONDS), self.node)
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, url: str, *, logger: Logger, alone: bool = False
+        cls, url: str, *, logger: Logger, alone: bool = False, shared: bool = False
     ) -> AsyncIterator[PostgresDatabase]:
         """Open a libpq URL (`postgresql://…`) for the duration of the block. Raises `DatabaseUnusable`.
 
         `alone` allows one such server per database: it waits `TAKEOVER_SECONDS` for another one, then raises.
+        `shared` is for the nodes of a cluster: any number of them, but none beside a server that is `alone`.
         """
         engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=lambda: _connect(url),
+            async_creator=lambda: _connect(url, STATEMENT_SECONDS, LET_GO if shared else None),
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=PATIENCE,
@@ -52,8 +63,9 @@ class PostgresDatabase(Database):
         try:
             try:
                 await database._sign.give()
-                if alone:
-                    await database._sign.claim()
+                if alone or shared:
+                    await database._sign.claim(shared=shared)
+                    database.is_alone = not shared
             except HistoryUnavailable as error:
                 raise DatabaseUnusable(f"cannot use PostgreSQL: {cause(error)}.") from error
             async with database._sign.kept(logger):
@@ -66,6 +78,14 @@ class PostgresDatabase(Database):
         return f"<PostgresDatabase node={self.node}>"
 
     async def _read(self, work: Work[T]) -> T:
+        try:
+            return await self._read_once(work)
+        except sql.DBAPIError as error:
+            if not _was_ended(error):
+                raise
+        return await self._read_once(work)  # it has changed nothing
+
+    async def _read_once(self, work: Work[T]) -> T:
         async with self._engine.connect() as connection:
             return await connection.run_sync(work)
 
@@ -82,8 +102,29 @@ class PostgresDatabase(Database):
             raise
 
     async def _write(self, work: Work[T]) -> T:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(work)
+        return await _written(self._engine, work)
+
+    async def _write_long(self, work: Work[T]) -> T:
+        def unhurried(connection: Connection) -> T:
+            limits = {
+                "idle_in_transaction_session_timeout": MIGRATION_IDLE_SECONDS,
+                "lock_timeout": MIGRATION_SECONDS,
+                "statement_timeout": MIGRATION_SECONDS,
+            }
+            for name, seconds in limits.items():
+                connection.exec_driver_sql(f"SET LOCAL {name} = {round(seconds * 1000)}")
+            return work(connection)
+
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=lambda: _connect(self._url, MIGRATION_SECONDS),
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
+        try:
+            return await _written(engine, unhurried)
+        finally:
+            await engine.dispose()
 
     def holds(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """See `Database`. `strpos` finds a text without comparing it at every position."""
@@ -102,5 +143,26 @@ class PostgresDatabase(Database):
         return [node for node in nodes if connection.scalar(select(func.pg_try_advisory_xact_lock(node)))]
 
 
-async def _connect(url: str) -> asyncpg.Connection:
-    return await asyncpg.connect(url, timeout=PATIENCE, command_timeout=STATEMENT_SECONDS)
+async def _written(engine: AsyncEngine, work: Work[T]) -> T:
+    for _ in range(DEADLOCKS):
+        try:
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+        except sql.DBAPIError as error:
+            # Nodes of a cluster count the usage of the same owners, in any order.
+            if getattr(error.orig, "sqlstate", None) != DEADLOCK:
+                raise
+    async with engine.begin() as connection:
+        return await connection.run_sync(work)
+
+
+def _was_ended(error: sql.DBAPIError) -> bool:
+    """Return whether PostgreSQL has ended the connection, such as one whose node was held up in a transaction.
+
+    asyncpg may notice that in the middle of the next statement: then it is an internal error of its own.
+    """
+    return error.connection_invalidated or isinstance(error, sql.InterfaceError | sql.InternalError)
+
+
+async def _connect(url: str, seconds: float, options: dict[str, str] | None = None) -> asyncpg.Connection:
+    return await asyncpg.connect(url, timeout=PATIENCE, command_timeout=seconds, server_settings=options)

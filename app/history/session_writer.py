@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream, records_size
-from app.chat.errors import HistoryUnavailable
+from app.chat.errors import HistoryUnavailable, LeaseLost
 from app.chat.ports import Logger
 from app.chat.quotas import StorageLimits
 from app.history.database import Database
@@ -15,6 +15,7 @@ from app.history.statements.read import read_owner
 from app.history.statements.tables import HIDDEN
 from app.history.write_queue.changes import Begin, Fill, Hide, Prune, Reveal
 from app.history.write_queue.writer import Writer
+from app.tasks.waiting import first_done
 
 RECORDS = 200  # per transaction
 BYTES = 1024 * 1024  # per transaction, unless one message is larger
@@ -72,6 +73,7 @@ class WholeSessions:
         self._writer = writer
         self._logger = logger
         self._pruning: dict[str, asyncio.Task[None]] = {}
+        self._open: set[str] = set()  # sessions that are being stored, or hidden to be deleted
 
     def __repr__(self) -> str:
         return f"<WholeSessions pruning={len(self._pruning)}>"
@@ -94,26 +96,53 @@ class WholeSessions:
             if left:
                 await asyncio.wait(left)
 
+    def works_on(self, session_id: str) -> bool:
+        """Return whether a session is being stored or deleted piece by piece."""
+        return session_id in self._open or session_id in self._pruning
+
+    @contextmanager
+    def _opened(self, session_id: str) -> Iterator[None]:
+        self._open.add(session_id)
+        try:
+            yield
+        finally:
+            self._open.discard(session_id)
+
     @asynccontextmanager
     async def writing(
         self, owner: str, session_id: str, limits: StorageLimits | None
     ) -> AsyncIterator[Writing]:
         """See `History.writing`. `limits` are the owner's."""
-        await self._writer.now(Begin(session_id, owner, limits))
-        writing = Writing(self._writer, owner, session_id, limits)
-        try:
-            yield writing
-        finally:
-            if not writing.is_finished:
-                self._prune(session_id)
+        with self._opened(session_id):
+            await self._writer.now(Begin(session_id, owner, limits))
+            writing = Writing(self._writer, owner, session_id, limits)
+            try:
+                yield writing
+            finally:
+                if not writing.is_finished:
+                    self._prune(session_id)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """Take a session from its owner, then delete it. Raises `SessionNotFound`, `HistoryUnavailable`.
 
         If the caller is cancelled, or the database is away for a while, it is deleted all the same.
         """
-        await self._writer.now(Hide(owner, session_id))
-        await asyncio.wait({self._prune(session_id)})
+        with self._opened(session_id):
+            await self._writer.now(Hide(owner, session_id))
+            pruning = self._prune(session_id)
+        await asyncio.wait({pruning})
+
+    def go_on_deleting(self, session_id: str) -> None:
+        """Delete the rest of a hidden session in the background."""
+        self._prune(session_id)
+
+    async def gone(self, session_id: str, seconds: float) -> bool:
+        """Delete the rest of a hidden session; return whether that was done within `seconds`."""
+        if session_id in self._open:
+            return False  # it is being stored, or about to be hidden
+        task = self._prune(session_id)
+        await first_done(task, seconds=seconds)
+        return task.done()
 
     def _prune(self, session_id: str) -> asyncio.Task[None]:
         task = self._pruning.get(session_id)
@@ -135,5 +164,7 @@ class WholeSessions:
                     await self._writer.now(Prune(session_id))
                 if await self._database.read(lambda found: read_owner(found, session_id)) != HIDDEN:
                     return
+            except LeaseLost:
+                return  # the new owner deletes it, see `SqlHistory.interrupt`
             except HistoryUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)

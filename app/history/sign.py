@@ -19,7 +19,14 @@ TAKEOVER_SECONDS = 30.0  # how long a start waits for the previous server, which
 LOOK_SECONDS = 1.0  # between checks of the connection
 ASK_LOOKS = 10  # checks between queries to PostgreSQL: a dead connection may still look open
 
-_TROUBLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last one: none of several hosts is what `target_session_attrs` asks for, such as during a failover.
+_TROUBLE = (
+    OSError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 
 
 class SignOfLife:
@@ -35,6 +42,7 @@ class SignOfLife:
         self._node = node
         self._connection: asyncpg.Connection | None = None
         self._claimed = False
+        self._shared = False
         self._giving = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -51,21 +59,22 @@ class SignOfLife:
             if not self.is_given:
                 self._connection = await self._locked()
 
-    async def claim(self) -> None:
-        """Take the lock of the only server, waiting up to `TAKEOVER_SECONDS`.
+    async def claim(self, *, shared: bool = False) -> None:
+        """Take the lock of the only server, `shared` with the other nodes of a cluster. Wait up to `TAKEOVER_SECONDS`.
 
         Raises `DatabaseUnusable` if another server keeps it, and `HistoryUnavailable`.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + TAKEOVER_SECONDS
-        while self._connection is None or not await _try_to_claim(self._connection):
+        while self._connection is None or not await _try_to_claim(self._connection, shared):
             if loop.time() >= deadline:
                 raise DatabaseUnusable(
                     "another Tailrace server is running on this PostgreSQL database. Stop that server, or set "
-                    "TAILRACE_DATABASE_URL to another database."
+                    "TAILRACE_DATABASE_URL to another database. Several servers on one database need "
+                    "TAILRACE_REDIS_URL, the same for all of them."
                 )
             await asyncio.sleep(TRY_SECONDS)
-        self._claimed = True
+        self._claimed, self._shared = True, shared
 
     @asynccontextmanager
     async def kept(self, logger: Logger) -> AsyncIterator[None]:
@@ -129,7 +138,7 @@ class SignOfLife:
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", self._node)
             if self._claimed:
-                await _claim_again(connection)
+                await _claim_again(connection, self._shared)
         except BaseException as error:  # a cancellation must not leak the connection either
             connection.terminate()
             if isinstance(error, _TROUBLE):
@@ -138,15 +147,16 @@ class SignOfLife:
         return connection
 
 
-async def _try_to_claim(connection: asyncpg.Connection) -> bool:
+async def _try_to_claim(connection: asyncpg.Connection, shared: bool) -> bool:
+    lock = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
     try:
-        return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", SERVER))
+        return bool(await connection.fetchval(f"SELECT {lock}($1)", SERVER))
     except _TROUBLE as error:
         raise _unavailable(error) from error
 
 
-async def _claim_again(connection: asyncpg.Connection) -> None:
-    if not await _try_to_claim(connection):
+async def _claim_again(connection: asyncpg.Connection, shared: bool) -> None:
+    if not await _try_to_claim(connection, shared):
         raise HistoryUnavailable("Another Tailrace server has taken over this PostgreSQL database.")
 
 

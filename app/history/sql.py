@@ -15,12 +15,19 @@ import msgspec
 from sqlalchemy import Connection
 
 from app.chat.archive import Archive, ArchivedMessage, ArchivedStream
-from app.chat.errors import DiskFull, HistoryUnavailable, LongChatsBusy, SessionNotFound, StreamNotFound
+from app.chat.errors import (
+    BeingDeleted,
+    DiskFull,
+    HistoryUnavailable,
+    LongChatsBusy,
+    SessionNotFound,
+    StreamNotFound,
+)
 from app.chat.excerpts import excerpt_of
 from app.chat.growing_text import GrowingText
 from app.chat.message_range import MessageRange
 from app.chat.ports import ImageData, Logger, Options
-from app.chat.quotas import UNLIMITED, StorageLimits, Usage
+from app.chat.quotas import UNLIMITED, StorageLimits, Usage, UseLimits, is_limited
 from app.chat.records import (
     Admission,
     Conversation,
@@ -32,15 +39,21 @@ from app.chat.records import (
     Message,
     Page,
     Records,
+    Seen,
     SessionInfo,
     StreamState,
+    Unfinished,
 )
+from app.chat.scoped_ids import owner_of
 from app.chat.tokens import TokenStore
 from app.history.database import Database, T, Work
+from app.history.expiry import Expiry
+from app.history.fence import Fence
 from app.history.search_lane import SearchLane
 from app.history.session_list import SEARCH_SECONDS, place_of, utc_now, words_of
 from app.history.session_writer import WholeSessions, Writing
 from app.history.statements.archive import is_long_session, read_archive
+from app.history.statements.deleted import NotKept, can_be_kept, read_restorable
 from app.history.statements.long_session import (
     is_long,
     read_archived_messages,
@@ -62,17 +75,24 @@ from app.history.statements.read import (
     read_stream,
     search_sessions,
 )
-from app.history.statements.recover import read_interrupted
+from app.history.statements.recover import read_interrupted, read_unfinished
+from app.history.statements.secrets import kept_secret
+from app.history.statements.tables import HIDDEN
 from app.history.statements.usage import read_usage
 from app.history.tokens import SqlTokens
 from app.history.write_queue.changes import (
     Admit,
+    BringBack,
     Configure,
     Delete,
     Discard,
     Finish,
+    GiveUp,
+    Halt,
+    Interrupt,
     Mark,
     Rename,
+    SetAside,
     Withdraw,
 )
 from app.history.write_queue.pending import Pending
@@ -83,6 +103,7 @@ from app.history.write_queue.writer import Writer
 LONG_SECONDS = 10.0  # that a part of a long session may take
 # Reads of such parts that wait, of one owner: a browser that starts again opens all its tabs at once.
 LONG_WAITING, LONG_WAIT = 64, 20.0  # s
+GONE_SECONDS = 20.0  # that a prompt waits for the end of a deletion whose id it uses
 READ_AGAIN = 16  # attempts, while changes make the result stale
 
 
@@ -96,14 +117,20 @@ class SqlHistory:
         unwritten: Pending,
         writer: Writer,
         whole: WholeSessions,
+        expiry: Expiry,
         limits: StorageLimits,
+        fence: Fence | None = None,
+        use: UseLimits | None = None,
     ) -> None:
+        self._fence = fence
+        self._use = use
         self._limits = limits
         self._database = database
         self._reads = reads
         self._unwritten = unwritten
         self._writer = writer
         self._whole = whole
+        self._expiry = expiry
         self._searches = SearchLane()
         self._aside = SearchLane(most_waiting=LONG_WAITING, wait=LONG_WAIT, busy=LongChatsBusy)
 
@@ -113,20 +140,29 @@ class SqlHistory:
     @classmethod
     @asynccontextmanager
     async def on(
-        cls, database: Database, logger: Logger, limits: StorageLimits = UNLIMITED
+        cls,
+        database: Database,
+        logger: Logger,
+        limits: StorageLimits = UNLIMITED,
+        fence: Fence | None = None,
+        use: UseLimits | None = None,
     ) -> AsyncIterator[SqlHistory]:
         """Use a database for the duration of the block. Streams that a crash interrupted are ended first.
+
+        With a `fence`, changes of a session are written only while this node has its lease. What owners `use` is then
+        counted on all nodes.
 
         Raises `DatabaseUnusable`.
         """
         await database.prepare(logger)
         unwritten = Pending()
         async with (
-            Writer.writing(database, unwritten, logger) as writer,
+            Writer.writing(database, unwritten, logger, fence) as writer,
             ReadBatcher.gathering(database) as reads,
             WholeSessions.working(database, writer, logger) as whole,
+            Expiry.working(database, writer, whole, logger, fence) as expiry,
         ):
-            yield cls(database, reads, unwritten, writer, whole, limits)
+            yield cls(database, reads, unwritten, writer, whole, expiry, limits, fence, use)
 
     @property
     def tokens(self) -> TokenStore:
@@ -154,18 +190,15 @@ class SqlHistory:
 
     async def check(self, owner: str, session_id: str) -> bool:
         """See `History`."""
-        found = await self._read(session_id, "owner", lambda connection: read_owner(connection, session_id))
-        if found not in (None, owner):
-            raise SessionNotFound()
-        return found is not None
+        return await self._read(
+            session_id, ("owner", owner), lambda connection: _is_there(connection, owner, session_id)
+        )
 
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
         """See `History`."""
 
         def read(connection: Connection) -> KnownKey | None:
-            if read_owner(connection, session_id) not in (None, owner):
-                raise SessionNotFound()
-            return read_key(connection, session_id, key)
+            return read_key(connection, session_id, key) if _is_there(connection, owner, session_id) else None
 
         known = await self._read(session_id, ("key", owner, key), read)
         answer = self._unwritten.find(known.stream_id) if known else None
@@ -181,9 +214,13 @@ class SqlHistory:
             raise StreamNotFound()
         return answer.state
 
-    async def interrupted(self, *, since: datetime, tries: int, limit: int) -> Sequence[Interrupted]:
+    async def interrupted(
+        self, *, since: datetime, tries: int, limit: int, sessions: Collection[str] | None = None
+    ) -> Sequence[Interrupted]:
         """See `History`."""
-        return await self._database.read(lambda connection: read_interrupted(connection, since, tries, limit))
+        return await self._database.read(
+            lambda connection: read_interrupted(connection, since, tries, limit, sessions)
+        )
 
     async def image(self, owner: str, image_id: str) -> ImageData:
         """See `History`."""
@@ -270,6 +307,9 @@ class SqlHistory:
 
     async def near(self, owner: str, session_id: str, message_id: str, most: int) -> list[Message]:
         """See `History`."""
+        ahead = self._writer.ahead.take(owner, session_id)
+        if ahead is not None:
+            return self._unwritten.complete(ahead)
         short = await self._short(owner, session_id)
         if short is not None:
             return short.messages
@@ -308,13 +348,25 @@ class SqlHistory:
     # ---- writing ---------------------------------------------------------------------------------------------
 
     async def admit(self, exchange: Exchange) -> Admission:
-        """See `History`. The session's state is that on disk after all changes that were made before this one."""
+        """See `History`. The session's state is that on disk after all changes that were made before this one.
+
+        A deleted session that is too large to `make_way` is deleted for good first, piece by piece.
+        """
         await self._check_disk()
-        answer = self._unwritten.arrive(exchange)
         try:
-            admission = (
-                await self._writer.now(Admit(exchange, self._limits.of(exchange.owner))) or Admission()
-            )
+            return await self._admit(exchange)
+        except BeingDeleted:
+            await self._writer.now(GiveUp(exchange.owner, exchange.session_id))
+            if not await self._whole.gone(exchange.session_id, GONE_SECONDS):
+                raise
+        return await self._admit(exchange)
+
+    async def _admit(self, exchange: Exchange) -> Admission:
+        answer = self._unwritten.arrive(exchange, self._writer.key(exchange.session_id))
+        try:
+            use = self._use if is_limited(exchange.owner) else None
+            admit = Admit(exchange, self._limits.of(exchange.owner), use)
+            admission = await self._writer.now(admit) or Admission()
         except (InDoubt, asyncio.CancelledError):
             # It may be on disk now or soon, but the caller does not learn that it was accepted: withdraw it.
             self._unwritten.drop(exchange.stream.stream_id, hide=True)
@@ -348,6 +400,10 @@ class SqlHistory:
         else:
             await self._writer.now(Discard(stream_id))
 
+    async def halt(self, session_id: str, stream_id: str | None = None) -> None:
+        """See `History`. In a cluster it also makes sure that the session is this node's."""
+        await self._writer.now(Halt(session_id, stream_id))
+
     async def withdraw(self, stream_id: str) -> None:
         """See `History`."""
         answer = self._unwritten.drop(stream_id, hide=True)
@@ -369,21 +425,44 @@ class SqlHistory:
         await self._writer.now(Configure(owner, session_id, options, self._limits.of(owner)))
         return await self.session(owner, session_id)
 
-    async def delete(self, owner: str, session_id: str) -> None:
-        """See `History`."""
+    async def delete(self, owner: str, session_id: str, *, undoable: bool = False) -> None:
+        """See `History`. What can be restored stays where it is, and takes no longer the larger it is."""
+        if undoable and await self._database.read(
+            lambda connection: can_be_kept(connection, owner, session_id)
+        ):
+            with suppress(NotKept):
+                await self._writer.now(SetAside(owner, session_id))
+                self._unwritten.forget_session(session_id)
+                self._expiry.stir()
+                return
         is_long = await self._database.read(lambda connection: is_long_session(connection, session_id))
         if is_long:
             await self._whole.delete(owner, session_id)
         else:
             await self._writer.now(Delete(owner, session_id))
         self._unwritten.forget_session(session_id)
+        self._expiry.stir()  # an earlier deletion of the same id is over, too
+
+    async def restorable(self, owner: str, session_id: str) -> str:
+        """See `History`."""
+        return await self._database.read(lambda connection: read_restorable(connection, owner, session_id))
+
+    async def undelete(self, owner: str, session_id: str, back_as: str) -> None:
+        """See `History`. If the database took too long to say whether the session is back, that is looked up."""
+        try:
+            await self._writer.now(BringBack(owner, back_as, session_id))
+        except InDoubt:
+            await self._writer.now(Mark())  # once it is written, so is what came before
+            if await self._database.read(lambda connection: read_owner(connection, back_as)) != owner:
+                raise
+        self._unwritten.forget_session(back_as)  # reads in progress are as it was before
 
     # ---- whole sessions --------------------------------------------------------------------------------------
 
-    async def archive(self, owner: str, session_id: str, *, most: int | None = None) -> Archive:
+    async def archive(self, owner: str, session_id: str) -> Archive:
         """See `History`. The disk alone is read, once it has all there is of the session."""
         return await self._from_disk(
-            session_id, lambda connection: read_archive(connection, owner, session_id, most)
+            session_id, lambda connection: read_archive(connection, owner, session_id)
         )
 
     async def records(self, owner: str, session_id: str) -> Records | None:
@@ -425,21 +504,75 @@ class SqlHistory:
                     return found
         raise HistoryUnavailable("This chat is changing too fast to read. Try again in a moment.")
 
-    async def restore(self, owner: str, archive: Archive, *, undo: bool = False) -> None:
+    async def restore(self, owner: str, archive: Archive) -> None:
         """See `History`."""
-        async with self.writing(owner, archive.session_id, undo=undo) as writing:
+        async with self.writing(owner, archive.session_id) as writing:
             await writing.add(archive.messages, archive.streams, archive.keys)
             await writing.finish(archive)
 
     @asynccontextmanager
-    async def writing(self, owner: str, session_id: str, *, undo: bool = False) -> AsyncIterator[Writing]:
+    async def writing(self, owner: str, session_id: str) -> AsyncIterator[Writing]:
         """See `History`."""
-        if not undo:
-            await self._check_disk()
-        async with self._whole.writing(
-            owner, session_id, None if undo else self._limits.of(owner)
-        ) as writing:
+        await self._check_disk()
+        async with self._whole.writing(owner, session_id, self._limits.of(owner)) as writing:
             yield writing
+
+    # ---- several nodes ---------------------------------------------------------------------------------------
+
+    async def unfinished(self, session_id: str, *, after: str | None = None) -> list[Unfinished]:
+        """Return the streams of a session that an earlier owner left unfinished, oldest first.
+
+        With `after`, also those without text that were registered since that stream, whatever their outcome. Those that
+        run here are not among them. Raises `HistoryUnavailable`.
+        """
+        living = self._unwritten.living(session_id, self._writer.key(session_id))
+        found = await self._database.read(
+            lambda connection: read_unfinished(connection, session_id, after=after)
+        )
+        return [stream for stream in found if stream.stream_id not in living]
+
+    async def interrupt(
+        self, session_id: str, seen: Sequence[Seen] = (), *, goes_on: str | None = None
+    ) -> int:
+        """End the streams that an earlier owner left unfinished, with their stored text; return how many.
+
+        What was `seen` of them is stored first; if the end of one was seen, that is its end. The stream `goes_on` is
+        left to `take_up`, and noted as taken up. Goes on with the deletion of a session that was being deleted. Raises
+        `LeaseLost`, `HistoryUnavailable`.
+        """
+        left = await self.unfinished(session_id)
+        key = self._writer.key(session_id)
+        if left:
+            ids = {stream.stream_id for stream in left}
+            ours = tuple(one for one in seen if one.stream_id in ids)
+            living = self._unwritten.living(session_id, key)
+            await self._writer.now(Interrupt(session_id, living, ours, goes_on))
+        self._unwritten.forget_older(session_id, key)  # they are fenced, so from now on the disk is right
+        if await self._database.read(lambda connection: read_owner(connection, session_id)) == HIDDEN:
+            self._whole.go_on_deleting(session_id)
+        return sum(stream.stream_id != goes_on for stream in left)
+
+    def take_up(self, exchange: Exchange) -> None:
+        """Go on with an exchange that an earlier owner stored and `interrupt` left alone. Synchronous."""
+        self._unwritten.admit(self._unwritten.arrive(exchange, self._writer.key(exchange.session_id)))
+
+    def works_on(self, session_id: str) -> bool:
+        """Return whether a session is being stored or deleted piece by piece, as imports and long ones are."""
+        return self._whole.works_on(session_id)
+
+    def lose(self, session_id: str, epoch: int) -> None:
+        """Another node owns a session that was written here under this epoch: from now on the disk is right."""
+        if self._fence is not None:
+            self._fence.drop(session_id, epoch)
+        self._unwritten.forget_lost({(session_id, epoch)})
+
+    async def secret(self, name: str, made: bytes) -> bytes:
+        """Return the secret that all nodes share: `made`, if there was none. Raises `HistoryUnavailable`."""
+        return await self._database.write(lambda connection: kept_secret(connection, name, made))
+
+    async def settle(self) -> None:
+        """Return once all changes made before this call are on disk. Raises `HistoryUnavailable`."""
+        await self._writer.now(Mark())
 
     async def usage(self, owner: str) -> Usage:
         """See `History`. Changes that are not on disk yet are not counted."""
@@ -449,6 +582,16 @@ class SqlHistory:
         """Raise `DiskFull` if the disk has too little space left."""
         if not await self._database.has_space(self._limits.free_disk_bytes):
             raise DiskFull("The server's disk is full, so this couldn't be saved. Try again later.")
+
+
+def _is_there(connection: Connection, owner: str, session_id: str) -> bool:
+    """Return whether a session exists. Raises `SessionNotFound` if it is another owner's."""
+    found = read_owner(connection, session_id)
+    if found == HIDDEN and owner_of(session_id) == owner:
+        return False  # the owner has deleted it, and may use its id again
+    if found not in (None, owner):
+        raise SessionNotFound()
+    return found is not None
 
 
 def _page(found: Found, limit: int) -> Page:

@@ -47,6 +47,8 @@ class SqliteDatabase(Database):
     All work runs in the database's own threads, one transaction at a time in each. The event loop does no database I/O.
     """
 
+    is_own = True  # by its lock file
+
     def __init__(
         self,
         engine: Engine,

@@ -6,15 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from app.chat.errors import AnswerMoved, Refused, SessionNotFound
+from app.chat.errors import AnswerMoved, BeingDeleted, CannotContinue, Refused, SessionNotFound
 from app.chat.records import Admission, Exchange, Message, StreamState
+from app.chat.scoped_ids import owner_of
 from app.history.session_list import title_of
+from app.history.statements.make_way import is_kept, make_way
 from app.history.statements.prepared import Prepared
 from app.history.statements.read import read_key, read_options, read_owner
 from app.history.statements.room import Room
-from app.history.statements.tables import Name, images, keys, messages, options_json, sessions, streams
+from app.history.statements.tables import (
+    DELETED,
+    HIDDEN,
+    Name,
+    images,
+    keys,
+    messages,
+    options_json,
+    sessions,
+    streams,
+)
+from app.history.statements.use import lock_owners, use_refusal
 from app.history.stored_bytes import of_exchange
 from app.history.write_queue.changes import Admit
 
@@ -26,7 +38,11 @@ def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
     """Store these exchanges; return for each the state of its session before, or the error that refused it."""
     exchanges = [change.exchange for change in group]
     room = Room(connection)
-    known = [_known(connection, change.exchange) or _room_for(change, room) for change in group]
+    lock_owners(connection, [change.exchange.owner for change in group if change.use is not None])
+    known = [
+        _known(connection, change.exchange) or _over_use(connection, change) or _room_for(change, room)
+        for change in group
+    ]
     _age(connection, [exchange for exchange, repeated in zip(exchanges, known, strict=True) if not repeated])
     results: list[Admission | Refused] = []
     kept: list[Exchange] = []
@@ -40,9 +56,17 @@ def admit(connection: Connection, node: int, group: Sequence[Admit]) -> Results:
     return results
 
 
+def _over_use(connection: Connection, change: Admit) -> Refused | None:
+    """Return the error if the owner has too much in progress on all nodes.
+
+    Prompts of one batch do not count yet; all of them came to this node, which counts them by itself.
+    """
+    return None if change.use is None else use_refusal(connection, change.exchange, change.use)
+
+
 def _room_for(change: Admit, room: Room) -> Refused | None:
     """Return the error if there is no room for the exchange. A repeated one needs none."""
-    exchange, limits = change
+    exchange, limits = change.exchange, change.limits
     if limits is None:
         return None
     return room.take_for_prompt(exchange.owner, exchange.session_id, of_exchange(exchange), limits)
@@ -57,12 +81,31 @@ def _known(connection: Connection, exchange: Exchange) -> Admission | None:
 
 
 def _admitted(connection: Connection, exchange: Exchange) -> Admission | Refused:
-    owner, options, newest = _HEAD.one(connection, {"of_session": exchange.session_id}) or (None, None, None)
+    owner, options, newest = _head(connection, exchange)
+    if exchange.asks and _was_own(connection, owner, exchange):
+        if owner == HIDDEN or not make_way(connection, exchange.owner, exchange.session_id):
+            return BeingDeleted()  # piece by piece, in other transactions: see `SqlHistory.admit`
+        _age(connection, [exchange])
+        owner, options, newest = _head(connection, exchange)
     if owner != exchange.owner:
         return SessionNotFound()
+    if exchange.unasked and _is_halted(connection, str(exchange.stream.continues)):
+        return CannotContinue("This answer was stopped by its user.")
     if exchange.stream.continues is not None and not _take_over(connection, exchange):
         return AnswerMoved("This answer is already being continued.")
     return Admission(newest, read_options(options))
+
+
+def _was_own(connection: Connection, owner: str | None, exchange: Exchange) -> bool:
+    """Return whether a session was deleted by the exchange's owner."""
+    if owner == HIDDEN:
+        return owner_of(exchange.session_id) == exchange.owner
+    return owner == DELETED and is_kept(connection, exchange.owner, exchange.session_id)
+
+
+def _head(connection: Connection, exchange: Exchange) -> tuple[Any, ...]:
+    """Return the owner, the options and the newest message of a session."""
+    return _HEAD.one(connection, {"of_session": exchange.session_id}) or (None, None, None)
 
 
 # ---- the session ---------------------------------------------------------------------------------------------
@@ -79,7 +122,7 @@ def _touch(insert: Any) -> Any:
 
 
 _TOUCH = Prepared(
-    {"sqlite": _touch(sqlite.insert), "postgresql": _touch(postgresql.insert)},
+    _touch,
     ("session_id", "owner", "title", "created_at", "updated_at"),
 )
 _OF_SESSION = bindparam("of_session", type_=Name)
@@ -131,7 +174,14 @@ _SAY = Prepared(
     ("message_id", "session_id", "stream_id", "role", "content", "reasoning", "created_at"),
 )
 _BEGIN = Prepared(streams.insert())
-_AT_REGISTRATION = {"session_id", "created_at", "node", "continues"}  # the columns that are set once
+_AT_REGISTRATION = {
+    "session_id",
+    "created_at",
+    "node",
+    "continues",
+    "request",
+    "halted",
+}  # the columns that are set once
 _KEY = Prepared(keys.insert())
 
 
@@ -153,6 +203,12 @@ def _new(exchange: Exchange) -> Sequence[Message]:
     if exchange.stream.continues is not None:
         return ()
     return (exchange.prompt, exchange.answer) if exchange.asks else (exchange.answer,)
+
+
+def _is_halted(connection: Connection, stream_id: str) -> bool:
+    """Return whether only the user may continue the answer of a stream."""
+    found = connection.scalar(select(streams.c.halted).where(streams.c.stream_id == stream_id))
+    return bool(found)
 
 
 def _take_over(connection: Connection, exchange: Exchange) -> bool:
@@ -202,8 +258,15 @@ def _image_rows(exchange: Exchange) -> list[dict[str, Any]]:
 
 
 def _begun(exchange: Exchange, node: int) -> dict[str, Any]:
-    own = {"session_id": exchange.session_id, "created_at": exchange.created_at, "node": node}
-    return {**stream_row(exchange.stream), **own, "continues": exchange.stream.continues}
+    return {
+        **stream_row(exchange.stream),
+        "session_id": exchange.session_id,
+        "created_at": exchange.created_at,
+        "node": node,
+        "continues": exchange.stream.continues,
+        "request": options_json(exchange.options),
+        "halted": None,
+    }
 
 
 def _key_row(exchange: Exchange) -> dict[str, Any]:

@@ -6,33 +6,42 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Text, bindparam, case, delete, select, update
 
 from app.chat.errors import Refused, SessionNotFound
+from app.chat.states import Outcome
 from app.history.statements.admit import FIGURES, Result, Results, admit, stream_row
 from app.history.statements.archive import begin, fill, hide, prune, reveal
+from app.history.statements.deleted import bring_back, expire, give_up, set_aside
 from app.history.statements.discard import discard, withdraw
+from app.history.statements.drop_earlier import drop_earlier
 from app.history.statements.octet_length import octet_length
 from app.history.statements.prepared import Prepared
+from app.history.statements.recover import end_unfinished, halt, take_up
 from app.history.statements.room import Room
 from app.history.statements.tables import Name, messages, options_json, pieces, sessions, streams
 from app.history.stored_bytes import of_options
 from app.history.write_queue.changes import (
     Admit,
     Begin,
+    BringBack,
     Change,
     Configure,
     Delete,
     Discard,
+    Expire,
     Fill,
     Finish,
+    GiveUp,
+    Halt,
     Hide,
+    Interrupt,
     Mark,
     Piece,
     Prune,
     Rename,
     Reveal,
+    SetAside,
     Withdraw,
 )
 
@@ -61,11 +70,18 @@ def _grow(insert: Any) -> Any:
     )
 
 
-_GROW = Prepared({"sqlite": _grow(sqlite.insert), "postgresql": _grow(postgresql.insert)})
+_GROW = Prepared(_grow)
 _OF_STREAM = bindparam("of_stream", type_=Name)
 _OF_MESSAGE = bindparam("of_message", type_=Name)
 _OF_SESSION = bindparam("of_session", type_=Name)
-_END = Prepared(update(streams).where(streams.c.stream_id == _OF_STREAM), FIGURES)
+# The options of a request are not counted as stored bytes, so they stay only while the answer may be continued.
+_GOES_ON = bindparam("ended_as", type_=Text()) == str(Outcome.INTERRUPTED)
+_END = Prepared(
+    update(streams)
+    .where(streams.c.stream_id == _OF_STREAM)
+    .values(request=case((_GOES_ON, streams.c.request))),
+    FIGURES,
+)
 # Only while the answer belongs to this stream: another one may have continued it.
 _ANSWER = Prepared(
     update(messages).where(messages.c.message_id == _OF_MESSAGE, messages.c.stream_id == _OF_STREAM),
@@ -80,7 +96,7 @@ def _finish(connection: Connection, _: int, group: list[Finish]) -> Results:
     ends, answers, ages = [], [], []
     for state, content, reasoning, ended_at in group:
         figures = stream_row(state)
-        ends.append({**figures, "of_stream": figures.pop("stream_id")})
+        ends.append({**figures, "of_stream": figures.pop("stream_id"), "ended_as": figures["outcome"]})
         of = {"of_message": state.message_id, "of_stream": state.stream_id}
         answers.append({**of, "content": content, "reasoning": reasoning})
         ages.append({"of_session": state.session_id, "updated_at": ended_at})
@@ -135,8 +151,25 @@ def _delete(connection: Connection, _: int, group: list[Delete]) -> Results:
         answers = select(streams.c.message_id).join(sessions).where(*own)
         connection.execute(delete(pieces).where(pieces.c.message_id.in_(answers)))
         done = connection.execute(delete(sessions).where(*own))
+        if done.rowcount:
+            drop_earlier(connection, owner, session_id)
         results.append(None if done.rowcount else SessionNotFound())
     return results
+
+
+def _interrupt(connection: Connection, node: int, group: list[Interrupt]) -> Results:
+    for session_id, living, seen, goes_on in group:
+        if goes_on is not None:
+            take_up(connection, node, goes_on)
+            living |= {goes_on}
+        end_unfinished(connection, session_id, living, seen)
+    return [None] * len(group)
+
+
+def _halt(connection: Connection, _: int, group: list[Halt]) -> Results:
+    for session_id, stream_id in group:
+        halt(connection, session_id, stream_id)
+    return [None] * len(group)
 
 
 def _mark(_: Connection, __: int, group: list[Mark]) -> Results:
@@ -151,10 +184,16 @@ _APPLIERS: dict[type, Callable[[Connection, int, Any], Results]] = {
     Rename: _rename,
     Configure: _configure,
     Delete: _delete,
+    SetAside: set_aside,
+    BringBack: bring_back,
+    Expire: expire,
+    GiveUp: give_up,
     Begin: begin,
     Fill: fill,
     Reveal: reveal,
     Hide: hide,
     Prune: prune,
+    Interrupt: _interrupt,
+    Halt: _halt,
     Mark: _mark,
 }

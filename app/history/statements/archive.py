@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Connection, Table, bindparam, delete, func, select, update
 
-from app.chat.archive import OVERHEAD, Archive, ArchivedKey, ArchivedMessage, ArchivedStream
-from app.chat.errors import ArchiveTooLarge, Refused, SessionExists, SessionNotFound
+from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream
+from app.chat.errors import Refused, SessionExists, SessionNotFound
 from app.chat.records import KnownKey
 from app.history.archive_records import archived, stream_state
 from app.history.statements.admit import stream_row
-from app.history.statements.octet_length import octet_length
+from app.history.statements.drop_earlier import drop_earlier
 from app.history.statements.prepared import Prepared
 from app.history.statements.read import read_messages, read_session, state_of
 from app.history.statements.room import Room
@@ -37,11 +37,9 @@ from app.history.write_queue.changes import Begin, Fill, Hide, Prune, Reveal
 _OF = bindparam("of_session", type_=Name)
 
 
-def read_archive(connection: Connection, owner: str, session_id: str, most: int | None) -> Archive:
-    """Return a whole session. Raises `SessionNotFound`, or `ArchiveTooLarge` above `most` bytes of text and images."""
+def read_archive(connection: Connection, owner: str, session_id: str) -> Archive:
+    """Return a whole session. Raises `SessionNotFound`."""
     info = read_session(connection, owner, session_id)
-    if most is not None and _size(connection, session_id) > most:
-        raise ArchiveTooLarge(f"This chat is larger than {most} bytes.")
     of = {"of_session": session_id}
     return archived(
         info,
@@ -52,20 +50,6 @@ def read_archive(connection: Connection, owner: str, session_id: str, most: int 
     )
 
 
-def _size(connection: Connection, session_id: str) -> int:
-    found = [connection.execute(part, {"of_session": session_id}).scalar_one() for part in _SIZES]
-    return sum(map(int, found))
-
-
-_SIZES = (
-    select(
-        func.coalesce(
-            func.sum(octet_length(messages.c.content) + octet_length(messages.c.reasoning) + OVERHEAD), 0
-        )
-    ).where(messages.c.session_id == _OF),
-    select(func.count() * OVERHEAD).where(streams.c.session_id == _OF),
-    select(func.coalesce(func.sum(images.c.size), 0)).where(images.c.session_id == _OF),
-)
 _IMAGES = select(images.c.image_id, images.c.data).where(images.c.session_id == _OF)
 _STREAMS = select(streams).where(streams.c.session_id == _OF)
 _KEYS = select(keys).where(keys.c.session_id == _OF)
@@ -86,6 +70,7 @@ def is_long_session(connection: Connection, session_id: str) -> bool:
 
 
 PRUNED = 500  # records that `prune` deletes at a time
+PRUNED_IMAGES = 4  # likewise: more would hold up the prompts of others for a tenth of a second
 
 _SAY = Prepared(
     messages.insert(), tuple(column.name for column in messages.columns if column.name != "place")
@@ -163,6 +148,8 @@ def hide(connection: Connection, _: int, group: Sequence[Hide]) -> list[Refused 
     for owner, session_id in group:
         own = (sessions.c.session_id == session_id, sessions.c.owner == owner)
         done = connection.execute(update(sessions).where(*own).values(owner=HIDDEN))
+        if done.rowcount:
+            drop_earlier(connection, owner, session_id)
         results.append(None if done.rowcount else SessionNotFound())
     return results
 
@@ -194,7 +181,7 @@ def _prune(connection: Connection, session_id: str) -> None:
 
 
 _PARTS: tuple[tuple[Table, Column[Any], int], ...] = (
-    (images, images.c.image_id, 16),
+    (images, images.c.image_id, PRUNED_IMAGES),
     (messages, messages.c.place, PRUNED),
     (streams, streams.c.stream_id, PRUNED),
     (keys, keys.c.key, PRUNED),
@@ -226,6 +213,8 @@ def _stream_rows(session_id: str, wrote: Sequence[ArchivedStream], node: int) ->
             "continues": stream.continues,
             "created_at": stream.created_at,
             "node": node,
+            "request": None,
+            "halted": True,  # deleted in between, or another server's: nobody waits for the rest of it
         }
         for stream in wrote
     ]

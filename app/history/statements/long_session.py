@@ -189,15 +189,22 @@ def _latest(connection: Connection, path: Sequence[str]) -> Iterator[str]:
 
 
 def read_records(connection: Connection, owner: str, session_id: str) -> Records | None:
-    """Return the ids of a long session's records, `None` if it is not long."""
+    """Return the ids of a session's records, `None` if it is small enough to be exported as a whole."""
     info = read_session(connection, owner, session_id)
-    if not is_long(connection, session_id):
+    if not (is_long(connection, session_id) or _has_much(connection, session_id)):
         return None
     of = {"of_session": session_id}
     wrote = select(streams.c.stream_id).where(streams.c.session_id == _OF)
     oldest_first = wrote.order_by(func.coalesce(streams.c.created_at, ""), streams.c.stream_id)
     said = select(messages.c.message_id).where(messages.c.session_id == _OF).order_by(messages.c.place)
     return Records(info, list(connection.scalars(said, of)), list(connection.scalars(oldest_first, of)))
+
+
+def _has_much(connection: Connection, session_id: str) -> bool:
+    """Return whether an export has more text or images than should be in memory several times."""
+    texts = connection.scalar(select(func.sum(_LENGTH)).where(messages.c.session_id == session_id)) or 0
+    data = connection.scalar(select(func.sum(images.c.size)).where(images.c.session_id == session_id)) or 0
+    return int(texts) + int(data) > PIECE
 
 
 def read_archived_messages(

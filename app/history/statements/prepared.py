@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy import Connection, Dialect, Executable, Row
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Values = Mapping[str, Any]  # by the names of columns and bind parameters
@@ -28,14 +29,16 @@ class _Compiled(NamedTuple):
 
 
 class Prepared:
-    """One statement, or one for each dialect. An insert or update sets only `columns`, and those of its own values.
+    """One statement, or what makes it of a dialect's own `insert`, which has `ON CONFLICT`.
+
+    An insert or update sets only `columns`, and those of its own values.
 
     SQLAlchemy's own execution costs four times as much: each time it derives a cache key from the whole statement, and
     wraps parameters and results. Results are as the driver returns them, so do not select columns of converted types.
     """
 
     def __init__(
-        self, statement: Executable | Mapping[str, Executable], columns: Sequence[str] | None = None
+        self, statement: Executable | Callable[[Any], Executable], columns: Sequence[str] | None = None
     ) -> None:
         self._statement = statement
         self._columns = columns
@@ -52,13 +55,23 @@ class Prepared:
         found = connection.exec_driver_sql(compiled.text, compiled.row(values)).one_or_none()
         return None if found is None else tuple(found)
 
+    def all(self, connection: Connection, values: Values) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Return the rows that a query finds, with the names of its columns."""
+        compiled = self._for(connection.dialect)
+        return connection.exec_driver_sql(compiled.text, compiled.row(values)).all()
+
     def _for(self, dialect: Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             given = self._statement
-            statement = given[dialect.name] if isinstance(given, Mapping) else given
+            statement = given if isinstance(given, Executable) else given(_insert(dialect))
             compiled = self._compiled[dialect.name] = _compile(statement, dialect, self._columns)
         return compiled
+
+
+def _insert(dialect: Dialect) -> Any:
+    """Return the dialect's `insert`. Imported late: most servers never need that of PostgreSQL, which is large."""
+    return import_module(f"sqlalchemy.dialects.{dialect.name}").insert
 
 
 def _compile(statement: Any, dialect: Dialect, columns: Sequence[str] | None) -> _Compiled:

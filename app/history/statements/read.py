@@ -15,7 +15,8 @@ from app.chat.figures import completion_tokens, tokens_per_second
 from app.chat.ports import ImageData, Options, Usage
 from app.chat.records import KnownKey, Message, SessionInfo, StreamState
 from app.chat.states import Outcome, Status
-from app.history.statements.tables import Name, images, keys, messages, sessions, storable, streams
+from app.history.statements.prepared import Prepared
+from app.history.statements.tables import DELETED, Name, images, keys, messages, sessions, storable, streams
 
 LIST_CHARACTERS = 1_000_000  # of the options of the sessions in one part of the list
 
@@ -37,8 +38,10 @@ _INFO = (
     sessions.c.options,
 )
 _SESSION_ID = bindparam("session_id", type_=Name)
-_OWNER = select(sessions.c.owner).where(sessions.c.session_id == _SESSION_ID)
-_SESSION = select(sessions.c.owner, *_INFO).where(sessions.c.session_id == _SESSION_ID)
+_OWNER = Prepared(
+    select(sessions.c.owner).where(sessions.c.session_id == _SESSION_ID, sessions.c.owner != DELETED)
+)
+_SESSION = Prepared(select(sessions.c.owner, *_INFO).where(sessions.c.session_id == _SESSION_ID))
 # A prompt and its answer have the same stream_id, but streams.message_id names the answer only, so the join shows
 # figures on answers alone. If several streams wrote an answer, its stream_id is that of the last one.
 _WITH_STREAMS = select(
@@ -67,11 +70,20 @@ _WITH_STREAMS = select(
         and_(streams.c.stream_id == messages.c.stream_id, streams.c.message_id == messages.c.message_id),
     )
 )
-_MESSAGES = _WITH_STREAMS.where(messages.c.session_id == _SESSION_ID).order_by(messages.c.place)
+# Nearly no session has images, and a statement costs more than this column.
+_HAS_IMAGES = select(images.c.image_id).where(images.c.session_id == _SESSION_ID).exists().label("has_images")
+_IN_ORDER = (
+    _WITH_STREAMS.add_columns(_HAS_IMAGES)
+    .where(messages.c.session_id == _SESSION_ID)
+    .order_by(messages.c.place)
+)
+_MESSAGES = Prepared(_IN_ORDER)
+_SIZE = select(sessions.c.bytes).where(sessions.c.session_id == _SESSION_ID).scalar_subquery()
+_SMALL = Prepared(_IN_ORDER.where(_SIZE.between(0, bindparam("most_bytes"))).limit(bindparam("most_rows")))
 _SHOWN = select(images.c.message_id, images.c.image_id, images.c.media_type, images.c.size).order_by(
     images.c.message_id, images.c.number
 )
-_IMAGES = _SHOWN.where(images.c.session_id == _SESSION_ID)
+_IMAGES = Prepared(_SHOWN.where(images.c.session_id == _SESSION_ID))
 _IMAGE = (
     select(images.c.media_type, images.c.data, sessions.c.owner)
     .join(sessions)
@@ -90,9 +102,9 @@ _KEY = (
 
 
 def read_owner(connection: Connection, session_id: str) -> str | None:
-    """Return the owner of a session, `None` if there is no such session."""
-    found: str | None = connection.scalar(_OWNER, {"session_id": session_id})
-    return found
+    """Return the owner of a session, `None` if there is no such session, or if it was deleted."""
+    found = _OWNER.one(connection, {"session_id": session_id})
+    return None if found is None else found[0]
 
 
 def read_key(connection: Connection, session_id: str, key: str) -> KnownKey | None:
@@ -103,17 +115,35 @@ def read_key(connection: Connection, session_id: str, key: str) -> KnownKey | No
 
 def read_session(connection: Connection, owner: str, session_id: str) -> SessionInfo:
     """Return a session. Raises `SessionNotFound`."""
-    row = (connection.execute(_SESSION, {"session_id": session_id})).one_or_none()
-    if row is None or row.owner != owner:
+    rows = _SESSION.all(connection, {"session_id": session_id})
+    if not rows or rows[0].owner != owner:
         raise SessionNotFound()
-    return _info(row)
+    return _info(rows[0])
 
 
 def read_messages(connection: Connection, session_id: str) -> list[Message]:
     """Return the messages of a session, oldest first."""
-    of = {"session_id": session_id}
-    found = [message_of(row) for row in connection.execute(_MESSAGES, of)]
-    _add_images(found, connection.execute(_IMAGES, of))
+    return _with_their_images(connection, session_id, _MESSAGES.all(connection, {"session_id": session_id}))
+
+
+def read_small(
+    connection: Connection, session_id: str, most_messages: int, most_bytes: int
+) -> list[Message] | None:
+    """Return the same; `None` if there are more messages or bytes of them, or none."""
+    rows = _SMALL.all(
+        connection, {"session_id": session_id, "most_bytes": most_bytes, "most_rows": most_messages + 1}
+    )
+    if not rows or len(rows) > most_messages:
+        return None
+    return _with_their_images(connection, session_id, rows)
+
+
+def _with_their_images(
+    connection: Connection, session_id: str, rows: Sequence[Row[*tuple[Any, ...]]]
+) -> list[Message]:
+    found = list(map(message_of, rows))
+    if rows and rows[0].has_images:
+        _add_images(found, _IMAGES.all(connection, {"session_id": session_id}))
     return found
 
 

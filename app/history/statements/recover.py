@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
-from app.chat.records import Interrupted
+from app.chat.growing_text import GrowingText
+from app.chat.ports import Kind
+from app.chat.records import Interrupted, Seen, StreamState, Unfinished
 from app.chat.states import Outcome, Status
-from app.history.statements.tables import HIDDEN, messages, pieces, sessions, streams
+from app.history.statements.read import read_options
+from app.history.statements.tables import HIDDEN, leases, messages, pieces, sessions, streams
 
 _RUNNING = streams.c.outcome.is_(None)
+# In a cluster the owner of a session looks after what is unfinished in it, not the start of a server. A server that is
+# alone looks after everything: leases that it finds are those of a cluster that has gone.
+_NO_LEASE = ~exists().where(leases.c.session_id == streams.c.session_id)
 
 
 def running_nodes(connection: Connection) -> list[int]:
@@ -19,24 +38,171 @@ def running_nodes(connection: Connection) -> list[int]:
     return list((connection.execute(select(streams.c.node).where(_RUNNING).distinct())).scalars())
 
 
-def hidden_sessions(connection: Connection) -> list[str]:
-    """Return the ids of sessions that were not stored or deleted completely."""
-    return list(connection.scalars(select(sessions.c.session_id).where(sessions.c.owner == HIDDEN)))
+def hidden_sessions(connection: Connection, *, alone: bool = False) -> list[str]:
+    """Return the ids of sessions that were not stored or deleted completely, and that no node owns.
+
+    A server that is `alone` on the database gets all of them.
+    """
+    is_owned = exists().where(leases.c.session_id == sessions.c.session_id, leases.c.node_id.is_not(None))
+    unowned = true() if alone else ~is_owned
+    return list(connection.scalars(select(sessions.c.session_id).where(sessions.c.owner == HIDDEN, unowned)))
 
 
-def end_streams(connection: Connection, dead: Collection[int]) -> int:
-    """End the streams of these servers as `interrupted`; return their number."""
+def end_streams(connection: Connection, dead: Collection[int], *, alone: bool = False) -> int:
+    """End the streams of these servers as `interrupted`; return their number.
+
+    Those in sessions with a lease are left to its node, unless this server is `alone` on the database.
+    """
+    whose = true() if alone else _NO_LEASE
     interrupted = connection.execute(
-        select(streams.c.stream_id, streams.c.message_id).where(_RUNNING, streams.c.node.in_(dead))
+        select(streams.c.stream_id, streams.c.message_id).where(_RUNNING, streams.c.node.in_(dead), whose)
     )
     count = 0
     for stream_id, message_id in interrupted.all():
-        _end(connection, stream_id, message_id)
+        _end(connection, stream_id, message_id, closed=True)  # the OS closes those of a dead process
         count += 1
     return count
 
 
 _OTHERS = streams.alias("others")
+# A continuation that was admitted before the stop of what it continues is stopped with it.
+_HALTED = or_(
+    streams.c.halted.is_(True),
+    exists().where(_OTHERS.c.stream_id == streams.c.continues, _OTHERS.c.halted.is_(True)),
+)
+
+
+def read_unfinished(connection: Connection, session_id: str, *, after: str | None = None) -> list[Unfinished]:
+    """Return the streams of a session whose end is not stored, oldest first.
+
+    With `after`, also those without text that were registered since that stream, whatever their outcome.
+    """
+    wanted: ColumnElement[bool] = _RUNNING
+    if after is not None:
+        since = select(streams.c.created_at).where(streams.c.stream_id == after).scalar_subquery()
+        is_silent = and_(streams.c.tokens == 0, streams.c.reasoning_tokens == 0)
+        wanted = or_(_RUNNING, and_(streams.c.created_at >= since, is_silent))
+    has_text = exists().where(pieces.c.message_id == streams.c.message_id)
+    found = connection.execute(
+        select(
+            sessions.c.owner,
+            streams.c.session_id,
+            streams.c.stream_id,
+            streams.c.message_id,
+            streams.c.model,
+            streams.c.continues,
+            streams.c.request,
+            has_text,
+            streams.c.created_at,
+            streams.c.status,
+            _HALTED,
+        )
+        .join(sessions, sessions.c.session_id == streams.c.session_id)
+        .outerjoin(messages, messages.c.message_id == streams.c.message_id)
+        .where(wanted, streams.c.session_id == session_id)
+        .order_by(streams.c.created_at, messages.c.place, streams.c.stream_id)
+    )
+    return [_unfinished(*row) for row in found]
+
+
+def _unfinished(
+    owner: str,
+    session_id: str,
+    stream_id: str,
+    message_id: str,
+    model: str,
+    continues: str | None,
+    request: str | None,
+    has_text: bool,
+    created_at: str | None,
+    status: str,
+    halted: bool,
+) -> Unfinished:
+    options = read_options(request)
+    # A prompt is stored as `queued`, and `take_up` alone changes that before the end of its stream.
+    taken_up = status != str(Status.QUEUED)
+    return Unfinished(
+        owner,
+        session_id,
+        stream_id,
+        message_id,
+        model,
+        continues,
+        options,
+        has_text,
+        created_at,
+        taken_up,
+        halted,
+    )
+
+
+def end_unfinished(
+    connection: Connection, session_id: str, living: Collection[str], seen: Collection[Seen] = ()
+) -> None:
+    """End the streams of a session as `interrupted`, except for `living`.
+
+    Their server may still run, so nothing is known about its connections to the models. What was `seen` of them is
+    stored first; if the end of one was seen, that is its end.
+    """
+    known_by_id = {one.stream_id: one for one in seen}
+    for stream in read_unfinished(connection, session_id):
+        if stream.stream_id in living:
+            continue
+        known = known_by_id.get(stream.stream_id)
+        if known is not None:
+            _complete(connection, stream.message_id, "token", known.text)
+            _complete(connection, stream.message_id, "reasoning", known.reasoning)
+        _end(connection, stream.stream_id, stream.message_id, closed=False)
+        if known is not None and known.end is not None:
+            figures = _figures(known.end)
+            connection.execute(update(streams).where(streams.c.stream_id == stream.stream_id).values(figures))
+
+
+def take_up(connection: Connection, node: int, stream_id: str) -> None:
+    """Note that this server starts a stream again that an earlier owner left unfinished. It is not done twice."""
+    connection.execute(
+        update(streams)
+        .where(streams.c.stream_id == stream_id, _RUNNING)
+        .values(status=str(Status.THINKING), node=node)
+    )
+
+
+def _complete(connection: Connection, message_id: str, kind: Kind, texts: GrowingText) -> None:
+    """Store the pieces of a text that are not stored."""
+    own = (pieces.c.message_id == message_id, pieces.c.kind == kind)
+    stored, elapsed = connection.execute(
+        select(
+            func.coalesce(func.sum(pieces.c.tokens), 0), func.coalesce(func.max(pieces.c.elapsed_ms), 0)
+        ).where(*own)
+    ).one()
+    if len(texts) > stored:
+        connection.execute(
+            pieces.insert().values(
+                message_id=message_id,
+                kind=kind,
+                start=int(stored),
+                tokens=len(texts) - int(stored),
+                text=texts.since(int(stored)),
+                elapsed_ms=elapsed,
+            )
+        )
+
+
+def _figures(end: StreamState) -> dict[str, object]:
+    """Return what the `end` of a stream says of it."""
+    return {
+        "outcome": str(end.outcome),
+        "finish_reason": end.finish_reason,
+        "duration_ms": end.duration_ms,
+        "ttft_ms": end.ttft_ms,
+        "thought_ms": end.thought_ms,
+        "upstream_closed": end.upstream_closed,
+        "completion_tokens": end.usage.completion_tokens if end.usage else None,
+        "error_code": end.error.code if end.error else None,
+        "error_message": end.error.message if end.error else None,
+    }
+
+
 _LATER = messages.alias("later")
 _NEWEST = select(func.max(_LATER.c.place)).where(_LATER.c.session_id == messages.c.session_id)
 _CONTINUED = select(func.count()).where(
@@ -48,6 +214,7 @@ _INTERRUPTED = (
         messages.c.session_id,
         messages.c.message_id,
         streams.c.model,
+        streams.c.request,
         streams.c.created_at,
         streams.c.duration_ms,
     )
@@ -61,22 +228,51 @@ _INTERRUPTED = (
         streams.c.message_id == messages.c.message_id,
         streams.c.created_at.is_not(None),
         messages.c.place == _NEWEST.scalar_subquery(),
+        streams.c.halted.is_(None),
         _CONTINUED.scalar_subquery() < bindparam("tries"),
     )
     .order_by(streams.c.created_at.desc())
 )
 
 
-def read_interrupted(connection: Connection, since: datetime, tries: int, limit: int) -> list[Interrupted]:
+def read_interrupted(
+    connection: Connection,
+    since: datetime,
+    tries: int,
+    limit: int,
+    sessions_: Collection[str] | None = None,
+) -> list[Interrupted]:
     """Return the answers that can be continued; see `History.interrupted`."""
     found = []
-    for *answer, created_at, duration_ms in connection.execute(_INTERRUPTED, {"tries": tries}):
+    those = _INTERRUPTED if sessions_ is None else _INTERRUPTED.where(messages.c.session_id.in_(sessions_))
+    for row in connection.execute(those, {"tries": tries}):
+        owner, session_id, message_id, model, request, created_at, duration_ms = row
         if datetime.fromisoformat(created_at) + timedelta(milliseconds=duration_ms) >= since:
-            found.append(Interrupted(*answer))
+            found.append(Interrupted(owner, session_id, message_id, model, read_options(request)))
     return found[:limit]
 
 
-def _end(connection: Connection, stream_id: str, message_id: str) -> None:
+def halt(connection: Connection, session_id: str, stream_id: str | None) -> None:
+    """Note that only the user may continue an answer; see `History.halt`.
+
+    The streams of the answer that were interrupted are marked, and this stream even if its end is not stored yet.
+    """
+    interrupted = streams.c.outcome == str(Outcome.INTERRUPTED)
+    if stream_id is not None:
+        answer = select(_OTHERS.c.message_id).where(_OTHERS.c.stream_id == stream_id)
+        which = or_(interrupted, streams.c.stream_id == stream_id)
+    else:
+        last = select(func.max(_LATER.c.place)).where(_LATER.c.session_id == session_id)
+        answer = select(messages.c.message_id).where(messages.c.place == last.scalar_subquery())
+        which = interrupted
+    connection.execute(
+        update(streams)
+        .where(streams.c.session_id == session_id, streams.c.message_id == answer.scalar_subquery(), which)
+        .values(halted=True)
+    )
+
+
+def _end(connection: Connection, stream_id: str, message_id: str, *, closed: bool) -> None:
     own = pieces.c.message_id == message_id
     rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
     texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
@@ -97,7 +293,7 @@ def _end(connection: Connection, stream_id: str, message_id: str) -> None:
             tokens=sum(row.tokens for row in rows if row.kind == "token"),
             reasoning_tokens=sum(row.tokens for row in rows if row.kind == "reasoning"),
             duration_ms=max((row.elapsed_ms for row in rows), default=0),
-            upstream_closed=True,  # the OS closes the connections of a dead process
+            upstream_closed=closed,
         )
     )
     connection.execute(delete(pieces).where(own))

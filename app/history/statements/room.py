@@ -7,11 +7,13 @@ from sqlalchemy import Connection, bindparam, select
 from app.chat.errors import StorageFull
 from app.chat.quotas import StorageLimits, Usage, refusal
 from app.history.statements.prepared import Prepared
-from app.history.statements.tables import Name, sessions
+from app.history.statements.tables import DELETED, Name, sessions
 from app.history.statements.usage import read_stored_bytes, read_usage
 
 _OWNER = Prepared(
-    select(sessions.c.owner).where(sessions.c.session_id == bindparam("of_session", type_=Name))
+    select(sessions.c.owner).where(
+        sessions.c.session_id == bindparam("of_session", type_=Name), sessions.c.owner != DELETED
+    )
 )
 
 

@@ -7,7 +7,9 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -52,6 +54,8 @@ Place = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments o
 
 # The owner of a session that is not complete, or that is being deleted: nobody. A start deletes what is left of them.
 HIDDEN = "\x1fhidden"
+# The owner of a session that was deleted and can be restored: nobody. See `deleted`.
+DELETED = "\x1fdeleted"
 
 metadata = MetaData()
 
@@ -93,12 +97,14 @@ streams = Table(
     Column("completion_tokens", BigInteger),
     Column("error_code", Text),
     Column("error_message", StorableText),
+    Column("request", StorableText),  # the options that were asked for, JSON; while it may go on
+    Column("halted", Boolean),  # whether only its user may continue it; NULL: no
     Index("ix_streams_session", "session_id"),
     Index("ix_streams_message", "message_id"),
 )
 # A partial index: a start finds the running streams without a scan of all streams.
-_RUNNING = streams.c.outcome.is_(None)
-Index("ix_streams_running", streams.c.node, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+IS_RUNNING = streams.c.outcome.is_(None)
+RUNNING = Index("ix_streams_running", streams.c.node, sqlite_where=IS_RUNNING)
 
 messages = Table(
     "messages",
@@ -179,6 +185,16 @@ sign_ins = Table(
     Index("ix_sign_ins_token", "token_id", "created_at"),
 )
 
+# The sessions that can be restored. A prompt may have used the id of one meanwhile: then its rows have a new id.
+deleted = Table(
+    "deleted",
+    metadata,
+    Column("session_id", Name, ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True),
+    Column("owner", Name, nullable=False),  # before the deletion
+    Column("was", Name, nullable=False),  # the id before the deletion
+    Column("deleted_at", Double, nullable=False),  # seconds since the epoch, by the clock of the database
+)
+
 # What each owner has stored: the sums over the owner's sessions. Triggers keep them, see `usage.py`.
 usage = Table(
     "usage",
@@ -186,4 +202,32 @@ usage = Table(
     Column("owner", Name, primary_key=True),
     Column("sessions", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+)
+
+# The nodes of a cluster, and which of them owns a session. Without a cluster both tables are empty.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", Name, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),  # by PostgreSQL's clock
+)
+
+# No foreign keys: a session is owned before its first prompt creates it, and a lease names its last owner.
+leases = Table(
+    "leases",
+    metadata,
+    Column("session_id", Name, primary_key=True),
+    Column("node_id", Name),  # NULL: released. The row stays, so that epochs go on rising
+    Column("epoch", BigInteger, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Index("ix_leases_node", "node_id"),
+)
+
+# What all nodes of a cluster sign with, and what tells it from other clusters.
+shared_secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
 )

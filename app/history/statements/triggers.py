@@ -1,7 +1,8 @@
 """The triggers that count what each owner has stored, in the same transaction as whatever changes it.
 
 They also see what no statement of ours names: the rows that a deleted session takes along. So the counts are right
-after a deletion, an import, a rollback and a crash, and a prompt reads one row instead of summing up. A migration that
+after a deletion, an import, a rollback and a crash, and a prompt reads one row instead of summing up. What can be
+restored is counted for nobody: deletions on several nodes would lock one row, each in another order. A migration that
 copies one of these tables has to create its triggers again: SQLite drops them with the old table.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.chat.quotas import MESSAGE_BYTES
+from app.history.statements.tables import DELETED
 
 _SQLITE = """
 CREATE TRIGGER usage_message_added AFTER INSERT ON messages BEGIN
@@ -31,7 +33,7 @@ END;;
 CREATE TRIGGER usage_image_removed AFTER DELETE ON images BEGIN
   UPDATE sessions SET bytes = bytes - OLD.size WHERE session_id = OLD.session_id;
 END;;
-CREATE TRIGGER usage_session_added AFTER INSERT ON sessions BEGIN
+CREATE TRIGGER usage_session_added AFTER INSERT ON sessions WHEN NEW.owner <> $DELETED BEGIN
   INSERT INTO usage (owner, sessions, bytes)
     VALUES (NEW.owner, 1, NEW.bytes + coalesce(length(CAST(NEW.options AS BLOB)), 0))
     ON CONFLICT (owner) DO UPDATE SET sessions = sessions + 1, bytes = bytes + excluded.bytes;
@@ -43,7 +45,7 @@ CREATE TRIGGER usage_session_changed AFTER UPDATE OF bytes, options ON sessions 
 END;;
 CREATE TRIGGER usage_owner_changed AFTER UPDATE OF owner ON sessions WHEN NEW.owner <> OLD.owner BEGIN
   INSERT INTO usage (owner, sessions, bytes)
-    VALUES (NEW.owner, 1, NEW.bytes + coalesce(length(CAST(NEW.options AS BLOB)), 0))
+    SELECT NEW.owner, 1, NEW.bytes + coalesce(length(CAST(NEW.options AS BLOB)), 0) WHERE NEW.owner <> $DELETED
     ON CONFLICT (owner) DO UPDATE SET sessions = sessions + 1, bytes = bytes + excluded.bytes;
   UPDATE usage SET sessions = sessions - 1,
     bytes = bytes - OLD.bytes - coalesce(length(CAST(OLD.options AS BLOB)), 0) WHERE owner = OLD.owner;
@@ -56,7 +58,7 @@ CREATE TRIGGER usage_session_removed AFTER DELETE ON sessions BEGIN
 END
 """
 _POSTGRESQL = """
-CREATE FUNCTION tailrace_count_message() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE OR REPLACE FUNCTION tailrace_count_message() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP = 'INSERT' THEN
     UPDATE sessions SET bytes = bytes + $MESSAGE + octet_length(NEW.content) + octet_length(NEW.reasoning)
       WHERE session_id = NEW.session_id;
@@ -69,7 +71,7 @@ CREATE FUNCTION tailrace_count_message() RETURNS trigger LANGUAGE plpgsql AS $$ 
   END IF;
   RETURN NULL;
 END $$;;
-CREATE FUNCTION tailrace_count_image() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE OR REPLACE FUNCTION tailrace_count_image() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP = 'INSERT' THEN
     UPDATE sessions SET bytes = bytes + NEW.size WHERE session_id = NEW.session_id;
   ELSE
@@ -77,7 +79,7 @@ CREATE FUNCTION tailrace_count_image() RETURNS trigger LANGUAGE plpgsql AS $$ BE
   END IF;
   RETURN NULL;
 END $$;;
-CREATE FUNCTION tailrace_count_session() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE OR REPLACE FUNCTION tailrace_count_session() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP = 'UPDATE' AND NEW.owner = OLD.owner THEN
     UPDATE usage SET bytes = bytes
       + NEW.bytes + coalesce(octet_length(NEW.options), 0)
@@ -86,7 +88,7 @@ CREATE FUNCTION tailrace_count_session() RETURNS trigger LANGUAGE plpgsql AS $$ 
   END IF;
   IF TG_OP <> 'DELETE' THEN
     INSERT INTO usage (owner, sessions, bytes)
-      VALUES (NEW.owner, 1, NEW.bytes + coalesce(octet_length(NEW.options), 0))
+      SELECT NEW.owner, 1, NEW.bytes + coalesce(octet_length(NEW.options), 0) WHERE NEW.owner <> $DELETED
       ON CONFLICT (owner) DO UPDATE SET sessions = usage.sessions + 1, bytes = usage.bytes + excluded.bytes;
   END IF;
   IF TG_OP <> 'INSERT' THEN
@@ -104,6 +106,9 @@ CREATE TRIGGER usage_session AFTER INSERT OR DELETE OR UPDATE OF owner, bytes, o
   FOR EACH ROW EXECUTE FUNCTION tailrace_count_session()
 """
 TRIGGERS: Mapping[str, Sequence[str]] = {
-    dialect: script.strip().replace("$MESSAGE", str(MESSAGE_BYTES)).split(";;\n")
-    for dialect, script in (("sqlite", _SQLITE), ("postgresql", _POSTGRESQL))
+    dialect: script.strip().replace("$MESSAGE", str(MESSAGE_BYTES)).replace("$DELETED", deleted).split(";;\n")
+    for dialect, script, deleted in (
+        ("sqlite", _SQLITE, f"(char({ord(DELETED[0])}) || '{DELETED[1:]}')"),
+        ("postgresql", _POSTGRESQL, f"(chr({ord(DELETED[0])}) || '{DELETED[1:]}')"),
+    )
 }

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.chat.ports import Kind, Options
-from app.chat.quotas import StorageLimits
-from app.chat.records import Exchange, StreamState
+from app.chat.quotas import StorageLimits, UseLimits
+from app.chat.records import Exchange, Seen, StreamState
 
 
 class Admit(NamedTuple):
@@ -16,6 +16,7 @@ class Admit(NamedTuple):
 
     exchange: Exchange
     limits: StorageLimits | None = None  # of its owner
+    use: UseLimits | None = None  # of its owner, on all nodes together
 
 
 class Finish(NamedTuple):
@@ -63,12 +64,40 @@ class Delete(NamedTuple):
     session_id: str
 
 
+class SetAside(NamedTuple):
+    """Delete a session so that its owner can have it back for `undo.SECONDS`."""
+
+    owner: str
+    session_id: str
+
+
+class BringBack(NamedTuple):
+    """Give a deleted session back to its owner."""
+
+    owner: str
+    session_id: str  # under which it is kept
+    was: str  # the id under which it was deleted
+
+
+class Expire(NamedTuple):
+    """Delete a session for good that was set aside, if its time is over. Of a long one `Prune` deletes the rows."""
+
+    session_id: str
+
+
+class GiveUp(NamedTuple):
+    """Delete a session for good that was set aside, whatever time is left. `Prune` deletes its rows."""
+
+    owner: str
+    session_id: str
+
+
 class Begin(NamedTuple):
     """Create a hidden session, which `Fill` adds to. `Reveal` gives it to its owner; `Prune` deletes it."""
 
     session_id: str
     owner: str
-    limits: StorageLimits | None = None  # of the owner; none for the undo of a deletion
+    limits: StorageLimits | None = None  # of the owner
 
 
 class Fill(NamedTuple):
@@ -85,7 +114,7 @@ class Reveal(NamedTuple):
 
     owner: str
     archive: Archive
-    limits: StorageLimits | None = None  # of the owner; none for the undo of a deletion
+    limits: StorageLimits | None = None  # of the owner
 
 
 class Hide(NamedTuple):
@@ -99,6 +128,22 @@ class Prune(NamedTuple):
     """Delete some records of a hidden session, or, if there are none, the session."""
 
     session_id: str
+
+
+class Interrupt(NamedTuple):
+    """End the streams of a session that an earlier owner left unfinished, but for one that is started again."""
+
+    session_id: str
+    living: frozenset[str] = frozenset()  # the streams that run here
+    seen: tuple[Seen, ...] = ()  # of them, in any order
+    goes_on: str | None = None  # the stream that is started again
+
+
+class Halt(NamedTuple):
+    """Let only the user continue an answer that was interrupted, or is about to be."""
+
+    session_id: str
+    stream_id: str | None = None  # of the answer; `None`: the newest one
 
 
 class Mark(NamedTuple):
@@ -124,10 +169,31 @@ Change = (
     | Rename
     | Configure
     | Delete
+    | SetAside
+    | BringBack
+    | Expire
+    | GiveUp
     | Begin
     | Fill
     | Reveal
     | Hide
     | Prune
+    | Interrupt
+    | Halt
     | Mark
 )
+
+
+def session_of(change: Change) -> str | None:
+    """Return the id of the session that a change is about; `None` if it names none."""
+    match change:
+        case Admit():
+            return change.exchange.session_id
+        case Finish():
+            return change.state.session_id
+        case Reveal():
+            return change.archive.session_id
+        case Discard() | Withdraw() | Mark():
+            return None
+        case _:
+            return change.session_id

@@ -13,15 +13,19 @@ from app.chat.branches import without
 from app.chat.growing_text import GrowingText
 from app.chat.ports import Kind
 from app.chat.records import Exchange, Message, StreamState
+from app.history.fence import Key
 from app.history.write_queue.changes import Finish, Piece
 
 
 class Growth:
     """One of the two texts of an answer, and how many of its tokens are on disk."""
 
-    __slots__ = ("kind", "message_id", "since", "texts", "written")
+    __slots__ = ("key", "kind", "message_id", "since", "texts", "written")
 
-    def __init__(self, kind: Kind, texts: GrowingText, message_id: str, since: float) -> None:
+    def __init__(
+        self, kind: Kind, texts: GrowingText, message_id: str, since: float, key: Key | None
+    ) -> None:
+        self.key = key
         self.kind = kind
         self.texts = texts
         self.message_id = message_id
@@ -46,11 +50,12 @@ class Growth:
 
 
 class PendingAnswer:
-    """An exchange that is not completely on disk."""
+    """An exchange that is not completely on disk. `key` is the lease under which it is written, in a cluster."""
 
-    __slots__ = ("dropped", "ending", "exchange", "hidden", "pending", "since")
+    __slots__ = ("dropped", "ending", "exchange", "hidden", "key", "pending", "since")
 
-    def __init__(self, exchange: Exchange, since: float) -> None:
+    def __init__(self, exchange: Exchange, since: float, key: Key | None) -> None:
+        self.key = key
         self.exchange = exchange
         self.since = since
         self.hidden = True  # not admitted yet, or withdrawn: no read sees it
@@ -105,12 +110,12 @@ class Pending:
 
     # ---- lifecycle of an answer ------------------------------------------------------------------------------
 
-    def arrive(self, exchange: Exchange) -> PendingAnswer:
+    def arrive(self, exchange: Exchange, key: Key | None = None) -> PendingAnswer:
         """Add an exchange whose admission is being written. It is hidden until `admit`."""
         exchange = msgspec.structs.replace(
             exchange, pictures=()
         )  # do not hold the images in memory until the answer ends
-        answer = PendingAnswer(exchange, asyncio.get_running_loop().time())
+        answer = PendingAnswer(exchange, asyncio.get_running_loop().time(), key)
         self._answers[exchange.stream.stream_id] = answer
         return answer
 
@@ -123,7 +128,7 @@ class Pending:
         """Take the text of an answer from these growing texts."""
         answer = self._answers.get(stream_id)
         if answer is not None and answer.ending is None:
-            of = (answer.exchange.answer.message_id, answer.since)
+            of = (answer.exchange.answer.message_id, answer.since, answer.key)
             self._growing[stream_id] = Growth("token", texts, *of), Growth("reasoning", reasoning, *of)
 
     def end(self, finish: Finish) -> None:
@@ -162,6 +167,32 @@ class Pending:
         for answer in [a for a in self._answers.values() if a.exchange.session_id == session_id]:
             self.forget(answer)
         self._spoil(session_id)
+
+    def forget_lost(self, keys: Collection[Key]) -> None:
+        """Remove all answers that were written under leases which another node has now."""
+        for answer in [each for each in self._answers.values() if each.key in keys]:
+            self.forget(answer)
+        for session_id, _ in keys:
+            self._spoil(session_id)
+
+    def forget_older(self, session_id: str, key: Key | None) -> None:
+        """Remove all answers of a session that were written under other leases than this one."""
+        older = [
+            answer
+            for answer in self._answers.values()
+            if answer.exchange.session_id == session_id and answer.key != key
+        ]
+        for answer in older:
+            self.forget(answer)
+        self._spoil(session_id)
+
+    def living(self, session_id: str, key: Key | None) -> frozenset[str]:
+        """Return the streams of a session that are written here under its lease and have not ended."""
+        return frozenset(
+            stream_id
+            for stream_id, answer in self._answers.items()
+            if answer.exchange.session_id == session_id and answer.key == key
+        )
 
     # ---- growth ----------------------------------------------------------------------------------------------
 

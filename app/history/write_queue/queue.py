@@ -10,6 +10,7 @@ from app.chat.archive import records_size
 from app.chat.errors import HistoryUnavailable
 from app.chat.records import Admission
 from app.chat.sizes import utf8_size
+from app.history.fence import Key
 from app.history.write_queue.changes import Admit, Change, Fill, Finish
 from app.history.write_queue.pending import PendingAnswer
 
@@ -23,13 +24,18 @@ class InDoubt(HistoryUnavailable):
 
 
 class QueuedChange:
-    """A queued change, with its waiter and its pending answer, if any."""
+    """A queued change, with its waiter and its pending answer, if any. `key` is its lease, in a cluster."""
 
-    __slots__ = ("answer", "change", "size", "waiter")
+    __slots__ = ("answer", "change", "key", "size", "waiter")
 
     def __init__(
-        self, change: Change, waiter: asyncio.Future[Admission | None] | None, answer: PendingAnswer | None
+        self,
+        change: Change,
+        waiter: asyncio.Future[Admission | None] | None,
+        answer: PendingAnswer | None,
+        key: Key | None = None,
     ) -> None:
+        self.key = key
         self.change = change
         self.waiter = waiter
         self.answer = answer

@@ -7,33 +7,42 @@ of answers, are written every quarter of a second. So there is never a transacti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection
 
-from app.chat.errors import DiskFull, HistoryUnavailable, Refused
+from app.chat.errors import DiskFull, HistoryUnavailable, LeaseLost, Refused
 from app.chat.ports import Logger
 from app.chat.records import Admission, HistoryLoad
 from app.history.database import Database
+from app.history.fence import Fence, Key
 from app.history.statements.admit import Results
+from app.history.statements.ahead import Ahead, read_ahead
 from app.history.statements.apply import apply, grow
-from app.history.write_queue.changes import Change
+from app.history.write_queue.ahead import ReadAhead
+from app.history.write_queue.changes import Change, session_of
+from app.history.write_queue.fencing import Fenced
 from app.history.write_queue.pending import Cut, Pending, PendingAnswer, mark_written
 from app.history.write_queue.queue import InDoubt, QueuedChange, WriteQueue
 from app.measures import QUICK, Histogram
+from app.tasks.waiting import first_done
 
 TICK = 0.25  # seconds between batches without a waiter
 TEND = 1.0  # seconds between calls of `Database.tend`, while there are changes
 WAIT = 5.0  # seconds that a waiter waits at most
 LAST = 1.0  # seconds to write the rest of the queue at shutdown
+NOTHING_FENCED = Fenced(set(), set(), set())
 SLOWEST = 4.0  # maximum seconds between attempts while the database does not respond
 
 
 class Writer:
     """Runs in its own task, which the context manager `writing` owns."""
 
-    def __init__(self, database: Database, unwritten: Pending, logger: Logger) -> None:
+    def __init__(
+        self, database: Database, unwritten: Pending, logger: Logger, fence: Fence | None = None
+    ) -> None:
+        self._fence = fence  # in a cluster
         self._database = database
         self._unwritten = unwritten
         self._logger = logger
@@ -46,6 +55,7 @@ class Writer:
         self._failures = 0  # in a row
         self._committing = False  # whether a failure now would leave the commit in doubt
         self._closing = False
+        self.ahead = ReadAhead()
         self.batches = Histogram(QUICK)  # s, of the transactions that were committed
 
     def __repr__(self) -> str:
@@ -53,9 +63,11 @@ class Writer:
 
     @classmethod
     @asynccontextmanager
-    async def writing(cls, database: Database, unwritten: Pending, logger: Logger) -> AsyncIterator[Writer]:
+    async def writing(
+        cls, database: Database, unwritten: Pending, logger: Logger, fence: Fence | None = None
+    ) -> AsyncIterator[Writer]:
         """Write for the duration of the block, then write the rest of the queue for `LAST` seconds at most."""
-        writer = cls(database, unwritten, logger)
+        writer = cls(database, unwritten, logger, fence)
         task = writer._loop.create_task(writer._run(), name="history writer")
         try:
             yield writer
@@ -74,7 +86,8 @@ class Writer:
 
     def later(self, change: Change, answer: PendingAnswer | None = None) -> None:
         """Queue a change without waiting for it. Raises `HistoryUnavailable` if the queue is full."""
-        self._line.append(QueuedChange(change, None, answer))
+        key = answer.key if answer is not None else self.key(session_of(change))
+        self._line.append(QueuedChange(change, None, answer, key))
         if answer is not None:
             answer.pending += 1
         self._wake.set()
@@ -86,17 +99,23 @@ class Writer:
         or if the caller is cancelled, it is unknown whether the change was or will be written.
         """
         waiter: asyncio.Future[Admission | None] = self._loop.create_future()
-        entry = QueuedChange(change, waiter, None)
+        entry = QueuedChange(change, waiter, None, self.key(session_of(change)))
         self._line.append(entry)
         self._wake.set()
         try:
-            await asyncio.wait({waiter}, timeout=WAIT)
+            await first_done(waiter, seconds=WAIT)
             if waiter.done():
                 return waiter.result()
         finally:
             waiter.cancel()  # its result is no longer needed; no effect if it is done
         late = HistoryUnavailable if self._line.remove(entry) else InDoubt
         raise late("Chat history can't keep up right now. Try again in a moment.")
+
+    def key(self, session_id: str | None) -> Key | None:
+        """Return the lease under which changes of a session are made now. Without a cluster there is none."""
+        if self._fence is None or session_id is None:
+            return None
+        return session_id, self._fence.epoch(session_id)
 
     def load(self) -> HistoryLoad:
         """Return what is waiting to be written, and the times of the batches so far."""
@@ -162,19 +181,30 @@ class Writer:
             await self._one_by_one(entries, cut)
 
     async def _commit(self, entries: Sequence[QueuedChange], cut: Sequence[Cut]) -> None:
-        pieces = [piece for _, piece in cut]
-        changes = [entry.change for entry in entries]
+        fenced = NOTHING_FENCED
 
-        def work(connection: Connection) -> Results:
-            if pieces:
+        def work(connection: Connection) -> tuple[Results, Mapping[str, Ahead]]:
+            nonlocal fenced
+            self._committing = False  # the database may run the work again
+            if self._fence is not None:
+                fenced = Fenced.of(connection, self._fence, entries, cut)
+            if pieces := [piece for place, (_, piece) in enumerate(cut) if place not in fenced.cut]:
                 grow(connection, pieces)
-            results = apply(connection, self._database.node, changes)
+            made = [entry.change for place, entry in enumerate(entries) if place not in fenced.entries]
+            results = apply(connection, self._database.node, made)
+            ahead = read_ahead(connection, made, results) if self._database.is_own else {}
             self._committing = True
-            return results
+            left = iter(results)
+            every = [LeaseLost() if place in fenced.entries else next(left) for place in range(len(entries))]
+            return every, ahead
 
         self._committing = False
         began = self._loop.time()
-        results = await self._database.write(work)
+        self.ahead.forget([entry.change for entry in entries])
+        results, ahead = await self._database.write(work)
+        self.ahead.keep(ahead)
+        if fenced.keys:
+            self._lose(fenced)
         self.batches.observe(self._loop.time() - began)
         self._committing = False
         self._untended = True
@@ -192,6 +222,18 @@ class Writer:
         if self._failures:
             self._failures = 0
             self._logger.info("history_available", changes=len(self._line))
+
+    def _lose(self, fenced: Fenced) -> None:
+        """Drop everything that was made under leases which another node has now."""
+        if self._fence is not None and (fenced.entries or fenced.cut):
+            self._unwritten.forget_lost(fenced.keys)
+            self._logger.warning(
+                "history_fenced",
+                sessions=sorted({session_id for session_id, _ in fenced.keys}),
+                changes=len(fenced.entries),
+                pieces=len(fenced.cut),
+            )
+            self._fence.lost(fenced.keys)
 
     def _postpone(self, entries: Sequence[QueuedChange], error: HistoryUnavailable) -> None:
         for entry in entries:
