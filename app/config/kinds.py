@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from app.chat.scoped_ids import OWNER_PATTERN
+from app.config.node_urls import is_node_url
 from app.config.servers import is_address
 from app.hosts import HostPattern, OriginText
 from app.networks import Trusted
@@ -59,12 +60,29 @@ Database = Annotated[
 Redis = Annotated[
     str,
     kind(
-        "redis://…, rediss://… or redis+unix:///…",
+        "redis://…, redis+sentinel://…, redis+cluster://…, each also with rediss for TLS, or redis+unix:///…",
         secret=True,
-        pattern=r"^(rediss?://[^\s/]|redis\+unix:///)\S*$",
+        pattern=r"^(rediss?(\+(sentinel|cluster))?://[^\s/]|redis\+unix:///)\S*$",
     ),
 ]
+RedisServer = Annotated[
+    str,
+    kind(
+        "redis://…, redis+sentinel://… or redis+cluster://…, each also with rediss for TLS",
+        secret=True,
+        pattern=r"^rediss?(\+(sentinel|cluster))?://[^\s/]\S*$",
+    ),
+]
+NodeTtl = Annotated[float, kind("seconds from 1 to 600", unit="s", ge=1, le=600)]
 Url = Annotated[str, kind("an http:// or https:// URL", check=is_address)]
+NodeUrl = Annotated[
+    str,
+    kind(
+        "an http:// or https:// URL such as http://10.0.0.3:8080 at which the other nodes reach this one: "
+        "not 0.0.0.0 or ::, and without a user, a query or a fragment",
+        check=is_node_url,
+    ),
+]
 UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", check=is_address)]
 ModelName = Annotated[str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$")]
 Agents = Annotated[

@@ -77,6 +77,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "`postgresql://…`, or `memory:` to keep nothing; by default a file in the data folder",
     ] = None
 
+    redis_url: Annotated[
+        kinds.RedisServer | None,
+        "Redis or Valkey server of a cluster: all servers with the same one, and the same PostgreSQL, are its nodes",
+    ] = None
+    node_url: Annotated[
+        kinds.NodeUrl | None,
+        "where the other nodes reach this one; by default the address that it listens on",
+    ] = None
+    node_ttl: Annotated[
+        kinds.NodeTtl, "time without a sign of life after which other nodes take over a node's chats"
+    ] = 6.0
+
     config: Annotated[
         kinds.FileOrOff | None,
         "TOML file with settings and model servers; default: `tailrace.toml` here or in the data folder; `off`: none",

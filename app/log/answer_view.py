@@ -8,7 +8,7 @@ from __future__ import annotations
 from app.chat import figures
 from app.chat.growing_text import GrowingText
 from app.chat.states import Status
-from app.log.entries import Begun, End, Entry, Event, Start, StatusChange
+from app.log.entries import Begun, End, Entry, Event, Prompt, Start, StatusChange
 
 
 class AnswerView:
@@ -46,6 +46,12 @@ class AnswerView:
         self.reasoned_at: float | None = None  # when the first piece of reasoning arrived
         self.answered_at: float | None = None  # when the first piece of the answer arrived
         self.end: End | None = None
+
+    def empty(self) -> AnswerView:
+        """Return another view of the same answer, without the text of its stream."""
+        nothing = Prompt("", "")
+        start = Start(self.stream_id, self.message_id, model="", prompt=nothing, continued=self.begun)
+        return AnswerView(start, self.seq)
 
     def __repr__(self) -> str:
         return f"<AnswerView {self.stream_id} {self.status} tokens={self.tokens}>"

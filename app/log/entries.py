@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from app.chat.contents import Image, Problem
+from app.chat.records import StreamState
 from app.chat.states import Outcome, Status
 
 ResetReason = Literal["expired", "epoch", "lagging"]
@@ -68,6 +69,24 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     tokens_per_second: float | None = None
     error: Problem | msgspec.UnsetType = msgspec.UNSET
+
+
+def end_of(state: StreamState, outcome: Outcome) -> End:
+    """Return the `end` of a stream whose final state this is."""
+    return End(
+        stream_id=state.stream_id,
+        outcome=outcome,
+        finish_reason=state.finish_reason,
+        tokens=state.tokens,
+        duration_ms=state.duration_ms,
+        ttft_ms=state.ttft_ms,
+        thought_ms=state.thought_ms,
+        completion_tokens=state.completion_tokens,
+        tokens_per_second=state.tokens_per_second,
+        upstream_closed=state.upstream_closed,
+        message_id=state.message_id,
+        error=state.error,
+    )
 
 
 Event = Start | StatusChange | End

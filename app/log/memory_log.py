@@ -47,6 +47,11 @@ class MemoryLog:
         return self._segments[0].first - 1 if self._segments else self.head
 
     @property
+    def fence(self) -> int:
+        """See `SessionLog`."""
+        return self._fence
+
+    @property
     def listeners(self) -> int:
         """See `SessionLog`."""
         return len(self._listeners)
@@ -56,25 +61,35 @@ class MemoryLog:
         """See `SessionLog`."""
         return self._size
 
+    @property
+    def written(self) -> AnswerView | None:
+        """See `SessionLog`. What is appended is shown at once."""
+        return self.answer
+
     async def append(self, fence: int, event: Event) -> None:
         """See `SessionLog`."""
         if fence < self._fence:
             raise Fenced(f"fence {fence} is older than {self._fence}")
+        if isinstance(event, Start):
+            self._fence = fence
+        elif isinstance(event, End):
+            self._fence = fence + 1
+        self.put(event)
+
+    def put(self, event: Event) -> None:
+        """Append one event, whatever the fence."""
         self._close_run()
         self.head += 1
         if isinstance(event, Start):
-            self._fence = fence
             self._starts[event.stream_id] = self.head - 1
             self.answer = AnswerView(event, self.head)
         elif self.answer is not None:
             self.answer.take_event(event)
         self._add(EventSegment(self.head, event, self._clock()))
-        if isinstance(event, End):
-            self._fence = fence + 1
-            if self.answer is not None:
-                self.answer.text.join()
-                self.answer.reasoning.join()
-                self.answer = None
+        if isinstance(event, End) and self.answer is not None:
+            self.answer.text.join()
+            self.answer.reasoning.join()
+            self.answer = None
         if self._listeners:
             self._tell(Entry.of(self.head, event))
 

@@ -68,3 +68,8 @@ class TextSegment:
         begin, count = self._begin + skipped, self.last + 1 - self.first - skipped
         text = self.text.between(begin, begin + count)
         return Entry(self.last, self.stream_id, self.kind, None, text, self.position + skipped, count)
+
+    def pieces(self, skipped: int) -> list[str]:
+        """Return the tokens one by one, without the first `skipped`."""
+        begin = self._begin + skipped
+        return self.text.pieces(begin, self._begin + self.last + 1 - self.first)

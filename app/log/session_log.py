@@ -25,9 +25,33 @@ class Reading(NamedTuple):
 class SessionLog(Protocol):
     """An append-only log with a fence. Sequence numbers increase by one per event; each token is one event."""
 
-    epoch: int
-    head: int  # the sequence number of the newest event; 0 in an empty log
-    answer: AnswerView | None  # the running answer, from its `start` to its `end`
+    @property
+    def epoch(self) -> int:
+        """What cursors of this log begin with."""
+        ...
+
+    @property
+    def head(self) -> int:
+        """The sequence number of the newest event that viewers can read; 0 in an empty log."""
+        ...
+
+    @property
+    def answer(self) -> AnswerView | None:
+        """The running answer as viewers can read it, from its `start` to its `end`."""
+        ...
+
+    @property
+    def written(self) -> AnswerView | None:
+        """The running answer with all that was appended, for the stream that writes it.
+
+        A log that others keep shows an event only once they have acknowledged it.
+        """
+        ...
+
+    @property
+    def fence(self) -> int:
+        """The lowest fence that may append. The next stream's must be greater."""
+        ...
 
     @property
     def floor(self) -> int:
@@ -47,6 +71,7 @@ class SessionLog(Protocol):
     async def append(self, fence: int, event: Event) -> None:
         """Append one event. A `Start` sets the log's fence to `fence`, an `End` to `fence + 1`.
 
+        Returns after an `End` once viewers can read it. The wait is bounded; a log that fails shows it all the same.
         Raises `Fenced` if `fence` is lower than the log's: that stream is over.
         """
         ...

@@ -1,0 +1,147 @@
+"""Hints between the nodes of a cluster, through Redis: short messages that may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import hiredis
+import msgspec
+
+from app.chat.errors import LogUnavailable
+from app.chat.ports import Logger
+from app.log.shared.address import Address, Whereabouts
+from app.log.shared.wire import auth, command, tls_context
+from app.tasks.reports import report
+from app.tasks.timeouts import within
+
+CONNECT_SECONDS = 5.0
+QUIET_SECONDS = 10.0  # after which the connection is tested; after twice that it is taken for dead
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # s, before the next attempt to connect
+READ_BYTES = 64 * 1024
+WORDS_BYTES = 4096  # of a hint; a longer one is not sent
+Heard = Callable[..., None]
+
+_pack = msgspec.msgpack.encode
+_hint = msgspec.msgpack.Decoder(tuple[str, ...])
+
+
+class RedisHints:
+    """Sends hints over a connection that `publish` has, and hears those of the other nodes over one of its own."""
+
+    def __init__(
+        self, whereabouts: Whereabouts, *, node_id: str, logger: Logger, publish: Callable[[bytes], None]
+    ) -> None:
+        """`whereabouts` tells the server to hear; `publish` sends an encoded command, or drops it."""
+        self._whereabouts = whereabouts
+        self._node_id = node_id
+        self._logger = logger
+        self._publish = publish
+        # Redis knows no databases here, so the name of the channel has it.
+        self._channel = f"tailrace:{self._whereabouts.database}:hints"
+        self._listeners: dict[str, list[Heard]] = {}
+
+    def __repr__(self) -> str:
+        return f"<RedisHints {self._channel} {sorted(self._listeners)}>"
+
+    def send(self, kind: str, *words: str) -> None:
+        """Send a hint to all other nodes. Synchronous; never raises."""
+        data = _pack((self._node_id, kind, *words))
+        if len(data) <= WORDS_BYTES:
+            self._publish(command("PUBLISH", self._channel, data))
+
+    def listen(self, kind: str, heard: Heard) -> None:
+        """Call `heard` with the words of each hint of this kind."""
+        self._listeners.setdefault(kind, []).append(heard)
+
+    @asynccontextmanager
+    async def hearing(self) -> AsyncIterator[None]:
+        """Hear the other nodes until the block ends."""
+        task = asyncio.create_task(self._hear(), name="hints")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _hear(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                address = await self._whereabouts.server()
+                async with self._subscribed(address) as (reader, writer):
+                    pause = FIRST_PAUSE
+                    await self._read(reader, writer, address)
+            except (OSError, TimeoutError, hiredis.HiredisError, EOFError, LogUnavailable) as error:
+                self._logger.debug("hints_lost", reason=str(error) or type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - it is reported, and tried again: hints must not end
+                report("hints could not be heard", error)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - so that nodes do not come in step
+            pause = min(LONGEST_PAUSE, 2 * pause)
+
+    @asynccontextmanager
+    async def _subscribed(
+        self, address: Address
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await within(
+            CONNECT_SECONDS, asyncio.open_connection(address.host, address.port, ssl=tls_context(address.tls))
+        )
+        try:
+            if address.password:
+                writer.write(command(*auth(address.user, address.password)))
+            writer.write(command("INFO", "replication"))
+            writer.write(command("SUBSCRIBE", self._channel))
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: Address
+    ) -> None:
+        replies, quiet = hiredis.Reader(), False
+        while True:
+            try:
+                data = await within(QUIET_SECONDS, reader.read(READ_BYTES))
+            except TimeoutError:
+                if quiet or await self._has_successor(address):
+                    raise
+                quiet = True
+                writer.write(command("PING"))
+                continue
+            if not data:
+                raise EOFError
+            quiet = False
+            replies.feed(data)
+            messages = deque[bytes]()
+            while (reply := replies.gets()) is not False:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise reply
+                if isinstance(reply, bytes) and b"role:slave" in reply:
+                    raise LogUnavailable(f"Redis at {address} is a replica")
+                if isinstance(reply, list) and reply[0] == b"message":
+                    messages.append(reply[2])
+            for message in messages:
+                self._take(message)
+
+    async def _has_successor(self, address: Address) -> bool:
+        """Whether another server is the primary now. While nobody knows, the one that is heard will do."""
+        try:
+            return await self._whereabouts.server() != address
+        except LogUnavailable:
+            return False
+
+    def _take(self, message: bytes) -> None:
+        try:
+            sender, kind, *words = _hint.decode(message)
+        except (msgspec.DecodeError, ValueError):
+            return  # of another version, or of somebody else
+        if sender == self._node_id:
+            return
+        for heard in self._listeners.get(kind, ()):
+            try:
+                heard(*words)
+            except Exception as error:  # noqa: BLE001 - it is reported; the other hints have their own listeners
+                report("a hint could not be taken", error)
