@@ -7,8 +7,9 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from app import __version__, watchdog
 from app.config import config_file, settings
@@ -40,11 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_token_commands(commands)
     check = commands.add_parser(
         "audit",
-        help="check a log file",
+        help="check log files",
         description="Check log lines (logfmt or JSON) against the invariants of every session. "
-        "The exit code is 1 if any was violated.",
+        "Several files are the logs of the nodes of a cluster, and are read as one. The exit code is 1 if any was "
+        "violated.",
     )
-    check.add_argument("file", metavar="FILE", help="log file, or - for standard input")
+    check.add_argument("files", metavar="FILE", nargs="+", help="log file, or - for standard input")
     check.add_argument("--bound", type=float, default=2.0, help="the server's TAILRACE_SUPERSEDE_TIMEOUT")
     check.add_argument("--owner", metavar="NAME", help="check only the lines about this owner")
     check.set_defaults(run=_audit)
@@ -131,15 +133,26 @@ def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
     }
 
 
+def _log(name: str) -> TextIO:
+    # Tolerate invalid UTF-8: the rest of the log can still be audited.
+    return sys.stdin if name == "-" else Path(name).open(errors="replace")
+
+
 def _audit(arguments: argparse.Namespace) -> int:
     try:
-        # Tolerate invalid UTF-8: the rest of the log can still be audited.
-        with sys.stdin if arguments.file == "-" else Path(arguments.file).open(errors="replace") as lines:
-            report = audit.audit(lines, bound=arguments.bound, owner=arguments.owner)
+        with ExitStack() as stack:
+            logs = {name: stack.enter_context(_log(name)) for name in dict.fromkeys(arguments.files)}
+            if len(logs) == 1:
+                [lines] = logs.values()
+                report = audit.audit(lines, bound=arguments.bound, owner=arguments.owner)
+            else:
+                report = audit.audit_nodes(logs, bound=arguments.bound, owner=arguments.owner)
     except OSError as error:
-        return _refuse(f"cannot read {arguments.file}: {error.strerror}")
+        return _refuse(f"cannot read {error.filename}: {error.strerror}")
     for violation in report.violations:
         print(violation)
+    for exception in report.exceptions:
+        print(f"exception: {exception}")
     print(report)
     return 1 if report.violations else 0
 

@@ -110,7 +110,7 @@ def tailrace(
 
 
 def signed_out(chat: web.Application, user: str) -> None:
-    """Close what is open of a user who has signed out of the parent, such as an event stream in another tab.
+    """Cut what is open of a user who has signed out of the parent: event streams, and what is still being read.
 
     Without this it stays open until the browser closes it, and shows nothing but this user's own chats.
     """
@@ -132,7 +132,11 @@ def _from_environment() -> Settings:
 
 
 def _check(settings: Settings) -> None:
-    """Raise `SettingsError` for a sign-in that would be ignored."""
+    """Raise `SettingsError` for a sign-in that would be ignored, and for a cluster, which needs whole servers."""
+    if settings.redis_url is not None:
+        raise SettingsError(
+            "TAILRACE_REDIS_URL: a sub-application cannot be a node of a cluster. Leave it out, or run `tailrace serve`"
+        )
     for name, value in (("TAILRACE_AUTH", settings.auth), ("TAILRACE_ACCESS_TOKEN", settings.access_token)):
         if value is not None:
             raise SettingsError(

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
-
-from app.streams.registry import Registry
 
 END_SECONDS = 1.8  # from the end of the wait for answers to the end of the process, whatever hangs
 SAY_SECONDS = 0.1  # for the last log line, which may hang as well
@@ -51,12 +49,20 @@ def _leave() -> None:
     os._exit(0)
 
 
+class Closing(Protocol):
+    """What ends all answers: the registry, or what also hands them to other nodes."""
+
+    async def close(self, *, patience: float = 0.0) -> None:
+        """End all streams; they have `patience` seconds to finish."""
+        ...
+
+
 async def drain(
-    registry: Registry, patience: float, hurry: asyncio.Event, last_resort: ShutdownWatchdog
+    ending: Closing, patience: float, hurry: asyncio.Event, last_resort: ShutdownWatchdog
 ) -> None:
     """Let running answers finish within `patience` seconds, or until `hurry` is set; then interrupt the rest."""
     last_resort.arm(patience + END_SECONDS)
-    draining = asyncio.create_task(registry.close(patience=patience), name="drain")
+    draining = asyncio.create_task(ending.close(patience=patience), name="drain")
     hurrying = asyncio.create_task(hurry.wait(), name="hurry")
     await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
     if hurry.is_set():

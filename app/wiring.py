@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import structlog
@@ -31,17 +31,18 @@ from app.backends.openai.backend import OpenAIBackend
 from app.backends.scripted.backend import ScriptedBackend
 from app.chat.errors import HistoryUnavailable
 from app.chat.ports import Backend, Logger
-from app.chat.quotas import StorageLimits
+from app.chat.quotas import StorageLimits, UseLimits
 from app.chat.tokens import TokenStore
 from app.config.servers import ModelServer
 from app.config.settings import Settings, is_loopback
 from app.history import opening
 from app.history.errors import DatabaseUnusable
+from app.history.fence import Fence
 from app.history.memory import MemoryHistory
 from app.history.sql import SqlHistory
 from app.private import private_folder
 from app.secret import UnsafeSecret, kept_secret
-from app.shutdown import ShutdownWatchdog, drain
+from app.shutdown import Closing, ShutdownWatchdog, drain
 from app.streams.auto_continue import AutoContinue
 from app.streams.bounds import Bounds
 from app.streams.line import Lines
@@ -53,6 +54,7 @@ from app.telemetry import metrics, tracing
 from app.telemetry.loop_health import LoopHealth
 from app.telemetry.sources import Sources
 from app.watchdog import Watchdog
+from app.web.app_keys import NODES
 from app.web.application import Parts, create_application
 from app.web.events.measures import ViewerMeasures
 from app.web.limits import Limits
@@ -62,6 +64,10 @@ from app.web.security.guess_counts import GuessCounts
 from app.web.security.guesses import Guesses
 from app.web.security.refusals import Refusals
 from app.web.security.runner import Runner
+
+if TYPE_CHECKING:
+    from app.nodes.estate import Shared
+    from app.nodes.starting import ClusterNode
 
 SECRET_FILE = "secret.key"
 # aiohttp's own wait for open connections at shutdown; by then every event stream has been closed.
@@ -77,11 +83,19 @@ class StartupError(Exception):
 class Server:
     """The parts of a running server."""
 
-    def __init__(self, runner: web.AppRunner, registry: Registry, catalog: Catalog, url: str) -> None:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        registry: Registry,
+        catalog: Catalog,
+        url: str,
+        departure: Closing,
+    ) -> None:
         self.runner = runner
         self.registry = registry
         self.catalog = catalog
         self.url = url
+        self.departure = departure  # ends the answers: the registry, or what also hands them to other nodes
 
     def __repr__(self) -> str:
         return f"<Server {self.url} {self.registry!r}>"
@@ -213,20 +227,72 @@ def data_folder(data_dir: Path, logger: Logger) -> Iterator[None]:
 def _guesses(settings: Settings, refusals: Refusals, logger: Logger) -> Guesses:
     """Return what counts wrong tokens. Raises `StartupError`."""
     own = GuessCounts()
-    if not settings.guesses_url:
+    shared = settings.guesses_url or settings.redis_url
+    name = "TAILRACE_GUESSES_URL" if settings.guesses_url else "TAILRACE_REDIS_URL"
+    if not shared:
         return Guesses(refusals, own)
     if not find_spec("redis"):
-        raise StartupError("TAILRACE_GUESSES_URL needs the Redis client: pip install 'tailrace[redis]'")
+        raise StartupError(f"{name} needs the Redis client: pip install 'tailrace[redis]'")
     from app.web.security.shared_counts import SharedCounts
 
     try:
-        return Guesses(refusals, own, SharedCounts(settings.guesses_url, own, logger))
+        return Guesses(refusals, own, SharedCounts(shared, own, logger))
     except ValueError as error:
-        raise StartupError("TAILRACE_GUESSES_URL: expected an address such as redis://host:6379/0") from error
+        raise StartupError(f"{name}: {error}") from error
 
 
 @asynccontextmanager
-async def _history(settings: Settings, logger: Logger) -> AsyncIterator[MemoryHistory | SqlHistory]:
+async def _shared(settings: Settings, logger: Logger) -> AsyncIterator[Shared | None]:
+    """Yield what a node of a cluster shares with the others; `None` for a single server. Raises `StartupError`."""
+    if settings.redis_url is None:
+        yield None
+        return
+    if not find_spec("hiredis"):
+        raise StartupError("TAILRACE_REDIS_URL needs the Redis client: pip install 'tailrace[redis]'")
+    if not (settings.database_url or "").startswith("postgresql://"):
+        raise StartupError(
+            "TAILRACE_REDIS_URL makes this server a node of a cluster, which needs one PostgreSQL for all. "
+            "Set TAILRACE_DATABASE_URL to postgresql://…, or unset TAILRACE_REDIS_URL."
+        )
+    from app.nodes import starting
+
+    with _node_errors(starting.NodeUnusable):
+        async with starting.opened_shared(settings, logger) as shared:
+            yield shared
+
+
+@asynccontextmanager
+async def _node(
+    settings: Settings,
+    shared: Shared | None,
+    history: MemoryHistory | SqlHistory,
+    registry: Registry,
+    catalog: Catalog,
+    logger: Logger,
+) -> AsyncIterator[ClusterNode | None]:
+    """Yield the node, if there is a cluster. Raises `StartupError`."""
+    if shared is None or not isinstance(history, SqlHistory):
+        yield None
+        return
+    from app.nodes import starting
+
+    with _node_errors(starting.NodeUnusable):
+        async with starting.opened_node(settings, shared, history, registry, catalog, logger) as node:
+            yield node
+
+
+@contextmanager
+def _node_errors(kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kind as error:
+        raise StartupError(str(error)) from error
+
+
+@asynccontextmanager
+async def _history(
+    settings: Settings, logger: Logger, fence: Fence | None = None
+) -> AsyncIterator[MemoryHistory | SqlHistory]:
     """Open the history; close it at the end, after everything has been written. Raises `StartupError`."""
     try:
         async with opening.opened(
@@ -235,6 +301,8 @@ async def _history(settings: Settings, logger: Logger) -> AsyncIterator[MemoryHi
             logger=logger,
             alone=True,
             limits=msgspec.convert(settings, StorageLimits, from_attributes=True),
+            fence=fence,
+            use=msgspec.convert(settings, UseLimits, from_attributes=True) if fence is not None else None,
         ) as history:
             yield history
     except DatabaseUnusable as error:
@@ -249,6 +317,7 @@ class Opened(NamedTuple):
     catalog: Catalog
     health: LoopHealth
     parts: Parts
+    node: ClusterNode | None  # of a cluster
 
 
 @asynccontextmanager
@@ -265,17 +334,35 @@ async def opened(
     The caller starts and closes the catalogue, closes the registry, and enters the health.
     """
     # The history is closed after the other parts, because they write to it as they close; spans are sent last.
-    async with tracing.opened(os.environ, logger) as tracer, _history(settings, logger) as history:
+    async with (
+        tracing.opened(os.environ, logger) as tracer,
+        _shared(settings, logger) as shared,
+        _history(settings, logger, shared.fence if shared is not None else None) as history,
+    ):
         catalog = _catalog(settings, logger, extra, agents)
         lines = Lines(answers(settings), settings.line_limit)
-        registry = Registry(history=history, bounds=bounds(settings), logger=logger, now=now, lines=lines)
+        registry = Registry(
+            history=history,
+            bounds=bounds(settings),
+            logger=logger,
+            now=now,
+            lines=lines,
+            logs=shared,
+            prepare=shared.prepare if shared is not None else None,
+            own=shared.own if shared is not None else None,
+        )
         health = LoopHealth(logger=logger, stacks=settings.log_level == "debug")
         viewers = ViewerMeasures()
-        figures = metrics.collectors(
-            Sources(registry.statistics, viewers, history.load, catalog.health, health)
-        )
-        parts = Parts(registry, history, catalog, lambda: metrics.render(figures), viewers, tracer)
-        yield Opened(history, registry, catalog, health, parts)
+        async with _node(settings, shared, history, registry, catalog, logger) as node:
+            read_node = node.figures if node is not None else None
+            figures = metrics.collectors(
+                Sources(registry.statistics, viewers, history.load, catalog.health, health, read_node)
+            )
+            cluster = node.cluster if node is not None else None
+            parts = Parts(
+                registry, history, catalog, lambda: metrics.render(figures), viewers, tracer, cluster
+            )
+            yield Opened(history, registry, catalog, health, parts, node)
 
 
 def limits(settings: Settings) -> Limits:
@@ -307,14 +394,22 @@ async def running(
     Raises `StartupError`.
     """
     logger: Logger = structlog.get_logger()
-    cookie_secret = secret(settings.data_dir, logger)
+    own_secret = secret(settings.data_dir, logger) if settings.redis_url is None else b""
     refusals = Refusals(logger)
     guesses = _guesses(settings, refusals, logger)
     async with (
         opened(settings, logger, extra=extra, now=now) as inside,
-        _gate(settings, inside.history.tokens, cookie_secret, guesses, logger, now) as gate,
+        _gate(
+            settings,
+            inside.history.tokens,
+            own_secret or await _common_secret(inside.history),
+            guesses,
+            logger,
+            now,
+        ) as gate,
     ):
-        _, registry, catalog, health, parts = inside
+        _, registry, catalog, health, parts, node = inside
+        departure = registry if node is None else node.departure
         listening = [sock.getsockname()[0] for sock in sockets] or [settings.host]
         own_hosts = [host for host in listening if hosts.canonical(host)]
         app = create_application(
@@ -331,6 +426,9 @@ async def running(
             refusals=refusals,
             logger=logger,
         )
+        if node is not None:
+            node.passed_on = lambda: app[NODES].forwarded
+            node.address_trouble = lambda: app[NODES].own_address.trouble
         members = connections.Connections(
             limit=connections.descriptors(),
             # Without a sign-in everybody on this machine is a user.
@@ -349,16 +447,42 @@ async def running(
             # Closed in reverse order. Each is closed even if the one before it fails or is cancelled.
             closing.push_async_callback(catalog.aclose)
             closing.push_async_callback(runner.cleanup)
-            closing.push_async_callback(registry.close)
+            closing.push_async_callback(departure.close)
             await runner.setup()
             catalog.start()
             port = await (_take_over(runner, settings, sockets) if sockets else _listen(runner, settings))
             host = f"[{listening[0]}]" if ":" in listening[0] else listening[0]
             await closing.enter_async_context(health)
+            if node is not None:
+                await _join(node, settings, listening[0], port, logger)
+                app[NODES].joined()
             if settings.continue_ == "auto":
                 taking_up = AutoContinue(registry=registry, catalog=catalog, logger=logger)
-                await closing.enter_async_context(taking_up.running())
-            yield Server(runner, registry, catalog, f"http://{host}:{port}")
+                await closing.enter_async_context(
+                    taking_up.running() if node is None else node.taking_up(registry, catalog)
+                )
+            yield Server(runner, registry, catalog, f"http://{host}:{port}", departure)
+
+
+async def _common_secret(history: MemoryHistory | SqlHistory) -> bytes:
+    """Return the secret that the nodes of a cluster sign cookies with. Raises `StartupError`."""
+    from app.nodes import starting
+
+    with _node_errors(starting.NodeUnusable):
+        if not isinstance(history, SqlHistory):
+            raise starting.NodeUnusable("a cluster needs PostgreSQL")
+        return await starting.cookie_secret(history)
+
+
+async def _join(node: ClusterNode, settings: Settings, host: str, port: int, logger: Logger) -> None:
+    """Become a node that the others reach. Raises `StartupError`."""
+    from app.nodes import addresses, starting
+
+    url = await addresses.address_of(settings, host, port)
+    if addresses.is_out_of_reach(settings, url):
+        logger.warning("node_out_of_reach", url=url, advice="set TAILRACE_NODE_URL, or another TAILRACE_HOST")
+    with _node_errors(starting.NodeUnusable):
+        await node.join(url)
 
 
 @asynccontextmanager
@@ -459,5 +583,5 @@ async def _serve(settings: Settings, last_resort: ShutdownWatchdog, watchdog: Wa
                 f"Finishing answers, up to {settings.drain_timeout:g} s. Press Ctrl-C again to stop now.",
                 flush=True,
             )
-        await drain(server.registry, settings.drain_timeout, asked_twice, last_resort)
+        await drain(server.departure, settings.drain_timeout, asked_twice, last_resort)
     return 0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
-from app.chat.archive import Archive, ArchivedMessage, ArchivedStream, renamed
-from app.chat.errors import ArchiveTooLarge, SessionExists
+from app.chat.archive import Archive, ArchivedMessage, ArchivedStream
 from app.chat.records import History, Records, SessionInfo, SessionWriter
 from app.chat.scoped_ids import scoped
 from app.streams.arrivals import Arrivals
 from app.streams.sessions import Sessions
-from app.streams.undo import MOST_BYTES, UndoBuffer
 
 
 class Adoption:
@@ -45,21 +43,19 @@ class Archives:
         arrivals: Arrivals,
         gate: Callable[[str], asyncio.Lock],
         new_id: Callable[[], str],
+        prepare: Callable[[str], Awaitable[None]] | None = None,
+        own: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._history = history
         self._sessions = sessions
         self._arrivals = arrivals
         self._gate = gate
+        self._prepare = prepare  # see `Registry`
+        self._own = own
         self.new_id = new_id
-        self._deleted = UndoBuffer()
 
     def __repr__(self) -> str:
-        return f"<Archives {self._deleted!r}>"
-
-    @property
-    def restorable(self) -> int:
-        """Number of deleted sessions that can still be restored."""
-        return len(self._deleted)
+        return f"<Archives of {self._history!r}>"
 
     async def export(self, owner: str, session_id: str) -> Archive:
         """Return the whole session, with the text so far of a running answer. Raises `SessionNotFound`."""
@@ -94,48 +90,27 @@ class Archives:
     async def adopting(self, owner: str) -> AsyncIterator[Adoption]:
         """Store an imported session piece by piece. Without a `finish` nothing of it is kept. Raises `StorageFull`."""
         session_id = scoped(owner, self.new_id())
+        if self._prepare is not None:
+            await self._prepare(session_id)
         async with self._history.writing(owner, session_id) as writer:
             yield Adoption(writer, session_id)
 
-    async def _adopt(self, owner: str, archive: Archive) -> str:
-        """Store a deleted session under new ids; return its scoped id."""
-        own = renamed(archive, self.new_id)
-        own = msgspec.structs.replace(own, session_id=scoped(owner, own.session_id))
-        await self._history.restore(owner, own, undo=True)
-        return own.session_id
-
-    async def delete(self, owner: str, session_id: str) -> None:
-        """Delete a session from the history. `restore` can undo this for `undo.SECONDS`, unless it is too large."""
-        archive = None
-        with suppress(ArchiveTooLarge):
-            archive = await self._history.archive(owner, session_id, most=MOST_BYTES)
-        await self._history.delete(owner, session_id)
-        if archive is not None:
-            self._deleted.put(owner, archive)
-
     async def restore(self, owner: str, session_id: str) -> SessionInfo:
-        """Undo a recent delete. If the restore fails, it can be retried for another `undo.SECONDS`.
+        """Undo a recent delete, at whichever node that was.
 
         If a prompt has created another session under that id, the deleted one is restored under a new id.
         Raises `NothingToRestore`.
         """
+        await self._history.restorable(owner, session_id)  # first: an id that somebody made up costs no lease
+        if self._prepare is not None:
+            await self._prepare(session_id)
         async with self._gate(session_id):
-            archive = self._deleted.take(owner, session_id)
-            try:
-                restored_id = await self._bring_back(owner, archive)
-            except BaseException:
-                self._deleted.put(owner, archive)
-                raise
-        return await self._history.session(owner, restored_id)
-
-    async def _bring_back(self, owner: str, archive: Archive) -> str:
-        try:
-            await self._history.restore(owner, archive, undo=True)
-        except SessionExists:
-            return await self._adopt(owner, archive)
-        self._arrivals.tell(owner, archive.session_id)
-        return archive.session_id
-
-    def clear(self) -> None:
-        """Forget the deleted sessions for good."""
-        self._deleted.clear()
+            if self._own is not None:
+                await self._own(session_id)
+            back_as = await self._history.restorable(owner, session_id)
+            if self._own is not None and back_as != session_id:
+                await self._own(back_as)
+            await self._history.undelete(owner, session_id, back_as)
+            if back_as == session_id:
+                self._arrivals.begin(owner, session_id)
+        return await self._history.session(owner, back_as)

@@ -18,6 +18,8 @@ class Arrivals:
         self._waiting: defaultdict[tuple[str, str], list[Callable[[Cursor | None], None]]] = defaultdict(list)
         self._held: Counter[str] = Counter()  # waiters by owner
         self._closed = False
+        # Tells the other nodes of a cluster that a session has begun.
+        self.tell_nodes: Callable[[str, Cursor | None], None] = lambda _session_id, _cursor: None
 
     def __repr__(self) -> str:
         return f"<Arrivals {self._held.total()}>"
@@ -27,13 +29,22 @@ class Arrivals:
         """The number of waiters of all owners."""
         return self._held.total()
 
+    def awaited(self) -> list[tuple[str, str]]:
+        """Return the sessions that somebody waits for, with their owners."""
+        return list(self._waiting)
+
+    def is_awaited(self, owner: str, session_id: str) -> bool:
+        """Return whether somebody waits for a session."""
+        return (owner, session_id) in self._waiting
+
     @contextmanager
     def wait(
         self, owner: str, session_id: str, tell: Callable[[Cursor | None], None], *, most: int
     ) -> Iterator[None]:
         """Call `tell` for each prompt of `owner` in the session, with the cursor just before its first event.
 
-        `tell` gets `None` if there is no such cursor: the session was restored, or the server is shutting down.
+        `tell` gets `None` if there is no such cursor: the session was restored or moves to another node, or the server
+        is shutting down.
         Raises `TooManyWaiting` if the owner already has `most` waiters.
         """
         if self._held[owner] >= most:
@@ -66,6 +77,11 @@ class Arrivals:
                 tell(cursor)
             except Exception as error:  # noqa: BLE001 - it is reported
                 report("a client that waits for a session could not be notified", error)
+
+    def begin(self, owner: str, session_id: str, cursor: Cursor | None = None) -> None:
+        """Notify all waiters, also those of other nodes, that the session exists from now on."""
+        self.tell(owner, session_id, cursor)
+        self.tell_nodes(session_id, cursor)
 
     def close(self) -> None:
         """Notify all waiters, present and future, that the server is shutting down."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence, Set
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,10 @@ PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
 
 
 class AutoContinue:
-    """Registers a continuation for each interrupted answer. `running` owns the task in which it does so."""
+    """Registers a continuation for each interrupted answer. `running` owns the task in which it does so.
+
+    In a cluster, `claim` tells whether a session is this node's, and `sessions` which are looked at; `None`: all.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,11 @@ class AutoContinue:
         logger: Logger,
         pauses: Sequence[float] = PAUSES,
         now: Callable[[], float] = time.time,
+        claim: Callable[[str], Awaitable[bool]] | None = None,
+        sessions: Collection[str] | None = None,
     ) -> None:
+        self._claim = claim
+        self._sessions = sessions
         self._registry = registry
         self._catalog = catalog
         self._logger = logger
@@ -55,8 +62,11 @@ class AutoContinue:
             if not task.cancelled() and (error := task.exception()) is not None:
                 self._logger.error("taking_up_failed", exc_info=error)
 
-    async def run(self) -> None:
-        """Register the continuations; return once all are registered, refused, or out of retries."""
+    async def run(self) -> Set[str]:
+        """Register the continuations; return once all are registered, refused, or out of retries.
+
+        Returns the sessions that are out of retries: of those that were asked for, or in which something was found.
+        """
         waiting: Sequence[Interrupted] | None = None
         for pause in self._pauses:
             await asyncio.sleep(pause)
@@ -64,18 +74,26 @@ class AutoContinue:
                 waiting = await self._found()
             if waiting is None:
                 continue
+            if not waiting:
+                break  # no model server is asked for nothing
             away = await self._away()
             waiting = [one for one in waiting if _backend(one.model) in away or not await self._settle(one)]
             if not waiting:
                 break
         if self._taken or waiting:
             self._logger.info("answers_taken_up", taken=self._taken, left=len(waiting or ()))
+        if waiting is None:  # the history did not say
+            return frozenset(self._sessions or ())
+        return {one.session_id for one in waiting}
 
     async def _found(self) -> Sequence[Interrupted] | None:
         since = datetime.fromtimestamp(self._now(), UTC) - FRESH
         try:
             return await self._registry.history.interrupted(
-                since=since, tries=TRIES, limit=self._registry.bounds.max_streams
+                since=since,
+                tries=TRIES,
+                limit=self._registry.bounds.max_streams,
+                sessions=self._sessions,
             )
         except HistoryUnavailable:
             return None  # the history has logged it
@@ -87,10 +105,16 @@ class AutoContinue:
         logger = self._logger.bind(session=one.session_id)
         try:
             backend, model = await self._catalog.resolve(one.model)
+            # Last, so that nothing is awaited between a claim without I/O and the registration: a stop finds either
+            # the claim or the prompt.
+            if self._claim is not None and not await self._claim(one.session_id):
+                return True  # another node's, or its user has stopped it
             ask = Submission(
                 owner=one.owner,
                 session_id=one.session_id,
                 continues=one.message_id,
+                unasked=True,
+                options=one.options,
                 model=model,
                 backend=backend,
                 if_active="reject",  # a newer prompt of the user has priority

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from app.chat.errors import OwnerPrompts, OwnerStreams
-from app.chat.quotas import is_limited
+from app.chat.quotas import PROMPT_SECONDS as WINDOW
+from app.chat.quotas import is_limited, too_many_prompts, too_many_running
 from app.streams.bounds import Bounds
 from app.streams.counters import Counters
 
-WINDOW = 60.0  # s
 MOST_RETRY = (
     60.0  # s; nobody can say when an answer ends, so a client looks again after a minute at the latest
 )
@@ -27,6 +26,7 @@ class FairUse:
         self._bounds = bounds
         self._tally = tally
         self._prompts: dict[str, deque[float]] = {}  # loop times of the last minute, by owner, oldest first
+        self._full: dict[str, float] = {}  # loop times at which all nodes together allow the next one
         self._sweep_at = SWEEP
         self._refused: dict[str, float] = {}  # loop time at which all refusals so far are paid for, by owner
 
@@ -48,11 +48,7 @@ class FairUse:
         self.check_prompts(owner)
         most, running = self._bounds.owner_streams, self._tally.busy_of.get(owner, 0)
         if adds_load and most is not None and running >= most:
-            raise OwnerStreams(
-                f"You have {running} answers in progress, and {most} are allowed at once. "
-                "Stop one, or wait until one is complete.",
-                self.until_one_ends(running),
-            )
+            raise too_many_running(running, most, self.until_one_ends(running))
 
     def until_one_ends(self, running: int) -> float:
         """Return an estimate of the seconds until one of `running` answers ends."""
@@ -64,6 +60,13 @@ class FairUse:
             self._prompts.setdefault(owner, deque()).append(asyncio.get_running_loop().time())
             if len(self._prompts) > self._sweep_at:
                 self._sweep()
+
+    def full(self, owner: str, wait: float) -> None:
+        """All nodes of a cluster together allow this owner no prompt for `wait` seconds."""
+        now = asyncio.get_running_loop().time()
+        if len(self._full) >= SWEEP and owner not in self._full:
+            self._full = {name: until for name, until in self._full.items() if until > now}
+        self._full[owner] = now + wait
 
     def delay(self, owner: str) -> float:
         """Count a refusal, and return the seconds to wait before it is answered: 0, except in a flood."""
@@ -80,19 +83,16 @@ class FairUse:
 
     def check_prompts(self, owner: str) -> None:
         """Raise `OwnerPrompts` if the owner has sent or imported too many within the last minute."""
-        most, sent = self._bounds.owner_prompts_per_minute, self._prompts.get(owner)
-        if most is None or sent is None or not is_limited(owner):
+        most, sent = self._bounds.owner_prompts_per_minute, self._prompts.get(owner, deque())
+        if most is None or not is_limited(owner):
             return
         now = asyncio.get_running_loop().time()
+        if (until := self._full.get(owner, now)) > now:
+            raise too_many_prompts(most, until - now)
         while sent and sent[0] <= now - WINDOW:
             sent.popleft()
         if len(sent) >= most:
-            wait = sent[0] + WINDOW - now
-            raise OwnerPrompts(
-                f"You have sent {most} messages or imported as many chats within a minute, which is the limit. "
-                f"Try again in {max(1, round(wait + 0.5))} s.",
-                wait,
-            )
+            raise too_many_prompts(most, sent[0] + WINDOW - now)
 
     def _sweep(self) -> None:
         """Forget owners without a recent prompt. The next sweep is at twice the size."""

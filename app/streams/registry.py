@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -15,7 +14,9 @@ from app.chat.branches import without
 from app.chat.errors import (
     Draining,
     KeyReused,
+    LeaseLost,
     LineFull,
+    OwnerPrompts,
     Refused,
     SessionBusy,
     TooManyStreams,
@@ -23,7 +24,7 @@ from app.chat.errors import (
 from app.chat.ports import Logger, Options
 from app.chat.records import Exchange, History, KnownKey, Message, StreamState
 from app.chat.scoped_ids import owner_of
-from app.chat.states import Reason, Status
+from app.chat.states import Outcome, Reason, Status
 from app.chat.submission import Submission
 from app.chat.submission import exchange as exchange_of
 from app.log.cursors import Cursor
@@ -35,10 +36,10 @@ from app.streams.fair_use import FairUse
 from app.streams.line import Lines
 from app.streams.overview import Overview, live_streams
 from app.streams.session import Session
-from app.streams.sessions import Sessions
+from app.streams.sessions import Logs, Sessions
 from app.streams.stream import Stream
-from app.tasks.timeouts import within
 
+CLAIM_SECONDS = 0.25  # after which a prompt that is on disk has long become a stream
 RECENT = 600  # messages before the one that a request names: more than can be in the queue and rolled back
 
 
@@ -67,22 +68,38 @@ class Registry:
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
         now: Callable[[], float] = time.time,
         lines: Lines | None = None,
+        logs: Logs | None = None,
+        prepare: Callable[[str], Awaitable[None]] | None = None,
+        own: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        """`logs`, `prepare` and `own` make the server a node of a cluster.
+
+        `own` returns once this node owns a session, and may write it; it raises `LeaseLost` if another node does, and
+        `HistoryUnavailable`. `prepare` does the same, and waits for what is away; it is called outside of the gate.
+        """
         self.history = history
         self.bounds = bounds
         self.lines = lines or Lines({}, bounds.line_limit)
         self._logger = logger
         self._new_id = new_id
         self._now = now
-        self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now)
+        self._sessions = Sessions(history=history, bounds=bounds, logger=logger, now=now, logs=logs)
         self.fair_use = FairUse(bounds, self._sessions.tally)
+        self._prepare = prepare
+        self._own = own
         self._draining = False
-        self._registrations: set[asyncio.Task[Registered]] = set()
+        self._registrations: dict[asyncio.Task[Registered], str] = {}  # with their sessions
         self._by_key: dict[tuple[str, str, str], asyncio.Task[Registered]] = {}  # the latest for each key
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session id
         self.arrivals = Arrivals()
         self.archives = Archives(
-            history=history, sessions=self._sessions, arrivals=self.arrivals, gate=self._gate, new_id=new_id
+            history=history,
+            sessions=self._sessions,
+            arrivals=self.arrivals,
+            gate=self.gate,
+            new_id=new_id,
+            prepare=prepare,
+            own=own,
         )
 
     def __repr__(self) -> str:
@@ -98,6 +115,10 @@ class Registry:
     def find(self, session_id: str) -> Session | None:
         """Return the live session, or `None` if there is none."""
         return self._sessions.find(session_id)
+
+    def is_used(self, session_id: str) -> bool:
+        """Return whether there is a live session, or somebody who waits for its first prompt."""
+        return self.find(session_id) is not None or self.arrivals.is_awaited(owner_of(session_id), session_id)
 
     def is_live(self, session_id: str, stream_id: str) -> bool:
         """Return whether the stream is queued or running."""
@@ -132,7 +153,7 @@ class Registry:
         earlier = None if place is None else self._by_key.get(place)
         registering = self._register(ask, earlier)
         task = asyncio.get_running_loop().create_task(registering, name=f"register {ask.session_id}")
-        self._registrations.add(task)
+        self._registrations[task] = ask.session_id
         task.add_done_callback(self._registration_done)
         if place is not None:
             self._by_key[place] = task
@@ -141,7 +162,7 @@ class Registry:
 
     def _registration_done(self, task: asyncio.Task[Registered]) -> None:
         """Log an unexpected error, since the caller may be gone. A refusal concerns only the caller."""
-        self._registrations.discard(task)
+        self._registrations.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Refused):
             self._logger.error("registration_failed", exc_info=error)
@@ -154,18 +175,33 @@ class Registry:
         if earlier is not None:
             # The same key is being registered right now. Wait, so that the retry finds the result of the first.
             await asyncio.wait({earlier})
+        if self._prepare is not None:
+            # All wait at the same time, and not one after the other within the gate.
+            await self._prepare(ask.session_id)
         # One registration at a time, so that the messages of a session are in the order of its claims. The history
         # bounds this wait: the holder of the gate waits for nothing else.
-        async with self._gate(ask.session_id):
+        async with self.gate(ask.session_id):
+            if self._own is not None:
+                await self._own(ask.session_id)
             return await self._admit(ask)
 
-    def _gate(self, session_id: str) -> asyncio.Lock:
+    async def knows(self, owner: str, session_id: str, key: str) -> bool:
+        """Return whether a prompt with this key was accepted, or is being registered.
+
+        Raises `SessionNotFound`, `HistoryUnavailable`.
+        """
+        if (owner, session_id, key) in self._by_key:
+            return True
+        return await self.history.known_key(owner, session_id, key) is not None
+
+    def gate(self, session_id: str) -> asyncio.Lock:
+        """Return the lock under which the prompts of a session are admitted."""
         return self._gates.setdefault(session_id, asyncio.Lock())
 
     async def _admit(self, ask: Submission) -> Registered:
         # A repeated request is answered whatever the load, and whatever has become of the messages that it refers to.
         # Otherwise the key is checked together with the admission.
-        if ask.key is not None and (ask.looks_back or not self._has_capacity(ask)):
+        if ask.key is not None and (ask.looks_back or not self.has_room(ask)):
             known = await self.history.known_key(ask.owner, ask.session_id, ask.key)
             if known is not None:
                 return await self._repeated(ask, known)
@@ -173,7 +209,11 @@ class Registry:
         exchange = await self._exchange(ask)
         # Get the session before `admit`. If it is deleted in the meantime, this object then refuses the claim.
         session = self.session(ask.session_id)
-        admission = await self.history.admit(exchange)
+        try:
+            admission = await self.history.admit(exchange)
+        except OwnerPrompts as error:
+            self.fair_use.full(ask.owner, error.retry_after)  # other nodes have counted, too
+            raise
         if admission.known is not None:
             return await self._repeated(ask, admission.known)
         if exchange.follows_newest:
@@ -188,7 +228,8 @@ class Registry:
         except Exception:
             await self.history.withdraw(stream.stream_id)
             raise
-        self.arrivals.tell(ask.owner, ask.session_id, cursor)
+        tell = self.arrivals.begin if admission.newest is None else self.arrivals.tell
+        tell(ask.owner, ask.session_id, cursor)
         status = Status.QUEUED if waits else Status.THINKING
         return Registered(stream.stream_id, status, cursor, new=True, begins=admission.newest is None)
 
@@ -203,7 +244,8 @@ class Registry:
             known.stream_id, state.status, Cursor(log.epoch, log.head if before is None else before), False
         )
 
-    def _has_capacity(self, ask: Submission) -> bool:
+    def has_room(self, ask: Submission) -> bool:
+        """Return whether a prompt could be registered now."""
         try:
             self._check_capacity(ask)
         except Refused:
@@ -265,37 +307,84 @@ class Registry:
     async def stop(self, owner: str, stream_id: str, *, wait: float) -> StreamState:
         """Stop only this stream, wait up to `wait` seconds for its end, and return its state.
 
-        A stream that has already ended, or completes in the meantime, keeps its outcome. Raises `StreamNotFound`.
+        A stream that has already ended, or completes in the meantime, keeps its outcome. If that is `interrupted`, the
+        server does not continue the answer by itself; if it does already, that stream is stopped, and its state
+        returned.
+        Raises `StreamNotFound`, `HistoryUnavailable`.
         """
         state = await self.history.stream(owner, stream_id)
+        deadline = asyncio.get_running_loop().time() + wait
         stream = self._live(state.session_id, stream_id)
         if stream is None:
-            return await self.history.stream(owner, stream_id)
+            ended = await self.history.stream(owner, stream_id)
+            if self._own is not None and ended.outcome is None:
+                raise LeaseLost  # it runs on another node by now
+            if ended.outcome is not Outcome.INTERRUPTED:
+                return ended
+            await self.history.halt(ended.session_id, stream_id)
+            unasked = await self._unasked(ended.session_id, deadline)
+            stream = next((each for each in unasked if each.answer.message_id == ended.message_id), None)
+            if stream is None:
+                return ended
         stream.signal(Reason.USER_STOP)
-        await stream.wait_ended(wait)
+        await stream.wait_ended(_left(deadline))
+        await self._halt(stream)
         return stream.state()
 
     async def stop_session(self, owner: str, session_id: str, *, wait: float) -> StreamState | None:
         """Stop all running and queued streams of a session. Return the state of the first, `None` if there was none.
 
-        Takes at most `wait` seconds in total. Raises `SessionNotFound`.
+        Takes at most `wait` seconds in total. What was interrupted before is not continued by the server itself. Raises
+        `SessionNotFound`, `HistoryUnavailable`, and `LeaseLost` on a node that does not own it.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait
-        await self.history.session(owner, session_id)
+        deadline = asyncio.get_running_loop().time() + wait
         session = self._sessions.find(session_id)
+        if session is None or session.running is None or session.running.owner != owner:
+            await self.history.session(owner, session_id)  # else nothing is asked: its database may be away
+            session = self._sessions.find(session_id)
         streams = session.signal_all(Reason.USER_STOP) if session else []
-        if (gate := self._gates.get(session_id)) is not None:
-            # Prompts that arrived before this stop may still be registering. The stop applies to them as well.
-            with suppress(TimeoutError):
-                await within(deadline - loop.time(), _passed(gate))
-            streams += [
-                late for late in self.session(session_id).signal_all(Reason.USER_STOP) if late not in streams
-            ]
+        if registering := self._registering(session_id):
+            # Prompts that arrived before this stop. It applies to them as well.
+            await asyncio.wait(registering, timeout=_left(deadline))
+            session = self._sessions.find(session_id)
+            late = session.signal_all(Reason.USER_STOP) if session else []
+            streams += [stream for stream in late if stream not in streams]
+        if not streams:
+            if self._own is not None and session is None:
+                self.session(session_id)  # raises `LeaseLost` if it has just moved: an answer may run there
+            await self.history.halt(session_id)
+            streams = await self._unasked(session_id, deadline)
+            for stream in streams:
+                stream.signal(Reason.USER_STOP)
         if not streams:
             return None
-        await asyncio.wait([stream.ended for stream in streams], timeout=max(0.0, deadline - loop.time()))
+        await asyncio.wait([stream.ended for stream in streams], timeout=_left(deadline))
+        if streams[0].lost:
+            raise LeaseLost
+        await self._halt(streams[-1])  # the newest answer: no other one would be continued
         return streams[0].state()
+
+    def _registering(self, session_id: str) -> list[asyncio.Task[Registered]]:
+        return [task for task, where in self._registrations.items() if where == session_id]
+
+    async def _unasked(self, session_id: str, deadline: float) -> list[Stream]:
+        """After an answer was halted: return the streams with which the server continued it by itself before.
+
+        Those that were admitted before are waited for, until `deadline` (loop time) or for a moment.
+        """
+        if registering := self._registering(session_id):
+            await asyncio.wait(registering, timeout=max(CLAIM_SECONDS, _left(deadline)))
+        return [stream for stream in self._sessions.streams(session_id) if stream.unasked]
+
+    async def _halt(self, stream: Stream) -> None:
+        """After a stop: if it came too late to be the reason for the end, nothing continues the answer unasked.
+
+        Its session may be on the way to another node. Raises `LeaseLost` if it is there, `HistoryUnavailable`.
+        """
+        if stream.lost:
+            raise LeaseLost
+        if stream.interrupted:
+            await self.history.halt(stream.session_id, stream.stream_id)
 
     async def delete_session(self, owner: str, session_id: str, *, wait: float) -> None:
         """Stop the streams of a session, delete its messages, and disconnect its viewers.
@@ -309,12 +398,62 @@ class Registry:
         session = self.session(session_id)
         try:
             await _empty(session, wait)
-            await self.archives.delete(owner, session_id)
+            await self.history.delete(owner, session_id, undoable=True)
         except BaseException:
             session.undelete()
             raise
+        self._sessions.deleted(session)
+        session.close_viewers()
+
+    # ---- other nodes -----------------------------------------------------------------------------------------
+
+    def take_up(self, ask: Submission, exchange: Exchange) -> None:
+        """Run a stream that an earlier owner of the session has registered, and of which no text came. Synchronous.
+
+        If its `start` is in the log already, the log's `written` is its view. Raises the errors of `Session.check`.
+        """
+        session = self.session(ask.session_id)
+        stream = self._stream(ask, exchange, ask.options)
+        stream.elsewhere = True
+        written = session.log.written
+        if written is not None and written.stream_id == stream.stream_id:
+            stream.view = written
+        before = session.claim(stream, "enqueue")
+        cursor = Cursor(session.log.epoch, before if stream.view is None else stream.view.seq - 1)
+        self.arrivals.tell(ask.owner, ask.session_id, cursor)
+
+    def abandon(self, session_id: str) -> None:
+        """Another node owns the session now: stop its models, and end its viewers' responses. Synchronous.
+
+        Its streams get no `end` here: the new owner ends them or goes on with them, and whoever comes back finds that
+        there. Who waits for its first prompt comes back as well.
+        """
+        session = self._sessions.find(session_id)
+        if session is not None:
+            self._sessions.drop(session)
+            session.close_viewers()
+            session.move(lost=True)
+        self.arrivals.tell(owner_of(session_id), session_id)
+
+    async def retire(self, session_id: str, *, wait: float) -> int:
+        """End a session's streams as `interrupted` within about `wait` seconds, and then its viewers' responses.
+
+        Return how many streams there were. What has no text, or has not ended by then, is left to the next owner. The
+        caller holds the session's gate.
+        """
+        session = self._sessions.find(session_id)
+        if session is None:
+            return 0
+        streams = session.move()
+        if streams:
+            await asyncio.wait([stream.ended for stream in streams], timeout=wait)
+            for stream in streams:
+                stream.lapse()
+            await asyncio.wait([stream.ended for stream in streams], timeout=self.bounds.close_timeout)
         self._sessions.drop(session)
         session.close_viewers()
+        session.move(lost=True)
+        return len(streams)
 
     # ---- shutdown --------------------------------------------------------------------------------------------
 
@@ -328,7 +467,6 @@ class Registry:
         Takes at most `patience` + `shutdown_timeout` + `close_timeout`. The last is for the log and the history.
         """
         self.drain()
-        self.archives.clear()
         self._sessions.stop_sweeping()
         if patience > 0:
             await self._all_ended(patience)
@@ -370,10 +508,9 @@ class Registry:
         )
 
 
-async def _passed(gate: asyncio.Lock) -> None:
-    """Wait until all present waiters of the gate have passed it. The lock is fair (FIFO)."""
-    async with gate:
-        pass
+def _left(deadline: float) -> float:
+    """Return the seconds until a moment of the loop's time."""
+    return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 async def _empty(session: Session, wait: float) -> None:

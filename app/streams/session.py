@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from app.chat.errors import QueueFull, SessionBusy
+from app.chat.errors import Fenced, LeaseLost, QueueFull, SessionBusy
 from app.chat.ports import Logger
 from app.chat.records import History
 from app.chat.states import IfActive, Outcome, Reason, Status
@@ -24,6 +24,7 @@ from app.streams.counters import Counters
 from app.streams.model_request import request_for
 from app.streams.producer import Producer
 from app.streams.stream import INTERNAL, Stream
+from app.tasks.waiting import first_done
 
 # Superseded streams leave the queue within the bound; only a flood of prompts behind a hanging stream gets this far.
 LINE_LIMIT = 256
@@ -51,10 +52,12 @@ class Session:
         self._tally = tally
         self._loop = asyncio.get_running_loop()
         self._line: list[Stream] = []  # short; an empty deque takes 600 bytes
-        self._fence = 0
+        self._fence = log.fence
         self._conductor: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._deleted = False
+        self._moving = False  # to another node
+        self._lost = False  # another node owns it
         self._closed = False  # for viewers
         self.touched = self._loop.time()
 
@@ -80,6 +83,11 @@ class Session:
         """Whether this object can be dropped without losing anything but its log."""
         return not (self._line or self._viewers or self._conductor)
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was deleted, or is about to be."""
+        return self._deleted
+
     def stands_in(self, backend: str) -> bool:
         """Return whether one of its streams has, or will have, a place in line for that model server."""
         return any(stream.ticket is not None and stream.ticket.backend == backend for stream in self._line)
@@ -87,7 +95,9 @@ class Session:
     # ---- claims and signals ----------------------------------------------------------------------------------
 
     def check(self, if_active: IfActive) -> None:
-        """Raise `SessionBusy` or `QueueFull` if a claim made now would be refused."""
+        """Raise `LeaseLost`, `SessionBusy` or `QueueFull` if a claim made now would be refused."""
+        if self._moving:
+            raise LeaseLost
         if self._deleted:
             raise SessionBusy("This chat is being deleted. Start a new one.")
         if if_active == "reject" and any(not stream.cancelled for stream in self._line):
@@ -133,6 +143,16 @@ class Session:
         """Signal all streams because the session is being deleted, and refuse new prompts."""
         self._deleted = True
         return self.signal_all(Reason.SESSION_DELETED)
+
+    def move(self, *, lost: bool = False) -> list[Stream]:
+        """Signal all streams because another node will own the session, or does (`lost`), and refuse new prompts.
+
+        Streams of a lost session get no `end` here: their new owner ends them, or goes on with them. So do those of
+        which nobody has seen any text.
+        """
+        self._moving = True
+        self._lost = self._lost or lost
+        return self.signal_all(Reason.SHUTDOWN)
 
     def undelete(self) -> None:
         """Accept prompts again: the session could not be deleted."""
@@ -204,15 +224,28 @@ class Session:
             stream = self._line[0]
             try:
                 await self._turn(stream)
+            except Fenced:
+                await self._yield(stream)
             except Exception as error:  # noqa: BLE001 - logged; no error may block the queue
                 self._log_error("turn_failed", stream, error)
                 await self._give_up(stream)
+
+    async def _yield(self, stream: Stream) -> None:
+        """Stop the model of a stream that is another node's. It has no `end` here, and nothing of it is stored."""
+        stream.lost = True
+        stream.signal(Reason.SHUTDOWN)
+        if stream.producer is not None:
+            await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
+            if not stream.producer.done():
+                self._outlived(stream, stream.producer)
+        stream.conclude(Outcome.INTERRUPTED)
+        self._leave(stream)
 
     async def _give_up(self, stream: Stream) -> None:
         """End a stream in memory only. The log has failed, and that must not block the session."""
         stream.signal(Reason.SHUTDOWN, INTERNAL)
         if stream.producer is not None:
-            await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
+            await first_done(stream.producer, stream.overdue)
         stream.problem = (stream.ending and stream.ending.problem) or stream.produced.problem or INTERNAL
         stream.conclude(Outcome.FAILED)
         self._leave(stream)
@@ -221,14 +254,14 @@ class Session:
         """Run one stream from its `start` to its `end`. Resumes a stream that an earlier conductor left unfinished."""
         if stream.view is None:
             await self.log.append(stream.fence, stream.start_event())
-            stream.view = self.log.answer
+            stream.view = self.log.written
             stream.trace.turn()
             self._tally.started += 1
             self._say(stream, "stream_start", model=stream.model.model_id)
         if stream.producer is None and stream.view is not None and not stream.cancelled:
             await self._begin(stream, stream.view)
         if stream.producer is not None:
-            await asyncio.wait({stream.producer, stream.overdue}, return_when=asyncio.FIRST_COMPLETED)
+            await first_done(stream.producer, stream.overdue)
             if not stream.producer.done():
                 self._outlived(stream, stream.producer)
             elif stream.signalled_at is not None and stream.generation is not None and stream.produced.closed:
@@ -268,12 +301,22 @@ class Session:
 
     async def _end(self, stream: Stream) -> None:
         """Clean up, in this order: history, `end`, queue. The upstream is already closed, or the bound has passed."""
+        if self._lost:
+            raise Fenced("another node owns the session")
+        if self._moving and stream.ending is not None and stream.ending.reason is Reason.SHUTDOWN:
+            view = stream.view
+            if view is None or not (view.tokens or view.thought_tokens):
+                raise Fenced("the next owner of the session starts it again")
         outcome = stream.verdict()
         stream.conclude(outcome)
         stream.trace.closed(stream.state)
         self._say(stream, "stream_cleanup")
         await self._remember(stream)
-        await self.log.append(stream.fence, stream.end_event())
+        end = stream.end_event()
+        stream.told = (
+            True  # together with the append, which may wait until viewers can read it: claims come meanwhile
+        )
+        await self.log.append(stream.fence, end)
         self._leave(stream)
 
     async def _remember(self, stream: Stream) -> None:
@@ -296,6 +339,9 @@ class Session:
             del self._line[0]
             if not self._line:
                 self._tally.left(stream.owner)
+        if stream.lost:
+            self._part(stream)
+            return
         if stream.ticket is not None:
             stream.ticket.leave()  # if its upstream is not known to be closed, others must not wait for it any more
         state = stream.state()
@@ -314,6 +360,15 @@ class Session:
             stream.ended.set_result(None)
         stream.trace.ended()
         self.touched = self._loop.time()
+
+    def _part(self, stream: Stream) -> None:
+        """Mark a stream ended that another node has ended and counted."""
+        if stream.ticket is not None:
+            stream.ticket.leave()
+        self._say(stream, "stream_lost", upstream_closed=stream.produced.closed)
+        if not stream.ended.done():
+            stream.ended.set_result(None)
+        stream.trace.ended()
 
     def _log_error(self, event: str, stream: Stream, error: Exception) -> None:
         self._logger.error(event, trace=stream.stream_id, session=self.session_id, exc_info=error)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from app.chat.ports import Logger
 from app.chat.records import History
 from app.log.memory_log import MemoryLog
+from app.log.session_log import SessionLog
 from app.streams.bounds import Bounds
 from app.streams.counters import Counters, LineState, Statistics
 from app.streams.line import Lines
@@ -17,8 +19,20 @@ from app.streams.stream import Stream
 SWEEP_SECONDS = 30.0  # between two sweeps for expired events and sessions
 
 
+class Logs(Protocol):
+    """The logs of a node's sessions, which others keep, too."""
+
+    def of(self, session_id: str) -> SessionLog:
+        """Return the log of a session. Raises `LeaseLost` if another node owns the session, or may own it."""
+        ...
+
+    def renew(self, session_id: str, deleted: SessionLog) -> None:
+        """Begin anew: the session that had the log `deleted` was deleted. Its viewers can still read it."""
+        ...
+
+
 class Sessions:
-    """The live sessions by id, and the counters they share."""
+    """The live sessions by id, and the counters they share. Without `logs`, their logs are in memory."""
 
     def __init__(
         self,
@@ -27,7 +41,9 @@ class Sessions:
         bounds: Bounds,
         logger: Logger,
         now: Callable[[], float],
+        logs: Logs | None = None,
     ) -> None:
+        self._logs = logs
         self.tally = Counters(now)
         self._history = history
         self._bounds = bounds
@@ -45,17 +61,15 @@ class Sessions:
         return iter(self._live.values())
 
     def open(self, session_id: str) -> Session:
-        """Return the live session of this id; create it if there is none."""
+        """Return the live session of this id; create it if there is none. Raises `LeaseLost`."""
         loop = asyncio.get_running_loop()
         session = self._live.get(session_id)
         if session is not None:
             session.touched = loop.time()
             return session
-        # Epochs grow even if the clock stands still or goes back: an old cursor must never match a new log.
-        self._epoch = max(self._epoch + 1, int(self._now() * 1000))
         session = self._live[session_id] = Session(
             session_id,
-            log=MemoryLog(self._epoch, max_bytes=self._bounds.log_bytes, clock=loop.time),
+            log=self._log(session_id),
             history=self._history,
             bounds=self._bounds,
             logger=self._logger,
@@ -66,6 +80,14 @@ class Sessions:
         elif self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now)
         return session
+
+    def _log(self, session_id: str) -> SessionLog:
+        if self._logs is not None:
+            return self._logs.of(session_id)
+        # Epochs grow even if the clock stands still or goes back: an old cursor must never match a new log.
+        self._epoch = max(self._epoch + 1, int(self._now() * 1000))
+        clock = asyncio.get_running_loop().time
+        return MemoryLog(self._epoch, max_bytes=self._bounds.log_bytes, clock=clock)
 
     def find(self, session_id: str) -> Session | None:
         """Return the live session of this id, or `None`."""
@@ -79,6 +101,12 @@ class Sessions:
         """Drop this session, unless another one has replaced it under its id."""
         if self._live.get(session.session_id) is session:
             del self._live[session.session_id]
+
+    def deleted(self, session: Session) -> None:
+        """Drop a session whose messages are gone; its events go, too."""
+        self.drop(session)
+        if self._logs is not None:
+            self._logs.renew(session.session_id, session.log)
 
     def statistics(self, lines: Lines) -> Statistics:
         """Return a snapshot of the gauges and counters."""

@@ -15,7 +15,7 @@ from app.chat.sizes import utf8_size
 from app.chat.states import OUTCOMES, Outcome, Reason, Status, advance
 from app.chat.tracing import UNTRACED, Trace
 from app.log.answer_view import AnswerView
-from app.log.entries import Begun, End, Prompt, Start
+from app.log.entries import Begun, End, Prompt, Start, end_of
 from app.streams.bounds import Bounds
 from app.streams.line import Ticket
 
@@ -62,10 +62,12 @@ class Stream:
         "created",
         "discarded",
         "duration",
+        "elsewhere",
         "ended",
         "ending",
         "fence",
         "generation",
+        "lost",
         "model",
         "options",
         "outcome",
@@ -80,7 +82,9 @@ class Stream:
         "status",
         "stream_id",
         "ticket",
+        "told",
         "trace",
+        "unasked",
         "view",
         "zombie",
     )
@@ -101,6 +105,7 @@ class Stream:
         self.ticket = ticket  # its place in line for the model server, `None` if that has no line
         self.stream_id = exchange.stream.stream_id
         self.session_id = exchange.session_id
+        self.unasked = exchange.unasked  # the server continues the answer by itself
         self.owner = exchange.owner
         self.prompt = exchange.prompt
         self.answer = exchange.answer
@@ -127,6 +132,9 @@ class Stream:
         self.outcome: Outcome | None = None
         self.problem: Problem | None = None
         self.discarded = False  # a rollback removes the exchange from the conversation
+        self.told = False  # its `end` is in the log, or on its way there
+        self.elsewhere = False  # an earlier owner has begun it, and may have a request to the model still
+        self.lost = False  # another node has ended it; what this one knows of it is old
         self.zombie = False  # its producer exceeded its bound
         self.overdue: asyncio.Future[None] = self._loop.create_future()  # done once the bound has passed
         self.ended: asyncio.Future[None] = self._loop.create_future()  # done once `end` is in the log
@@ -180,6 +188,13 @@ class Stream:
         return self.ending is not None
 
     @property
+    def interrupted(self) -> bool:
+        """Whether it ends, or has ended, because its server or its session leaves."""
+        if self.ending is None:
+            return self.outcome is Outcome.INTERRUPTED
+        return OUTCOMES[self.ending.reason] is Outcome.INTERRUPTED
+
+    @property
     def drops_messages(self) -> bool:
         """Whether its messages are removed from the conversation at its end. A continued answer is not: it is older."""
         return self.discarded and self.begun is None
@@ -187,6 +202,8 @@ class Stream:
     @property
     def owes(self) -> int:
         """How many events a signalled stream has still to append: `end`, and `start` if it has not started."""
+        if self.told:
+            return 0
         return 1 if self.view is not None else 2
 
     async def wait_ended(self, timeout: float) -> bool:
@@ -251,7 +268,7 @@ class Stream:
             ttft_ms=None if produced.ttft is None else _ms(produced.ttft),
             reasoning_tokens=view.thought_tokens if view else 0,
             thought_ms=view.thought_ms(self.created + duration) if view else None,
-            upstream_closed=produced.closed,
+            upstream_closed=produced.closed and not self.elsewhere,
             usage=produced.usage,
             error=self.problem or msgspec.UNSET,
             note=view.note if view else "",
@@ -274,20 +291,7 @@ class Stream:
         state = self.state()
         if state.outcome is None:
             raise IllegalTransition("a stream that has not ended has no end event")
-        return End(
-            stream_id=state.stream_id,
-            outcome=state.outcome,
-            finish_reason=state.finish_reason,
-            tokens=state.tokens,
-            duration_ms=state.duration_ms,
-            ttft_ms=state.ttft_ms,
-            thought_ms=state.thought_ms,
-            completion_tokens=state.completion_tokens,
-            tokens_per_second=state.tokens_per_second,
-            upstream_closed=state.upstream_closed,
-            message_id=state.message_id,
-            error=state.error,
-        )
+        return end_of(state, state.outcome)
 
 
 def _ms(seconds: float) -> int:

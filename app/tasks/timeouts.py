@@ -2,7 +2,7 @@
 
 Both end a wait by cancelling the waiting task, and recognise their own cancellation by a count. On CPython 3.11.0 to
 3.11.2 that count is wrong in a task that was cancelled before: at the bound it raises `CancelledError` instead of
-`TimeoutError`. The clean-up of a stream runs in such a task, and would be taken for complete. `asyncio.wait` cancels
+`TimeoutError`. The clean-up of a stream runs in such a task, and would be taken for complete. `first_done` cancels
 nothing, and returns at its bound even if the awaited task suppresses a cancellation.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from app.tasks.waiting import first_done
 
 GRACE = 0.1  # s, how long to wait for a cancelled task to clean up
 
@@ -28,7 +30,7 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
     """
     task = asyncio.get_running_loop().create_task(coroutine, name=f"within {seconds:g} s")
     try:
-        await asyncio.wait({task}, timeout=seconds)
+        await first_done(task, seconds=seconds)
         if task.done():
             return task.result()
         raise TimeoutError
@@ -39,7 +41,7 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
             _left.add(task)
             task.add_done_callback(_ended)
             task.cancel()
-            await asyncio.wait({task}, timeout=GRACE)
+            await first_done(task, seconds=GRACE)
 
 
 def _ended(task: asyncio.Task[Any]) -> None:

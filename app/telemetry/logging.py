@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import time
 from typing import Any, TextIO
 
 import structlog
@@ -16,6 +18,7 @@ from app.chat.scoped_ids import LOCAL, owner_of
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 FIRST_KEYS = ("trace", "session", "owner")
 _NEEDS_QUOTES = frozenset(' "=\\')
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without `_NEEDS_QUOTES`: nearly every value
 
 
 def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> FilteringBoundLogger:
@@ -30,7 +33,7 @@ def configure(log_format: str, log_level: str, stream: TextIO | None = None) -> 
         processors=[
             add_owner,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            Clock().stamp,
             *_rendering(log_format, colors=writer.is_terminal()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[log_level]),
@@ -72,12 +75,33 @@ def _rendering(log_format: str, *, colors: bool) -> list[Processor]:
     return [structlog.processors.format_exc_info, render_json if log_format == "json" else render_logfmt]
 
 
+class Clock:
+    """Adds the time to events: RFC 3339, UTC, with microseconds. The text of a second is made once in that second."""
+
+    def __init__(self) -> None:
+        self._second = (-1, "")  # replaced as a whole: threads log, too
+
+    def __repr__(self) -> str:
+        return f"<Clock {self._second[1]}>"
+
+    def stamp(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        """See structlog's processors."""
+        now, fraction = divmod(time.time_ns() // 1000, 1_000_000)
+        second, text = self._second
+        if now != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+            self._second = (now, text)
+        event["timestamp"] = f"{text}.{fraction:06}Z"
+        return event
+
+
 def add_owner(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Add the owner to an event about a session: it is part of the session's id.
 
     A server with one owner does not name it in every line.
     """
-    if "session" in event and (owner := owner_of(str(event["session"]))) != LOCAL:
+    session = event.get("session")
+    if session is not None and (owner := owner_of(str(session))) != LOCAL:
         event.setdefault("owner", owner)
     return event
 
@@ -98,9 +122,10 @@ def render_fields(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 
 def _fields(event: EventDict) -> str:
-    head = _value(event.pop("event"))
-    first = [(key, event.pop(key)) for key in FIRST_KEYS if key in event]
-    return " ".join([head, *(f"{key}={_value(value)}" for key, value in (*first, *event.items()))])
+    words = [_value(event.pop("event"))]
+    words += [f"{key}={_value(event.pop(key))}" for key in FIRST_KEYS if key in event]
+    words += [f"{key}={_value(value)}" for key, value in event.items()]
+    return " ".join(words)
 
 
 def _value(value: Any) -> str:
@@ -109,6 +134,8 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)
+    if _PLAIN.fullmatch(text):
+        return text
     printable = text.isprintable()
     if text and printable and _NEEDS_QUOTES.isdisjoint(text):
         return text

@@ -24,7 +24,7 @@ from app.measures import Histogram, Histograms
 from app.streams.measures import StreamMeasures
 from app.telemetry.logging import LineWriter
 from app.telemetry.loop_health import LoopHealth
-from app.telemetry.sources import Sources, Statistics, ViewerFigures
+from app.telemetry.sources import ClusterFigures, Sources, Statistics, ViewerFigures
 
 CHAT = "chat"  # gen_ai.operation.name
 MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
@@ -204,6 +204,40 @@ class BackendCollector(_Collector):
         yield models
 
 
+class ClusterCollector(_Collector):
+    """Exports the figures of a node of a cluster."""
+
+    def __init__(self, read: Callable[[], ClusterFigures]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client`."""
+        now = self._read()
+        yield GaugeMetricFamily("tailrace_node_sessions", "Sessions that this node owns.", now.owned)
+        yield GaugeMetricFamily("tailrace_node_peers", "Other nodes that are alive.", now.peers)
+        yield GaugeMetricFamily("tailrace_redis_up", "Whether Redis responds.", now.redis)
+        yield CounterMetricFamily(
+            "tailrace_takeovers", "Sessions taken by force, or with unfinished answers.", now.takeovers
+        )
+        yield CounterMetricFamily(
+            "tailrace_takeover_interrupted", "Answers ended for another node.", now.interrupted
+        )
+        yield CounterMetricFamily("tailrace_sessions_lost", "Sessions that another node took.", now.losses)
+        yield CounterMetricFamily("tailrace_logs_fenced", "Logs that another owner fenced off.", now.fenced)
+        yield CounterMetricFamily(
+            "tailrace_log_repaired_events", "Events that Redis had lost, and got again.", now.repaired
+        )
+        yield CounterMetricFamily(
+            "tailrace_logs_detached",
+            "Times that a log was shown without Redis' acknowledgement.",
+            now.detached,
+        )
+        yield CounterMetricFamily(
+            "tailrace_requests_passed_on", "Requests passed on to owner nodes.", now.passed_on
+        )
+        yield _histogram("tailrace_redis_round_trip_seconds", "Time of a command to Redis.", now.round_trips)
+
+
 class LoopCollector(_Collector):
     """Exports how long the event loop was blocked."""
 
@@ -258,6 +292,8 @@ def collectors(sources: Sources) -> CollectorRegistry:
         registry.register(BackendCollector(sources.backends))
     if sources.loop is not None:
         registry.register(LoopCollector(sources.loop))
+    if sources.cluster is not None:
+        registry.register(ClusterCollector(sources.cluster))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

@@ -80,6 +80,54 @@ class ViewerFigures(Protocol):
         """Return how many viewers are behind now, and by how many events at most."""
 
 
+class ClusterFigures(Protocol):
+    """The figures of a node that the metrics read. Counters run from its start."""
+
+    @property
+    def owned(self) -> int:
+        """Gauge: sessions that this node owns."""
+
+    @property
+    def peers(self) -> int:
+        """Gauge: other nodes that are alive."""
+
+    @property
+    def redis(self) -> bool:
+        """Gauge: whether Redis responds."""
+
+    @property
+    def takeovers(self) -> int:
+        """Counter: sessions taken from another node by force, or with unfinished answers."""
+
+    @property
+    def interrupted(self) -> int:
+        """Counter: answers that were ended for another node."""
+
+    @property
+    def losses(self) -> int:
+        """Counter: sessions that another node took."""
+
+    @property
+    def fenced(self) -> int:
+        """Counter: logs that another owner has fenced off."""
+
+    @property
+    def repaired(self) -> int:
+        """Counter: events that Redis had lost, and got again."""
+
+    @property
+    def detached(self) -> int:
+        """Counter: times that a log was shown without an acknowledgement of Redis."""
+
+    @property
+    def passed_on(self) -> int:
+        """Counter: requests passed on to the nodes that own their sessions."""
+
+    @property
+    def round_trips(self) -> Histogram:
+        """Time of a command to Redis, in seconds."""
+
+
 class Sources(NamedTuple):
     """What the metrics are read from, once per scrape. What is `None` is left out."""
 
@@ -88,3 +136,4 @@ class Sources(NamedTuple):
     history: Callable[[], HistoryLoad] | None = None
     backends: Callable[[], Sequence[BackendHealth]] | None = None
     loop: LoopHealth | None = None
+    cluster: Callable[[], ClusterFigures] | None = None  # on a node of a cluster
