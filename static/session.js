@@ -20,6 +20,7 @@ class Session extends HTMLElement {
   #asking = null;
   #earlier = null;
   #listeners = null;
+  #reconnecting; // the page's own words for a lost connection
   #told = {}; // the state last given to the composer
   #isAway = false;
   #isCutOff = false; // the last request did not reach the server
@@ -34,7 +35,7 @@ class Session extends HTMLElement {
     this.#exists = this.#state.cursor !== null || messages.length > 0;
     this.#link = new Connection(this.#id, {
       onEvent: (name, data, id) => this.#onEvent(name, data, id),
-      onLink: (isUp) => this.#onLink(isUp),
+      onLink: (isUp, reason) => this.#onLink(isUp, reason),
       getCursor: () => this.#state.cursor,
       catchUp: () => this.#catchUp(),
     });
@@ -46,6 +47,7 @@ class Session extends HTMLElement {
       onRefused: (wish, error) => this.#onRefused(wish, error),
     });
     this.#listen(signal);
+    this.#reconnecting ??= this.#part("link").lastChild.data;
     this.#transcript.showNow(this.#state);
     this.#tellComposer();
     this.#tend();
@@ -89,8 +91,9 @@ class Session extends HTMLElement {
     return branch() && last ? { parentId: last } : {};
   }
 
-  #onLink(isUp) {
+  #onLink(isUp, reason) {
     this.#part("link").hidden = isUp;
+    this.#part("link").lastChild.data = reason || this.#reconnecting;
     if (!isUp || !this.#isCutOff) return;
     this.#isCutOff = false;
     this.#composer.complain(""); // the server is reachable again

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 
 from app.chat.ports import Catalog
 from app.chat.records import History
 from app.chat.tracing import Tracer
+from app.cluster.cluster import Cluster
 from app.networks import Proxies
 from app.streams.registry import Registry
 from app.web.blocks.channel import BlockChannel
@@ -19,6 +22,11 @@ from app.web.events.open_streams import OpenStreams
 from app.web.grants import Grant
 from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
+from app.web.nodes.signature import Passed
+from app.web.output.turns import Turn, Turns
+
+if TYPE_CHECKING:
+    from app.web.nodes.nodes import Nodes
 
 REGISTRY = web.AppKey("registry", Registry)
 HISTORY = web.AppKey("history", History)
@@ -32,17 +40,29 @@ BLOCK_CHANNELS = web.AppKey[dict[str, Channels[BlockChannel]]]("block_channels",
 PAGE_CHANNELS = web.AppKey[Channels[BlockChannel]]("page_channels", Channels)
 VIEWERS = web.AppKey("viewers", ViewerMeasures)
 OPEN_STREAMS = web.AppKey("open_streams", OpenStreams)
+CLUSTER = web.AppKey[Cluster | None]("cluster")  # `None` for a single server
 TRACER = web.AppKey[Tracer]("tracer")
 LISTS = web.AppKey("lists", ListChanges)
 PROXIES = web.AppKey("proxies", Proxies)  # whose forwarded headers are believed
 BODIES = web.AppKey("bodies", BodyBudget)
+TURNS = web.AppKey("turns", Turns)
 FRAME_ANCESTORS = web.AppKey[tuple[str, ...]](
     "frame_ancestors"
 )  # origins whose pages may show ours in a frame
 BASE = web.AppKey("base", str)  # the path that the server is mounted under, such as `/chat`; "" at the root
 
+NODES: web.AppKey[Nodes] = web.AppKey("nodes")  # of a node of a cluster only
+
 SIGNS_IN = web.AppKey("signs_in", bool)  # whether a login is required, so that pages offer to sign out
+
+TURN = web.RequestKey("turn", Turn)  # of an owner with limits
 
 # Set by the access middleware.
 GRANT = web.RequestKey("grant", Grant)
 OWNER = web.RequestKey("owner", str)  # of the grant
+
+# Of a request that another node passed on, and of one that this node may pass on.
+PASSED = web.RequestKey("passed", Passed)  # what the other node said and signed
+BODY = web.RequestKey("body", bytes)  # read already; the connection has no more of it
+INTERRUPTED = web.RequestKey("interrupted", str)  # the stream that ran when its node was given up
+KEY = web.RequestKey("key", str)  # stands for an Idempotency-Key that the client did not send

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
 from app.chat.ports import Catalog, Logger
 from app.chat.records import History
 from app.chat.tracing import Tracer
+from app.cluster.cluster import Cluster
 from app.networks import Proxies
 from app.streams.registry import Registry
 from app.streams.session import Session
@@ -22,6 +23,7 @@ from app.web.app_keys import (
     BODIES,
     CATALOG,
     CHANNELS,
+    CLUSTER,
     FRAME_ANCESTORS,
     HISTORY,
     LIMITS,
@@ -35,6 +37,7 @@ from app.web.app_keys import (
     RENDERER,
     SIGNS_IN,
     TRACER,
+    TURNS,
     VIEWERS,
 )
 from app.web.assets.static_files import static_files
@@ -50,6 +53,9 @@ from app.web.input import reading
 from app.web.input.body_budget import BodyBudget
 from app.web.limits import Limits
 from app.web.ops import handlers as ops
+from app.web.output import entry as output
+from app.web.output.turns import Turns
+from app.web.output.unread import Unread
 from app.web.page import form_problems, templates
 from app.web.security import entry, headers, host_and_origin
 from app.web.security.access import Access
@@ -59,7 +65,10 @@ from app.web.security.login import LoginPage
 from app.web.security.origins import Origins
 from app.web.security.refusals import Refusals
 
-HEALTH = frozenset({operations.healthz, operations.readyz})  # for every machine that asks
+if TYPE_CHECKING:
+    from app.web.nodes.nodes import Nodes
+
+HEALTH = frozenset({operations.healthz, operations.readyz, operations.servez})  # for every machine that asks
 
 
 Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
@@ -74,6 +83,7 @@ class Parts(NamedTuple):
     metrics: Callable[[], bytes]
     viewers: ViewerMeasures
     tracer: Tracer
+    cluster: Cluster | None = None
 
 
 def create_application(
@@ -96,17 +106,23 @@ def create_application(
     Of a sub-application, which is made before its parent says where it is, and before anything is open, `parts` and
     `base` are `None`; `fill` follows at start. Nothing runs yet; it closes its renderer, nothing else.
     """
+    nodes = (
+        _nodes(parts.cluster, heartbeat, logger) if parts is not None and parts.cluster is not None else None
+    )
     login = LoginPage(gate if isinstance(gate, Access) else None)
     origins = Origins(allowed_origins)
     app = web.Application(
         client_max_size=limits.max_body_bytes,
         middlewares=[
             problems.middleware(logger),
+            *([nodes.let_peers_in] if nodes is not None else []),
             host_and_origin.middleware(allowed_hosts, origins, HEALTH, frames=bool(frame_ancestors)),
             entry.middleware(gate, {*HEALTH, login.show, login.submit, login.sign_out, static_files().get}),
             reading.middleware,
+            output.middleware,
             trailing_slash.middleware,
             form_problems.middleware,
+            *([nodes.find_owner] if nodes is not None else []),
         ],
     )
     if parts is not None:
@@ -116,6 +132,7 @@ def create_application(
     app[LISTS] = ListChanges()
     app[OPEN_STREAMS] = OpenStreams(limits.owner_event_streams)
     app[BODIES] = BodyBudget()
+    app[TURNS] = Turns(Unread())
     app[SIGNS_IN] = gate.signs_in
     app[LIMITS] = limits
     app[PULSE] = HeartbeatTimer(heartbeat)
@@ -129,14 +146,22 @@ def create_application(
     }
     app[importing.IMPORTS] = ImportLane()
     app[ops.READERS], app[ops.DRAWN] = set(), {}
+    if nodes is not None:
+        nodes.join(app)
     app.on_shutdown.append(ops.close)
     app.on_cleanup.append(_close_renderer)
     app.on_cleanup.extend((guesses.close, refusals.close))
-    signals: tuple[Signal, ...] = (headers.add, origins.add, refusals.see)
+    signals: tuple[Signal, ...] = (headers.add, origins.add, refusals.see, output.begin)
     app.on_response_prepare.extend(signals if base is not None else [_of(app, each) for each in signals])
     app.on_startup.append(templates.set_up)
     add_routes(app, login, base)
     return app
+
+
+def _nodes(cluster: Cluster, heartbeat: float, logger: Logger) -> Nodes:
+    from app.web.nodes.nodes import Nodes  # a single server does not load it
+
+    return Nodes(cluster, heartbeat=heartbeat, logger=logger)
 
 
 def fill(app: web.Application, parts: Parts, base: str) -> None:
@@ -148,6 +173,7 @@ def fill(app: web.Application, parts: Parts, base: str) -> None:
     app[operations.METRICS] = parts.metrics
     app[VIEWERS] = parts.viewers
     app[TRACER] = parts.tracer
+    app[CLUSTER] = parts.cluster
 
 
 def _of(app: web.Application, signal: Signal) -> Signal:

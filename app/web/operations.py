@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from aiohttp import web
 
 from app.web.api.schemas import ModelEntry, ModelList, State
-from app.web.app_keys import CATALOG, REGISTRY
+from app.web.app_keys import CATALOG, CLUSTER, REGISTRY
 from app.web.i18n import translations
 from app.web.i18n.error_texts import said
 from app.web.input import bodies
@@ -25,10 +25,29 @@ async def healthz(_: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """GET /readyz: 200 while the server accepts prompts; 503 while it drains."""
-    if request.app[REGISTRY].draining:
-        raise ProblemError(503, "draining", "The server is shutting down.", headers={"Retry-After": "2"})
+    """GET /readyz: 200 while the server accepts prompts; 503 while it drains, or lacks what a node needs."""
+    cluster = request.app[CLUSTER]
+    _check(request, cluster.trouble() if cluster is not None else ())
     return bodies.respond_json(State(status="ready"))
+
+
+async def servez(request: web.Request) -> web.StreamResponse:
+    """GET /servez: 200 while requests should be sent here; 503 before a node has joined, and while it leaves.
+
+    Without its engines a node still shows pages, and stops answers. They are away for all nodes at once.
+    """
+    cluster = request.app[CLUSTER]
+    absence = cluster.absence() if cluster is not None else ""
+    _check(request, (absence,) if absence else ())
+    return bodies.respond_json(State(status="serving"))
+
+
+def _check(request: web.Request, reasons: Sequence[str]) -> None:
+    headers = {"Retry-After": "2"}
+    if request.app[REGISTRY].draining:
+        raise ProblemError(503, "draining", "The server is shutting down.", headers=headers)
+    if reasons:
+        raise ProblemError(503, "not_ready", f"Not ready: {'; '.join(reasons)}.", headers=headers)
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:

@@ -23,6 +23,7 @@ from app.web.page.templates import render
 
 RETRY_AFTER = "2"  # seconds
 CODE = web.ResponseKey("problem_code", str)  # of a response that is a problem
+CODE_HEADER = "Tailrace-Code"  # the same in a response to another node, which keeps it for its own log
 
 # The only mapping of domain errors to statuses. A class includes its subclasses.
 STATUSES: dict[type[errors.TailraceError], int] = {

@@ -204,6 +204,12 @@ API = (
         web.get("/readyz", operations.readyz), "Readiness: the server accepts prompts.", {200: "State"}, 503
     ),
     operation(
+        web.get("/servez", operations.servez),
+        "Whether a load balancer should send requests here, also while databases are away.",
+        {200: "State"},
+        503,
+    ),
+    operation(
         web.get("/metrics", operations.metrics),
         "Metrics in the Prometheus format.",
         {200: content("text/plain")},

@@ -11,9 +11,10 @@ let isAlone = false; // whether this tab cannot use a shared worker
 let hub = null; // this tab's own hub, if `isAlone`
 
 /**
- * Hooks: `onEvent(name, data, id)`; `onLink(isUp)`; `getCursor()`, where to resume; and `catchUp()`, awaited when the
- * server rejects the connection or the cursor: it loads the snapshot and resolves to "ready", "later" or "gone".
- * (An EventSource cannot read an error response, so the snapshot's response gives the reason.)
+ * Hooks: `onEvent(name, data, id)`; `onLink(isUp, reason)`, where `reason` is what a server says that has no connection
+ * for us; `getCursor()`, where to resume; and `catchUp()`, awaited when the server rejects the connection or the cursor:
+ * it loads the snapshot and resolves to "ready", "later" or "gone". (An EventSource cannot read an error response, so
+ * the snapshot's response tells whether the session is still there.)
  */
 export class Connection {
   #sessionId;
@@ -21,6 +22,7 @@ export class Connection {
   #port = null;
   #worker = null;
   #isUp = true; // as last reported by the hub
+  #reason = null; // likewise: the server's sentence, if it gave one
   #attempts = 0; // failed attempts to load the snapshot
   #kept = null; // events received while the snapshot loads
   #isReset = false; // whether to watch the session again, from the snapshot's cursor
@@ -123,16 +125,17 @@ export class Connection {
     for (const message of messages) if (port === this.#port) this.#onMessage(message);
   }
 
-  #onMessage({ type, name, data, id, isUp }) {
+  #onMessage({ type, name, data, id, isUp, reason }) {
     if (type === "event") this.#onEvent(name, JSON.parse(data), id);
-    else if (type === "link") this.#onLink(isUp);
+    else if (type === "link") this.#onLink(isUp, reason);
     else if (type === "ping") this.#port.postMessage({ type: "pong" });
     else if (type === "list") listChanged();
     else if (type === "forgotten") this.#watch();
     else if (type === "behind" || type === "refused") this.refresh();
   }
 
-  #onLink(isUp) {
+  #onLink(isUp, reason) {
+    this.#reason = reason;
     if (isUp && !this.#isUp) listChanged(); // it may have changed while the connection was down
     this.#isUp = isUp;
     this.#tellLink();
@@ -141,7 +144,7 @@ export class Connection {
 
   /** The link counts as down while the snapshot keeps failing: events cannot be applied without it. */
   #tellLink() {
-    this.#hooks.onLink(this.#isUp && this.#attempts < 2);
+    this.#hooks.onLink(this.#isUp && this.#attempts < 2, this.#reason);
   }
 
   #onEvent(name, data, id) {

@@ -3,9 +3,9 @@
  *
  * A tab is a port. It sends `{type: "watch", sessionId, cursor}`, `{type: "leave"}`, `{type: "hurry"}` and answers
  * `ping` with `pong`. It receives arrays of `{type: "event", name, data, id}` (of its session; `data` is JSON),
- * `{type: "link", isUp}`, `refused` (the server rejected the connection), `behind` (missed events will not come: it
- * needs the snapshot), `list` (the list of sessions has changed), `ping`, and `forgotten` (it was silent for too long
- * and must send `watch` again).
+ * `{type: "link", isUp, reason}` (a sentence, if the server gave one), `refused` (the server rejected the connection),
+ * `behind` (missed events will not come: it needs the snapshot), `list` (the list of sessions has changed), `ping`, and
+ * `forgotten` (it was silent for too long and must send `watch` again).
  */
 
 import { at } from "./addresses.js";
@@ -28,6 +28,7 @@ export class Hub {
   #cursors = new Map(); // session: the cursor to resume from
   #source = null;
   #attempts = 0;
+  #reason = null; // why the server refuses connections; "" until it has said so
   #heard = 0; // time of the server's last event, `performance.now()`
   #suspects = 0; // pooled connections that may also be dead: each attempt without a response closes one
   #timers = { connect: 0, opening: 0, silence: 0, lost: 0, ping: 0 };
@@ -118,6 +119,7 @@ export class Hub {
 
   #up() {
     this.#attempts = this.#suspects = 0;
+    this.#reason = null;
     this.#clear("lost");
     this.#clear("opening");
     this.#listen();
@@ -126,11 +128,36 @@ export class Hub {
 
   /** EventSource would reconnect with its original URL and one `Last-Event-ID`; a new one has all cursors. */
   #down(isRefused) {
+    const url = this.#source?.url;
     this.#drop();
-    if (isRefused) this.#tell({ type: "refused" });
+    if (isRefused) {
+      this.#tell({ type: "refused" });
+      this.#ask(url);
+    }
     this.#tellLater();
     const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** this.#attempts++);
     this.#connectWithin(longest / 2 + (longest / 2) * Math.random()); // jitter, for a restarted server
+  }
+
+  /** EventSource does not tell why. Ask once in a row of refusals; the answer may also be that it works again. */
+  async #ask(url) {
+    const asking = new AbortController();
+    if (this.#reason === null) {
+      this.#reason = "";
+      try {
+        const response = await fetch(url, { signal: asking.signal });
+        const reason = response.status === 429 ? (await response.json()).detail : "";
+        if (this.#reason === "") this.#reason = reason; // `null`: it has come up meanwhile
+      } catch {
+        this.#reason = null; // no answer: ask again
+      }
+      asking.abort();
+    }
+    if (this.#reason && !this.#isOpen) this.#tellDown();
+  }
+
+  #tellDown() {
+    this.#tell({ type: "link", isUp: false, ...(this.#reason && { reason: this.#reason }) });
   }
 
   #connectWithin(wait) {
@@ -157,7 +184,7 @@ export class Hub {
   }
 
   #tellLater() {
-    this.#timers.lost ||= setTimeout(() => this.#tell({ type: "link", isUp: false }), LOST_AFTER);
+    this.#timers.lost ||= setTimeout(() => this.#tellDown(), LOST_AFTER);
   }
 
   /** Send to the tabs of one session, or to all. */

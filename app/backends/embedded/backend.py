@@ -74,6 +74,11 @@ class EmbeddedBackend:
         """Base URL of the child's server, `None` while there is none."""
         return self._server.process.address if self._server else None
 
+    @property
+    def socket(self) -> Path | None:
+        """The Unix socket of the child's server, `None` if it listens on a port or does not run."""
+        return self._server.process.socket if self._server else None
+
     async def models(self) -> list[Model]:
         """Return the model, without starting it. See `Backend`."""
         self._weights()
@@ -189,8 +194,9 @@ class _Server:
 
     def __init__(self, process: LlamaProcess, voice: ErrorMapper) -> None:
         self.process = process
-        self.upstream = UpstreamClient(f"{process.address}/v1", voice, api_key=process.api_key)
-        self.control = UpstreamClient(process.address, voice, api_key=process.api_key)
+        key, unix = process.api_key, process.socket
+        self.upstream = UpstreamClient(f"{process.address}/v1", voice, api_key=key, unix=unix)
+        self.control = UpstreamClient(process.address, voice, api_key=key, unix=unix)
 
     def __repr__(self) -> str:
         return f"<{self.process!r} {self.upstream!r}>"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
@@ -29,12 +31,15 @@ class Orders(msgspec.Struct):
     slots: int  # concurrent answers
     context: int  # tokens per slot
     threads: int
+    socket: str | None = (
+        None  # path of the Unix socket to make; `None`: a free port of the loopback interface
+    )
 
 
 class Ready(msgspec.Struct):
     """The child's reply when the model is loaded."""
 
-    address: str  # http://127.0.0.1:port/prefix
+    address: str  # http://127.0.0.1:port/prefix; with a Unix socket http://localhost/prefix
 
 
 def main() -> None:
@@ -42,10 +47,13 @@ def main() -> None:
     answer = _keep_stdout()
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     server = _serve(orders)
-    answer.write(msgspec.json.encode(Ready(server.listening_address + orders.prefix)) + b"\n")
+    root = server.listening_address if orders.socket is None else "http://localhost"
+    answer.write(msgspec.json.encode(Ready(root + orders.prefix)) + b"\n")
     answer.flush()
     while sys.stdin.buffer.read(4096):
         pass
+    if orders.socket is not None:  # the parent may have been killed
+        shutil.rmtree(Path(orders.socket).parent, ignore_errors=True)
     os._exit(0)  # at once, even during an answer: it has no reader any more
 
 
@@ -57,13 +65,15 @@ def _keep_stdout() -> BinaryIO:
 
 
 def _serve(orders: Orders) -> Any:
-    """Start the server on a free loopback port and return it."""
+    """Start the server and return it."""
     # Imported here, because the parent imports this module for its types; and by name, because it has no type hints.
     xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = orders.weights
     params.model_alias = {orders.alias}
     params.port = 0
+    if orders.socket is not None:
+        params.hostnames = [orders.socket]  # llama.cpp takes a name that ends with `.sock` for a path
     params.n_parallel = orders.slots
     params.n_ctx = orders.context * orders.slots  # llama.cpp divides it by the number of slots
     params.cpuparams.n_threads = orders.threads

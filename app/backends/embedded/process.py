@@ -8,7 +8,10 @@ import importlib.util
 import os
 import re
 import secrets
+import shutil
+import socket
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -54,6 +57,34 @@ def has_server() -> bool:
     return importlib.util.find_spec("xllamacpp") is not None
 
 
+def private_socket() -> Path | None:
+    """Return the path of a socket in a new folder that is ours alone; `None` where there can be none.
+
+    llama.cpp answers some requests without a key, such as those that browsers send before others (CORS). Nobody else
+    can connect to a socket in such a folder.
+    """
+    if os.name != "posix":
+        return None
+    try:
+        path = Path(tempfile.mkdtemp(prefix="tailrace-")) / "model.sock"
+    except OSError:  # no folder for temporary files can be written to
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.bind(os.fsencode(path))
+        path.unlink()
+    except OSError:  # the path is too long, or the file system has no sockets, such as that of another system
+        _remove(path)
+        return None
+    return path
+
+
+def _remove(path: Path | None) -> None:
+    """Remove a socket and its folder, which the child may have done already."""
+    if path is not None:
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     if sys.platform == "linux":
@@ -64,13 +95,16 @@ def usable_cores() -> int:
 class LlamaProcess:
     """A running child, created by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, api_key: str, logger: Logger) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, api_key: str, logger: Logger, own_socket: Path | None
+    ) -> None:
         self._process = process
         self._logger = logger
         self._stderr = asyncio.create_task(self._listen(), name="embedded-log")
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self.api_key = api_key
         self.address = ""  # empty until it is ready
+        self.socket = own_socket  # that it listens on; `None`: a port of the loopback interface
 
     def __repr__(self) -> str:
         state = "running" if self.alive else f"ended {self._process.returncode}"
@@ -92,8 +126,16 @@ class LlamaProcess:
     ) -> LlamaProcess:
         """Start a child and wait until its model is loaded. Raises `UpstreamUnreachable`."""
         key, prefix = secrets.token_urlsafe(32), f"/{secrets.token_hex(8)}"
-        orders = Orders(str(weights), alias, key, prefix, slots, context, usable_cores())
-        child = cls(await _spawn(), orders.api_key, logger)
+        # Not in a thread: who is cancelled meanwhile would leave the folder behind.
+        own_socket = private_socket()
+        path = str(own_socket) if own_socket is not None else None
+        orders = Orders(str(weights), alias, key, prefix, slots, context, usable_cores(), path)
+        try:
+            process = await _spawn()
+        except BaseException:
+            _remove(own_socket)
+            raise
+        child = cls(process, orders.api_key, logger, own_socket)
         try:
             child.address = await within(START_TIMEOUT, child._introduce(orders))
         except (TimeoutError, OSError, msgspec.DecodeError) as error:
@@ -117,6 +159,7 @@ class LlamaProcess:
             if self.alive:
                 await self._end()
         finally:
+            _remove(self.socket)  # two entries
             self._stderr.cancel()
             await asyncio.wait({self._stderr})
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache
 from io import BytesIO
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from app.backends.errors.mapper import ErrorMapper
-from app.backends.http.connection import UpstreamConnection
+from app.backends.http.connectors import TcpConnector, UnixConnector
 from app.backends.http.secrets import credentials, without_secrets
 from app.backends.http.turns import Turns
+from app.chat.errors import UpstreamError
 from app.chat.ports import NO_HEADERS
 from app.hosts import is_loopback
 from app.tasks.timeouts import within
@@ -34,6 +31,7 @@ MAX_ANSWER = 4 * 1024 * 1024  # bytes of a response to a short request, decompre
 LARGE_ANSWER = 32 * 1024  # bytes; a larger one is decoded in a thread
 # Bytes that aiohttp reads ahead for each response; up to twice as much before it pauses.
 READ_SIZE = 32 * 1024
+KNOWN_ADDRESSES = 64  # that are remembered, of all servers together
 MAX_ERROR_BODY = 16 * 1024  # bytes of an error response that are read
 # What aiohttp raises for a broken connection or broken data. RuntimeError: its reader, if the connection was lost
 # before the first read. HttpProcessingError: its parser, for an invalid chunk size.
@@ -41,61 +39,12 @@ BROKEN = (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError, Value
 
 T = TypeVar("T")
 
-# Callback for the connection that is being made in this task. See `_Connector`.
-on_connection: ContextVar[Callable[[UpstreamConnection], None] | None] = ContextVar(
-    "on_connection", default=None
-)
-
 
 class Abortable(Protocol):
     """An open generation, as seen by `UpstreamClient`, which aborts it when it closes."""
 
     def abort(self) -> None:
         """Close the connection immediately."""
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Makes `UpstreamConnection`s, and passes each new one to the `on_connection` callback.
-
-    aiohttp exposes the connection only with the response, which is too late for a stop before the headers, and
-    removes it when a short response is complete.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # There is no public parameter for it.
-        self._factory = cast("partial[ResponseHandler]", partial(UpstreamConnection, loop=self._loop))
-
-    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
-        """Make a connection and pass it to the `on_connection` callback of the current context, if set."""
-        connection = await super().connect(*args, **kwargs)
-        tell = on_connection.get()
-        if tell is not None and isinstance(connection.protocol, UpstreamConnection):
-            tell(connection.protocol)
-        return connection
-
-    async def _wrap_create_connection(
-        self,
-        *args: Any,
-        addr_infos: list[AddrInfoType],
-        req: ClientRequest,
-        client_error: type[Exception] = aiohttp.ClientConnectorError,
-        **kwargs: Any,
-    ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Connect to the only address of a server without TLS at once.
-
-        aiohttp tries several addresses with sockets of its own, for which uvloop asks a thread to resolve an address
-        that is resolved already: a third of the cost of a connection. If aiohttp renames this, it only costs more.
-        """
-        if len(addr_infos) > 1 or kwargs.get("ssl") is not None or addr_infos[0][0] != socket.AF_INET:
-            kwargs |= {"addr_infos": addr_infos, "req": req, "client_error": client_error}
-            return await super()._wrap_create_connection(*args, **kwargs)
-        factory: Callable[[], ResponseHandler] = args[0]
-        host, port = addr_infos[0][4][:2]
-        try:
-            return await self._loop.create_connection(factory, str(host), int(port))
-        except OSError as error:
-            raise client_error(req.connection_key, error) from error
 
 
 class UpstreamClient:
@@ -108,10 +57,12 @@ class UpstreamClient:
         *,
         api_key: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
+        unix: Path | None = None,
     ) -> None:
         """`base_url` may contain user and password, and a query that is sent with each request.
 
         `headers` are sent with each request; they override the `Authorization` header of key, user and password.
+        `unix` is a socket to connect to, whatever the host in `base_url`.
         """
         given = URL(base_url)
         self.url = given.with_user(None).with_path(
@@ -120,6 +71,7 @@ class UpstreamClient:
         self.voice = voice
         self.turns = Turns()
         self.broke = False  # whether a connection broke since this was last reset
+        self._unix = unix
         self._headers = _joined(credentials(given, api_key), headers)
         self._session: aiohttp.ClientSession | None = None
         self._open: set[Abortable] = set()
@@ -149,17 +101,20 @@ class UpstreamClient:
         data = body if len(body) < LARGE_BODY else BytesIO(body)
         return await self._opened().post(self._at(path), data=data, headers=headers, allow_redirects=False)
 
-    async def ask(self, path: str, read: Callable[[bytes], T], body: bytes | None = None) -> T:
+    async def ask(
+        self, path: str, read: Callable[[bytes], T], body: bytes | None = None, *, most: int = MAX_ANSWER
+    ) -> T:
         """Send a short request, bounded, and return its response as decoded by `read`. Raises `UpstreamError`.
 
-        `read` raises `ValueError` (as msgspec does) or `RecursionError` for content that it cannot decode.
+        The response has at most `most` bytes, decompressed. `read` raises `ValueError` (as msgspec does) or
+        `RecursionError` for content that it cannot decode.
         """
         try:
-            return await within(QUESTION_TIMEOUT, self._ask(path, read, body))
+            return await within(QUESTION_TIMEOUT, self._ask(path, read, body, most))
         except BROKEN as error:  # TimeoutError is an OSError
             raise self.voice.before_answer(error) from error
 
-    async def _ask(self, path: str, read: Callable[[bytes], T], body: bytes | None) -> T:
+    async def _ask(self, path: str, read: Callable[[bytes], T], body: bytes | None, most: int) -> T:
         method = "GET" if body is None else "POST"
         headers = {"Content-Type": "application/json"} if body is not None else None
         session = self._opened()
@@ -169,15 +124,25 @@ class UpstreamClient:
             if response.status != 200:
                 body = await _read(response, MAX_ERROR_BODY)
                 raise self.voice.rejected(response.status, body, response.headers)
-            if (response.content_length or 0) > MAX_ANSWER:
-                raise self.voice.too_large(MAX_ANSWER)
-            content = await _read(response, MAX_ANSWER + 1)
-            if len(content) > MAX_ANSWER:
-                raise self.voice.too_large(MAX_ANSWER)
+            found = await self._found(response, read, most)
+        # Raised here, where the content is out of reach: an error that is kept would keep it, too.
+        if isinstance(found, UpstreamError):
+            raise found
+        return found
+
+    async def _found(
+        self, response: aiohttp.ClientResponse, read: Callable[[bytes], T], most: int
+    ) -> T | UpstreamError:
+        """Return what `read` makes of a response, or the error that says why it makes nothing of it."""
+        if (response.content_length or 0) > most:
+            return self.voice.too_large(most)
+        content = await _read(response, most + 1)
+        if len(content) > most:
+            return self.voice.too_large(most)
         try:
             return read(content) if len(content) < LARGE_ANSWER else await asyncio.to_thread(read, content)
-        except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply for msgspec
-            raise self.voice.instead(content) from error
+        except (ValueError, RecursionError):  # RecursionError: nested too deeply for msgspec
+            return self.voice.instead(content)
 
     async def aclose(self) -> None:
         """Abort open generations and close the session. Idempotent."""
@@ -189,7 +154,7 @@ class UpstreamClient:
             await session.close()
 
     def _at(self, path: str) -> URL:
-        return (self.url / path).with_query(self.url.query)
+        return _below(self.url, path)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -203,13 +168,21 @@ class UpstreamClient:
         return aiohttp.ClientSession(
             # No limit: aiohttp would queue the 101st stream behind other answers. No pool: closing the connection is
             # what stops a model, so each generation has its own.
-            connector=_Connector(limit=0, force_close=True),
+            connector=TcpConnector(limit=0, force_close=True)
+            if self._unix is None
+            else UnixConnector(str(self._unix), limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             proxy=proxy_for(self.url),
             read_bufsize=READ_SIZE,
         )
+
+
+@lru_cache(maxsize=KNOWN_ADDRESSES)
+def _below(base: URL, path: str) -> URL:
+    """Return the address of a path, with the query of the base. Cached: each prompt goes to the same one."""
+    return (base / path).with_query(base.query)
 
 
 def proxy_for(url: URL) -> str | None:

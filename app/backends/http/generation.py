@@ -11,8 +11,9 @@ import aiohttp
 from app.backends.decoding.decoder import Decoder
 from app.backends.errors.mapper import ErrorMapper
 from app.backends.http.attempt import Attempt, Call
-from app.backends.http.client import BROKEN, UpstreamClient, on_connection
+from app.backends.http.client import BROKEN, UpstreamClient
 from app.backends.http.connection import Body, Listening, UpstreamConnection
+from app.backends.http.connectors import on_connection
 from app.backends.http.continuation import Begun
 from app.backends.http.error_body import error_body
 from app.backends.http.passing import Passing
@@ -20,6 +21,7 @@ from app.backends.http.refusals import Refusal
 from app.backends.http.slices import SMALLEST, Slices
 from app.chat.errors import UpstreamError
 from app.chat.ports import Delta, Listener, Request, Usage
+from app.tasks.waiting import first_done
 
 LINGER = 3.0  # s that a connection may stay open without data after the finish reason
 CLOSE_TIMEOUT = 0.5  # s to wait for a refused request's connection to close before the next one is made
@@ -115,11 +117,10 @@ class HttpGeneration:
 
     async def wait_closed(self) -> None:
         """See `Generation`."""
-        # asyncio.wait neither raises the exceptions of these futures nor cancels them if this task is cancelled.
         if self._opening is not None:
-            await asyncio.wait({self._opening})
+            await first_done(self._opening)
         if self._gone is not None:
-            await asyncio.wait({self._gone})
+            await first_done(self._gone)
 
     async def _open(self, refusal: Refusal | None = None) -> aiohttp.ClientResponse:
         """Return the response once its headers are there; after a refusal, that to the request in another form."""
@@ -130,7 +131,7 @@ class HttpGeneration:
             self._slices = Slices()
             self._opening = asyncio.create_task(self._connect(refusal), name="backend-open")
             self._opening.add_done_callback(_retrieve)
-        await asyncio.wait({self._opening})
+        await first_done(self._opening)
         if not self._opening.cancelled():
             self._opening.result()
         if self._response is None or self._aborted:  # `abort` was called by another task
@@ -173,7 +174,7 @@ class HttpGeneration:
         if response is not None:
             response.close()
         if self._gone is not None:
-            await asyncio.wait({self._gone}, timeout=CLOSE_TIMEOUT)
+            await first_done(self._gone, seconds=CLOSE_TIMEOUT)
 
     def _attach(self, protocol: UpstreamConnection) -> None:
         self._protocol = protocol

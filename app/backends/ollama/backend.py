@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+import msgspec
+
 from app.backends.http.address import Address
 from app.backends.http.attempt import Attempt, Call, Form, Server
 from app.backends.http.backend import HttpBackend
@@ -13,9 +15,8 @@ from app.backends.http.continuation import Begun
 from app.backends.http.generation import HttpGeneration
 from app.backends.ollama.decoder import OllamaDecoder
 from app.backends.ollama.model_details import Details
-from app.backends.ollama.models import Shown, Tag, full_name, read_tags
+from app.backends.ollama.models import MAX_SHOWN, Shown, Tag, full_name, read_shown, read_tags
 from app.backends.ollama.request_body import chat_body
-from app.backends.ollama.show import shown
 from app.chat.ports import Logger, Model, Request
 
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -107,4 +108,5 @@ class OllamaBackend(HttpBackend):
 
     async def _ask_about(self, model: str) -> Shown:
         """Return the details of a model. Raises `UpstreamError`."""
-        return await shown(self._upstream, model)
+        body = msgspec.json.encode({"model": model})
+        return await self._upstream.ask("api/show", read_shown, body, most=MAX_SHOWN)

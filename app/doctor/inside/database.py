@@ -20,6 +20,13 @@ PATIENCE = 3.0  # s for a connection, a lock or a statement
 CHECKED_SECONDS = 5.0  # s that the integrity check may take
 STEPS = 10_000  # virtual machine instructions between two looks at the clock
 BACKUP = "Restore a backup, or move the file away to start fresh."
+TROUBLE = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.TargetServerAttributeNotMatched,  # of several hosts
+    TimeoutError,
+)
 REVISION = "SELECT version_num FROM alembic_version"
 
 
@@ -96,7 +103,7 @@ def _fits(revision: str | None, where: str) -> Finding:
 async def _postgres(url: str) -> Finding:
     try:
         connection = await asyncpg.connect(url, timeout=PATIENCE, command_timeout=PATIENCE)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
+    except (*TROUBLE, ValueError) as error:
         reason = str(error) or type(error).__name__
         return problem(
             CHECK,
@@ -107,7 +114,7 @@ async def _postgres(url: str) -> Finding:
         table = await connection.fetchval("SELECT to_regclass('alembic_version')")
         revision = await connection.fetchval(REVISION) if table is not None else None
         skew = abs(time.time() - float(await connection.fetchval("SELECT extract(epoch FROM now())")))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+    except TROUBLE as error:
         reason = str(error) or type(error).__name__
         return problem(CHECK, f"PostgreSQL cannot be read: {reason}", "See PostgreSQL's log.")
     finally:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -18,9 +19,10 @@ from app.web.api.markdown_export import as_markdown, title_line
 from app.web.api.message_range import WHOLE
 from app.web.api.pieces import send_pieces
 from app.web.api.sessions import TOGETHER, earlier_messages, snapshot_of
-from app.web.app_keys import HISTORY, LISTS, OWNER, REGISTRY
+from app.web.app_keys import HISTORY, LISTS, OWNER, REGISTRY, TURN
 from app.web.input import bodies
 from app.web.input.session_ids import path_session, shown
+from app.web.output.turns import in_thread
 from app.web.problems import ProblemError
 
 NAME_LENGTH = 60  # characters of a file name, without the extension
@@ -46,7 +48,7 @@ async def _as_json(request: web.Request, session_id: str) -> web.StreamResponse:
         return await send_pieces(request, _json_pieces(archives, owner, session_id, records), headers)
     archive = shown(await archives.export(owner, session_id))
     # Megabytes, perhaps: the event loop is not the place for them.
-    data = await asyncio.to_thread(_indented, archive)
+    data = await in_thread(request.get(TURN), partial(_indented, archive))
     return web.Response(body=data, headers=_headers("application/json", archive.title, "json"))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import web
 
-from app.chat.errors import SessionNotFound
+from app.chat.errors import LeaseLost, SessionNotFound
 from app.log.cursors import Cursor
 from app.streams.session import Session
 from app.web.api.rendered import show
 from app.web.api.streams import place
-from app.web.app_keys import HISTORY, LIMITS, OPEN_STREAMS, OWNER, PULSE, REGISTRY
+from app.web.app_keys import HISTORY, LIMITS, NODES, OWNER, PASSED, PULSE, REGISTRY
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import EventStream
@@ -34,18 +35,25 @@ class Waiter(EventPush):
         super().__init__(pulse)
         self._find = find
         self.session: Session | None = None
+        self.told = False  # the session exists, here or on another node
         self.cursor: Cursor | None = None  # just before the session's first event
 
     def tell(self, cursor: Cursor | None = None) -> None:
         """Report that the session exists. It is looked up now: later the id may belong to another owner."""
         if self.session is None:
-            self.session, self.cursor = self._find(), cursor
+            self.told, self.cursor = True, self.cursor or cursor
+            with suppress(LeaseLost):  # it is another node's
+                self.session = self._find()
             self._wake.set()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has disconnected."""
+        return self._gone
 
     async def hold(self, request: web.Request, response: EventStream) -> None:
         """Send the headers, then only heartbeats. Raises `OwnerEventStreams` before the headers."""
-        request.app[OPEN_STREAMS].check(request[OWNER])
-        with request.app[OPEN_STREAMS].counted(request[OWNER]):
+        with self._registered(request, response):
             await self._hold_counted(request, response)
 
     async def _hold_counted(self, request: web.Request, response: EventStream) -> None:
@@ -76,7 +84,10 @@ async def events_to_come(request: web.Request, session_id: str) -> web.StreamRes
         await waiter.hold(request, response)
     session = waiter.session
     if session is None:
-        return response  # The client has disconnected.
+        # What another node passed on is never passed on again: that one's client comes back.
+        if waiter.told and NODES in request.app and PASSED not in request and not waiter.gone:
+            return await request.app[NODES].show_begun(request, response, session_id, waiter.cursor)
+        return response  # The client has disconnected, or the session moved.
     after = place(session, waiter.cursor)
     if isinstance(after, str):
         return await refuse(request, response, session_id, after)

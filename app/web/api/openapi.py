@@ -23,6 +23,7 @@ from app.web.input.bodies import ID_PATTERN, Changes
 from app.web.input.query_names import only
 from app.web.input.stream_request import WHAT, StreamRequest
 
+OPEN = ("/healthz", "/readyz", "/servez")  # to everybody; other reads take turns by owner
 COMPONENTS = (
     StreamRequest,
     Changes,
@@ -104,6 +105,7 @@ def operation(
     statuses |= {400, 413, 415, 422} if body else set()
     statuses |= {422} if parameters or route.path.startswith("/api/") else set()
     statuses |= {403} if route.method != "GET" else set()
+    statuses |= {429} if route.method == "GET" and route.path not in OPEN else set()
     described = {
         "summary": summary,
         "parameters": [*in_path, *parameters],

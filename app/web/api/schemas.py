@@ -81,4 +81,4 @@ class ModelList(msgspec.Struct, kw_only=True):
 class State(msgspec.Struct, kw_only=True):
     """The state of the server."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok", "ready", "serving"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from app.chat.errors import SessionNotFound
+from app.chat.errors import LeaseLost, SessionNotFound
 from app.chat.ports import Options
 from app.chat.records import Excerpt, Message, SessionInfo
 from app.chat.states import Status
@@ -34,6 +34,7 @@ from app.web.problems import ProblemError
 from app.web.rules import LARGEST_PAGE, PAGE_SIZE
 
 NO_MESSAGES = b'"messages":[]'  # in a snapshot; a string of JSON has a backslash before each quote
+UNPLACED = Cursor(0, 0)  # in no log: whoever goes on from it loads a snapshot of the session's owner
 TOGETHER = 200  # messages of a long session that are read at a time, at most
 NOT_STORED = {"Cache-Control": "no-store"}
 
@@ -71,18 +72,27 @@ def snapshot_of(request: web.Request, session_id: str, found: Excerpt) -> Snapsh
     So what the log says up to the cursor is what the messages show.
     """
     registry = request.app[REGISTRY]
-    session = registry.session(session_id)
+    session = _session(registry, session_id)
     selected = [shown_message(message, found) for message in found.messages]
-    for message in selected:
-        _show_live(registry, session, message)
+    if session is not None:
+        for message in selected:
+            _show_live(registry, session, message)
     return Snapshot(
         **msgspec.structs.asdict(shown(found.info)),
         branch=found.newest,
         messages=selected,
-        cursor=str(Cursor(session.log.epoch, session.log.head)),
-        running=session.running_id,
+        cursor=str(UNPLACED if session is None else Cursor(session.log.epoch, session.log.head)),
+        running=None if session is None else session.running_id,
         earlier=len(found.earlier),
     )
+
+
+def _session(registry: Registry, session_id: str) -> Session | None:
+    """Return the live session; `None` on a node of a cluster that does not own it."""
+    try:
+        return registry.session(session_id)
+    except LeaseLost:
+        return None
 
 
 def shown_message(message: Message, of: Excerpt) -> ShownMessage:

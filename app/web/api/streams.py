@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from app.chat.branches import path
-from app.chat.errors import Draining, Limited, TailraceError
+from app.chat.errors import Draining, Limited, OwnerPrompts, TailraceError
 from app.chat.scoped_ids import bare
 from app.chat.submission import Submission
 from app.chat.tracing import Trace
@@ -20,7 +20,18 @@ from app.streams.session import Session
 from app.web.api import schemas
 from app.web.api.images import images_of
 from app.web.api.rendered import is_asked, show
-from app.web.app_keys import CATALOG, HISTORY, LIMITS, LISTS, OPEN_STREAMS, OWNER, REGISTRY, TRACER
+from app.web.app_keys import (
+    CATALOG,
+    HISTORY,
+    INTERRUPTED,
+    LIMITS,
+    LISTS,
+    OPEN_STREAMS,
+    OWNER,
+    PASSED,
+    REGISTRY,
+    TRACER,
+)
 from app.web.events.response import EventStream, LineStream
 from app.web.events.viewer import refuse
 from app.web.grants import AccessOver
@@ -64,11 +75,26 @@ async def register(request: web.Request, session_id: str) -> Registered:
     return registered
 
 
+async def check_prompt(request: web.Request, session_id: str) -> None:
+    """Check what can be told before any work on the body: the key, and what the owner has sent and opened.
+
+    Raises a 422 for the key, `OwnerEventStreams` if the answer is wanted as events, `OwnerPrompts` unless it repeats a
+    request that was accepted, and the errors of `Registry.knows`.
+    """
+    # The events that another node passes on are counted there, where the client is.
+    if PASSED not in request and accept.best(request, tuple(RESPONSES)) in RESPONSES:
+        request.app[OPEN_STREAMS].check(request[OWNER])
+    key, registry = bodies.idempotency_key(request), request.app[REGISTRY]
+    try:
+        registry.fair_use.check_prompts(request[OWNER])
+    except OwnerPrompts:
+        if key is None or not await registry.knows(request[OWNER], session_id, key):
+            raise
+
+
 async def _register(request: web.Request, session_id: str, trace: Trace) -> Registered:
-    key = bodies.idempotency_key(request)
-    registry = request.app[REGISTRY]
-    if key is None:  # else it may repeat a request that was accepted
-        registry.fair_use.check_prompts(request[OWNER])  # before any work on the body
+    await check_prompt(request, session_id)
+    key, registry = bodies.idempotency_key(request), request.app[REGISTRY]
     body = await read_stream_request(request)
     if body.continues is not None and not request.app[LIMITS].continuing:
         raise ProblemError(
@@ -123,8 +149,6 @@ async def post_stream(request: web.Request) -> web.StreamResponse:
         offered = ", ".join((accept.JSON, *RESPONSES))
         raise ProblemError(406, "not_acceptable", f"`Accept` refuses all that there is: {offered}.")
     is_asked(request)  # a wrong value is refused before anything is registered
-    if wanted in RESPONSES:
-        request.app[OPEN_STREAMS].check(request[OWNER])
     registered = await register(request, session_id)
     status = 201 if registered.new else 200
     headers = {"Location": at(request, f"/api/streams/{registered.stream_id}")}
@@ -222,7 +246,10 @@ async def delete_session_stream(request: web.Request) -> web.StreamResponse:
     session_id = path_session(request)
     wait = _stop_wait(request)
     began = time.monotonic()
-    state = await request.app[REGISTRY].stop_session(request[OWNER], session_id, wait=wait)
+    registry, owner = request.app[REGISTRY], request[OWNER]
+    state = await registry.stop_session(owner, session_id, wait=wait)
+    if state is None and INTERRUPTED in request:
+        state = await registry.stream_state(owner, request[INTERRUPTED])
     if state is None:
         return web.Response(status=204)
     return _stopped(state.outcome, state.upstream_closed, time.monotonic() - began)

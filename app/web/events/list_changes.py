@@ -7,6 +7,7 @@ changes between two ticks are one event for a page.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 
 class ListChanges:
@@ -14,12 +15,18 @@ class ListChanges:
 
     def __init__(self) -> None:
         self._changes: Counter[str] = Counter()
+        self.tell: Callable[[str], None] = lambda _owner: None  # the other nodes of a cluster
 
     def __repr__(self) -> str:
         return f"<ListChanges {self._changes.total()}>"
 
     def changed(self, owner: str) -> None:
         """Record that a session of `owner` was created, renamed, deleted, restored or imported."""
+        self._changes[owner] += 1
+        self.tell(owner)
+
+    def heard(self, owner: str) -> None:
+        """Record a change that another node made."""
         self._changes[owner] += 1
 
     def count(self, owner: str) -> int:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from aiohttp import web
 
 from app.log.cursors import Cursor
 from app.log.entries import Entry, ResetReason
+from app.log.session_log import READ_BYTES
 from app.streams.session import Session
 from app.web.app_keys import VIEWERS
 from app.web.events.channels import Channel, Piece
@@ -22,6 +24,35 @@ from app.web.events.push import BUFFER_BYTES, EventPush
 from app.web.events.response import EventStream, LineStream
 
 SMALL = 4096  # bytes that take no turn of the loop
+
+
+class Watched(Protocol):
+    """A session on a response."""
+
+    @property
+    def lag(self) -> int:
+        """The number of events of the session that have not been sent."""
+        ...
+
+    def enter(self) -> None:
+        """The response watches the session from now on."""
+        ...
+
+    def leave(self) -> None:
+        """The response watches the session no longer."""
+        ...
+
+    def read(self) -> bytes:
+        """Return what comes next, about the size of one write; empty if there is nothing yet."""
+        ...
+
+    def follow(self) -> None:
+        """The viewer has read everything: from now on write what comes at once, or wake the viewer."""
+        ...
+
+    def unfollow(self) -> None:
+        """The viewer reads again. Idempotent."""
+        ...
 
 
 class Watch:
@@ -46,6 +77,23 @@ class Watch:
         """The session is closed: send the rest of its log, then leave it."""
         self._closed = True
         self._viewer.look()
+
+    def enter(self) -> None:
+        """See `Watched`."""
+        self.session.viewer_came(self, self.close)
+
+    def leave(self) -> None:
+        """See `Watched`."""
+        self.channel.forget(self)
+        self.session.viewer_left(self)
+
+    def follow(self) -> None:
+        """See `Watched`."""
+        self.channel.follow(self)
+
+    def unfollow(self) -> None:
+        """See `Watched`."""
+        self.channel.forget(self)
 
     # ---- behind: read from the log, with flow control --------------------------------------------------------
 
@@ -106,8 +154,9 @@ class LiveViewer(EventPush):
     def __init__(self, response: EventStream | LineStream, pulse: HeartbeatTimer) -> None:
         super().__init__(pulse)
         self._response = response
-        self._watches: list[Watch] = []
+        self._watches: list[Watched] = []
         self._live = False
+        self._is_large = False  # what went out with the headers
         self._behind_since: float | None = None  # loop time at which the transport was found full
 
     def __repr__(self) -> str:
@@ -119,7 +168,8 @@ class LiveViewer(EventPush):
         try:
             with self._measures.viewing(self):
                 if not self._response.prepared:
-                    self._response.opening = self._opening()
+                    opening = self._response.opening = self._opening()
+                    self._kept, self._is_large = len(opening), len(opening) > SMALL
                 return await self._serve(request, self._response)
         finally:
             self._left()  # also if the response was never started
@@ -134,11 +184,10 @@ class LiveViewer(EventPush):
         """Wake up and read the logs."""
         self._wake.set()
 
-    def drop(self, watch: Watch) -> None:
+    def drop(self, watch: Watched) -> None:
         """Stop watching a session."""
         self._watches.remove(watch)
-        watch.channel.forget(watch)
-        watch.session.viewer_left(watch)
+        watch.leave()
 
     def write(self, piece: Piece) -> bool:
         """Write to the transport; return whether it had room. If not, the viewer falls back to reading the logs."""
@@ -146,6 +195,8 @@ class LiveViewer(EventPush):
             return False
         self._transport.write(piece.wire if self._chunked else piece.data)
         self._wrote = self._pulse.now
+        if len(piece.data) > BUFFER_BYTES:  # rarely
+            self._make_room()
         return True
 
     def _has_room(self) -> bool:
@@ -163,20 +214,29 @@ class LiveViewer(EventPush):
         """Whether nothing is left to send."""
         return not self._watches
 
-    def _watch(self, watch: Watch) -> None:
+    def _watch(self, watch: Watched) -> None:
         self._watches.append(watch)
-        watch.session.viewer_came(watch, watch.close)
+        watch.enter()
 
     def _left(self) -> None:
         for watch in tuple(self._watches):
             self.drop(watch)
 
     def _opening(self) -> bytes:
-        """Return what goes out with the headers: the first batch of every log."""
-        return b"".join([watch.read() for watch in tuple(self._watches)])
+        """Return what goes out with the headers: the first batch of each log, while that is not much."""
+        first: list[bytes] = []
+        size = 0
+        for watch in tuple(self._watches):
+            if size < READ_BYTES:
+                first.append(watch.read())
+                size += len(first[-1])
+        return b"".join(first)
+
+    def _came(self) -> None:
+        self._response.opening, self._kept = b"", 0  # sent
 
     async def _show(self) -> None:
-        if len(self._response.opening) > SMALL:
+        if self._is_large:
             await self._yield()
         while not self._gone:
             if await self._catch_up():
@@ -200,7 +260,7 @@ class LiveViewer(EventPush):
         self._wake.clear()
         self._live = True
         for watch in self._watches:
-            watch.channel.follow(watch)
+            watch.follow()
         try:
             await self._wake.wait()
         finally:
@@ -216,5 +276,5 @@ class LiveViewer(EventPush):
     def _unfollow(self) -> None:
         self._live = False
         for watch in self._watches:
-            watch.channel.forget(watch)
+            watch.unfollow()
         self._wake.set()

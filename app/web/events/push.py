@@ -7,6 +7,8 @@ it drains. Nothing is queued per client, so a slow client needs no extra memory 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -14,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from app.tasks.reports import report
 from app.tasks.timeouts import within
 from app.tasks.wake import Wake
-from app.web.app_keys import GRANT, OPEN_STREAMS, OWNER, REGISTRY
+from app.web.app_keys import GRANT, OPEN_STREAMS, OWNER, PASSED, REGISTRY
 from app.web.events.heartbeat import LOOK, TICKS, HeartbeatTimer
 from app.web.events.response import chunk, is_chunked
 
@@ -22,6 +24,7 @@ STALL_SECONDS = (
     60.0  # without reading from a full connection; after that it is aborted and the client must reconnect
 )
 BUFFER_BYTES = 32 * 1024  # in the transport; a client with more than this is behind
+MUCH = 4 * BUFFER_BYTES  # with more than this, what all clients of the owner have not read is looked at
 
 
 class EventPush:
@@ -33,6 +36,8 @@ class EventPush:
         self._closing = False  # send what is available, then finish
         self._gone = False  # the client has disconnected
         self._last = b""  # goes out with the end of the response
+        self._kept = 0  # bytes that are kept for this response beside those in the transport
+        self._wire: asyncio.Transport | None = None  # the transport, from before the headers on
         self._wrote = 0  # the tick of the last write
 
     async def _serve(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
@@ -40,10 +45,35 @@ class EventPush:
 
         Raises `OwnerEventStreams` before the headers; not of a prompt, which has been registered.
         """
-        if not response.prepared and request.method == hdrs.METH_GET:
-            request.app[OPEN_STREAMS].check(request[OWNER])
-        with request.app[OPEN_STREAMS].counted(request[OWNER]):
+        with self._registered(request, response):
             return await self._serve_counted(request, response)
+
+    @contextmanager
+    def _registered(self, request: web.Request, response: web.StreamResponse) -> Iterator[None]:
+        """Count this response among the open ones of its owner, with what its client has not read.
+
+        A request that another node passed on is counted there, where the client is. Raises `OwnerEventStreams`.
+        """
+        self._wire = request.transport
+        self._streams, self._owner = request.app[OPEN_STREAMS], request[OWNER]
+        if PASSED in request:
+            yield
+            return
+        if not response.prepared and request.method == hdrs.METH_GET:
+            self._streams.check(self._owner)
+        with self._streams.counted(self._owner, self):
+            self._streams.make_room(self._owner)  # for what goes out with the headers
+            yield
+
+    @property
+    def elsewhere(self) -> int:
+        """See `Open`."""
+        return 0
+
+    @property
+    def unread(self) -> int:
+        """See `Open`."""
+        return self._kept + (self._wire.get_write_buffer_size() if self._wire is not None else 0)
 
     async def _serve_counted(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         writer = await response.prepare(request)
@@ -77,7 +107,8 @@ class EventPush:
 
     def cut(self) -> None:
         """See `Cuttable`: the client is let in no longer, so nothing more is sent to it."""
-        self._transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
         self._gone = True
         self._wake.set()
 
@@ -93,7 +124,7 @@ class EventPush:
     def _attach(
         self, request: web.Request, writer: AbstractStreamWriter, transport: asyncio.Transport
     ) -> None:
-        self._transport = transport
+        self._transport = self._wire = transport
         self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._protocol = request.protocol
         self._chunked = is_chunked(request)
@@ -127,7 +158,13 @@ class EventPush:
             return
         self._wrote = self._pulse.now
         self._transport.write(chunk(data) if self._chunked else data)
+        self._make_room()
         await self._yield()
+
+    def _make_room(self) -> None:
+        """Look at what the owner's clients have not read, if this one has not read much."""
+        if self._transport.get_write_buffer_size() > MUCH:
+            self._streams.make_room(self._owner)
 
     async def _yield(self) -> None:
         """Let other tasks run: the kernel may accept megabytes at once, so a replay might never wait."""

@@ -6,16 +6,17 @@ import secrets
 from collections.abc import Mapping
 
 import msgspec
-from aiohttp import HttpVersion11
+from aiohttp import HttpVersion11, hdrs
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest, StreamResponse
 from aiohttp_sse import EventSourceResponse
+from multidict import istr
 
 from app.web.events import encoders
 from app.web.http import accept
 
 # Proxies must not store, transform or buffer the stream.
-HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+HEADERS: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store, no-transform", istr("X-Accel-Buffering"): "no"}
 
 # The range of the reconnection delay after a shutdown: random, so that clients do not all reconnect at once.
 EARLIEST_MS, LATEST_MS = 1000, 5000

@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from app import hosts, networks
 from app.networks import counting_key as counting_key
-from app.web.app_keys import PROXIES
+from app.web.app_keys import PASSED, PROXIES
 
 PROTO, HOST = "X-Forwarded-Proto", "X-Forwarded-Host"
 TRACES = (HOST, hdrs.X_FORWARDED_FOR, hdrs.FORWARDED)
@@ -37,9 +37,13 @@ def peer(request: web.BaseRequest) -> str:
 def client(request: web.Request) -> str:
     """Return the address of the client: the peer, or whom trusted proxies forward for.
 
+    Of a request that another node passed on, it is what that node found.
+
     `X-Forwarded-For` is read from the right, up to the first address that is not trusted. `Forwarded` is read only if
     that is missing.
     """
+    if PASSED in request:
+        return request[PASSED].client
     nearest, proxies = peer(request), request.app[PROXIES]
     return proxies.client(nearest, _hops(request)) if proxies.trusts(nearest) else nearest
 
@@ -81,7 +85,7 @@ def is_proxied(request: web.Request) -> bool:
 
 def _is_believed(request: web.Request) -> bool:
     proxies = request.app[PROXIES]
-    return not proxies or proxies.trusts(peer(request))
+    return not proxies or PASSED in request or proxies.trusts(peer(request))
 
 
 def _first(request: web.Request, name: str) -> str:

@@ -24,6 +24,10 @@ class Incoming:
         """Note that a handler waits for more of `body`, or with `None` that it no longer does."""
         raise NotImplementedError
 
+    def let_in_peer(self) -> None:
+        """Note that the other end is a node of this cluster, whose connections are not counted by address."""
+        raise NotImplementedError
+
     def let_in(self, grant: Grant) -> None:
         """Note that a request has passed the access control: the client is no stranger any more.
 

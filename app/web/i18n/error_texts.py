@@ -76,9 +76,13 @@ SENTENCES = {
     "owner_prompts": marked(
         "You have sent too many messages or imported too many chats within a minute. Try again in a moment."
     ),
+    "owner_requests": marked("You have too many requests at once. Try again in a moment."),
     "owner_sessions": marked("You have as many chats as you may keep. Delete some, then try again."),
     "owner_streams": marked(
         "You have too many answers in progress. Stop one, or wait until one is complete."
+    ),
+    "owner_unread": marked(
+        "You have too much open that hasn't been read. Finish or cancel some downloads, then try again."
     ),
     "prompt_empty": marked("The message is empty. Write something first."),
     "prompt_too_long": marked("The message is too long. Shorten it."),

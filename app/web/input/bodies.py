@@ -11,7 +11,7 @@ from aiohttp import web
 
 from app.chat.ports import Options
 from app.log.cursors import Cursor
-from app.web.app_keys import LIMITS
+from app.web.app_keys import KEY, LIMITS
 from app.web.http.body_type import body_type
 from app.web.input.json_shape import check_shape
 from app.web.input.reading import read
@@ -47,8 +47,11 @@ def checked_id(value: str, name: str) -> str:
 
 
 def idempotency_key(request: web.Request) -> str | None:
-    """Return the header `Idempotency-Key`, if any. Raises a 422 unless it is 1 to 255 printable ASCII characters."""
-    key = request.headers.get("Idempotency-Key")
+    """Return the header `Idempotency-Key`, else the key that this node gave the request, if any.
+
+    Raises a 422 unless it is 1 to 255 printable ASCII characters.
+    """
+    key = request.headers.get("Idempotency-Key", request.get(KEY))
     if key is not None and not re.fullmatch(KEY_PATTERN, key):
         raise ProblemError(
             422, "invalid_idempotency_key", "Idempotency-Key must be 1 to 255 printable characters."

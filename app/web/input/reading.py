@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.typedefs import Handler
 
-from app.web.app_keys import BODIES, GRANT, OWNER
+from app.web.app_keys import BODIES, BODY, GRANT, OWNER
 from app.web.grants import AccessOver
 from app.web.http.incoming import BodyTooSlow, Incoming
 from app.web.input.body_budget import Share
@@ -20,6 +20,8 @@ SHARE = web.RequestKey("share", Share)
 
 async def read(request: web.Request, most: int) -> bytes | bytearray:
     """Return the body, at most `most` bytes. Raises what `feed` raises."""
+    if BODY in request:
+        return _within(request[BODY], most)
     content = request.content
     if content.is_eof():  # it came with the headers
         _check_access(request)
@@ -36,6 +38,9 @@ async def feed(
 
     Raises what `pieces` raises, and a 429.
     """
+    if BODY in request:
+        use(_within(request[BODY], most))  # it was counted when it was read
+        return
     share = request.get(SHARE)
     if share is None:
         share = request[SHARE] = request.app[BODIES].open(request.get(OWNER, ""))
@@ -54,6 +59,9 @@ async def pieces(request: web.Request, most: int, *, is_known_size: bool = False
     """
     if (request.content_length or 0) > most and not is_known_size:
         raise web.HTTPRequestEntityTooLarge(most)
+    if BODY in request:
+        yield _within(request[BODY], most)
+        return
     connection = request.protocol
     watched = connection if isinstance(connection, Incoming) else None
     if watched is not None:

@@ -5,6 +5,7 @@ Everything below the web layer knows a session by its scoped id; see `app.chat.s
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from app.chat.records import Page
 from app.chat.scoped_ids import bare, scoped
-from app.web.app_keys import HISTORY, OWNER
+from app.web.app_keys import HISTORY, OWNER, TURN
 from app.web.input import bodies
 
 
@@ -48,7 +49,10 @@ async def list_page(request: web.Request, query: str, after: str | None, limit: 
         time, space, session_id = after.partition(" ")
         after = f"{time}{space}{own(request, session_id)}"
     history, owner = request.app[HISTORY], request[OWNER]
-    page = await history.sessions(owner, query=query, after=after, limit=limit)
+    turn = request.get(TURN) if query else None
+    # Searches have turns of their own, and may take seconds.
+    async with nullcontext() if turn is None else turn.aside():
+        page = await history.sessions(owner, query=query, after=after, limit=limit)
     following = page.next
     if following is not None:
         time, space, session_id = following.partition(" ")

@@ -33,7 +33,10 @@ def as_json(board: Board) -> dict[str, Any]:
     return {
         "owner": board.owner,
         "draining": board.overview.draining,
-        "statistics": {name: getattr(statistics, name) for name in FIGURES},
+        "statistics": {
+            **{name: getattr(statistics, name) for name in FIGURES},
+            "in_line": sum(line.waiting for line in statistics.lines),
+        },
         "live": [_live(stream) for stream in board.overview.live],
         "more": board.overview.more,
         "ended": [_ended(end) for end in board.overview.ended],
@@ -51,6 +54,8 @@ def as_json(board: Board) -> dict[str, Any]:
             "writable": not board.history.failing,
             "changes": board.history.changes,
             "bytes": board.history.bytes,
+            "transactions": board.history.batches.count,
+            "transaction_seconds": board.history.batches.total,
         },
     }
 

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
 
-from app.web.app_keys import OWNER, PAGE_PULSE
+from app.web.app_keys import NODES, OWNER, PAGE_PULSE, TURN
 from app.web.events.encoders import passing
 from app.web.events.heartbeat import HeartbeatTimer
 from app.web.events.push import EventPush
 from app.web.events.response import EventStream
 from app.web.events.viewer import heartbeat
 from app.web.http import accept
+from app.web.http.addresses import at
 from app.web.i18n import translations
 from app.web.input.bodies import respond_json
 from app.web.ops import board
 from app.web.ops.as_json import as_json
+from app.web.ops.context import context
 from app.web.page.templates import render, render_text
 from app.web.problems import ProblemError
 
 PART = "partials/board.html"
 EVERY = 1.0  # s between two boards
+PATIENCE = 2.5  # s that the page waits for the other nodes of a cluster: longer than each of them may take
+LIVE_PATIENCE = 0.25  # s that a board waits for them: what comes later is on the next one
 MOST_READERS = 8  # open event streams of the page
 
 # By language, by reader, who has links to the own chats, and by the owner that is asked for.
@@ -48,7 +53,7 @@ class BoardEvent(msgspec.Struct, frozen=True):
 class BoardPush(EventPush):
     """Sends the board when it has changed, once a second at most. The heartbeat timer wakes it."""
 
-    def __init__(self, pulse: HeartbeatTimer, draw: Callable[[], str]) -> None:
+    def __init__(self, pulse: HeartbeatTimer, draw: Callable[[], Awaitable[str]]) -> None:
         super().__init__(pulse)
         self._draw = draw
         self._due = 0.0  # loop time of the next board
@@ -63,7 +68,7 @@ class BoardPush(EventPush):
         while not (self._gone or self._closing):
             self._wake.clear()
             self._due = loop.time() + EVERY
-            if (html := self._draw()) != shown:
+            if (html := await self._draw()) != shown:
                 shown = html
                 await self._send(passing("board", BoardEvent(html)))
             await self._wake.wait()
@@ -85,12 +90,31 @@ class BoardPush(EventPush):
 async def get_page(request: web.Request) -> web.StreamResponse:
     """GET /ops?owner=&reload=off: without scripts the page reloads itself, unless `reload` is `off`.
 
-    A client that names JSON in `Accept` gets JSON.
+    A client that names JSON in `Accept` gets JSON. At a node of a cluster both tell of all nodes.
     """
+    turn = request.get(TURN)
+    if NODES in request.config_dict and turn is not None:
+        turn.give_back()  # the other nodes may need the turns of the same owner
+    cluster = await _cluster(request, PATIENCE)
     if accept.names_json(request):
-        return respond_json(as_json(board.read(request.app, board.asked_owner(request))))
+        return respond_json(as_json(board.read(request.app, board.asked_owner(request))) | cluster)
+    if NODES in request.config_dict and turn is not None:
+        await turn.take()
     reloads = request.query.get("reload") != "off"
-    return render(request, "ops.html", {**board.context(request), "reloads": reloads})
+    return render(request, "ops.html", {**_context(request, cluster), "reloads": reloads})
+
+
+async def _cluster(request: web.Request, patience: float, age: float = 0.0) -> dict[str, Any]:
+    """Return what a node of a cluster adds to the JSON: `node`, and `peers` if the request is no peer's."""
+    if (nodes := request.config_dict.get(NODES)) is None:
+        return {}
+    owner = board.asked_owner(request)
+    address = at(request, f"/ops?{urlencode({'owner': owner})}" if owner else "/ops")
+    return await nodes.operations(request, address, patience=patience, age=age)
+
+
+def _context(request: web.Request, cluster: dict[str, Any]) -> dict[str, Any]:
+    return context(request, board.read(request.app, board.asked_owner(request)), cluster)
 
 
 async def get_events(request: web.Request) -> web.StreamResponse:
@@ -111,16 +135,25 @@ async def get_events(request: web.Request) -> web.StreamResponse:
         readers.discard(push)
 
 
-def _drawn(request: web.Request) -> str:
+async def _drawn(request: web.Request) -> str:
     """Return the board as the reader asked for it. Readers who see the same share it, so they cost as much as one."""
-    now = asyncio.get_running_loop().time()
-    boards = request.app[DRAWN]
     asked = (translations.of(request).code, request[OWNER], board.asked_owner(request))
+    if (known := _known(request, asked)) is not None:
+        return known
+    cluster = await _cluster(request, LIVE_PATIENCE, EVERY / 2)
+    if (known := _known(request, asked)) is not None:  # another reader was faster
+        return known
+    html = render_text(request, PART, _context(request, cluster))
+    request.app[DRAWN][asked] = Drawn(asyncio.get_running_loop().time(), html)
+    return html
+
+
+def _known(request: web.Request, asked: tuple[str, str, str | None]) -> str | None:
+    """Return a board that was rendered just now, if there is one. Forgets older ones."""
+    now, boards = asyncio.get_running_loop().time(), request.app[DRAWN]
     for old in [key for key, drawn in boards.items() if now - drawn.at >= EVERY / 2]:
         del boards[old]
-    if asked not in boards:
-        boards[asked] = Drawn(now, render_text(request, PART, board.context(request)))
-    return boards[asked].html
+    return boards[asked].html if asked in boards else None
 
 
 async def close(app: web.Application) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from app.chat.errors import TailraceError
+from app.chat.errors import LeaseLost, TailraceError
 from app.web.api.streams import register
 from app.web.app_keys import OWNER, REGISTRY
 from app.web.http.addresses import at, cookie_path
@@ -21,6 +21,8 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
     session_id = bodies.path_id(request, "session_id")
     try:
         await register(request, own(request, session_id))
+    except LeaseLost:
+        raise  # the session's new owner takes the prompt
     except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
         problem = form_problems.problem_of(error, request)
         return await form_problems.told(request, problem, session_id, await typed(request))

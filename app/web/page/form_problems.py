@@ -63,6 +63,7 @@ async def told(
         request, session, typed=typed, error=error, code=problem.code, status=problem.status
     )
     response.headers.update(problem.headers)
+    response[problems.CODE] = problem.code
     return response
 
 

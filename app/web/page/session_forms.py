@@ -26,8 +26,10 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/rename: 303 to the session, or the page with the error and the typed title."""
     session_id = bodies.path_id(request, "session_id")
     title = (await text_form(request)).get("title", "")
+    history, owner = request.app[HISTORY], request[OWNER]
+    await history.session(owner, own(request, session_id))  # one that does not exist is no node's to write
     try:
-        await request.app[HISTORY].rename(request[OWNER], own(request, session_id), checked_title(title))
+        await history.rename(owner, own(request, session_id), checked_title(title))
     except ProblemError as problem:
         return await _page(request, draft=title, problem=problem)
     request.app[LISTS].changed(request[OWNER])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -20,18 +20,19 @@ from app.log.entries import Begun
 from app.web.api import message_range
 from app.web.api.rendered import RenderedMessage
 from app.web.api.sessions import take_snapshot
-from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER
+from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER, TURN
 from app.web.http.addresses import at, cookie_path, here
 from app.web.i18n import translations
 from app.web.input import bodies
 from app.web.input.session_ids import own
+from app.web.output.turns import in_thread
 from app.web.page.live.snapshots import PageSnapshot, rendered
 from app.web.page.model_menu import is_blind, model_menu
 from app.web.page.noscript import growing_answer, growing_page
 from app.web.page.sidebar import sidebar_list
 from app.web.page.templates import Macros, render
 
-LONG = 2 * message_range.MESSAGES  # a page with more messages is rendered in a thread
+LONG = 8  # a page with more messages is rendered in a thread
 
 
 async def new_session_page(request: web.Request) -> web.StreamResponse:
@@ -52,8 +53,9 @@ async def session_of(request: web.Request, session_id: str, through: str | None 
     """Return a session's snapshot for its page, with rendered answers."""
     part = message_range.asked(request)
     scoped_id = own(request, session_id)
-    snapshot = await take_snapshot(request, scoped_id, through, part)
-    return await rendered(request.app[RENDERER], snapshot, scoped_id, thoughts=True)
+    async with in_turn(request):
+        snapshot = await take_snapshot(request, scoped_id, through, part)
+        return await rendered(request.app[RENDERER], snapshot, scoped_id, thoughts=True)
 
 
 def _growing(request: web.Request, session: PageSnapshot) -> RenderedMessage | None:
@@ -88,6 +90,7 @@ async def _flow(request: web.Request, session: PageSnapshot, answer: RenderedMes
         request.app[PULSE],
         request.app[RENDERER],
         is_live=partial(registry.is_live, scoped_id, stream_id),
+        kept=sum(len(message.content) + len(message.reasoning) for message in session.messages),
         parts=parts,
         renew=renew,
     )
@@ -129,10 +132,20 @@ async def show(
     status: int = 200,
 ) -> web.Response:
     """Return the page of a session. `typed` holds the form fields to keep when a form is shown again."""
-    context = await _context(request, session, typed=typed, error=error, code=code)
-    make = partial(render, request, "session.html", context, status=status)
-    # A page of a thousand messages takes a quarter of a second to render.
-    return await asyncio.to_thread(make) if len(session.messages) > LONG else make()
+    async with in_turn(request):
+        context = await _context(request, session, typed=typed, error=error, code=code)
+        make = partial(render, request, "session.html", context, status=status)
+        # A page of forty messages takes tens of milliseconds to render, one of a thousand a quarter of a second.
+        return await in_thread(request.get(TURN), make) if len(session.messages) > LONG else make()
+
+
+def in_turn(request: web.Request) -> AbstractAsyncContextManager[None]:
+    """Hold the owner's turn for the duration of the block. A form has none before its answer is a page.
+
+    That page keeps what was typed, so it is not refused.
+    """
+    turn = request.get(TURN)
+    return nullcontext() if turn is None else turn.held(begun=request.method == hdrs.METH_POST)
 
 
 async def _context(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from contextlib import suppress
 from typing import Protocol
 
 from aiohttp import web
@@ -54,13 +51,3 @@ class Admission:
         """See `Cuttable`."""
         if self._request is not None and self._transport is not None:
             self._connection.withdraw(self._request, self._transport)
-
-
-def discard(transport: asyncio.Transport) -> None:
-    """Close a connection at once, also dropping what the system has taken to send: that may be megabytes."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        with suppress(OSError, struct.error):
-            # Without a wait, the end of the connection is a reset (socket(7), `SO_LINGER`).
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

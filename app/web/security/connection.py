@@ -18,9 +18,10 @@ from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from app.web.grants import AccessOver, Grant
+from app.web.http.discarding import discard
 from app.web.http.incoming import BodyTooSlow, Incoming
 from app.web.security import early_refusals, headers, malformed_requests
-from app.web.security.admission import Admission, discard
+from app.web.security.admission import Admission
 from app.web.security.early_refusals import Refusal
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ class Connection(web.RequestHandler, Incoming):
             self._manager.members.know(self)
         if self.transport is not None and self._current_request is not None:
             self._admission.enter(grant, self._current_request, self.transport)
+
+    def let_in_peer(self) -> None:
+        """See `Incoming`."""
+        if self._manager is not None:
+            self._manager.members.vouch(self)
 
     def withdraw(self, request: web.BaseRequest, transport: asyncio.Transport) -> None:
         """See `Withdrawable`."""

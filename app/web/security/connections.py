@@ -29,6 +29,7 @@ STRANGERS = STRANGERS_BYTES // STRANGER_BYTES
 LOOPBACK = ("127.0.0.0/8", "::1")
 RESERVE = 32  # descriptors
 LAST_RESERVE = 8  # of these: a newcomer beyond is closed without an answer
+MOST_PEERS = 256  # addresses of nodes that are remembered
 ROOM = 32  # connections that are closed at once at the bound, so that looking for them is rare
 
 
@@ -65,7 +66,7 @@ class Connections:
     """The open connections of a server.
 
     `limit` is how many files may be open. The connections of `trusted` addresses are nobody's in particular: a proxy
-    has bounds of its own. They, and those of this machine, are not counted by address.
+    has bounds of its own. They, those of other nodes, and those of this machine, are not counted by address.
     """
 
     def __init__(self, *, limit: int | None, trusted: Iterable[str], logger: Logger) -> None:
@@ -75,6 +76,7 @@ class Connections:
         self._counts: dict[str, int] = {}  # by address
         self._strangers: OrderedDict[Member, None] = OrderedDict()  # the oldest first
         self._known: set[Member] = set()
+        self._peers: dict[str, None] = {}  # addresses of the nodes of this cluster, the latest last
         self._samplers: dict[str, Sampler] = {}
 
     def __repr__(self) -> str:
@@ -87,6 +89,9 @@ class Connections:
             member.is_known = True
         elif address != networks.UNIX and not _is_loopback(address):
             member.key = networks.counting_key(address)
+        if member.key in self._peers:
+            member.key = ""
+        elif member.key:
             self._counts[member.key] = self._counts.get(member.key, 0) + 1
         if self._counts.get(member.key, 0) > PER_ADDRESS:
             self._tell("address", address, 1)
@@ -103,10 +108,24 @@ class Connections:
             self._tell("strangers", address, 1)
             self._close(next(iter(self._strangers)))
 
+    def vouch(self, member: Member) -> None:
+        """A node of this cluster is at the other end: each viewer that it serves may take a connection of its own."""
+        if member.key:
+            key = member.key
+            self._uncount(member)
+            self._peers.pop(key, None)
+            self._peers[key] = None
+            if len(self._peers) > MOST_PEERS:
+                del self._peers[next(iter(self._peers))]
+        self.know(member)
+
     def discard(self, member: Member) -> None:
         """Forget a connection that is closed, or about to be. May be called again."""
         self._strangers.pop(member, None)
         self._known.discard(member)
+        self._uncount(member)
+
+    def _uncount(self, member: Member) -> None:
         if member.key:
             left = self._counts.pop(member.key, 1) - 1
             if left:

@@ -30,7 +30,7 @@ LISTS = (
     hdrs.X_FORWARDED_FOR,
     hdrs.FORWARDED,
 )
-HEALTH = ("/healthz", "/readyz")
+HEALTH = ("/healthz", "/readyz", "/servez")
 
 
 class Refusal(HttpProcessingError):

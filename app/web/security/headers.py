@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from aiohttp import hdrs, web
+from multidict import istr
 
 from app import hosts
 from app.web.app_keys import FRAME_ANCESTORS
@@ -57,15 +58,16 @@ OFF = (
 )
 PERMISSIONS_POLICY = ", ".join(["clipboard-write=(self)", *(f"{feature}=()" for feature in OFF)])
 
-HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Permissions-Policy": PERMISSIONS_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",  # as frame-ancestors, for what does not know that
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
+# Names are `istr`: from a plain name each response would make one of its own, and keep it while it lasts.
+HEADERS: dict[str, str] = {
+    istr("Content-Security-Policy"): CONTENT_SECURITY_POLICY,
+    istr("Permissions-Policy"): PERMISSIONS_POLICY,
+    istr("X-Content-Type-Options"): "nosniff",
+    istr("X-Frame-Options"): "DENY",  # as frame-ancestors, for what does not know that
+    istr("Referrer-Policy"): "same-origin",
+    istr("Cross-Origin-Resource-Policy"): "same-origin",
 }
-OPENER_POLICY = "Cross-Origin-Opener-Policy"
+OPENER_POLICY = istr("Cross-Origin-Opener-Policy")
 SERVER = "Tailrace"  # without a version; aiohttp's has Python's and its own
 
 

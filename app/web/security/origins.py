@@ -55,7 +55,9 @@ class Origins:
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
             headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
             headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
-        response.headers.add(hdrs.VARY, hdrs.ORIGIN)  # a cache must not give one origin's answer to another
+        # A cache must not give one origin's answer to another. An owner node may have said so already.
+        if hdrs.ORIGIN not in response.headers.getall(hdrs.VARY, ()):
+            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
 
 
 def parsed(text: str) -> hosts.Origin:

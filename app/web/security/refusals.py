@@ -8,9 +8,9 @@ from collections import Counter
 from aiohttp import web
 
 from app.chat.ports import Logger
-from app.web.app_keys import OWNER
+from app.web.app_keys import OWNER, PASSED
 from app.web.http import forwarded
-from app.web.problems import CODE
+from app.web.problems import CODE, CODE_HEADER
 
 REFUSED = frozenset({401, 403, 421, 429, 507})  # statuses of answers to who may not, or not now
 EACH = 5  # lines a second about one client, so that a flood does not hide the others
@@ -55,9 +55,18 @@ class Refusals:
         )
 
     async def see(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Signal `on_response_prepare`: log each answer that is a refusal."""
-        if response.status in REFUSED:
-            self.add(request, response.get(CODE, str(response.status)))
+        """Signal `on_response_prepare`: log each answer that is a refusal.
+
+        A request that another node passed on is answered by that node, which logs what the client gets. It may get
+        something else: a node that does not own the session refuses a request that the next one answers.
+        """
+        if response.status not in REFUSED:
+            return
+        code = response.get(CODE, str(response.status))
+        if PASSED in request:
+            response.headers[CODE_HEADER] = code
+        else:
+            self.add(request, code)
 
     async def close(self, _: web.Application) -> None:
         """Signal `on_cleanup`: say what has been left out."""

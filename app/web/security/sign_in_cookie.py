@@ -14,7 +14,7 @@ from app.web.http.addresses import cookie_path
 from app.web.http.forwarded import is_https
 from app.web.security.token_table import SIGN_IN_SECONDS
 
-NAME = "tailrace_access"
+NAME = cookies.SIGN_IN
 SECURE_NAME = f"__Host-{NAME}"
 NEW_SECONDS = 10.0
 SHORTEST = 44  # characters: a signature and something that is signed

@@ -30,7 +30,8 @@ def forgetting(path: str) -> str:
 class PlainViewer(EventPush):
     """Serves one page. `parts` are as of its beginning; `renew` returns them as of now, and what the answer has by now.
 
-    `begun` is what the answer has if its stream has not begun; `is_live` tells whether that has not ended.
+    `begun` is what the answer has if its stream has not begun; `is_live` tells whether that has not ended. `kept` are
+    the bytes of the messages that `parts` keep in memory, about.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class PlainViewer(EventPush):
         renderer: Renderer,
         *,
         is_live: Callable[[], bool],
+        kept: int,
         parts: Parts,
         renew: Callable[[], Awaitable[tuple[Parts, Begun]]],
     ) -> None:
         super().__init__(pulse)
+        self._kept = kept
         self._session = session
         self._stream_id = stream_id
         self._begun = begun
