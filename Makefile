@@ -23,7 +23,7 @@ APART = tests/benchmarks/cost
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup setup-test run test quick test-oldest test-all check format bench cost page-bench explore soak fuzz screenshots translations vendor lock \
+.PHONY: help setup setup-test run test quick test-oldest test-all check format bench cost page-bench explore cluster chaos soak fuzz screenshots translations vendor lock \
 	sbom clean
 
 help:
@@ -38,6 +38,8 @@ help:
 	@echo "make cost    the instructions of a token, a viewer and a prompt beside the stored ones"
 	@echo "make page-bench  the gates of the page in a real browser, with their table"
 	@echo "make explore  explore schedules of the heart until Ctrl-C, or replay one: REPLAY=token"
+	@echo "make cluster  three nodes with PostgreSQL, Valkey and nginx on this machine, until Ctrl-C"
+	@echo "make chaos   the same with faults under load, and a table of what was lost: about an hour; ARGS select"
 	@echo "make soak    ten minutes of random sessions and faults, or MINUTES=n"
 	@echo "make fuzz    search for texts that take rendering too long until Ctrl-C, or for SECONDS=n"
 	@echo "make screenshots  the pictures of the README, from the running product"
@@ -96,6 +98,14 @@ explore: setup-test
 
 soak: setup-test
 	$(BIN)/python -m tests.benchmarks.soak $(or $(MINUTES),10)
+
+# The engines come from wheels: neither needs root. nginx is used if it is installed.
+cluster: setup-test
+	@exec $(BIN)/python -m tests.cluster
+
+# `make chaos ARGS="--only 'kill -9' --times 5"` runs a part; `--help` shows all options.
+chaos: setup-test
+	$(BIN)/python -m tests.cluster.chaos $(ARGS)
 
 fuzz: setup-test
 	$(BIN)/python -m tests.fuzz $(SECONDS)

@@ -21,6 +21,7 @@ from tests.support.client import Client
 from tests.support.findings import print_tables
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.server import LiveServer, serve
+from tests.support.valkey import Valkey, running_valkey
 from tests.support.workers import workers
 
 
@@ -47,6 +48,13 @@ def client(server: LiveServer) -> Client:
 def postgres() -> Iterator[Postgres]:
     """One PostgreSQL for all tests of a process, which starts it with the first that needs it."""
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """One Valkey for all tests of a process. Who kills or empties one starts an own one."""
+    with running_valkey() as server:
         yield server
 
 

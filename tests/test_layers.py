@@ -40,6 +40,7 @@ LAYERS = {
     "chat": layer("measures", never=" ".join(IO)),
     "tasks": layer(never=" ".join(IO)),
     "log": layer("chat tasks", never=" ".join(IO)),
+    "log.shared": layer("chat tasks log measures redis_url", "hiredis"),
     "streams": layer("chat tasks log measures", never=" ".join(IO)),
     "cluster": layer("chat tasks log streams measures", never=" ".join(IO)),
     "backends": layer("chat tasks", "aiohttp yarl", never="aiohttp.web"),
@@ -58,7 +59,8 @@ LAYERS = {
     "backends.embedded.child": layer("chat", "xllamacpp"),
     "backends.scripted": layer("chat tasks backends.decoding"),
     "history": layer(
-        "chat tasks private history.statements history.write_queue", "sqlalchemy alembic asyncpg"
+        "chat tasks private cluster.ports history.statements history.write_queue",
+        "sqlalchemy alembic asyncpg",
     ),
     "history.statements": layer("chat history history.write_queue.changes", "sqlalchemy"),
     "history.write_queue": layer("chat tasks history history.statements measures", "sqlalchemy"),
@@ -70,21 +72,30 @@ LAYERS = {
     "markdown.code": layer("markdown"),
     "markdown.html": layer("markdown markdown.rules markdown.code", "markdown_it nh3 latex2mathml"),
     "web": layer(
-        "chat networks streams markdown markdown.code web.http web.assets web.i18n web.security web.input web.events"
-        " web.blocks web.api web.ops web.page web.page.live",
+        "chat networks cluster.cluster cluster.ports streams markdown markdown.code web.http web.assets web.i18n"
+        " web.security web.input web.events web.blocks web.output web.api web.nodes web.ops web.page web.page.live",
+        WEB,
+        never=SHOWS,
+    ),
+    "web.nodes": layer(
+        "chat cluster.cluster cluster.ports log tasks web web.http web.input web.events web.api web.page"
+        " web.page.live",
         WEB,
         never=SHOWS,
     ),
     "web.ops": layer(
-        "chat streams.overview streams.counters web web.http web.i18n web.input web.events web.page.templates",
+        "chat cluster.cluster streams.overview streams.counters web web.http web.i18n web.input web.events"
+        " web.page.templates",
         WEB,
         never=SHOWS,
     ),
+    "web.output": layer("chat tasks web web.http", WEB),
     "web.http": layer("web.app_keys web.grants hosts networks", WEB),
     "web.assets": layer("web.http", WEB),
     "web.i18n": layer("chat web.http", WEB),
     "web.security": layer(
-        "chat tokens hosts networks tasks web web.http web.i18n web.input web.page.templates", WEB
+        "chat tokens hosts networks redis_url tasks web web.http web.i18n web.input web.page.templates",
+        f"{WEB} redis",
     ),
     "web.input": layer("chat log web web.http web.i18n", f"{WEB} multipart"),
     "web.events": layer("chat log tasks streams.session measures web web.http", WEB, never=SHOWS),
@@ -92,13 +103,14 @@ LAYERS = {
         "chat log tasks streams.session markdown markdown.blocks markdown.html web.events", WEB, never=SHOWS
     ),
     "web.api": layer(
-        "chat log tasks streams markdown hosts web web.http web.i18n web.input web.events web.blocks"
+        "chat log tasks streams markdown hosts web web.http web.i18n web.input web.events web.blocks web.output"
         " web.page.model_menu",
         WEB,
         never=SHOWS,
     ),
     "web.page": layer(
-        "chat log hosts web web.http web.assets web.i18n web.input web.api web.page.live web.page.noscript",
+        "chat log hosts web web.http web.assets web.i18n web.input web.output web.api web.page.live"
+        " web.page.noscript",
         WEB,
         never=SHOWS,
     ),
@@ -112,8 +124,10 @@ LAYERS = {
         WEB,
         never=SHOWS,
     ),
+    "nodes": layer("chat hosts redis_url tasks log log.shared streams cluster config history"),
     "hosts": layer("", "idna"),
     "networks": layer(),
+    "redis_url": layer(),
     "config": layer("hosts networks chat.scoped_ids", "platformdirs"),
     "shutdown": layer("chat streams", "structlog"),
     "watchdog": layer(),

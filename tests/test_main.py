@@ -145,5 +145,10 @@ def test_audit_tells_what_is_broken(tmp_path: Path, capsys: pytest.CaptureFixtur
     log.write_text(lines[0] + "\n")
     assert main(["audit", str(log)]) == 1
     assert "line 1: session=s trace=a: never ended" in capsys.readouterr().out
+    away = "2026-01-01T00:00:00Z warning redis_lost address=127.0.0.1:6379"
+    wait = "2026-01-01T00:00:06Z info prev_stream_finished_cleanly trace=a session=s waited_ms=6000"
+    log.write_text("\n".join([lines[0], away, wait, lines[1].replace(":00Z", ":07Z")]) + "\n")
+    assert main(["audit", str(log)]) == 0
+    assert "exception: line 3: session=s trace=a: the next prompt waited 6000 ms" in capsys.readouterr().out
     assert main(["audit", str(tmp_path / "none")]) == 2
     assert "cannot read" in capsys.readouterr().err

@@ -90,6 +90,33 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
         assert line.startswith(f"TAILRACE_{name}={url!r}: expected an http:// or https:// URL")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://0.0.0.0:8080",
+            "http://[::]:8080",
+            "http://[0:0::0]",
+            "http://0:8080",
+            "http://a:0",
+            "http://a,b",
+        ),
+        *("http://a:8080?x=1", "http://a:8080/?", "http://a#b", "http://me@a:8080", "http://me:pw@a:8080"),
+    ],
+)
+def test_an_address_where_no_node_is_reached_is_refused(url: str) -> None:
+    """Each would load, and then every request of another node would fail."""
+    (line,) = refusal(NODE_URL=url)
+    assert line.startswith("TAILRACE_NODE_URL")
+    assert "at which the other nodes reach this one: not 0.0.0.0 or ::, and without a user, a query" in line
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.3:8080", "https://a.example/node", "http://[fd00::3]:8080/"])
+def test_an_address_of_a_node(url: str) -> None:
+    """Any that other machines may reach."""
+    assert load({"TAILRACE_NODE_URL": url}).node_url == url
+
+
 def test_a_model_s_name_may_have_spaces() -> None:
     """Also as the default."""
     assert load({"TAILRACE_DEFAULT_MODEL": "gpu/my own model"}).default_model == "gpu/my own model"
@@ -128,6 +155,9 @@ WRONG = {
     "trusted_proxies": "10.0.0.1/8",
     "base_path": "chat",
     "database_url": "mysql://user@host/name",
+    "redis_url": "redis+unix:///run/redis.sock",
+    "node_url": "10.0.0.3:8080",
+    "node_ttl": "0.5",
     "ollama_url": "127.0.0.1:11434",
     "openai_url": "http://user:pass word@models",
     "openai_api_key": "two words",

@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import os
 import signal
+import stat
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -206,13 +208,38 @@ async def refuses(session: aiohttp.ClientSession, method: str, url: str) -> None
         assert {response.headers[name] for name in names} <= {"", "false"}, said
 
 
-async def test_it_answers_us_alone(backend: EmbeddedBackend) -> None:
-    """Without the key there is no answer, no page of another origin may read it, and no key is in `ps`."""
+async def test_nobody_else_can_ask(backend: EmbeddedBackend) -> None:
+    """It listens on no port, and its socket is in a folder that is ours alone and goes with it."""
+    generation = story(backend)
+    assert await generation.read()
+    generation.abort()
+    (child,) = children()
+    assert not [each for each in child.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+    socket = backend.socket
+    assert socket is not None
+    assert socket.is_socket()
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+    await backend.aclose()
+    assert not socket.parent.exists()
+
+
+@pytest.mark.parametrize("has_socket", [True, False], ids=["socket", "port"])
+async def test_it_answers_us_alone(
+    backend: EmbeddedBackend, monkeypatch: pytest.MonkeyPatch, has_socket: bool
+) -> None:
+    """Without the key there is no answer, no page of another origin may read it, and no key is in `ps`.
+
+    Where there can be no Unix socket it listens on the loopback interface.
+    """
+    if not has_socket:
+        monkeypatch.setattr(process, "private_socket", lambda: None)
     generation = story(backend)
     assert await generation.read()
     generation.abort()
     assert backend.address is not None
-    async with aiohttp.ClientSession() as session:
+    assert (backend.socket is not None) == has_socket
+    connector = aiohttp.UnixConnector(str(backend.socket)) if has_socket else aiohttp.TCPConnector()
+    async with aiohttp.ClientSession(connector=connector) as session:
         for path in ("/slots", "/v1/models", "/props"):
             headers = {"Origin": "http://elsewhere.example"}
             async with session.get(backend.address + path, headers=headers) as response:
@@ -227,6 +254,17 @@ async def test_it_answers_us_alone(backend: EmbeddedBackend) -> None:
             await refuses(session, method, address + path)
     (child,) = children()
     assert child.cmdline()[1:] == ["-m", "app.backends.embedded.child"]
+
+
+def test_a_socket_needs_a_short_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a folder with a longer one, or that cannot be written to, there is none, and nothing is left."""
+    deep = tmp_path / ("x" * 110)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    assert process.private_socket() is None
+    assert not list(deep.iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert process.private_socket() is None
 
 
 async def test_its_environment_has_no_secrets(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from playwright.async_api import Locator, Page, expect
+
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))"
 
 
 class Chat:
@@ -14,6 +18,7 @@ class Chat:
         self.box = page.get_by_label("Message", exact=True)
         self.send = page.get_by_role("button", name="Send")
         self.stop = page.get_by_role("button", name="Stop", exact=True)
+        self.jump = page.get_by_role("button", name="Jump to latest")
         self.status = page.locator("[data-part=status]")
         self.answers = page.locator("article[data-role=assistant]")
         self.prompts = page.locator("article[data-role=user] [data-part=content]")
@@ -26,6 +31,14 @@ class Chat:
     async def alive(self) -> None:
         """Wait until the scripts of the page are at work: they come after its first paint."""
         await self.page.evaluate("customElements.whenDefined('tailrace-session').then(() => null)")
+
+    async def leave_end(self, pixels: int) -> None:
+        """Turn the wheel until the end of the chat is left: Chromium drops a wheel before the first frame."""
+        await self.page.get_by_role("log").hover()
+        async with asyncio.timeout(15):
+            while await self.jump.is_hidden():
+                await self.page.mouse.wheel(0, -pixels)
+                await self.page.evaluate(TWO_FRAMES)
 
     async def choose(self, model: str) -> None:
         """Take a scripted model."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from tests.browser.chat import Chat
+from tests.browser.conftest import PATIENCE
 from tests.browser.puppets import Led
 from tests.browser.test_writing import hide
 from tests.browser.wire import Wire, wire_to
-from tests.support.server import LiveServer
+from tests.support.server import LiveServer, serve
+from tests.support.tokens import add, bearer, known
 from tests.support.waiting import until
 
 SNAPSHOTS = "**/sessions/*/snapshot*"
@@ -119,6 +122,25 @@ async def test_a_refused_event_stream_is_opened_anew_with_a_cursor(distant: Chat
     assert wire.refusals == 0
     assert len(wire.asked) > before + 1
     assert all(re.search(r"[?]watch=[^:]+:\d+-\d+$", asked) for asked in wire.asked[before:])
+
+
+async def test_too_many_event_streams_are_told(browser: Browser, tmp_path: Path) -> None:
+    """The page says what the server says, in place of its own notice, and goes on when one is closed."""
+    async with serve(tmp_path, auth="tokens", owner_event_streams=1) as server:
+        token = await add(tmp_path, "alice")
+        await known(server.client, bearer(token))
+        context = await browser.new_context()
+        context.set_default_timeout(PATIENCE)
+        page = await context.new_page()
+        async with server.client.http.get("/events?watch=other:new", headers=bearer(token)) as taken:
+            assert taken.status == 200
+            await page.goto(server.url + "/")
+            await page.get_by_label("Access token").fill(token)
+            await page.get_by_role("button", name="Sign in").click()
+            await expect(page.get_by_text("You have too many event streams open")).to_be_visible()
+            await expect(page.get_by_text("Reconnecting…")).to_have_count(0)
+        await expect(page.get_by_text("You have too many event streams open")).to_be_hidden(timeout=40_000)
+        await context.close()
 
 
 @pytest.mark.parametrize(

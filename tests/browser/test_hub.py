@@ -201,13 +201,50 @@ def test_a_loss_is_told_after_two_seconds(hub: HubPage) -> None:
     assert hub.heard("a") == [{"type": "link", "isUp": True}]
 
 
+ANSWERS = """([status, detail]) => {
+    window.fetched = [];
+    window.fetch = async (url) => {
+        fetched.push(url);
+        if (status === 0) throw new TypeError();
+        return { status, json: async () => ({ detail }) };
+    };
+}"""
+
+
 def test_a_refusal_is_told(hub: HubPage) -> None:
     """The tab finds out what is the matter; the hub tries again."""
+    hub.page.evaluate(ANSWERS, [0, ""])
     hub.tab("a", "one", "1-5")
     hub.breaks(refused=True)
     assert hub.heard("a") == [{"type": "refused"}]
     hub.passes(500)
     assert len(hub.asked()) == 2
+
+
+def test_a_reason_is_told(hub: HubPage) -> None:
+    """It is asked for once, however often the server refuses, and forgotten with a connection."""
+    hub.page.evaluate(ANSWERS, [429, "Too many."])
+    hub.tab("a", "one", "1-5")
+    told = {"type": "link", "isUp": False, "reason": "Too many."}
+    for _ in range(2):
+        hub.breaks(refused=True)
+        assert hub.heard("a") == [{"type": "refused"}, told]
+        hub.passes(1000)
+    assert hub.page.evaluate("fetched") == ["/events?watch=one:1-5"]
+    hub.opens()
+    hub.heard("a")
+    hub.breaks()
+    hub.passes(2000)
+    assert hub.heard("a") == [{"type": "link", "isUp": False}]
+
+
+@pytest.mark.parametrize("status", [200, 502, 0])
+def test_no_other_answer_is_a_reason(hub: HubPage, status: int) -> None:
+    """It may work again by then, a proxy may be in between, or nobody answers."""
+    hub.page.evaluate(ANSWERS, [status, "Something else."])
+    hub.tab("a", "one", "1-5")
+    hub.breaks(refused=True)
+    assert hub.heard("a") == [{"type": "refused"}]
 
 
 def test_silence_is_a_loss(hub: HubPage) -> None:

@@ -179,16 +179,14 @@ async def test_the_way_back_down_covers_nothing(browser: Browser, server: LiveSe
     context = await browser.new_context(viewport={"width": width, "height": 800})
     chat = Chat(await context.new_page(), server.url)
     await chat.open("/sessions/s1")
-    jump = chat.page.get_by_role("button", name="Jump to latest")
-    await chat.page.get_by_role("log").hover()
-    await chat.page.mouse.wheel(0, -300)
-    box = await place(jump)
+    await chat.leave_end(300)
+    box = await place(chat.jump)
     log = await place(chat.page.get_by_role("log"))
     composer = await place(chat.page.locator(".composer .box"))
     assert log["y"] + log["height"] <= box["y"]
     assert box["y"] + box["height"] <= composer["y"]
-    await jump.click()
-    await expect(jump).to_be_hidden()
+    await chat.jump.click()
+    await expect(chat.jump).to_be_hidden()
     await seen(
         chat.page,
         "(() => { const log = document.querySelector('[role=log]');"

@@ -9,9 +9,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from app.cluster.ports import Expired, Node
+from tests.doubles.owners import OwnerTable
 from tests.support.puppet import PuppetBackend
 from tests.support.server import LiveServer, serve
 from tests.support.waiting import until
+from tests.web.nodes.stage import StagedNode, staged_node
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -90,4 +93,53 @@ async def test_it_works_without_scripts(browser: Browser, led_server: LiveServer
     await led_server.client.ask("other-chat", "hello", model="scripted/echo")
     await page.get_by_role("link", name="Reload", exact=True).click()
     await expect(page.get_by_role("link", name="other-chat")).to_be_visible()
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[StagedNode, StagedNode]]:
+    """Two nodes of a cluster, which know of a third that nobody reaches and of a fourth that died."""
+    peers, table = [Node("c" * 16, "http://127.0.0.1:9")], OwnerTable()
+    dead = [Expired(Node("d" * 16, "http://192.0.2.7:8000"), 1_790_000_000.0)]
+    async with (
+        staged_node(tmp_path / "a", "a" * 16, table, peers=peers, expired=dead) as a,
+        staged_node(tmp_path / "b", "b" * 16, table, peers=peers, expired=dead) as b,
+    ):
+        yield a, b
+
+
+async def test_it_follows_all_nodes(context: BrowserContext, pair: tuple[StagedNode, StagedNode]) -> None:
+    """What begins at another node appears, with a link to the row of its node."""
+    a, b = pair
+    page = await context.new_page()
+    await page.goto(f"{a.node.url}/ops")
+    nodes = page.get_by_role("table", name="Nodes").get_by_role("row")
+    await expect(nodes).to_have_count(5)
+    states = [await nodes.nth(row).get_by_role("cell").nth(2).inner_text() for row in range(1, 5)]
+    assert states[0] == "Ready"
+    assert sorted(states) == ["Down", "Ready", "Ready", "Unreachable"]
+    await b.client.post("there", "hello", model="scripted/long")
+    running = page.get_by_role("table", name="In progress").get_by_role("row").nth(1)
+    await expect(running).to_contain_text("there")
+    await running.get_by_role("link", name=b.node.url.partition("://")[2]).click()
+    await expect(page.locator("tr:target")).to_contain_text("b" * 16)
+    await page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_all_nodes_fit(browser: Browser, pair: tuple[StagedNode, StagedNode], width: int) -> None:
+    """Without scripts, however long the names are."""
+    a, b = pair
+    await b.client.ask("c" * 64, "hello", model="scripted/echo")
+    await b.client.post("d" * 64, "hello", model="scripted/long")
+    context = await browser.new_context(java_script_enabled=False, viewport={"width": width, "height": 800})
+    page = await context.new_page()
+    await page.goto(f"{a.node.url}/ops")
+    await expect(page.get_by_role("table", name="Nodes").get_by_role("row")).to_have_count(5)
+    await expect(page.get_by_role("table", name="In progress")).to_contain_text("d" * 64)
+    body = await page.locator("body").bounding_box()
+    table = await page.get_by_role("table", name="Nodes").bounding_box()
+    assert body is not None
+    assert table is not None
+    assert table["x"] + table["width"] <= body["x"] + body["width"] <= width
     await context.close()

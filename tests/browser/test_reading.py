@@ -27,7 +27,7 @@ BOXES = """() => {
     const content = document.querySelector("[data-role=assistant] [data-part=content]");
     const block = content.querySelector(".block") ?? content.querySelector(".tail");
     const isItsText = (p) => p.matches("li > p:first-child") && !p.previousSibling?.data.trim(); // of an item
-    const found = block.querySelectorAll("p, h4, ul, ol, li, .task, pre, code, table, tr, th, td, blockquote");
+    const found = block.querySelectorAll("p, h3, ul, ol, li, .task, pre, code, table, tr, th, td, blockquote");
     return Array.from(found).filter((each) => !isItsText(each)).map((each) => {
         const { x, y, width, height } = each.getBoundingClientRect();
         return [each.localName, x, y, width, height];
@@ -96,6 +96,9 @@ async def test_the_close_of_a_block_moves_nothing(led: Led, block: str, end: str
     generation = await led.ask("go")
     generation.say(block)
     await expect(led.chat.text().locator(".tail")).to_contain_text("last")
+    await led.chat.page.wait_for_function(
+        f"() => ({BOXES})().length > 0"
+    )  # its painter is loaded after the page
     painted = await led.chat.page.evaluate(BOXES)
     generation.say(f"{end}\n\n{'Another one. ' * 40}\n\nThe end")
     await expect(led.chat.text().locator(".block").first).to_be_attached()

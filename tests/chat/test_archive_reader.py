@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.chat import archive_reader
-from app.chat.archive import Archive, ArchivedImage, flaw, renamed
+from app.chat.archive import Archive, ArchivedImage, flaw
 from app.chat.archive_reader import ArchiveReader, BadArchive, Batch, Limits
 from app.chat.archive_splitter import DEPTH, REST_BYTES
-from tests.history.archives import archive, archives
+from tests.history.archives import archive, archives, renamed
 
 BOUNDS = Limits(part=100_000, text=50_000)
 

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from app.chat.archive import Archive, flaw, renamed
-from app.chat.errors import ArchiveTooLarge, SessionExists, SessionNotFound, StreamNotFound
+from app.chat.archive import Archive, flaw
+from app.chat.errors import SessionExists, SessionNotFound, StreamNotFound
 from app.chat.records import History, KnownKey
 from app.chat.states import Outcome, Status
-from tests.history.archives import archive, archives
+from tests.history.archives import archive, archives, renamed
 from tests.history.samples import OWNER, ended, exchange, failed
 
 
@@ -100,28 +100,6 @@ async def test_to_others_there_is_nothing_to_archive(history: History) -> None:
     await history.restore(OWNER, archive(session_id="mine"))
     with pytest.raises(SessionNotFound):
         await history.archive("somebody else", "mine")
-
-
-async def test_an_archive_that_is_too_large_is_not_made(history: History) -> None:
-    """Pictures and texts count."""
-    kept = archive()
-    await history.restore(OWNER, kept)
-    with pytest.raises(ArchiveTooLarge):
-        await history.archive(OWNER, kept.session_id, most=5)
-    assert await history.archive(OWNER, kept.session_id, most=100_000) == kept
-
-
-async def test_the_limit_of_an_archive_is_in_bytes(history: History) -> None:
-    """Not in characters, of which one may take four."""
-    before = archive()
-    first, *rest = before.messages
-    kept = msgspec.structs.replace(
-        before, messages=[msgspec.structs.replace(first, content="語" * 10_000), *rest]
-    )
-    await history.restore(OWNER, kept)
-    with pytest.raises(ArchiveTooLarge):
-        await history.archive(OWNER, kept.session_id, most=30_000)
-    assert await history.archive(OWNER, kept.session_id, most=100_000) == kept
 
 
 async def test_many_sessions_are_put_back_at_once(history: History) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.chat.contents import Image
-from app.chat.errors import AnswerMoved, ImageNotFound, SessionNotFound, StreamNotFound
+from app.chat.errors import AnswerMoved, CannotContinue, ImageNotFound, SessionNotFound, StreamNotFound
 from app.chat.ports import ImageData, Options
 from app.chat.records import Admission, Exchange, History, KnownKey, Message
 from app.chat.states import Outcome
@@ -244,6 +245,50 @@ async def test_only_one_stream_goes_on_with_an_answer(history: History) -> None:
     assert (await history.messages(OWNER, "s"))[-1].stream_id == rivals[0].stream.stream_id
     with pytest.raises(StreamNotFound):
         await history.stream(OWNER, rivals[1].stream.stream_id)
+
+
+@pytest.mark.parametrize("which", ["stream", "newest"])
+async def test_what_its_user_stopped_after_its_end(history: History, which: str) -> None:
+    """The server cannot continue it by itself, its user can."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.finish(ended(asked, Outcome.INTERRUPTED), "half", "")
+    await history.halt("s", asked.stream.stream_id if which == "stream" else None)
+    answer = (await history.messages(OWNER, "s"))[-1]
+    by_itself = msgspec.structs.replace(continued(asked, answer), unasked=True)
+    with pytest.raises(CannotContinue):
+        await history.admit(by_itself)
+    with pytest.raises(StreamNotFound):
+        await history.stream(OWNER, by_itself.stream.stream_id)
+    again = continued(asked, answer)
+    await history.admit(again)
+    assert (await history.messages(OWNER, "s"))[-1].stream_id == again.stream.stream_id
+
+
+async def test_what_its_user_stopped_just_before_its_end(history: History) -> None:
+    """The end comes afterwards. The other answers of the session are not meant."""
+    asked, other = exchange(), exchange()
+    for each in (asked, other):
+        await history.admit(each)
+    await history.halt("s", asked.stream.stream_id)
+    for each in (asked, other):
+        await history.finish(ended(each, Outcome.INTERRUPTED), "half", "")
+    first, second = [message for message in await history.messages(OWNER, "s") if message.role == "assistant"]
+    with pytest.raises(CannotContinue):
+        await history.admit(msgspec.structs.replace(continued(asked, first), unasked=True))
+    await history.admit(msgspec.structs.replace(continued(other, second), unasked=True))
+
+
+async def test_a_stop_halts_nothing_that_ended_otherwise(history: History) -> None:
+    """Neither an answer that is complete, nor a session without any, nor one that does not exist."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.halt("s")
+    await history.finish(ended(asked, Outcome.STOPPED), "half", "")
+    await history.halt("s")
+    await history.halt("none")
+    answer = (await history.messages(OWNER, "s"))[-1]
+    await history.admit(msgspec.structs.replace(continued(asked, answer), unasked=True))
 
 
 async def test_a_withdrawn_continuation_gives_the_answer_back(history: History) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,17 +27,53 @@ from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Event, Prompt, Start, StatusChange
 from app.log.memory_log import MemoryLog
 from app.log.session_log import SessionLog
+from app.log.shared.shared_log import SharedLog
+from app.log.shared.shared_logs import SharedLogs
 
 ROOMY = 10**7  # bytes
 
 
-class LogMaker(Protocol):
-    """Makes an empty log."""
+class LogMaker:
+    """Makes empty logs in memory."""
 
-    def __call__(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> SessionLog: ...
+    async def make(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> SessionLog:
+        """Make one."""
+        return MemoryLog(epoch, max_bytes=max_bytes, clock=clock)
+
+    async def settle(self, log: SessionLog) -> None:
+        """Return once all that was appended can be read."""
+
+    async def close(self) -> None:
+        """End all logs."""
 
 
-IMPLEMENTATIONS: dict[str, LogMaker] = {"memory": MemoryLog}
+class SharedLogMaker(LogMaker):
+    """Makes empty logs in Redis."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._open: list[SharedLogs] = []
+
+    async def make(self, epoch: int, *, max_bytes: int, clock: Callable[[], float]) -> SessionLog:
+        logs = SharedLogs(
+            self._url,
+            max_bytes=max_bytes,
+            seconds=60,
+            logger=structlog.get_logger(),
+            on_fenced=lambda _: None,
+            clock=clock,
+        )
+        self._open.append(logs)
+        await logs.start()
+        return await logs.open(f"contract-{secrets.token_hex(8)}", epoch)
+
+    async def settle(self, log: SessionLog) -> None:
+        assert isinstance(log, SharedLog)
+        await log.shown()
+
+    async def close(self) -> None:
+        for logs in self._open:
+            await logs.close()
 
 
 class Told(NamedTuple):
@@ -81,16 +119,18 @@ def check_entries(entries: list[Entry], expected: list[tuple[int, Told]]) -> Non
 class LogMachine(RuleBasedStateMachine):
     """Appends, reads, forgets and restarts; after every step log and list agree."""
 
-    make: LogMaker
+    new_maker: Callable[[], LogMaker]
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
+        self.maker = type(self).new_maker()
         self.now = 0.0
         self.epoch = 0
         self.number = 0
 
     def teardown(self) -> None:
+        self.runner.run(self.maker.close())
         self.runner.close()
 
     @initialize(max_bytes=st.sampled_from([1500, ROOMY]))
@@ -102,7 +142,9 @@ class LogMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """The log was lost; another epoch begins."""
         self.epoch += 1
-        self.log = type(self).make(self.epoch, max_bytes=self.max_bytes, clock=lambda: self.now)
+        self.log = self.runner.run(
+            self.maker.make(self.epoch, max_bytes=self.max_bytes, clock=lambda: self.now)
+        )
         self.events: list[Told] = []
         self.begun: list[float] = []  # when the run of each event began
         self.floor = 0
@@ -114,8 +156,16 @@ class LogMachine(RuleBasedStateMachine):
     # ---- appending -------------------------------------------------------------------------------------------
 
     def _append(self, stream: Stream, event: Event, name: str) -> None:
-        self.runner.run(self.log.append(stream.fence, event))
+        self.runner.run(self._appended(stream, event))
         self._remember(Told(name, stream.stream_id))
+
+    async def _appended(self, stream: Stream, event: Event) -> None:
+        await self.log.append(stream.fence, event)
+        await self.maker.settle(self.log)
+
+    async def _appended_text(self, stream: Stream, kind: Kind, position: int, texts: list[str]) -> None:
+        self.log.append_text(stream.fence, kind, stream.stream_id, position, texts)
+        await self.maker.settle(self.log)
 
     def _remember(self, event: Told) -> None:
         joins = bool(self.events) and event.position is not None and self.events[-1][:2] == event[:2]
@@ -146,7 +196,7 @@ class LogMachine(RuleBasedStateMachine):
     def text(self, kind: Kind, texts: list[str]) -> None:
         assert self.current is not None
         stream, position = self.current, self.current.positions[kind]
-        self.log.append_text(stream.fence, kind, stream.stream_id, position, texts)
+        self.runner.run(self._appended_text(stream, kind, position, texts))
         for place, text in enumerate(texts, position):
             self._remember(Told(kind, stream.stream_id, place, text))
         stream.positions[kind] += len(texts)
@@ -182,7 +232,7 @@ class LogMachine(RuleBasedStateMachine):
     def expire(self, age: int) -> None:
         """What is older goes, except the run that still grows; nothing younger does."""
         older_than = self.now - age
-        self.log.expire(older_than)
+        self.runner.run(self._expired(older_than))
         growing = len(self.events)
         if self.events and self.events[-1].position is not None:
             while growing and self.events[growing - 1][:2] == self.events[-1][:2]:
@@ -192,6 +242,9 @@ class LogMachine(RuleBasedStateMachine):
             gone += 1
         self.floor = max(self.floor, gone)
         assert self._floor() == self.floor
+
+    async def _expired(self, older_than: float) -> None:
+        self.log.expire(older_than)
 
     @rule(ahead=st.integers(0, 5))
     def promise(self, ahead: int) -> None:
@@ -290,10 +343,18 @@ def _end(stream: Stream) -> End:
     )
 
 
-@pytest.mark.parametrize("make", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS)
-def test_a_log_is_a_list_with_an_old_end_and_a_fence(make: LogMaker) -> None:
+@pytest.fixture(params=["memory", "valkey"])
+def new_maker(request: pytest.FixtureRequest) -> Callable[[], LogMaker]:
+    """What makes the logs, of each implementation."""
+    if request.param == "memory":
+        return LogMaker
+    url: str = request.getfixturevalue("valkey").url
+    return lambda: SharedLogMaker(url)
+
+
+def test_a_log_is_a_list_with_an_old_end_and_a_fence(new_maker: Callable[[], LogMaker]) -> None:
     """Whatever is appended, read, expired, promised and refused, in any order: the log does as the list does."""
-    machine = type("Machine", (LogMachine,), {"make": staticmethod(make)})
+    machine = type("Machine", (LogMachine,), {"new_maker": staticmethod(new_maker)})
     limits = settings(
         max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 import structlog
 
-from app.chat.archive import renamed
 from app.chat.contents import Image
 from app.chat.errors import OwnerBytes, OwnerSessions, ServerFull, StorageFull
 from app.chat.ports import ImageData, Options
@@ -19,7 +18,7 @@ from app.chat.records import Exchange, History
 from app.chat.scoped_ids import LOCAL
 from app.history.opening import MEMORY, opened
 from app.history.stored_bytes import of_archive
-from tests.history.archives import archive
+from tests.history.archives import archive, renamed
 from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
 
 PAIR = 2 * MESSAGE_BYTES  # a prompt and its answer without their texts
@@ -119,11 +118,10 @@ async def test_a_deleted_chat_frees_its_room_and_its_undo_takes_it_again(history
     await history.configure(OWNER, kept.session_id, Options(system="be brief"))
     before = await settled(history, kept.session_id)
     assert before.sessions == 1
-    whole = await history.archive(OWNER, kept.session_id)
-    assert before.bytes == of_archive(whole)
-    await history.delete(OWNER, kept.session_id)
+    assert before.bytes == of_archive(await history.archive(OWNER, kept.session_id))
+    await history.delete(OWNER, kept.session_id, undoable=True)
     assert await history.usage(OWNER) == Usage()
-    await history.restore(OWNER, whole, undo=True)
+    await history.undelete(OWNER, kept.session_id, kept.session_id)
     assert await settled(history, kept.session_id) == before
 
 
@@ -211,10 +209,9 @@ async def test_the_undo_of_a_deletion_is_never_refused(small: History) -> None:
     """It was there ten seconds ago."""
     for session_id in "ab":
         await small.admit(exchange(session_id, prompt=""))
-    whole = await small.archive(OWNER, "a")
-    await small.delete(OWNER, "a")
+    await small.delete(OWNER, "a", undoable=True)
     await small.admit(exchange("c", prompt=""))
-    await small.restore(OWNER, whole, undo=True)
+    await small.undelete(OWNER, "a", "a")
     assert (await small.usage(OWNER)).sessions == 3
 
 

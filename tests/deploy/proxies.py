@@ -1,4 +1,4 @@
-"""nginx and Caddy with the shipped files, unprivileged, with a self-signed certificate for `localhost`."""
+"""nginx and Caddy with the shipped files, unprivileged; those of a site have a self-signed certificate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import re
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,6 +142,28 @@ def nginx(folder: Path, upstream: int, *, changes: Changes = (), patience: int =
 
     with running(command, tls, cwd=folder, env=os.environ):
         yield Site(tls, redirect, plain, made, reload)
+
+
+@contextmanager
+def cluster_nginx(folder: Path, nodes: Sequence[int], *, port: int | None = None) -> Iterator[str]:
+    """Run nginx with the shipped site of a cluster in front of the ports of its nodes; yield its address."""
+    program = need("nginx")
+    port = port or free_port()
+    site = changed("nginx.cluster.conf", (("listen 8080 ", f"listen 127.0.0.1:{port} "),))
+    # Addresses in the place of names, which older releases of nginx resolve only once.
+    named = changed("nginx.nodes.conf", (("resolver 127.0.0.11 valid=5s;\n", ""),))
+    servers = cycle(nodes)
+    named, count = re.subn(
+        r"server tailrace-\d:8080 resolve ", lambda _: f"server 127.0.0.1:{next(servers)} ", named
+    )
+    assert count == 2 * len(nodes)
+    (folder / "site.conf").write_text(site + named, encoding="utf-8")
+    main = NGINX.format(prefix=folder, patience="5s", user=getpass.getuser())
+    (folder / "nginx.conf").write_text(main, encoding="utf-8")
+    command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    subprocess.run([*command, "-t", "-q"], check=True, timeout=RELOAD)
+    with running(command, port, cwd=folder, env=os.environ):
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -25,12 +25,16 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
-    """Return once something listens. Raises `RuntimeError` if the process ends, or if the time is over."""
+def wait_for_port(port: int, process: subprocess.Popen[Any], output: Path | None = None) -> None:
+    """Return once something listens. Raises `RuntimeError` if the process ends, or if the time is over.
+
+    `output` is the file that it writes to: the error shows it if the process ended.
+    """
 
     def listens() -> bool | None:
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with {process.returncode} before it listened")
+            said = f":\n{output.read_text(errors='replace')}" if output is not None else ""
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode} before it listened{said}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0 or None
 

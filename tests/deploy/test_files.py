@@ -29,6 +29,8 @@ def test_supervisors_wait_longer_than_the_drain() -> None:
     drain = Settings().drain_timeout
     for name, pattern in (
         ("compose.yaml", r"stop_grace_period: (\d+)s"),
+        ("compose.cluster.yaml", r"stop_grace_period: (\d+)s"),
+        ("kubernetes.yaml", r"terminationGracePeriodSeconds: (\d+)"),
         ("tailrace.service", r"TimeoutStopSec=(\d+)s"),
     ):
         found = re.search(pattern, TEXTS[name])

@@ -20,6 +20,10 @@ class ScriptedDouble(ScriptedBackend):
         self.requests: deque[Request] = deque(maxlen=1000)
         self._entries: dict[ScriptedGeneration, LedgerEntry] = {}
 
+    def plays(self, model: str, script: Script) -> None:
+        """From now on, this model answers so."""
+        self._scripts = {**self._scripts, model: script}
+
     def opened(self, generation: ScriptedGeneration) -> None:
         super().opened(generation)
         self.requests.append(generation.request)

@@ -120,6 +120,10 @@ class ModelDouble(ABC):
         self.ledger.finish(entry)
         return response
 
+    def word(self, index: int) -> str:
+        """Return a word of the answer, by its place in it."""
+        return WORDS[index % len(WORDS)]
+
     def begun(self, body: dict[str, Any]) -> int:
         """How many words the answer has already: it goes on with a last message of its own."""
         last = body["messages"][-1]
@@ -161,7 +165,7 @@ class ModelDouble(ABC):
         for index in range(fault.reasoning):
             await self._write(response, self.chunk(f" thought{index}", reasoning=True), fault)
         for index in range(begun, fault.tokens):
-            await self._write(response, await self._token(WORDS[index % len(WORDS)], fault), fault)
+            await self._write(response, await self._token(self.word(index), fault), fault)
             # A write that finds room does not yield: a flood would keep everybody else in this loop waiting.
             if fault.pace or index % TURN == TURN - 1:
                 await asyncio.sleep(fault.pace)

@@ -57,7 +57,7 @@ def serving(folder: Path, cwd: Path = ROOT, /, **settings: str) -> Iterator[Proc
             command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         ) as process:
             try:
-                wait_for_port(port, process)
+                wait_for_port(port, process, path)
                 yield Process(process, port, path)
             finally:
                 process.kill()

@@ -124,4 +124,5 @@ async def test_sigterm_ends_the_model_too(tmp_path: Path) -> None:
             assert end.data["outcome"] == "interrupted"
         assert await end_of(server) == 0
         assert "Traceback" not in server.log
-        assert not [child for child in children if _runs(child)]
+        # On a starved machine the server ends at its bound, and the child when it notices that.
+        await until(lambda: not [child for child in children if _runs(child)], within=END)

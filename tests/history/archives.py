@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from app.chat.archive import Archive, ArchivedImage, ArchivedKey, ArchivedMessage, ArchivedStream
@@ -135,3 +137,37 @@ def _streams(message_id: str, number: int) -> st.SearchStrategy[ArchivedStream]:
         usage=st.none() | st.builds(Usage, _COUNT, _COUNT),
         error=st.none() | st.builds(Problem, st.just("upstream_error"), TEXT),
     )
+
+
+def renamed(archive: Archive, new_id: Callable[[], str]) -> Archive:
+    """Return the session with new ids throughout and without its keys. Running streams become `interrupted`."""
+    names: dict[str, str] = {}
+
+    def new(name: str) -> str:
+        return names.setdefault(name, new_id())
+
+    def maybe(name: str | None) -> str | None:
+        return None if name is None else new(name)
+
+    replace = msgspec.structs.replace
+    messages = [
+        replace(
+            message,
+            message_id=new(f"m {message.message_id}"),
+            parent_id=maybe(message.parent_id and f"m {message.parent_id}"),
+            stream_id=maybe(message.stream_id and f"s {message.stream_id}"),
+            images=[replace(picture, image_id=new_id()) for picture in message.images],
+        )
+        for message in archive.messages
+    ]
+    streams = [
+        replace(
+            stream,
+            stream_id=new(f"s {stream.stream_id}"),
+            message_id=new(f"m {stream.message_id}"),
+            continues=maybe(stream.continues and f"s {stream.continues}"),
+            outcome=stream.outcome or Outcome.INTERRUPTED,
+        )
+        for stream in archive.streams
+    ]
+    return replace(archive, session_id=new_id(), messages=messages, streams=streams, keys=[])

@@ -76,7 +76,7 @@ async def test_a_full_disk_takes_no_prompts_and_loses_no_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same, when the file cannot grow; it goes on as soon as there is room."""
-    pages = 40
+    pages = 48
     monkeypatch.setattr(sqlite, "PRAGMAS", (*sqlite.PRAGMAS, f"max_page_count = {pages}"))
     async with (
         SqliteDatabase.opened(tmp_path / FILE) as database,
@@ -115,8 +115,8 @@ async def test_a_database_that_keeps_silent_has_a_bound(
     silence.set()
 
     class Silent(SqliteDatabase):
-        async def write(self, work: Work[T]) -> T:
-            done = await super().write(work)
+        async def write(self, work: Work[T], *, long: bool = False) -> T:
+            done = await super().write(work, long=long)
             await silence.wait()
             return done
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from app.chat.ports import Options
 from app.chat.records import History, Interrupted
 from app.chat.states import Outcome
-from app.history.opening import opened
+from app.history.opening import FILE, opened
 from tests.history.samples import OWNER, continued, ended, exchange
 from tests.support.recorder import Recorder
 
@@ -60,6 +64,38 @@ async def test_what_it_says_of_an_answer(history: History) -> None:
     ]
 
 
+async def test_with_the_options_of_its_request(history: History) -> None:
+    """They are not those of the session. Each continuation has its own."""
+    options = Options(system="In verse.", temperature=0.5)
+    asked = msgspec.structs.replace(exchange(), options=options)
+    await history.admit(asked)
+    await history.finish(ended(asked, Outcome.INTERRUPTED), "half", "")
+    assert await found(history) == ["s"]
+    [one] = await history.interrupted(since=LONG_AGO, tries=3, limit=9)
+    assert one.options == options
+    again = continued(asked, (await history.messages(OWNER, "s"))[-1])
+    await history.admit(again)
+    await history.finish(ended(again, Outcome.INTERRUPTED), "half", "")
+    assert await found(history) == ["s"]
+    [one] = await history.interrupted(since=LONG_AGO, tries=3, limit=9)
+    assert one.options == Options()
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [(Outcome.COMPLETE, 0), (Outcome.INTERRUPTED, 1)])
+async def test_options_stay_no_longer_than_they_are_needed(
+    tmp_path: Path, outcome: Outcome, kept: int
+) -> None:
+    """Nothing counts them as stored."""
+    async with opened(None, tmp_path, logger=Recorder()) as history:
+        asked = msgspec.structs.replace(exchange(), options=Options(seed=1))
+        await history.admit(asked)
+        await history.finish(ended(asked, outcome), "half", "")
+        await history.sessions(OWNER)
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
+        [[count]] = database.execute("SELECT count(request) FROM streams")
+    assert count == kept
+
+
 async def test_only_what_was_written_lately(history: History) -> None:
     """From when it was registered and how long it was written; the latest first, and bounded."""
     asked = [exchange(f"s{number}") for number in range(3)]
@@ -71,6 +107,33 @@ async def test_only_what_was_written_lately(history: History) -> None:
     last = datetime.fromisoformat(asked[2].created_at)
     assert await found(history, since=last + timedelta(seconds=60)) == ["s2"]
     assert await found(history, since=last + timedelta(seconds=61)) == []
+
+
+async def test_not_what_its_user_has_stopped(history: History) -> None:
+    """After it was interrupted; until it is continued by its user, and interrupted again."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.finish(ended(asked, Outcome.INTERRUPTED), "half", "")
+    assert await found(history) == ["s"]
+    await history.halt("s")
+    assert await found(history) == []
+    again = continued(asked, (await history.messages(OWNER, "s"))[-1])
+    await history.admit(again)
+    await history.finish(ended(again, Outcome.INTERRUPTED), "half", "")
+    assert await found(history) == ["s"]
+    await history.halt("s", asked.stream.stream_id)  # whoever stops the first one means the answer
+    assert await found(history) == []
+
+
+async def test_not_what_was_deleted_in_between(history: History) -> None:
+    """The undo brings it back as it was, and nothing goes on in it by itself."""
+    asked = exchange()
+    await history.admit(asked)
+    await history.finish(ended(asked, Outcome.INTERRUPTED), "half", "")
+    await history.delete(OWNER, "s", undoable=True)
+    assert await found(history) == []
+    await history.undelete(OWNER, "s", "s")
+    assert await found(history) == []
 
 
 async def test_not_for_ever(history: History) -> None:

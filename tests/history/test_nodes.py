@@ -7,12 +7,15 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
 from app.chat.growing_text import GrowingText
 from app.chat.states import Outcome
 from app.history import sign
 from app.history.errors import DatabaseUnusable
 from app.history.opening import opened
+from app.history.postgres import LET_GO, PostgresDatabase
 from tests.history.samples import OWNER, ended, exchange
 from tests.support.postgres import Postgres
 from tests.support.recorder import Recorder
@@ -173,3 +176,23 @@ async def test_a_second_server_is_refused(
                 pass
     async with opened(url, tmp_path, logger=Recorder(), alone=True):
         pass
+
+
+async def test_a_read_that_was_held_up_is_repeated(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends the connection of a node that does nothing in a transaction, so that no lock outlives it."""
+    monkeypatch.setitem(LET_GO, "idle_in_transaction_session_timeout", "100")
+    url, tries = await postgres.database(), 0
+
+    def held_up(connection: Connection) -> object:
+        nonlocal tries
+        tries += 1
+        connection.exec_driver_sql("SELECT 1")
+        if tries == 1:
+            await_only(asyncio.sleep(0.5))
+        return connection.exec_driver_sql("SELECT 2").scalar()
+
+    async with PostgresDatabase.opened(url, logger=Recorder(), shared=True) as database:
+        assert await database.read(held_up) == 2
+    assert tries == 2

@@ -42,8 +42,8 @@ class SlowDatabase(SqliteDatabase):
         await self._dawdle()
         return found
 
-    async def write(self, work: Work[T]) -> T:
-        done = await super().write(work)
+    async def write(self, work: Work[T], *, long: bool = False) -> T:
+        done = await super().write(work, long=long)
         await self._dawdle()
         return done
 
@@ -174,8 +174,8 @@ async def test_a_prompt_is_not_seen_before_it_was_admitted(tmp_path: Path) -> No
     answered = asyncio.Event()
 
     class Held(SqliteDatabase):
-        async def write(self, work: Work[T]) -> T:
-            done = await super().write(work)
+        async def write(self, work: Work[T], *, long: bool = False) -> T:
+            done = await super().write(work, long=long)
             await answered.wait()
             return done
 

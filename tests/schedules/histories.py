@@ -62,9 +62,9 @@ class SlowHistory(MemoryHistory):
         await asyncio.sleep(0)
         return await super().messages(owner, session_id)
 
-    async def delete(self, owner: str, session_id: str) -> None:
+    async def delete(self, owner: str, session_id: str, *, undoable: bool = False) -> None:
         await asyncio.sleep(0)
-        await super().delete(owner, session_id)
+        await super().delete(owner, session_id, undoable=undoable)
 
 
 class FullHistory(SlowHistory):

@@ -72,12 +72,40 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if not handle.cancelled():
                 self._ready.append(handle)
 
+    def pass_seconds(self, seconds: float) -> None:
+        """Let so much time pass, whatever waits; all timers that are due by then become ready, in order."""
+        until = self._now + seconds
+        while (timers := self.timers()) and timers[0][0] <= until:
+            self.pass_time()
+        if self.ready():
+            self.starved += until - self._now
+        self._now = until
+
     def tasks(self) -> list[asyncio.Task[Any]]:
         """Return the tasks that are not done, in the order of their creation."""
         found = [task for ref in self._tasks if (task := ref()) is not None and not task.done()]
         if len(self._tasks) > 8 * len(found) + 8:
             self._tasks = [weakref.ref(task) for task in found]
         return found
+
+    def tear_down(self, let_go: Callable[[], None], *, most_steps: int) -> None:
+        """End the tasks that a run left which was broken off: as garbage they would wake up in a later run.
+
+        `let_go` ends what they may wait for outside the loop.
+        """
+        for _ in range(8):
+            tasks = self.tasks()
+            for task in tasks:
+                task.cancel()
+            let_go()
+            if not tasks and not self.ready():
+                return
+            for _ in range(most_steps):
+                if not self.ready():
+                    break
+                self.run(0)
+            if tasks and self.timers():
+                self.pass_time()
 
     # ---- what asyncio needs of a loop ------------------------------------------------------------------------
 

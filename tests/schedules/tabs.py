@@ -80,6 +80,10 @@ class Tab:
         """A request has an owner, and a grant, which is never taken back here."""
         return {OWNER: "local", GRANT: SimpleNamespace(hold=_nothing, release=_nothing)}[key]
 
+    def __contains__(self, key: object) -> bool:
+        """No other node has passed the request on."""
+        return False
+
     def __repr__(self) -> str:
         return f"<Tab {self.name} at={self.seq}{' stalled' if self.writing_paused else ''}>"
 

@@ -32,8 +32,8 @@ async def _program(said: list[str]) -> None:
         said.append(f"{name} heard")
 
     tasks = [asyncio.ensure_future(listener(name)) for name in "ab"]
-    tasks += [asyncio.ensure_future(sleeper("short", 0.01)), asyncio.ensure_future(sleeper("long", 0.02))]
-    await asyncio.wait(tasks, timeout=0.015)
+    tasks += [asyncio.ensure_future(sleeper("short", 0.01)), asyncio.ensure_future(sleeper("long", 60.0))]
+    await asyncio.wait(tasks, timeout=0.1)
     tasks[-1].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     try:

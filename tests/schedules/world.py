@@ -80,7 +80,7 @@ class World:
                 self._look()
                 self._end()
             finally:
-                self._tear_down()
+                self._loop.tear_down(self._let_go, most_steps=MOST_STEPS)
         if self._watch.violation is not None:
             raise self._watch.violation
 
@@ -182,6 +182,7 @@ class World:
         self._watch.finish()
         if not closing.done():
             self._watch.violate(8, "the registry does not close")
+        self._history.close()
         self._nothing_left()
 
     def _ask_the_history(self) -> None:
@@ -233,23 +234,10 @@ class World:
             if listeners != 1:
                 self._watch.violate(8, f"{listeners - 1} readers of a log are left")
 
-    def _tear_down(self) -> None:
-        """A run that was broken off leaves tasks. They end now: as garbage they would wake up in a later run."""
-        for _ in range(8):
-            tasks = self._loop.tasks()
-            for task in tasks:
-                task.cancel()
-            for answer in self._answers():
-                answer.abort()
-                answer.relent()
-            if not tasks and not self._loop.ready():
-                return
-            for _ in range(MOST_STEPS):
-                if not self._loop.ready():
-                    break
-                self._loop.run(0)
-            if tasks and self._loop.timers():
-                self._loop.pass_time()
+    def _let_go(self) -> None:
+        for answer in self._answers():
+            answer.abort()
+            answer.relent()
 
     def _drain(self) -> None:
         """Run what is ready, as asyncio would, until nothing is."""

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from app.chat.errors import HistoryUnavailable
-from app.chat.ports import Backend, BackendHealth, Model, ModelListing, Unreachable
+from app.chat.ports import Backend, BackendHealth, Model, ModelListing, Options, Unreachable
 from app.chat.records import Interrupted
 from app.chat.states import Outcome
 from app.streams.auto_continue import FRESH, TRIES, AutoContinue
@@ -88,8 +88,18 @@ async def test_it_asks_for_what_is_fresh_and_bounded(heart: Heart, found: Found)
     """The last hour, a few attempts for each, and no more than the server may run at once."""
     await taking_up(heart, OneModel(heart)).run()
     since = datetime.fromtimestamp(1e9, UTC) - FRESH
-    assert found.asked == {"since": since, "tries": TRIES, "limit": heart.registry.bounds.max_streams}
+    limit = heart.registry.bounds.max_streams
+    assert found.asked == {"since": since, "tries": TRIES, "limit": limit, "sessions": None}
     assert timedelta(hours=1) == FRESH
+
+
+async def test_an_answer_goes_on_as_it_was_asked_for(heart: Heart, found: Found) -> None:
+    """With the options of its request, not only with those of its session."""
+    found.answers[0] = found.answers[0]._replace(options=Options(system="In verse.", seed=7))
+    await taking_up(heart, OneModel(heart)).run()
+    await until(lambda: len(heart.backend.generations) == 2)
+    request = heart.backend.generations[1].request
+    assert (request.options.seed, request.messages[0].content) == (7, "In verse.")
 
 
 async def test_an_answer_goes_on(heart: Heart, found: Found) -> None:
@@ -116,7 +126,8 @@ async def test_a_model_that_is_away_is_waited_for(
     """For some rounds; then the answer stays for a person to continue."""
     catalog = OneModel(heart)
     catalog.away = 3
-    await taking_up(heart, catalog, rounds).run()
+    left = await taking_up(heart, catalog, rounds).run()
+    assert left == (set() if taken else {"s"})
     assert (heart.registry.session("s").running is not None) == taken
     assert found.answers
 
@@ -126,6 +137,42 @@ async def test_a_history_that_does_not_answer_is_asked_again(heart: Heart, found
     found.failures = 2
     await taking_up(heart, OneModel(heart)).run()
     assert heart.registry.session("s").running is not None
+
+
+async def test_a_history_that_never_answers(heart: Heart, found: Found) -> None:
+    """Nobody knows in which of the sessions there is something to continue."""
+    found.failures = 9
+    looking = AutoContinue(
+        registry=heart.registry,
+        catalog=OneModel(heart),
+        logger=structlog.get_logger(),
+        pauses=[0.0],
+        sessions={"s", "other"},
+    )
+    assert await looking.run() == {"s", "other"}
+
+
+async def test_one_that_is_stopped_while_its_model_is_looked_for(
+    heart: Heart, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim comes last, so a stop finds it or the prompt."""
+    catalog = OneModel(heart)
+    resolve, claimed = catalog.resolve, {"s"}
+
+    async def slowly(model_id: str | None) -> tuple[Backend, Model]:
+        claimed.discard("s")
+        return await resolve(model_id)
+
+    async def claim(session_id: str) -> bool:
+        return session_id in claimed
+
+    monkeypatch.setattr(catalog, "resolve", slowly)
+    logger = structlog.get_logger()
+    await AutoContinue(
+        registry=heart.registry, catalog=catalog, logger=logger, pauses=[0.0], claim=claim
+    ).run()
+    assert heart.registry.session("s").running is None
+    assert found.answers
 
 
 async def test_whoever_went_on_already_has_it(heart: Heart, found: Found) -> None:
@@ -161,3 +208,12 @@ async def test_a_server_that_ends_takes_up_nothing(heart: Heart, found: Found) -
     await taking_up(heart, OneModel(heart)).run()
     assert len(heart.backend.generations) == 1
     assert found.answers
+
+
+async def test_nothing_to_go_on_with_asks_nobody(heart: Heart, found: Found) -> None:
+    """In a cluster each session that moves is looked at: the model servers must not be asked for each."""
+    found.answers.clear()
+    catalog = OneModel(heart)
+    catalog.away = 3
+    await taking_up(heart, catalog).run()
+    assert catalog.away == 3

@@ -5,10 +5,24 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog
 
-from app.chat.errors import Draining, KeyReused, SessionNotFound, StreamNotFound, TooManyStreams
+from app.chat.errors import (
+    CannotContinue,
+    Draining,
+    HistoryUnavailable,
+    KeyReused,
+    SessionNotFound,
+    StreamNotFound,
+    TooManyStreams,
+)
+from app.chat.records import Admission, Exchange, StreamState
 from app.chat.states import Outcome
+from app.chat.submission import Submission
+from app.history.memory import MemoryHistory
 from app.streams.bounds import Bounds
+from app.streams.registry import Registry
+from app.streams.stream import Stream
 from tests.streams.conftest import OWNER, Heart
 from tests.support.puppet import PuppetBackend
 from tests.support.waiting import stays, until
@@ -60,6 +74,106 @@ async def test_stopping_an_ended_stream_tells_how_it_ended(heart: Heart) -> None
     assert await stream.wait_ended(5)
     state = await heart.registry.stop(OWNER, registered.stream_id, wait=1)
     assert (state.outcome, state.upstream_closed) == (Outcome.COMPLETE, True)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_stop_that_meets_a_session_on_its_way(heart: Heart, whole: bool, stubborn: bool) -> None:
+    """The answer was interrupted before, or is about to be: the next owner continues it only for its user."""
+    heart.backend.stubborn = stubborn
+    posted = await heart.post()
+    (await heart.opened()).say("half")
+    stream = heart.stream(posted)
+    await until(lambda: stream.tokens)
+    heart.registry.session("s").move()
+    if whole:
+        state = await heart.registry.stop_session(OWNER, "s", wait=0 if stubborn else 5)
+    else:
+        state = await heart.registry.stop(OWNER, posted.stream_id, wait=0 if stubborn else 5)
+    assert state is not None
+    assert state.outcome is (None if stubborn else Outcome.INTERRUPTED)
+    await heart.registry.retire("s", wait=0)
+    with pytest.raises(CannotContinue):
+        await heart.post(continues=stream.answer.message_id, unasked=True)
+    await heart.post(continues=stream.answer.message_id)
+
+
+async def interrupted(heart: Heart) -> Stream:
+    """Return a stream that has ended as its server or its session left."""
+    posted = await heart.post()
+    (await heart.opened()).say("half")
+    stream = heart.stream(posted)
+    await until(lambda: stream.tokens)
+    await heart.registry.retire("s", wait=5)
+    assert stream.outcome is Outcome.INTERRUPTED
+    return stream
+
+
+async def test_a_stop_of_what_the_server_has_continued(heart: Heart) -> None:
+    """Whoever stops an answer does not know that another stream writes it by now."""
+    stream = await interrupted(heart)
+    unasked = await heart.post(continues=stream.answer.message_id, unasked=True)
+    generation = await heart.opened("half")
+    state = await heart.registry.stop(OWNER, stream.stream_id, wait=5)
+    assert (state.stream_id, state.outcome) == (unasked.stream_id, Outcome.STOPPED)
+    assert (state.upstream_closed, generation.is_open) == (True, False)
+
+
+async def test_a_stop_of_what_its_user_has_continued(heart: Heart) -> None:
+    """It stops this stream, and no other."""
+    stream = await interrupted(heart)
+    asked = heart.stream(await heart.post(continues=stream.answer.message_id))
+    state = await heart.registry.stop(OWNER, stream.stream_id, wait=5)
+    assert (state.stream_id, state.outcome) == (stream.stream_id, Outcome.INTERRUPTED)
+    assert not asked.cancelled
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_stop_of_what_the_server_is_about_to_continue(
+    heart: Heart, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """It was admitted before the stop, and runs only afterwards."""
+    stream = await interrupted(heart)
+    admit, admitted, goes_on = heart.history.admit, asyncio.Event(), asyncio.Event()
+
+    async def slowly(exchange: Exchange) -> Admission:
+        admission = await admit(exchange)
+        admitted.set()
+        await goes_on.wait()
+        return admission
+
+    monkeypatch.setattr(heart.history, "admit", slowly)
+    posting = asyncio.create_task(heart.post(continues=stream.answer.message_id, unasked=True))
+    await admitted.wait()
+    registry = heart.registry
+    stop = (
+        registry.stop_session(OWNER, "s", wait=5) if whole else registry.stop(OWNER, stream.stream_id, wait=5)
+    )
+    stopping: asyncio.Task[StreamState | None] = asyncio.ensure_future(stop)
+    await asyncio.sleep(0)
+    goes_on.set()
+    state = await stopping
+    assert state is not None
+    assert (state.stream_id, state.outcome) == ((await posting).stream_id, Outcome.STOPPED)
+
+
+async def test_a_stop_just_before_the_server_continues(heart: Heart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look for what runs and the note that it is not to be continued."""
+    stream = await interrupted(heart)
+    halt, halting = heart.history.halt, asyncio.Event()
+
+    async def slowly(session_id: str, stream_id: str | None = None) -> None:
+        halting.set()
+        await until(lambda: heart.registry.find("s") is not None)
+        await halt(session_id, stream_id)
+
+    monkeypatch.setattr(heart.history, "halt", slowly)
+    stopping = asyncio.create_task(heart.registry.stop_session(OWNER, "s", wait=5))
+    await halting.wait()
+    unasked = await heart.post(continues=stream.answer.message_id, unasked=True)
+    state = await stopping
+    assert state is not None
+    assert (state.stream_id, state.outcome) == (unasked.stream_id, Outcome.STOPPED)
 
 
 async def test_a_deleted_session_is_gone_and_its_name_free(heart: Heart) -> None:
@@ -175,3 +289,56 @@ class TestStopOfASession:
         assert state.outcome is None
         late.cancel()
         admitted.set()
+
+
+async def test_prompts_wait_together_for_what_is_away(bounds: Bounds) -> None:
+    """In a cluster, for Redis: not one after the other, each with a bound of its own. Then all are refused."""
+    waiting, over = 0, asyncio.Event()
+
+    async def prepare(_session_id: str) -> None:
+        nonlocal waiting
+        waiting += 1
+        await over.wait()
+        raise HistoryUnavailable("Redis does not respond.")
+
+    backend = PuppetBackend()
+    registry = Registry(
+        history=MemoryHistory(), bounds=bounds, logger=structlog.get_logger(), prepare=prepare
+    )
+    ask = Submission(owner=OWNER, session_id="s", prompt="hello", model=backend.model, backend=backend)
+    asking = [asyncio.create_task(registry.register(ask)) for _ in range(3)]
+    await until(lambda: waiting == 3)
+    over.set()
+    for refused in await asyncio.gather(*asking, return_exceptions=True):
+        assert isinstance(refused, HistoryUnavailable)
+    assert registry.find("s") is None
+    await registry.close()
+
+
+async def test_a_stop_applies_to_prompts_that_still_wait(bounds: Bounds) -> None:
+    """They came before it."""
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def prepare(_session_id: str) -> None:
+        asked.set()
+        await over.wait()
+
+    backend = PuppetBackend()
+    registry = Registry(
+        history=MemoryHistory(), bounds=bounds, logger=structlog.get_logger(), prepare=prepare
+    )
+    ask = Submission(owner=OWNER, session_id="s", prompt="hello", model=backend.model, backend=backend)
+    over.set()
+    first = await registry.register(ask)
+    await registry.stop(OWNER, first.stream_id, wait=5)
+    asked.clear()
+    over.clear()
+    posting = asyncio.create_task(registry.register(ask))
+    await asked.wait()
+    stopping = asyncio.create_task(registry.stop_session(OWNER, "s", wait=5))
+    await asyncio.sleep(0)
+    over.set()
+    state = await stopping
+    assert state is not None
+    assert (state.stream_id, state.outcome) == ((await posting).stream_id, Outcome.STOPPED)
+    await registry.close()

@@ -8,6 +8,7 @@ import pytest
 
 from app.chat.errors import QueueFull, SessionBusy
 from app.chat.states import Outcome, Status
+from app.log.entries import End, Event
 from app.streams.bounds import Bounds
 from tests.streams.conftest import OWNER, Heart, content
 from tests.support.lag import LAGS, lag
@@ -82,6 +83,29 @@ async def test_the_cursor_of_a_post_is_just_before_its_start(heart: Heart) -> No
     log = heart.registry.session("s").log
     for registered in posted:
         assert log.before(registered.stream_id) == registered.cursor.seq
+
+
+async def test_the_cursor_is_exact_while_an_end_is_on_its_way(
+    heart: Heart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that others keep returns from an `end` once they have it. Prompts are taken meanwhile."""
+    first = heart.stream(await heart.post())
+    log = heart.registry.session("s").log
+    append, shown = log.append, asyncio.Event()
+
+    async def slow_append(fence: int, event: Event) -> None:
+        await append(fence, event)
+        if isinstance(event, End):
+            await shown.wait()
+
+    monkeypatch.setattr(log, "append", slow_append)
+    (await heart.opened()).finish()
+    await until(lambda: heart.stream_ended("s", first.stream_id))
+    assert not first.ended.done()
+    second = await heart.post(prompt="next")
+    shown.set()
+    await until(lambda: log.before(second.stream_id) is not None)
+    assert log.before(second.stream_id) == second.cursor.seq
 
 
 async def test_reject_leaves_the_running_stream_alone(heart: Heart) -> None:

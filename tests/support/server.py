@@ -13,6 +13,7 @@ from aiohttp import web
 from app import wiring
 from app.chat.ports import Backend
 from app.config.settings import Settings
+from app.shutdown import Closing
 from app.streams.registry import Registry
 from tests.doubles.scripted import ScriptedDouble
 from tests.support.client import Client
@@ -39,6 +40,11 @@ class LiveServer:
         assert served is not None
         transports = [connection.transport for connection in served.connections]
         return [transport.get_write_buffer_size() for transport in transports if transport is not None]
+
+    @property
+    def departure(self) -> Closing:
+        """What ends its answers."""
+        return self._server.departure
 
     @property
     def app(self) -> web.Application:

@@ -6,7 +6,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from app.chat.records import HistoryLoad
-from app.measures import Histograms
+from app.cluster.figures import NodeFigures
+from app.measures import QUICK, Histogram, Histograms
 from app.streams.counters import LineState
 from app.streams.line import WAITS
 from app.streams.measures import StreamMeasures
@@ -39,4 +40,18 @@ def everything() -> CollectorRegistry:
     loop = LoopHealth(logger=Recorder())
     reading = Reading(lines=[LineState("server", 4, 0, 0)])
     reading.line_waits.observe(0.0, "server")
-    return collectors(Sources(lambda: reading, ViewerMeasures(), HistoryLoad, list, loop))
+    node = NodeFigures(
+        node="n1",
+        owned=0,
+        peers=0,
+        redis=True,
+        takeovers=0,
+        interrupted=0,
+        losses=0,
+        fenced=0,
+        repaired=0,
+        detached=0,
+        passed_on=0,
+        round_trips=Histogram(QUICK),
+    )
+    return collectors(Sources(lambda: reading, ViewerMeasures(), HistoryLoad, list, loop, lambda: node))

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from app.telemetry.audit import audit, parse
+from app.telemetry.audit import audit, audit_nodes, parse
 from app.telemetry.logging import configure
 from tests.support.logs import restored_logging
 
@@ -119,3 +119,143 @@ def test_json_lines_are_asked_by_owner_too() -> None:
             log.info("stream_start", trace=owner, session=f"{owner}/s1")
             log.info("stream_end", trace=owner, session=f"{owner}/s1")
     assert audit(file.getvalue().splitlines(), owner="bob").streams == 1
+
+
+def at(second: int, text: str) -> str:
+    """Return a line with another time."""
+    return text.replace("00:00:00", f"00:00:{second:02}")
+
+
+TAKEN = "2026-01-01T00:00:00.000000Z warning session_taken_over session=s epoch=2 interrupted=1 forced=true"
+DEAD = [at(1, line("stream_start")), at(2, line("stream_status", status="thinking"))]
+HEIR = [at(5, TAKEN), at(6, line("stream_start", "b")), at(7, line("stream_end", "b"))]
+
+
+def test_the_logs_of_nodes_are_read_as_one() -> None:
+    """An answer whose node died ended with the takeover, in the other log."""
+    report = audit_nodes({"b.log": HEIR, "a.log": DEAD})
+    assert report.violations == []
+    assert (report.streams, report.takeovers, report.lines) == (2, 1, 5)
+    assert "1 takeovers" in str(report)
+
+
+def test_without_the_other_log_the_answer_never_ended() -> None:
+    """And the finding names its file."""
+    [violation] = audit_nodes({"a.log": DEAD, "c.log": []}).violations
+    assert str(violation) == "a.log, line 1: session=s trace=a: never ended"
+
+
+def test_two_nodes_that_answer_at_once_are_found() -> None:
+    """The order is that of the times, not that of the files."""
+    [violation] = audit_nodes({"b.log": HEIR[1:], "a.log": [*DEAD, at(9, line("stream_end"))]}).violations
+    assert (violation.file, violation.trace) == ("b.log", "b")
+    assert "two streams at once" in violation.what
+
+
+@pytest.mark.parametrize("begins", [0, 1])
+def test_an_answer_that_goes_on_at_another_node(begins: int) -> None:
+    """It ends there. Its `start` may have been lost with its node, and then there is another one."""
+    taken = at(5, TAKEN.replace("interrupted=1", "interrupted=0") + " goes_on=a")
+    heir = [taken, at(6, line("stream_start")), at(7, line("stream_end"))]
+    report = audit_nodes({"b.log": [heir[0], *heir[2 - begins :]], "a.log": DEAD})
+    assert report.violations == []
+    assert (report.streams, report.takeovers) == (1, 1)
+    [violation] = audit_nodes({"b.log": heir[: 1 + begins], "a.log": DEAD}).violations
+    assert violation.what == "never ended"
+
+
+def test_a_node_that_notices_late_is_no_violation() -> None:
+    """Redis and PostgreSQL refuse what it still does."""
+    late = [
+        at(8, line("stream_status", status="streaming")),
+        at(9, line("stream_lost", upstream_closed="true")),
+    ]
+    assert audit_nodes({"a.log": [*DEAD, *late], "b.log": HEIR}).violations == []
+
+
+GOES_ON = at(5, TAKEN.replace("interrupted=1", "interrupted=0") + " goes_on=a")
+
+
+@pytest.mark.parametrize("ends", [7, 11])
+def test_a_node_that_notices_late_that_its_answer_goes_on_elsewhere(ends: int) -> None:
+    """What it still logs about the answer is not about the one that everybody sees, before and after its end."""
+    late = [
+        at(8, line("stream_cancelled", reason="shutdown")),
+        at(9, line("stream_cleanup")),
+        at(10, line("stream_lost", upstream_closed="true")),
+    ]
+    heir = [GOES_ON, at(6, line("stream_status", status="streaming")), at(ends, line("stream_end"))]
+    assert audit_nodes({"a.log": [*DEAD, *late], "b.log": heir}).violations == []
+    [violation] = audit_nodes({"a.log": [*DEAD, *late], "b.log": heir[:2]}).violations
+    assert violation.what == "never ended"
+
+
+def test_an_answer_that_went_on_elsewhere_may_be_lost_there_too() -> None:
+    """It is started again once; the next owner ends it, or the same node as before."""
+    heir = [GOES_ON, at(8, line("stream_lost", upstream_closed="true"))]
+    assert audit_nodes({"a.log": DEAD, "b.log": heir}).violations == []
+    assert audit_nodes({"a.log": [*DEAD, at(7, TAKEN)], "b.log": heir[:1]}).violations == []
+
+
+def test_an_answer_may_go_on_at_the_same_node() -> None:
+    """It was killed, came back, and is watched again."""
+    assert audit_nodes({"a.log": [*DEAD, GOES_ON, at(6, line("stream_end"))]}).violations == []
+    again = [GOES_ON, at(6, line("stream_end")), at(7, line("stream_status", status="streaming"))]
+    [violation] = audit_nodes({"a.log": [*DEAD, *again]}).violations
+    assert violation.what == "stream_status after the end"
+
+
+def waited(milliseconds: int) -> str:
+    """Return the line of a prompt's wait that ended after 20 s."""
+    return at(20, line("prev_stream_finished_cleanly", waited_ms=milliseconds))
+
+
+def said(second: int, event: str) -> str:
+    """Return a line without a session."""
+    return at(second, f"2026-01-01T00:00:00.000000Z warning {event}")
+
+
+LOST, BACK = "redis_lost address=127.0.0.1:6379", "redis_back address=127.0.0.1:6379"
+
+
+@pytest.mark.parametrize(
+    ("others", "is_exception"),
+    [
+        ([said(14, LOST), said(19, BACK)], True),
+        ([said(10, LOST), said(16, BACK), said(17, LOST), said(19, BACK)], True),
+        ([said(14, LOST)], True),
+        ([said(14, LOST), said(15, LOST), said(19, BACK)], True),
+        ([said(14, LOST), said(17, BACK)], False),
+        ([said(10, LOST), said(14, BACK)], False),
+        ([said(14, LOST), said(14, "node_joined")], False),
+        ([said(19, BACK)], False),
+        (
+            [LOST.replace("redis_lost", "2026 warning redis_lost"), said(14, LOST.replace("lost", "gone"))],
+            False,
+        ),
+    ],
+    ids=["away", "twice", "still", "two links", "too short", "before", "earlier life", "never", "no time"],
+)
+def test_a_wait_without_redis_is_an_exception(others: list[str], is_exception: bool) -> None:
+    """The end of the stream before had to be acknowledged first. The rest of the wait is within the bound."""
+    for owner in (None, "local"):
+        report = audit([*others, waited(6000)], bound=2, owner=owner)
+        assert [len(report.exceptions), len(report.violations)] == [is_exception, not is_exception]
+    report = audit_nodes({"a.log": others, "b.log": [waited(6000)]}, bound=2)
+    assert report.violations, "another node's connection is no reason"
+
+
+def test_an_exception_says_its_reason() -> None:
+    """And does not count as a violation."""
+    report = audit([said(14, LOST), said(19, BACK), waited(6000)], bound=2)
+    [exception] = report.exceptions
+    assert (
+        exception.what
+        == "the next prompt waited 6000 ms, longer than the bound: 5000 ms of that without Redis"
+    )
+    assert "no violations, 1 exceptions" in str(report)
+
+
+def test_a_lost_answer_has_ended_without_a_takeover() -> None:
+    """Its node gave its sessions up, and nobody else wanted this one."""
+    assert audit([*DEAD, at(3, line("stream_lost", upstream_closed="true"))]).violations == []

@@ -8,14 +8,16 @@ import logging
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.typing import FilteringBoundLogger
 
-from app.telemetry.logging import LineWriter, configure, render_logfmt
+from app.telemetry.logging import Clock, LineWriter, configure, render_logfmt
 from tests.support.logs import restored_logging
 
 NASTY = 'a "b" =c\\ \n2026-01-01T00:00:00Z info stream_end trace=x\r\x1b[31m\u2028\x85\x00'
@@ -110,6 +112,17 @@ def test_logfmt_values(value: object, written: str) -> None:
     """Nothing, yes and no, numbers and text each have one form."""
     line = render_logfmt(None, "", {"timestamp": "t", "level": "info", "event": "e", "key": value})
     assert line == f"t info e key={written}"
+
+
+@given(st.integers(0, 4_000_000_000), st.lists(st.integers(0, 2_999_999), min_size=1))
+def test_the_time_of_a_line_is_exact(second: int, microseconds: list[int]) -> None:
+    """To the microsecond, in UTC, whatever the lines before it said."""
+    clock = Clock()
+    for number in microseconds:
+        with mock.patch("time.time_ns", return_value=(second * 1_000_000 + number) * 1000 + 999):
+            stamp = clock.stamp(None, "", {})["timestamp"]
+        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second, microseconds=number)
+        assert stamp == f"{when:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def test_json_has_the_same_fields(log_file: io.StringIO) -> None:

@@ -73,6 +73,17 @@ async def test_prompts_a_minute_are_limited(narrow: Stage) -> None:
             assert response.status == 200
 
 
+async def test_beyond_the_limit_nobody_looks_at_a_body(narrow: Stage) -> None:
+    """Whether there is a key or not."""
+    async with user(narrow, "alice") as alice:
+        for _ in range(4):
+            assert (await alice.post("a", "hello"))["http"] == 201
+        for headers in ({}, {"Idempotency-Key": "another"}):
+            json = {"Content-Type": "application/json", **headers}
+            async with alice.http.post("/api/sessions/a/streams", data=b"{", headers=json) as response:
+                await problem(response, 429, "owner_prompts")
+
+
 @pytest.mark.parametrize(
     ("headers", "sentence"),
     [(FORM, "You have sent 4 messages or imported"), (GERMAN, "zu viele Nachrichten gesendet oder Chats")],

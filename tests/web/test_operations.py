@@ -46,9 +46,10 @@ async def test_without_any_model_a_prompt_is_turned_down(tmp_path: Path) -> None
 
 
 async def test_alive_and_ready(client: Client) -> None:
-    """Both answer 200."""
+    """All answer 200."""
     assert (await client.get("/healthz")) == {"http": 200, "status": "ok"}
     assert (await client.get("/readyz")) == {"http": 200, "status": "ready"}
+    assert (await client.get("/servez")) == {"http": 200, "status": "serving"}
 
 
 async def figures(stage: Stage) -> dict[str, float]:

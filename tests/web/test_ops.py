@@ -20,6 +20,7 @@ from app.web.ops import handlers
 from app.web.page import templates
 from tests.support.sse import Event, read_events
 from tests.support.waiting import until
+from tests.web.board_page import rows, section
 from tests.web.stage import Stage, on_stage, problem, take
 
 NOTHING = "\N{EN DASH}"  # in a cell without a value
@@ -31,25 +32,6 @@ async def page(stage: Stage, path: str = "/ops", **headers: str) -> str:
         assert response.status == 200
         assert response.headers["Cache-Control"] == "no-store"
         return await response.text()
-
-
-def section(html: str, name: str) -> str:
-    """Return one section of the page."""
-    found = re.search(rf'<section aria-labelledby="{name}">.*?</section>', html, re.DOTALL)
-    assert found
-    return found[0]
-
-
-def rows(html: str) -> list[dict[str, str]]:
-    """Return the rows of a section's table: the text of each cell by the name of its column."""
-    return [
-        {
-            name: " ".join(re.sub(r"<[^>]+>", " ", cell).split())
-            for name, cell in re.findall(r'<td role="cell" data-name="([^"]+)">(.*?)</td>', row, re.DOTALL)
-        }
-        for row in re.findall(r"<tr\b.*?</tr>", html, re.DOTALL)
-        if "<td" in row
-    ]
 
 
 async def test_what_runs_and_who_waits_for_whom(stage: Stage) -> None:

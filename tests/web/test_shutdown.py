@@ -18,8 +18,9 @@ async def test_a_draining_server_takes_no_prompts(stage: Stage) -> None:
     async with stage.http.post("/api/sessions/s2/streams", json={"prompt": "hello"}) as response:
         await problem(response, 503, "draining")
         assert int(response.headers["Retry-After"]) > 0
-    async with stage.http.get("/readyz") as response:
-        await problem(response, 503, "draining")
+    for path in ("/readyz", "/servez"):
+        async with stage.http.get(path) as response:
+            await problem(response, 503, "draining")
     for path in ("/healthz", "/api/sessions/s1", f"/api/streams/{registered['stream_id']}", "/metrics"):
         async with stage.http.get(path) as response:
             assert response.status == 200

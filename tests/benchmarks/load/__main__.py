@@ -54,6 +54,8 @@ def main() -> int:
     print(
         f"\n{seconds:.0f} s; load and model used {busy:.0%} of their core. Goals are for ours, or with x for the ratio."
     )
+    if arguments.quick:
+        print("A quick run shows that everything works. Its figures say nothing: too little is measured.")
     for name, reason in results.missing.items():
         print(f"{name} is missing: {reason}")
     print(

@@ -41,6 +41,10 @@ class Scale(NamedTuple):
     long_tokens: int = 50_000  # of an answer, when the cost of its next tokens is measured
     page_messages: int = 1000
     listed: int = 10_000  # sessions
+    cluster_streams: int = 60  # at each node
+    cluster_window: float = 3.0
+    cluster_readers: int = 40  # at another node
+    cluster_prompts: int = 8  # behind a paused owner
 
 
 QUICK = Scale(
@@ -64,6 +68,10 @@ QUICK = Scale(
     long_tokens=500,
     page_messages=20,
     listed=200,
+    cluster_streams=5,
+    cluster_window=0.3,
+    cluster_readers=3,
+    cluster_prompts=2,
 )
 
 

@@ -9,6 +9,7 @@ from tests.benchmarks.load.bench import Bench, Scale
 from tests.benchmarks.load.model import Model
 from tests.benchmarks.load.report.rows import Row
 from tests.benchmarks.load.scenarios import (
+    cluster,
     exchange,
     fast,
     growth,
@@ -40,6 +41,7 @@ SCENARIOS: dict[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "page": page.measure,
     "sessions": sessions.measure,
     "start": start.measure,
+    "cluster": cluster.measure,
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,7 +13,10 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from tests.benchmarks.load.run import SCENARIOS
+from tests.benchmarks.load.bench import QUICK
+from tests.benchmarks.load.run import SCENARIOS, run
+from tests.benchmarks.load.servers import cluster
+from tests.benchmarks.load.servers.cores import Cores
 
 ROOT = Path(__file__).parent.parent.parent.parent
 COUNTED = ("tokens that did not arrive", "overlapping generations", "not answered in full")
@@ -26,7 +31,11 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_the_quick_benchmark_delivers_every_token_and_reports_it_all(tmp_path: Path) -> None:
     """It ends well, misses no token and no prompt, holds every goal against a value, and writes JSON and a plot."""
-    ran = bench("--json", str(tmp_path / "bench.json"), "--plot", str(tmp_path / "bench.svg"))
+    # The nodes of a cluster take as long to start as all the rest takes.
+    names = ",".join(name for name in SCENARIOS if name != "cluster")
+    ran = bench(
+        "--only", names, "--json", str(tmp_path / "bench.json"), "--plot", str(tmp_path / "bench.svg")
+    )
     assert ran.returncode == 0, ran.stderr
     report: dict[str, Any] = msgspec.json.decode((tmp_path / "bench.json").read_bytes())
     figures = report["figures"]
@@ -39,6 +48,33 @@ def test_the_quick_benchmark_delivers_every_token_and_reports_it_all(tmp_path: P
     drawn = ElementTree.parse(tmp_path / "bench.svg").getroot()
     lines = drawn.findall("{http://www.w3.org/2000/svg}polyline")
     assert len(lines) == 4 - len(report["missing"]), ran.stdout
+
+
+@pytest.mark.slow
+def test_the_cluster_is_measured(tmp_path: Path) -> None:
+    """Real nodes on real engines deliver a value for every row, each goal included; none is missing."""
+    ran = bench("--only", "cluster", "--json", str(tmp_path / "bench.json"))
+    assert ran.returncode == 0, ran.stderr
+    report: dict[str, Any] = msgspec.json.decode((tmp_path / "bench.json").read_bytes())
+    assert report["missing"] == {}, ran.stdout
+    figures = report["figures"]
+    assert len(figures) == 10, ran.stdout
+    assert all(figure["rounds"]["tailrace"] for figure in figures), ran.stdout
+    assert [figure["goal"] for figure in figures if figure["goal"] is not None] == [10.0, 1.1, 1.0, 2.0, 2.5]
+
+
+async def test_a_missing_engine_is_told_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster has no rows then, and the reason is kept for the report."""
+
+    @contextmanager
+    def none() -> Iterator[None]:
+        pytest.skip("there is no Valkey for this machine")
+        yield
+
+    monkeypatch.setattr(cluster, "running_valkey", none)
+    results = await run(QUICK, Cores.choose(), ["cluster"])
+    assert results.rows == []
+    assert results.missing == {"cluster": "there is no Valkey for this machine"}
 
 
 def test_one_scenario_is_measured_alone() -> None:

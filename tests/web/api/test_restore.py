@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from app.chat import undo
 from app.chat.archive import size
-from app.history.opening import FILE
-from app.streams import undo
-from app.streams.undo import UndoBuffer
+from app.chat.errors import NothingToRestore
+from app.chat.scoped_ids import LOCAL
+from app.history.undo_buffer import UndoBuffer
 from tests.history.archives import archive
 from tests.history.files import rows
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 from tests.web.stage import Stage, on_stage, problem, take
 
-TABLES = ("sessions", "messages", "streams", "pieces", "keys", "images")
+TABLES = ("sessions", "messages", "streams", "pieces", "keys", "images", "deleted")
 
 
 def without_cursor(snapshot: dict[str, Any]) -> dict[str, Any]:
@@ -32,8 +33,12 @@ async def refused(stage: Stage, session_id: str) -> None:
         assert "10 s" in body["detail"]
 
 
-async def test_what_is_deleted_is_gone_at_once(tmp_path: Path) -> None:
-    """The stream stops, its upstream is closed, its viewers end; rows, log, keys and ids are gone with the answer."""
+async def test_what_is_deleted_is_gone_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream stops, its upstream is closed, its viewers end; log, keys and ids are gone with the answer.
+
+    The rows go when it cannot be restored any more.
+    """
+    monkeypatch.setattr(undo, "SECONDS", 1.0)
     async with on_stage(tmp_path) as stage:
         registered = await stage.client.post("s1", "hello", key="k")
         generation = await stage.opened()
@@ -46,15 +51,17 @@ async def test_what_is_deleted_is_gone_at_once(tmp_path: Path) -> None:
             await take(one, 4)
             assert (await stage.client.delete("/api/sessions/s1"))["http"] == 204
             assert generation.aborted.is_set()
-            assert {table: rows(tmp_path, f"SELECT count(*) FROM {table}") for table in TABLES} == {
-                table: [(0,)] for table in TABLES
-            }
             for events in (whole, one):
                 assert [(event.name, event.data["outcome"]) async for event in events] == [("end", "stopped")]
         for path in ("/api/sessions/s1", "/api/sessions/s1/export", registered["events_url"]):
             assert (await stage.client.get(path))["http"] == 404
         assert stage.registry.find("s1") is None
         await stage.settled()
+        await until(lambda: _rows(tmp_path) == dict.fromkeys(TABLES, 0))
+
+
+def _rows(folder: Path) -> dict[str, int]:
+    return {table: rows(folder, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
 
 
 async def test_a_delete_can_be_undone(stage: Stage) -> None:
@@ -93,11 +100,19 @@ async def test_a_viewer_of_a_restored_session_begins_anew(stage: Stage) -> None:
 
 
 async def test_after_its_time_a_delete_is_final(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """404 with a sentence; and nothing is left in memory either."""
+    """404 with a sentence."""
     monkeypatch.setattr(undo, "SECONDS", 0.05)
     await stage.answer("s1", "hello", "Hi")
     await stage.client.delete("/api/sessions/s1")
-    await until(lambda: stage.registry.archives.restorable == 0)
+
+    async def is_over() -> bool:
+        try:
+            await stage.registry.history.restorable(LOCAL, "s1")
+        except NothingToRestore:
+            return True
+        return False
+
+    await until_told(is_over)
     async with stage.http.post("/api/sessions/s1/restore") as response:
         await problem(response, 404, "nothing_to_restore")
     await refused_unknown(stage)
@@ -165,18 +180,17 @@ async def test_two_that_undo_at_once_undo_once(stage: Stage) -> None:
     assert len((await stage.client.get("/api/sessions/s1"))["messages"]) == 2
 
 
-async def test_a_restart_undoes_nothing(tmp_path: Path) -> None:
-    """What was deleted is not on disk: not in the rows, and with the end of the server not in memory."""
+async def test_a_restart_forgets_no_deletion(tmp_path: Path) -> None:
+    """Neither that the session was deleted nor that it can come back."""
     async with on_stage(tmp_path) as stage:
         await stage.answer("s1", "a secret", "Hush")
         await stage.client.delete("/api/sessions/s1")
-        archives = stage.registry.archives
-        assert archives.restorable == 1
-    assert archives.restorable == 0
-    assert rows(tmp_path, "SELECT count(*) FROM messages") == [(0,)]
     async with on_stage(tmp_path) as stage:
-        await refused(stage, "s1")
-    assert (tmp_path / FILE).exists()
+        assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
+        async with stage.http.post("/api/sessions/s1/restore") as response:
+            assert response.status == 200
+        assert await contents(stage) == ["a secret", "Hush"]
+        await stage.answer("s1", "third", "three")
 
 
 async def test_what_is_kept_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.chat.errors import HistoryUnavailable
 from tests.support.client import Client
 from tests.support.sse import text_of
 from tests.web.stage import Stage, on_stage, problem
@@ -52,6 +53,26 @@ async def test_a_stop_that_comes_too_late_tells_how_it_ended(stage: Stage) -> No
     stream_id = await stage.answer("s1", "hello", "Hi")
     answer = await stage.client.stop(stream_id)
     assert (answer["http"], answer["outcome"], answer["upstream_closed"]) == (200, "complete", True)
+
+
+@pytest.mark.parametrize("way", ["the API", "the page's form"])
+async def test_a_stop_needs_no_history(stage: Stage, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """While its database is away, what runs is stopped all the same."""
+
+    async def away(*_: object) -> None:
+        raise HistoryUnavailable("The database is away.")
+
+    await stage.client.post("s1", "hello")
+    generation = await stage.opened()
+    monkeypatch.setattr(stage.registry.history, "session", away)
+    if way == "the API":
+        stopped = await stage.client.delete("/api/sessions/s1/stream")
+        assert (stopped["http"], stopped["outcome"], stopped["upstream_closed"]) == (200, "stopped", True)
+        assert (await stage.client.delete("/api/sessions/s1/stream"))["code"] == "history_unavailable"
+    else:
+        async with stage.http.post("/sessions/s1/stop", allow_redirects=False) as response:
+            assert response.status == 303
+    assert generation.aborted.is_set()
 
 
 async def test_a_stop_stops_no_other(stage: Stage) -> None:

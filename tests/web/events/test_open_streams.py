@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import aiohttp
 import pytest
 
 from app.web.app_keys import OPEN_STREAMS
+from app.web.events import open_streams, push
+from app.web.events.open_streams import MOST_UNREAD, OpenStreams
 from tests.support.tokens import add, bearer, known
 from tests.support.waiting import until
 from tests.web.stage import JSON, NDJSON, SSE, Stage, on_stage, problem
@@ -110,3 +112,53 @@ async def test_what_is_allowed_by_default(tmp_path: Path) -> None:
             assert response.status == 200
         async with stage.http.get(PATHS[1], headers={**alice, "Accept": JSON}) as response:
             await problem(response, 429, "owner_event_streams")
+
+
+class Held:
+    """An event stream whose client has read nothing."""
+
+    elsewhere = 0
+
+    def __init__(self, unread: int) -> None:
+        self.unread = unread
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """See `Open`."""
+        self.is_cut = True
+
+
+@pytest.mark.parametrize(("owner", "cut"), [("alice", [False, True, False]), ("local", [False] * 3)])
+def test_what_nobody_reads_is_dropped(owner: str, cut: list[bool]) -> None:
+    """Beyond the bound the streams with the most go, of this owner alone; who has no limits keeps all."""
+    streams = OpenStreams(128)
+    held = [Held(MOST_UNREAD // 4), Held(MOST_UNREAD // 2), Held(MOST_UNREAD // 4)]
+    other = Held(MOST_UNREAD)
+    with ExitStack() as stack:
+        stack.enter_context(streams.counted("bob", other))
+        for each in held:
+            stack.enter_context(streams.counted(owner, each))
+        streams.make_room(owner)
+        assert not any(each.is_cut for each in held), "so much is allowed"
+        held[0].unread += 1
+        streams.make_room(owner)
+        assert [each.is_cut for each in held] == cut
+        assert not other.is_cut
+    assert streams.total == 0
+
+
+async def test_what_is_written_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large piece of an answer makes the owner's streams be counted, and the client can go on from its cursor."""
+    async with on_stage(tmp_path, **PROXIED) as stage:
+        alice = bearer(await add(tmp_path, "alice"))
+        await known(stage.client, alice)
+        await begun(stage, alice)
+        counted = stage.live.app[OPEN_STREAMS]
+        async with stage.http.get("/api/sessions/s1/events", headers={**alice, "Accept": SSE}) as response:
+            assert response.status == 200
+            await response.content.readuntil(b"so far")
+            monkeypatch.setattr(push, "MUCH", -1)  # as if the system had taken nothing
+            monkeypatch.setattr(open_streams, "MOST_UNREAD", -1)
+            assert counted.total == 1
+            (await stage.asked("begin")).say("x" * 100_000)
+            await until(lambda: counted.total == 0)

@@ -69,4 +69,5 @@ ROWS: dict[str, Row] = {
     "GET /api/openapi.json": Row("own", 200, 200),
     "GET /healthz": Row("health", 200, 200),
     "GET /readyz": Row("health", 200, 200),
+    "GET /servez": Row("health", 200, 200),
 }

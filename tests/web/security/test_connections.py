@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from app.web.security.connections import PER_ADDRESS, RESERVE, STRANGERS, Connections
+from app.web.security.connections import MOST_PEERS, PER_ADDRESS, RESERVE, STRANGERS, Connections
 
 
 class Line:
@@ -63,6 +63,23 @@ def test_one_customer_has_a_64() -> None:
     ]
     add(members, *(Line("::ffff:198.51.100.2") for _ in range(PER_ADDRESS)))
     assert add(members, Line("198.51.100.2"))[0].is_cut
+
+
+def test_the_nodes_of_a_cluster_are_not_counted() -> None:
+    """Each viewer that a node serves may take a connection; one of them shows who is at the address."""
+    members = book()
+    first = add(members, *(Line("198.51.100.1") for _ in range(PER_ADDRESS)))
+    members.vouch(first[0])
+    assert first[0].is_known
+    assert not any(line.is_cut for line in add(members, *(Line("198.51.100.1") for _ in range(PER_ADDRESS))))
+    others = add(members, *(Line("198.51.100.2") for _ in range(PER_ADDRESS + 1)))
+    assert others[-1].is_cut
+    for number in range(MOST_PEERS):  # later ones take its place
+        members.vouch(add(members, Line(f"203.0.{number >> 8}.{number & 255}"))[0])
+    for line in first:
+        members.discard(line)
+    again = add(members, *(Line("198.51.100.1") for _ in range(PER_ADDRESS + 1)))
+    assert again[-1].is_cut
 
 
 def test_the_oldest_stranger_makes_room() -> None:

@@ -131,7 +131,7 @@ async def test_own_pages_and_programs_read(stage: Stage) -> None:
                 assert response.status == 200
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/servez"])
 async def test_health_is_told_to_every_site(stage: Stage, path: str) -> None:
     """It is the same for everybody, and tells nothing of a chat."""
     async with stage.http.get(path, headers=of("cross-site", "no-cors", "image")) as response:

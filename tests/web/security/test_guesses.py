@@ -67,7 +67,7 @@ async def test_nobody_is_locked_out(locked: LiveServer) -> None:
             assert response.status == 200
     async with login(locked.client, TOKEN) as response:
         assert response.status == 303
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", "/servez"):
         async with locked.client.http.get(path, headers=here) as response:
             assert response.status == 200
 

@@ -82,7 +82,7 @@ async def test_further_names_can_be_allowed(tmp_path: Path) -> None:
                 assert response.status == status, host
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/servez"])
 async def test_health_is_told_to_every_host(tmp_path: Path, path: str) -> None:
     """A load balancer asks by an address of its own, and has no token. What it hears is the state alone."""
     async with serve(tmp_path, access_token="plum-9f3c71d2a8e4b605") as live:

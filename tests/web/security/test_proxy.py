@@ -92,7 +92,7 @@ async def test_a_request_without_a_user_is_refused(proxied: LiveServer) -> None:
             await problem(response, 401, "no_proxy_user")
     async with proxied.client.http.get("/", headers={"Accept": "text/html"}, allow_redirects=False) as page:
         assert (page.status, page.content_type) == (401, "text/html")
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", "/servez"):
         async with proxied.client.http.get(path) as response:
             assert response.status == 200
 

@@ -15,9 +15,15 @@ from structlog.testing import capture_logs
 
 from app.web.security import shared_counts
 from app.wiring import StartupError
+from tests.deploy.running import free_port
+from tests.doubles.tcp_proxy import TcpProxy
 from tests.machine import need
+from tests.support.redis_cluster import running_redis_cluster
+from tests.support.sentinel import NAME, running_watched
 from tests.support.server import LiveServer, serve
-from tests.support.waiting import until
+from tests.support.tls import trusted
+from tests.support.valkey import running_valkey
+from tests.support.waiting import until, until_told
 from tests.web.security.test_access import BEARER, TOKEN
 from tests.web.security.test_guesses import guess
 
@@ -106,6 +112,100 @@ async def test_a_redis_that_hangs_delays_a_guess_for_a_bounded_time(
         assert "guesses_not_shared" in [line["event"] for line in lines]
         for writer in accepted:
             writer.close()
+
+
+async def test_counts_follow_the_sentinels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also past one that is away, and to a promoted replica; a database of its own is used."""
+    monkeypatch.setattr(shared_counts, "AWAY", 0.0)
+    monkeypatch.setattr(shared_counts, "ANSWER", 2.0)
+    with running_watched() as (primary, replica, sentinel):
+        url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/{NAME}/3"
+        async with locked(tmp_path / "a", url) as first, locked(tmp_path / "b", url) as second:
+            statuses = [await guess((first, second)[number % 2], "198.51.100.1") for number in range(12)]
+            assert statuses == [401] * 10 + [429] * 2
+            assert b"db3:keys=2" in await asyncio.to_thread(primary.command, "INFO", "keyspace")
+
+            async def is_copied() -> bool:
+                return b"db3:keys=2" in await asyncio.to_thread(replica.command, "INFO", "keyspace")
+
+            await until_told(is_copied)
+            primary.kill()
+
+            async def is_promoted() -> bool:
+                return await asyncio.to_thread(sentinel.names, replica)
+
+            await until_told(is_promoted, within=40)
+            async with locked(tmp_path / "c", url) as third:
+                assert await guess(third, "198.51.100.1") == 429
+                with capture_logs() as lines:
+                    assert await guess(first, "198.51.100.2") == 401
+                assert "guesses_not_shared" not in [line["event"] for line in lines]
+
+
+async def test_sentinels_that_are_away_are_told_of(tmp_path: Path) -> None:
+    """In a sentence, without what the client knows of them."""
+    url = f"redis+sentinel://:secret@127.0.0.1:{free_port()}/{NAME}?sentinel_password=secret"
+    with capture_logs() as lines:
+        async with locked(tmp_path / "data", url) as live:
+            assert await guess(live, "198.51.100.1") == 401
+    [line] = [line for line in lines if line["event"] == "guesses_not_shared"]
+    assert line["error"] == "no sentinel names a primary"
+    assert "secret" not in str(lines)
+
+
+async def test_counts_in_a_redis_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at its shard, for all servers."""
+    monkeypatch.setattr(shared_counts, "ANSWER", 5.0)
+    with running_redis_cluster() as cluster:
+        async with (
+            locked(tmp_path / "a", cluster.url) as first,
+            locked(tmp_path / "b", cluster.url) as second,
+        ):
+            statuses = [await guess((first, second)[number % 2], "198.51.100.1") for number in range(12)]
+            assert statuses == [401] * 10 + [429] * 2
+            for server in cluster.servers:
+                server.kill()
+            with capture_logs() as lines:
+                assert [await guess(first, "198.51.100.2") for _ in range(3)] == [401] * 3
+    assert [line["event"] for line in lines].count("guesses_not_shared") == 1
+
+
+async def test_counts_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rediss://`; nobody hears of a guess by way of a server whose certificate is not valid."""
+    monkeypatch.setattr(shared_counts, "ANSWER", 5.0)
+    tls = trusted(tmp_path, monkeypatch)
+    with running_valkey() as valkey:
+        async with TcpProxy(valkey.port).serving(tls) as front:
+            url = f"rediss://127.0.0.1:{front.port}/0"
+            async with locked(tmp_path / "a", url) as first, locked(tmp_path / "b", url) as second:
+                statuses = [await guess((first, second)[number % 2], "198.51.100.1") for number in range(12)]
+                assert statuses == [401] * 10 + [429] * 2
+            monkeypatch.delenv("SSL_CERT_FILE")
+            async with locked(tmp_path / "c", url) as third:
+                with capture_logs() as lines:
+                    assert await guess(third, "198.51.100.1") == 401
+    [line] = [line for line in lines if line["event"] == "guesses_not_shared"]
+    assert "certificate verify failed" in line["error"]
+
+
+async def test_a_primary_that_became_a_replica_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address leads to another server by now; connections to the old one would be refused for ever."""
+    monkeypatch.setattr(shared_counts, "AWAY", 0.0)
+    with running_valkey() as old, running_valkey() as new:
+        async with (
+            TcpProxy(old.port).serving() as address,
+            locked(tmp_path / "data", f"redis://127.0.0.1:{address.port}/0") as live,
+        ):
+            assert await guess(live, "198.51.100.1") == 401
+            address.target = new.port
+            await asyncio.to_thread(old.command, "REPLICAOF", "127.0.0.1", "1")
+            with capture_logs() as lines:
+                assert [await guess(live, "198.51.100.1") for _ in range(2)] == [401] * 2
+            told = [line["event"] for line in lines if line["event"].startswith("guesses_")]
+            assert told == ["guesses_not_shared", "guesses_shared"]
+            assert b"db0:keys=2" in await asyncio.to_thread(new.command, "INFO", "keyspace")
 
 
 async def test_an_address_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -289,7 +289,13 @@ async def test_a_browser_signed_in_by_another_server_is_known_at_once(
 
 async def test_without_a_token_nobody_is_let_in(stage: Stage) -> None:
     """A server without tokens answers that of its health, and the login page."""
-    for path, status in (("/api/sessions", 401), ("/healthz", 200), ("/readyz", 200), ("/login", 200)):
+    for path, status in (
+        ("/api/sessions", 401),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/servez", 200),
+        ("/login", 200),
+    ):
         async with stage.http.get(path) as response:
             assert response.status == status
     async with stage.http.post("/login", data={"token": ""}, headers=HTML) as response:

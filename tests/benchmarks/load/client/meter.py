@@ -26,19 +26,19 @@ class Usage(NamedTuple):
 
 
 class Meter:
-    """Measures the use of a server, and the tokens of answers, from its making until `read`."""
+    """Measures the use of a server or several, and the tokens of answers, from its making until `read`."""
 
-    def __init__(self, target: Target, answers: list[Answer] | None = None) -> None:
-        self._target = target
+    def __init__(self, target: Target | list[Target], answers: list[Answer] | None = None) -> None:
+        self._targets = target if isinstance(target, list) else [target]
         self._answers = answers if answers is not None else []
         self._since = self._now()
 
     def __repr__(self) -> str:
-        return f"<Meter {self._target.name}>"
+        return f"<Meter {[target.name for target in self._targets]}>"
 
     def _now(self) -> Usage:
         tokens = sum(answer.tokens for answer in self._answers)
-        return Usage(time.perf_counter(), self._target.cpu(), tokens)
+        return Usage(time.perf_counter(), sum(target.cpu() for target in self._targets), tokens)
 
     def read(self) -> Usage:
         """Return what was used since the beginning."""

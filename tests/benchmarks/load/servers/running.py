@@ -85,7 +85,7 @@ class Servers:
     def __init__(self, model_url: str, core: int) -> None:
         self.missing: dict[str, str] = {}  # the peers that cannot be run, or not always, each with the reason
         self._model_url = model_url
-        self._core = core
+        self.core = core
         self._direct = Target(names.DIRECT, model_url, None)
         self._running: dict[str, tuple[Target, AsyncExitStack]] = {}
 
@@ -119,8 +119,8 @@ class Servers:
 
     def fresh(self, name: str) -> AbstractAsyncContextManager[Target]:
         """Run a server that nobody has used, until the end of the block. Raises `MissingPeerError`."""
-        return SERVERS[name](self._model_url, self._core)
+        return SERVERS[name](self._model_url, self.core)
 
     def tailrace(self, **settings: str) -> AbstractAsyncContextManager[Target]:
         """Run this server with settings, in capitals and unprefixed."""
-        return tailrace(self._model_url, self._core, **settings)
+        return tailrace(self._model_url, self.core, **settings)

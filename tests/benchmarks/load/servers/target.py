@@ -11,6 +11,7 @@ from tests.benchmarks.load.servers import usage
 
 TAILRACE = "tailrace"
 MEMORY = "tailrace, history in memory"
+NODE = "node of a cluster"
 RELAY = "relay"
 BY_LINE = "relay by line"
 NGINX = "nginx"
@@ -45,7 +46,7 @@ class Target(NamedTuple):
     @property
     def is_ours(self) -> bool:
         """Whether it speaks the protocol of this project."""
-        return self.name in (TAILRACE, MEMORY)
+        return self.name in (TAILRACE, MEMORY, NODE)
 
     def request(self, order: Order, accept: str = "text/event-stream") -> bytes:
         """Return the whole HTTP request that asks for `order`; of ours, one that is answered with its events."""

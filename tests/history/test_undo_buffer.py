@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from app.chat.errors import NothingToRestore
-from app.streams.undo import MOST, MOST_BYTES, UndoBuffer
+from app.chat.undo import MOST, MOST_BYTES
+from app.history.undo_buffer import UndoBuffer
 from tests.history.archives import archive
 
 

@@ -1,0 +1,241 @@
+"""A cluster: what the shared log adds to a token, what three nodes cost, a paused owner, and the memory in Redis.
+
+What the log adds is the difference to a single server on PostgreSQL, measured in the same round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from tests.benchmarks.load.bench import Bench
+from tests.benchmarks.load.client.answer import Answer, all_began, ask_all, hang_up
+from tests.benchmarks.load.client.meter import Meter
+from tests.benchmarks.load.model import PER_SECOND
+from tests.benchmarks.load.report.rows import MS, Row, percentile
+from tests.benchmarks.load.scenarios.ending import ENDLESS, leave
+from tests.benchmarks.load.scenarios.fresh import KIB
+from tests.benchmarks.load.servers.cluster import SUPERSEDE_SECONDS, Site, cluster_site, target
+from tests.benchmarks.load.servers.errors import MissingPeerError
+from tests.benchmarks.load.servers.target import TAILRACE, Target
+from tests.cluster.harness.node import NodeProcess
+
+NAME = "cluster"  # in what is missing
+RAMP = 0.6  # s, over which the streams begin
+LEEWAY = 0.5  # s beyond `SUPERSEDE_SECONDS`, for the newest prompt behind a paused owner
+ALONE, ONE, THREE = "a single server", "one node", "three nodes"
+
+
+class Paced(NamedTuple):
+    """Some servers under load."""
+
+    cpu: float  # µs of a token, all nodes together
+    valkey: float  # the same of Valkey
+    lags: list[float]  # s from the model to the reader, of each read
+
+    def __str__(self) -> str:
+        late = percentile(self.lags, 50) * MS
+        return f"{self.cpu:.1f} µs a token, {late:.2f} ms to the reader"
+
+
+class Round(NamedTuple):
+    """What one round has measured, by what was measured."""
+
+    paced: dict[str, Paced]
+    elsewhere: list[float]  # s from the model to a reader at another node, of each read
+    newest: list[float]  # s from the newest prompt behind a paused owner to its first token
+    log_bytes: float  # of a running stream in Redis
+
+
+async def measure(bench: Bench) -> list[Row]:
+    """Measure in rounds; without an engine there is nothing."""
+    async with AsyncExitStack() as stack:
+        try:
+            site = await stack.enter_async_context(cluster_site(bench.model.url, bench.servers.core))
+        except MissingPeerError as error:
+            bench.servers.missing[NAME] = str(error)
+            bench.say(f"{NAME} is left out: {error}")
+            return []
+        for node in (site.alone, site.one, *site.three):
+            await bench.warm(target(node))
+        rounds = [await _round(bench, site, number) for number in range(bench.scale.rounds)]
+    return _rows(bench, rounds)
+
+
+def _rows(bench: Bench, rounds: Sequence[Round]) -> list[Row]:
+    costs: defaultdict[str, list[float]] = defaultdict(list)
+    late: defaultdict[str, list[float]] = defaultdict(list)
+    for each in rounds:
+        for name, paced in each.paced.items():
+            costs[name].append(paced.cpu)
+            late[name].append(percentile(paced.lags, 50) * MS)
+    each_node = f"{bench.scale.cluster_streams} x {PER_SECOND}/s"
+    elsewhere = [percentile(each.elsewhere, 50) * MS for each in rounds]
+    tokens = round(bench.scale.running * PER_SECOND)
+
+    def row(figure: str, values: Sequence[float], goal: float | None = None, form: str = "{:.1f}") -> Row:
+        return Row(figure, {TAILRACE: values}, goal, form=form)
+
+    return [
+        row(f"cluster: CPU µs per token, {ALONE} on PostgreSQL, {each_node}", costs[ALONE]),
+        row(f"cluster: CPU µs per token, {ONE}, {each_node}", costs[ONE]),
+        row(
+            "cluster: the shared log adds to a token, CPU µs of the node",
+            _less(costs[ONE], costs[ALONE]),
+            10.0,
+        ),
+        row("cluster: CPU µs per token of Valkey", [each.paced[ONE].valkey for each in rounds]),
+        row(f"cluster: CPU µs per token, {THREE}, {each_node} at each", costs[THREE]),
+        row(
+            f"cluster: {THREE} to {ONE}, x",
+            [ours / theirs for ours, theirs in zip(costs[THREE], costs[ONE], strict=True)],
+            1.1,
+            "{:.2f}",
+        ),
+        row("cluster: added per token at the owner, p50, ms", _less(late[ONE], late[ALONE]), 1.0, "{:.2f}"),
+        row(
+            "cluster: added per token at another node, p50, ms", _less(elsewhere, late[ALONE]), 2.0, "{:.2f}"
+        ),
+        row(
+            "cluster: newest prompt behind a paused owner to first token, slowest, s",
+            [max(each.newest) for each in rounds],
+            SUPERSEDE_SECONDS + LEEWAY,
+            "{:.2f}",
+        ),
+        row(
+            f"cluster: Redis memory per running stream, {tokens} tokens in, KiB",
+            [each.log_bytes / KIB for each in rounds],
+        ),
+    ]
+
+
+def _less(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [more - less for more, less in zip(ours, theirs, strict=True)]
+
+
+async def _round(bench: Bench, site: Site, number: int) -> Round:
+    """Measure everything once. Servers take turns in going first."""
+    under_load = {ALONE: [site.alone], ONE: [site.one], THREE: list(site.three)}
+    paced: dict[str, Paced] = {}
+    for name in list(under_load) if number % 2 else reversed(under_load):
+        paced[name] = await _paced(bench, site, under_load[name])
+        bench.model.forget()
+        bench.say(f"round {number + 1} of {bench.scale.rounds}, {name}: {paced[name]}")
+    elsewhere = await _elsewhere(bench, site)
+    newest = await _behind_a_paused_owner(bench, site)
+    log_bytes = await _memory(bench, site)
+    bench.say(
+        f"round {number + 1} of {bench.scale.rounds}: {percentile(elsewhere, 50) * MS:.2f} ms to a reader elsewhere; "
+        f"newest prompt behind a paused owner {max(newest):.2f} s; {log_bytes / KIB:.1f} KiB of Redis a stream"
+    )
+    bench.model.forget()
+    return Round(paced, elsewhere, newest, log_bytes)
+
+
+class Load:
+    """Paced streams at some servers, each in a session of its own, read there."""
+
+    def __init__(self, bench: Bench, servers: Sequence[NodeProcess], streams: int) -> None:
+        self.targets = [target(server) for server in servers]
+        self.orders = [list(bench.orders(streams, "paced", ENDLESS)) for _ in servers]
+        self.answers: list[list[Answer]] = []
+        self._bench = bench
+
+    def __repr__(self) -> str:
+        return f"<Load {len(self.targets)} servers>"
+
+    @property
+    def all(self) -> list[Answer]:
+        """The answers at all servers."""
+        return [answer for answers in self.answers for answer in answers]
+
+    async def begin(self) -> None:
+        """Ask for the streams; return once each has begun."""
+        asked = (
+            ask_all(server, orders, spread=RAMP)
+            for server, orders in zip(self.targets, self.orders, strict=True)
+        )
+        self.answers = list(await asyncio.gather(*asked))
+        await all_began(self.all)
+
+    def measure_lags(self) -> None:
+        """From now on, note how late each token arrives."""
+        for orders, answers in zip(self.orders, self.answers, strict=True):
+            for order, answer in zip(orders, answers, strict=True):
+                answer.measure_lags(self._bench.model.generations[order.key].sent)
+
+    async def end(self) -> None:
+        """Stop the streams."""
+        for server, answers in zip(self.targets, self.answers, strict=True):
+            await leave(server, answers)
+
+
+async def _paced(bench: Bench, site: Site, servers: Sequence[NodeProcess]) -> Paced:
+    """Run as many streams at each server, and measure a window."""
+    load = Load(bench, servers, bench.scale.cluster_streams)
+    await load.begin()
+    load.measure_lags()
+    meter, valkey = Meter(load.targets, load.all), site.valkey_cpu()
+    await asyncio.sleep(bench.scale.cluster_window)
+    used, valkey = meter.read(), site.valkey_cpu() - valkey
+    lags = [lag for answer in load.all for lag in answer.lags]
+    await load.end()
+    return Paced(used.cpu_per_token, valkey / used.tokens * 1e6, lags)
+
+
+async def _elsewhere(bench: Bench, site: Site) -> list[float]:
+    """Run the streams at one node, and read some of them at another; return how late the tokens are there."""
+    load = Load(bench, site.three[:1], bench.scale.cluster_streams)
+    await load.begin()
+    read_at = target(site.three[1])
+    viewers: list[Answer] = []
+    for order, answer in zip(load.orders[0], load.all, strict=True):
+        view = read_at.raw("GET", f"/api/streams/{answer.stream_id}/events")
+        viewer = await Answer.ask(read_at, view)
+        viewers.append(viewer)
+        await all_began([viewer])
+        viewer.measure_lags(bench.model.generations[order.key].sent)
+        if len(viewers) == bench.scale.cluster_readers:
+            break
+    await asyncio.sleep(bench.scale.cluster_window)
+    lags = [lag for viewer in viewers for lag in viewer.lags]
+    hang_up(viewers)
+    await load.end()
+    return lags
+
+
+async def _behind_a_paused_owner(bench: Bench, site: Site) -> list[float]:
+    """Pause the owner of some sessions, send each a prompt at another node, and wait for the first tokens."""
+    paused, *others = site.three
+    load = Load(bench, [paused], bench.scale.cluster_prompts)
+    await load.begin()
+    paused.pause()
+    try:
+        newest: list[tuple[Target, Answer]] = []
+        for number, order in enumerate(load.orders[0]):
+            [prompt] = bench.orders_in(order.session, 1, ENDLESS)
+            server = target(others[number % len(others)])
+            newest.append((server, await Answer.ask(server, server.request(prompt))))
+        await all_began([answer for _, answer in newest])
+    finally:
+        paused.resume()
+    hang_up(load.all)
+    for server, answer in newest:
+        await leave(server, [answer])
+    await paused.ready()
+    firsts = [answer.first for _, answer in newest]
+    assert None not in firsts, firsts
+    return [first for first in firsts if first is not None]
+
+
+async def _memory(bench: Bench, site: Site) -> float:
+    """Return the bytes of a running stream in Redis."""
+    load = Load(bench, [site.one], bench.scale.cluster_streams)
+    await load.begin()
+    await asyncio.sleep(bench.scale.running)
+    taken = [site.log_bytes(order.session) for order in load.orders[0]]
+    await load.end()
+    return sum(taken) / len(taken)

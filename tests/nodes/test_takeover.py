@@ -1,0 +1,297 @@
+"""What a node makes of a session that was another node's: its log, its history, and those who wait for its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from app.chat.errors import HistoryUnavailable, SessionNotFound
+from app.chat.states import Outcome, Status
+from app.history.statements.tables import HIDDEN
+from app.log.cursors import Cursor
+from app.log.entries import End, Entry, Start
+from tests.nodes.conftest import LiveNode, LiveNodes
+from tests.support.waiting import until, until_told
+
+pytestmark = pytest.mark.slow
+TEXT = "It begins well, and then"
+
+
+def entries(node: LiveNode, session: str = "s", after: int = 0) -> list[Entry]:
+    """What viewers of a node read of a session."""
+    return list(node.registry.session(session).log.read(after).entries)
+
+
+def ends(node: LiveNode, session: str = "s") -> dict[str, tuple[Outcome, int]]:
+    """The ends in a log: outcome and tokens, by stream."""
+    found = [entry.event for entry in entries(node, session)]
+    return {end.stream_id: (end.outcome, end.tokens) for end in found if isinstance(end, End)}
+
+
+async def hanging(node: LiveNode, session: str = "s") -> str:
+    """Start an answer that hangs in the middle; return its stream once its text is shown."""
+    await node.ownership.own(session)
+    answer = await node.client.register(session, prompt="hello", model="scripted/hang-middle")
+    log = node.registry.session(session).log
+    await until(lambda: log.answer is not None and log.answer.content == TEXT, within=30)
+    return str(answer["stream_id"])
+
+
+async def fail_halfway(node: LiveNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the session over by force: its answers end in the history, and the reply that says so is lost."""
+    interrupt = node.history.interrupt
+
+    async def away(*of: Any, **how: Any) -> int:
+        await interrupt(*of, **how)
+        raise HistoryUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.history, "interrupt", away)
+        with pytest.raises(HistoryUnavailable):
+            await node.ownership.owner("s", over=1)
+
+
+async def test_an_answer_is_ended_by_the_new_owner(nodes: LiveNodes) -> None:
+    """With all its text. Viewers go on where they were; the old node stops its model and shows no end."""
+    a, b = await nodes.start(), await nodes.start()
+    stream = await hanging(a)
+    old = a.registry.session("s").log
+    cursor = Cursor(old.epoch, old.head)
+    lease = await b.ownership.owner("s", over=1)
+    assert (lease.epoch, lease.node) == (2, b.ownership.node)
+    log = b.registry.session("s").log
+    assert log.refusal(cursor) is None
+    [end] = entries(b, after=cursor.seq)
+    assert (end.stream_id, end.name) == (stream, "end")
+    messages = await b.history.messages("local", "s")
+    assert (messages[1].content, messages[1].outcome) == (TEXT, Outcome.INTERRUPTED)
+    await until(lambda: not a.ownership.holds("s"), within=30)
+    await until(lambda: a.server.scripted.ledger.open == 0, within=30)
+    assert [entry.name for entry in old.read(0).entries][-1] == "token"
+
+
+async def test_a_takeover_that_failed_halfway_is_told_when_it_succeeds(
+    nodes: LiveNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history has its end already, the log has not: it is counted, and `session_taken_over` says it."""
+    a, b = await nodes.start(), await nodes.start()
+    stream = await hanging(a)
+    await fail_halfway(b, monkeypatch)
+    await b.ownership.owner("s")
+    assert ends(b)[stream][0] == Outcome.INTERRUPTED
+    assert (b.ownership.figures.takeovers, b.ownership.figures.interrupted) == (1, 1)
+
+
+async def test_the_old_owner_learns_how_an_answer_ended(nodes: LiveNodes) -> None:
+    """Although it had no text, so that nothing of it was refused: it does not run there for ever."""
+    a, b = await nodes.start(), await nodes.start()
+    answer = await a.client.register("s", prompt="hello", model="scripted/hang")
+    await b.ownership.owner("s", over=1)
+    await until(lambda: not a.ownership.holds("s"), within=30)
+    stopped = await b.client.stop(str(answer["stream_id"]))
+    assert stopped["outcome"] == "stopped"
+    await b.history.settle()
+    state = await a.history.stream("local", str(answer["stream_id"]))
+    assert state.outcome is Outcome.STOPPED
+
+
+async def test_waiting_prompts_get_a_start_and_an_end(nodes: LiveNodes) -> None:
+    """In the order of the prompts. The newest is answered; who waits for another one learns that it will not run."""
+    a, b = await nodes.start(), await nodes.start()
+    first = await hanging(a)
+    waiting = [
+        (await a.client.register("s", prompt=f"number {number}", model="scripted/short", if_active="enqueue"))
+        for number in range(2)
+    ]
+    streams = [first, *(str(answer["stream_id"]) for answer in waiting)]
+    await b.ownership.owner("s", over=1)
+    await until(lambda: streams[-1] in ends(b), within=30)
+    shown = [entry for entry in entries(b) if entry.name in ("start", "end")]
+    assert [(entry.stream_id, entry.name) for entry in shown] == [
+        (stream, name) for stream in streams for name in ("start", "end")
+    ]
+    starts = [entry.event for entry in shown if isinstance(entry.event, Start)]
+    assert [start.prompt.text for start in starts] == ["hello", "number 0", "number 1"]
+    outcomes = [Outcome.INTERRUPTED, Outcome.INTERRUPTED, Outcome.COMPLETE]
+    assert [outcome for outcome, _ in ends(b).values()] == outcomes
+    states = [await b.history.stream("local", stream) for stream in streams]
+    assert [state.outcome for state in states] == outcomes
+
+
+async def test_waiting_prompts_are_told_after_a_takeover_that_failed_halfway(
+    nodes: LiveNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their ends were stored, and then the database was away: the log of the next attempt still lacks them."""
+    a, b = await nodes.start(), await nodes.start()
+    first = await hanging(a)
+    waiting = [
+        str(
+            (await a.client.register("s", prompt="next", model="scripted/short", if_active="enqueue"))[
+                "stream_id"
+            ]
+        )
+        for _ in range(2)
+    ]
+
+    await fail_halfway(b, monkeypatch)
+    states = [await b.history.stream("local", stream) for stream in waiting]
+    assert states[0].outcome is Outcome.INTERRUPTED
+    await b.ownership.owner("s", over=3)  # from the other node, if that was faster
+    shown = [(entry.stream_id, entry.name) for entry in entries(b) if entry.name in ("start", "end")]
+    told = [(stream, name) for stream in (first, *waiting) for name in ("start", "end")]
+    assert shown == told
+    # Nobody knows how far the first attempt has come: the newest is not started a second time.
+    assert ends(b)[waiting[-1]] == (Outcome.INTERRUPTED, 0)
+
+
+async def test_a_waiting_prompt_that_was_rolled_back_is_not_told(nodes: LiveNodes) -> None:
+    """Its exchange is gone, so there is nothing to show. A new owner knows it by its stream alone."""
+    a, b = await nodes.start(), await nodes.start()
+    first = await hanging(a)
+    waiting = await a.client.register("s", prompt="next", model="scripted/short", if_active="enqueue")
+    state = await a.registry.stream_state("local", str(waiting["stream_id"]))
+    await a.history.finish(
+        msgspec.structs.replace(state, status=Status.ENDED, outcome=Outcome.SUPERSEDED), "", ""
+    )
+    await a.history.discard(state.stream_id)
+    await a.history.settle()
+    await b.ownership.owner("s", over=1)
+    assert {entry.stream_id for entry in entries(b)} == {first}
+
+
+async def stored_end(node: LiveNode, stream: str, content: str = TEXT, **changed: Any) -> None:
+    """Store that a stream has ended, as its node does just before it shows it."""
+    state = await node.registry.stream_state("local", stream)
+    ended = msgspec.structs.replace(
+        state, status=Status.ENDED, outcome=Outcome.COMPLETE, finish_reason="stop", **changed
+    )
+    await node.history.finish(ended, content, "")
+    await node.history.settle()
+
+
+async def test_an_end_that_was_stored_is_the_one_that_is_shown(nodes: LiveNodes) -> None:
+    """Its owner died between the two."""
+    a, b = await nodes.start(), await nodes.start()
+    stream = await hanging(a)
+    tokens = a.registry.session("s").log.answer
+    assert tokens is not None
+    await stored_end(a, stream)
+    await b.ownership.owner("s", over=1)
+    assert ends(b)[stream] == (Outcome.COMPLETE, tokens.tokens)
+
+
+async def test_text_that_only_the_history_has_is_told(nodes: LiveNodes) -> None:
+    """The log lacks the last words. Viewers get them, and then the end, on their cursor."""
+    a, b = await nodes.start(), await nodes.start()
+    stream = await hanging(a)
+    log = a.registry.session("s").log
+    assert log.answer is not None
+    tokens, cursor = log.answer.tokens, Cursor(log.epoch, log.head)
+    await stored_end(a, stream, f"{TEXT} it goes on", tokens=tokens + 3)
+    await b.ownership.owner("s", over=1)
+    assert b.registry.session("s").log.refusal(cursor) is None
+    text, end = entries(b, after=cursor.seq)
+    assert (text.name, text.text, text.position, text.count) == ("token", " it goes on", tokens, 3)
+    assert (end.name, ends(b)[stream]) == ("end", (Outcome.COMPLETE, tokens + 3))
+
+
+async def test_text_that_differs_is_read_in_the_history(nodes: LiveNodes) -> None:
+    """Nobody can say what the log lacks, so its viewers are told to begin anew."""
+    a, b = await nodes.start(), await nodes.start()
+    stream = await hanging(a)
+    old = a.registry.session("s").log
+    cursor = Cursor(old.epoch, old.head)
+    await stored_end(a, stream, "another text", tokens=1000)
+    await b.ownership.owner("s", over=1)
+    log = b.registry.session("s").log
+    assert entries(b) == []
+    assert log.refusal(cursor) == log.refusal(Cursor(cursor.epoch, cursor.seq - 1)) == "expired"
+    await b.client.ask("s", "again", model="scripted/short")
+    assert [entry.name for entry in entries(b, after=log.floor)][-1] == "end"
+
+
+async def test_a_session_comes_and_goes(nodes: LiveNodes) -> None:
+    """Released and taken again by turns, its log and its cursors go on."""
+    a, b = await nodes.start(), await nodes.start()
+    heads: list[tuple[int, int]] = []
+    for turn in range(4):
+        node = (a, b)[turn % 2]
+        await node.ownership.own("s")
+        log = node.registry.session("s").log
+        for epoch, head in heads:
+            assert log.refusal(Cursor(epoch, head)) is None
+        await node.client.ask("s", f"turn {turn}", model="scripted/short")
+        heads.append((log.epoch, log.head))
+        await node.ownership.give("s")
+    assert [epoch for epoch, _ in heads] == [1, 2, 3, 4]
+    assert sorted(head for _, head in heads) == [head for _, head in heads]
+    messages = await a.history.messages("local", "s")
+    assert [message.outcome for message in messages if message.role == "assistant"] == [Outcome.COMPLETE] * 4
+
+
+async def test_a_deleted_session_leaves_nothing_in_the_log(nodes: LiveNodes) -> None:
+    """Neither here nor for the next owner; under its id a new session begins, with the sequence numbers after it."""
+    a, b = await nodes.start(), await nodes.start()
+    await a.ownership.own("s")
+    await a.client.ask("s", "secret", model="scripted/echo")
+    head = a.registry.session("s").log.head
+    await a.registry.delete_session("local", "s", wait=2)
+    log = a.registry.session("s").log
+    assert (log.read(0).entries, log.head) == ([], head)
+    await b.ownership.owner("s", over=1)
+    assert (entries(b), b.registry.session("s").log.head) == ([], head)
+    await b.client.ask("s", "again", model="scripted/short")
+    assert entries(b, after=head)[0].name == "start"
+
+
+@pytest.mark.parametrize("halfway", [False, True])
+async def test_a_session_that_is_lost_while_it_is_deleted_leaves_nothing_in_the_log(
+    nodes: LiveNodes, halfway: bool
+) -> None:
+    """Its owner has deleted the messages, all or some, and not yet the events: the next one finds them."""
+    a, b = await nodes.start(), await nodes.start()
+    await a.ownership.own("s")
+    await a.client.ask("s", "secret", model="scripted/echo")
+    old = a.registry.session("s").log
+    await a.history.settle()
+    if halfway:
+        connection = await asyncpg.connect(nodes.database_url)
+        try:
+            await connection.execute("UPDATE sessions SET owner = $1", HIDDEN)
+        finally:
+            await connection.close()
+    else:
+        await a.history.delete("local", "s")
+    await b.ownership.owner("s", over=1)
+    log = b.registry.session("s").log
+    assert (entries(b), log.head) == ([], old.head)
+
+    async def is_gone() -> bool:
+        try:
+            return not await b.history.check("local", "s")
+        except SessionNotFound:
+            return False
+
+    await until_told(is_gone, within=30)
+    await b.client.ask("s", "again", model="scripted/short")
+    c = await nodes.start()
+    await c.ownership.owner("s", over=2)
+    assert entries(c, after=old.head)[0].name == "start"
+    assert {entry.stream_id for entry in entries(c)}.isdisjoint(
+        entry.stream_id for entry in old.read(0).entries
+    )
+
+
+async def test_many_sessions_are_taken_over_at_once(nodes: LiveNodes) -> None:
+    """Each with its answer, however they meet in the database and in Redis."""
+    a, b = await nodes.start(), await nodes.start()
+    sessions = [f"s{number}" for number in range(12)]
+    streams = await asyncio.gather(*(hanging(a, session) for session in sessions))
+    await asyncio.gather(*(b.ownership.owner(session, over=1) for session in sessions))
+    for session, stream in zip(sessions, streams, strict=True):
+        assert ends(b, session)[stream][0] is Outcome.INTERRUPTED
+    assert b.ownership.figures.interrupted == 12

@@ -1,0 +1,1 @@
+"""Requests that find the owner of their session."""

@@ -1,0 +1,1 @@
+"""Turns at making responses, and the bytes of them that wait."""
