@@ -94,13 +94,18 @@ class Session extends HTMLElement {
   #onLink(isUp, reason) {
     this.#part("link").hidden = isUp;
     this.#part("link").lastChild.data = reason || this.#reconnecting;
-    if (!isUp || !this.#isCutOff) return;
+    if (isUp) this.#onReached();
+  }
+
+  /** What was said of a server that cannot be reached is no longer true. */
+  #onReached() {
+    if (this.#isCutOff) this.#composer.complain("");
     this.#isCutOff = false;
-    this.#composer.complain(""); // the server is reachable again
   }
 
   /** The server accepted the request; `answer` is `null` if only the session log has confirmed it. */
   #onAccepted(key, { text, edits }, answer) {
+    this.#onReached();
     if (text !== undefined && !edits) this.#composer.taken(text, this.#id);
     if (!this.#exists) this.#begin(text ?? this.#part("title").textContent);
     if (branch()) history.replaceState(null, "", location.pathname); // the new messages are on the newest branch
@@ -165,8 +170,9 @@ class Session extends HTMLElement {
     if (name === "end") this.#onEnd(data);
   }
 
-  #onStart({ prompt }) {
-    if (!this.#exists) this.#take(prompt.text);
+  #onStart(data) {
+    if (!this.#exists) this.#take(data.prompt.text);
+    this.#asking.onStart(data);
     this.#announce(t("Generating"));
   }
 

@@ -145,6 +145,7 @@ export class Feed {
     this.#dispatch({ type, data, id, at: Date.now() });
     if (this.#state === before) return;
     const answer = answerOf(this.#state, data.stream_id);
+    if (type === "start") this.#asking.onStart(data);
     if (answer && type === "start") this.#hooks.onBegun(answer);
     if (answer && type === "end") this.#hooks.onEnded(answer);
   }

@@ -12,10 +12,18 @@ import { newKey } from "../client.js";
 export class Submissions {
   #hooks;
   #sending = new Set(); // bodies of pending POSTs, as JSON
-  #unsure = null; // a body that may have arrived without a response, and its idempotency key
+  #unsure = null; // a body that may have arrived without a response, its idempotency key, and its wish
 
   constructor(hooks) {
     this.#hooks = hooks;
+  }
+
+  /** The log has a `start`. If it is that of a prompt without a response, the prompt has arrived after all. */
+  onStart({ prompt }) {
+    if (!this.#unsure || !prompt || prompt.text !== this.#unsure.wish.text) return;
+    const { shown, wish } = this.#unsure;
+    this.#unsure = null;
+    this.#hooks.onAccepted(shown, wish, null);
   }
 
   async send(wish) {
@@ -43,7 +51,7 @@ export class Submissions {
       this.#hooks.onAccepted(shown, wish, null);
       return;
     }
-    this.#unsure = error.status === 0 || error.status >= 500 ? sent : null;
+    this.#unsure = error.status === 0 || error.status >= 500 ? { ...sent, wish, shown } : null;
     this.#hooks.dispatch({ type: "refused", key: shown });
     this.#hooks.onRefused(wish, error);
   }

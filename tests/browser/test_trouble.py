@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.async_api import BrowserContext, Route, expect
+from playwright.async_api import BrowserContext, Request, Route, expect
 
 from app.backends.scripted.scripts import SCRIPTS
 from tests.browser.chat import Chat
@@ -93,6 +93,28 @@ async def test_a_page_hears_that_a_prompt_arrived_although_its_answer_was_lost(c
     await chat.ends("complete")
     await expect(chat.prompts).to_have_text(["only once", "and again"])
     assert len(set(keys)) == 2
+
+
+async def test_a_page_hears_that_a_refused_prompt_arrived_after_all(chat: Chat) -> None:
+    """Also once it has complained: the complaint goes, and the box is free unless something was typed there."""
+    requests: list[Request] = []
+
+    async def lose(route: Route) -> None:
+        requests.append(route.request)
+        await route.abort()
+
+    await chat.page.route(POSTS, lose)
+    for number, typed in enumerate(("", " and more")):
+        await chat.ask(f"late {number}", "short")
+        await expect(chat.page.get_by_role("alert")).to_contain_text("Can't reach the server")
+        await chat.box.press_sequentially(typed)
+        arrived = await chat.page.request.fetch(requests[-1])
+        assert arrived.status == 201
+        await chat.ends("complete")
+        await expect(chat.page.get_by_role("alert")).to_have_count(0)
+        await expect(chat.box).to_have_value(typed.lstrip())
+    assert len(requests) == 2
+    await expect(chat.prompts).to_have_text(["late 0", "late 1"])
 
 
 async def test_a_complaint_about_the_network_goes_with_its_cause(
