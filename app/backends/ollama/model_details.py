@@ -1,4 +1,4 @@
-"""The details of models from `/api/show`, cached by digest. Few requests at a time, but immediate for a prompt."""
+"""The details of models from `/api/show`, cached by digest. One request at a time, but at once for a prompt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from app.backends.ollama.models import Shown, Tag
 from app.chat.errors import UpstreamUnreachable
 
-AT_ONCE = 2  # concurrent background requests; a hostile server makes each as large as it may be
+AT_ONCE = 1  # background requests of a server; a hostile one makes each as large as it may be
 MOST_ASKED = 500  # models asked about in the background; a prompt asks about its own
 PASS_TIMEOUT = 30.0  # s for all background requests; the rest is requested after the next list
 CLOSE_TIMEOUT = 1.0  # s that cancelled requests may take to end
