@@ -522,8 +522,8 @@ class SqlHistory:
     async def unfinished(self, session_id: str, *, after: str | None = None) -> list[Unfinished]:
         """Return the streams of a session that an earlier owner left unfinished, oldest first.
 
-        With `after`, also those without text that were registered since that stream, whatever their outcome. Those that
-        run here are not among them. Raises `HistoryUnavailable`.
+        With `after`, also that stream and those registered since, whatever their outcome. Those that run here are not
+        among them. Raises `HistoryUnavailable`.
         """
         living = self._unwritten.living(session_id, self._writer.key(session_id))
         found = await self._database.read(

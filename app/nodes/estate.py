@@ -23,7 +23,7 @@ from app.config.settings import Settings
 from app.history.fence import Fence
 from app.history.sql import SqlHistory
 from app.log.answer_view import AnswerView
-from app.log.entries import Begun, Event, Prompt, Start, end_of
+from app.log.entries import Begun, End, Entry, Event, Prompt, Start, end_of
 from app.log.session_log import SessionLog
 from app.log.shared.hints import RedisHints
 from app.log.shared.shared_log import LeaseView
@@ -32,6 +32,9 @@ from app.nodes.taking_up import Again, candidate, prepared
 from app.streams.registry import Registry
 
 REDIS_SECONDS = 2.0  # that a new prompt waits for Redis
+MOST_TOLD = (
+    16  # streams that a log has lost, and gets again from the history; beyond, viewers load the snapshot
+)
 
 
 class LogsMaker(Protocol):
@@ -138,16 +141,17 @@ class Shared:
     async def take(self, lease: Lease) -> Settled:
         """See `Estate`."""
         settled = Settled()
-        is_gone = False
+        is_gone = is_hollow = False
 
         async def settle(answers: Sequence[AnswerView]) -> list[Event | Tail | GoesOn]:
-            nonlocal settled, is_gone
+            nonlocal settled, is_gone, is_hollow
             is_gone = bool(answers) and await self._is_gone(lease.session)
             left = await self.history.unfinished(lease.session)
             # The log says what is to be told there. The history may have the ends of a takeover that failed halfway.
+            newest = self._newest(lease.session)
             untold = left
-            if answers:
-                untold = await self.history.unfinished(lease.session, after=answers[-1].stream_id)
+            if newest is not None:
+                untold = await self.history.unfinished(lease.session, after=newest.stream_id)
             again = await self._to_begin_again(left, answers)
             goes_on = again.stream_id if again is not None else None
             # The disk follows the log: several answers may have ended there that the history still thinks running.
@@ -158,7 +162,8 @@ class Shared:
             settled = Settled(max(interrupted, int(is_left)), goes_on)
             if again is not None:
                 self._again[lease.session] = again
-            return await self._missing(lease.session, answers, untold, goes_on)
+            is_hollow = len(untold) > MOST_TOLD and goes_on is None
+            return await self._missing(lease.session, answers, [] if is_hollow else untold, goes_on)
 
         try:
             log = await self.logs.open(lease.session, lease.epoch, settle)
@@ -166,7 +171,14 @@ class Shared:
             raise LeaseLost from error
         if is_gone:  # its owner has deleted it, and lost it before it could empty the log
             self.logs.renew(lease.session, log)
+        elif is_hollow:
+            log.clear()
         return settled
+
+    def _newest(self, session_id: str) -> Entry | None:
+        """Return the newest entry of a log that is being opened, if it has any."""
+        log = self.logs.find(session_id)
+        return log.newest if log is not None else None
 
     async def _to_begin_again(
         self, left: Sequence[Unfinished], answers: Sequence[AnswerView]
@@ -216,15 +228,25 @@ class Shared:
                 events += await self._tail(session_id, answers[-1])
                 events += await self._end(session_id, answers[-1].stream_id)
         begun = {answer.stream_id for answer in answers}
+        newest = self._newest(session_id)
         for stream in left:
             if stream.stream_id in begun or stream.stream_id == goes_on:
                 continue
-            end = await self._end(session_id, stream.stream_id)
-            # Of one with text, the log has had the start; it has lost it since. One without messages was rolled back.
-            start = [] if stream.has_text else await self._start(stream)
-            if end and (start or stream.has_text):
-                events += [*start, *end]
+            if newest is not None and newest.stream_id == stream.stream_id:  # its start was trimmed
+                events += (
+                    await self._end(session_id, stream.stream_id) if not isinstance(newest.event, End) else []
+                )
+            else:  # streams follow one another: the log never had it, or has lost all of it
+                events += await self._whole(stream)
         return events
+
+    async def _whole(self, stream: Unfinished) -> list[Event | Tail | GoesOn]:
+        """Return all that is to be told of a stream; nothing of one that was rolled back."""
+        start = await self._start(stream)
+        end = await self._end(stream.session_id, stream.stream_id)
+        if start is None or not end:
+            return []
+        return [start, *await self._tail(stream.session_id, AnswerView(start, 0)), *end]
 
     async def _tail(self, session_id: str, answer: AnswerView) -> list[Tail]:
         """Return the text that its owner has stored with the end of an answer, and that the log has lost since."""
@@ -252,24 +274,25 @@ class Shared:
             return []
         return [] if state.outcome is None else [end_of(state, state.outcome)]
 
-    async def _start(self, stream: Unfinished) -> list[Event]:
-        """Return the `start` of a stream that waited for its turn."""
+    async def _start(self, stream: Unfinished) -> Start | None:
+        """Return the `start` of a stream, `None` if its messages are gone.
+
+        What is stored of a continued answer was there before, as far as a viewer can tell.
+        """
         owner, session_id = stream.owner, stream.session_id
         try:
             [answer] = await self.history.some(owner, session_id, [stream.message_id])
             [prompt] = await self.history.some(owner, session_id, [answer.parent_id or ""])
         except (MessageNotFound, SessionNotFound, ValueError):
-            return []
-        return [
-            Start(
-                stream_id=stream.stream_id,
-                message_id=stream.message_id,
-                model=stream.model,
-                prompt=Prompt(prompt.message_id, prompt.content, prompt.images),
-                parent_id=prompt.parent_id,
-                continued=Begun(answer.content, answer.reasoning) if stream.continues is not None else None,
-            )
-        ]
+            return None
+        return Start(
+            stream_id=stream.stream_id,
+            message_id=stream.message_id,
+            model=stream.model,
+            prompt=Prompt(prompt.message_id, prompt.content, prompt.images),
+            parent_id=prompt.parent_id,
+            continued=Begun(answer.content, answer.reasoning) if stream.continues is not None else None,
+        )
 
     def works_on(self, session_id: str) -> bool:
         """See `Estate`."""

@@ -8,12 +8,16 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+import redis.asyncio
 
 from app.chat.errors import HistoryUnavailable, SessionNotFound
 from app.chat.states import Outcome, Status
 from app.history.statements.tables import HIDDEN
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Start
+from app.log.shared.records import Place
+from app.log.shared.shared_logs import key_of
+from app.nodes.estate import MOST_TOLD
 from tests.nodes.conftest import LiveNode, LiveNodes
 from tests.support.waiting import until, until_told
 
@@ -295,3 +299,124 @@ async def test_many_sessions_are_taken_over_at_once(nodes: LiveNodes) -> None:
     for session, stream in zip(sessions, streams, strict=True):
         assert ends(b, session)[stream][0] is Outcome.INTERRUPTED
     assert b.ownership.figures.interrupted == 12
+
+
+class Stream:
+    """What Redis has of the session's log."""
+
+    def __init__(self, nodes: LiveNodes) -> None:
+        self._redis: Any = redis.asyncio.from_url(nodes.redis_url)
+        self._key = key_of("s")
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._redis.aclose()
+
+    async def lose(self, after: int) -> None:
+        """Lose what followed a sequence number, as a crash does. Nothing is left of a stream without entries."""
+        kept = [(place, said) for place, said in await self._entries() if Place.parse(place).seq <= after]
+        await self._redis.delete(self._key)
+        for place, said in kept:
+            await self._redis.xadd(self._key, said, id=place)
+
+    async def trim(self, first: int) -> None:
+        """Drop what came before a sequence number, as an answer does that is longer than the log may be."""
+        for place, _ in await self._entries():
+            if Place.parse(place).seq < first:
+                await self._redis.xdel(self._key, place)
+
+    async def _entries(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        return list(await self._redis.xrange(self._key))
+
+
+async def hanging_and_stored(nodes: LiveNodes, node: LiveNode) -> str:
+    """The same as `hanging`; the text that viewers have seen is in the database, too."""
+    stream = await hanging(node)
+    connection = await asyncpg.connect(nodes.database_url)
+    try:
+        question = "SELECT string_agg(text, '' ORDER BY start) FROM pieces"
+
+        async def is_stored() -> bool:
+            return bool(await connection.fetchval(question) == TEXT)
+
+        await until_told(is_stored)
+    finally:
+        await connection.close()
+    return stream
+
+
+def told(node: LiveNode) -> list[tuple[str, str]]:
+    """The streams and events of a log, and the text."""
+    return [(entry.stream_id, entry.text or entry.name) for entry in entries(node) if entry.name != "status"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["the-end", "all"])
+async def test_an_answer_that_the_log_has_lost_is_told_again(nodes: LiveNodes, *, kept: bool) -> None:
+    """Its owner died when Redis lost its last second, or everything: there is one start, the text, and one end."""
+    a, b = await nodes.start(), await nodes.start()
+    await a.ownership.own("s")
+    first = (await a.client.ask("s", "before", model="scripted/short"))[0].data["stream_id"]
+    before = told(a)
+    head = a.registry.session("s").log.head
+    stream = await hanging_and_stored(nodes, a)
+    async with Stream(nodes) as redis_has:
+        await redis_has.lose(after=head if kept else -1)
+    await b.ownership.owner("s", over=1)
+    again = [(stream, "start"), (stream, TEXT), (stream, "end")]
+    assert told(b) == ([*before, *again] if kept else again)
+    assert ends(b)[stream] == (Outcome.INTERRUPTED, len(TEXT.split(" ")))
+    assert b.registry.session("s").log.refusal(Cursor(1, head)) == (None if kept else "epoch")
+    assert b.registry.session("s").log.refusal(Cursor(1, head + 1)) == "epoch"
+    assert (first in ends(b)) == kept
+
+
+async def test_complete_answers_that_the_log_has_lost_are_told_again(nodes: LiveNodes) -> None:
+    """Also those that had ended: whoever reads on from before them misses none."""
+    a, b = await nodes.start(), await nodes.start()
+    await a.ownership.own("s")
+    await a.client.ask("s", "before", model="scripted/short")
+    head = a.registry.session("s").log.head
+    for number in range(2):
+        await a.client.ask("s", f"lost {number}", model="scripted/short")
+    await a.history.settle()
+    async with Stream(nodes) as redis_has:
+        await redis_has.lose(after=head)
+    await b.ownership.owner("s", over=1)
+    assert b.registry.session("s").log.refusal(Cursor(1, head)) is None
+    # In one piece, where the first telling had several.
+    assert "".join(text for _, text in told(b)) == "".join(text for _, text in told(a))
+    assert ends(b) == ends(a)
+
+
+async def test_many_answers_that_the_log_has_lost_are_read_in_the_history(nodes: LiveNodes) -> None:
+    """Viewers load the snapshot then."""
+    a, b = await nodes.start(), await nodes.start()
+    await a.ownership.own("s")
+    await a.client.ask("s", "before", model="scripted/short")
+    cursor = Cursor(1, a.registry.session("s").log.head)
+    for number in range(MOST_TOLD + 1):
+        await a.client.ask("s", f"lost {number}", model="scripted/short")
+    await a.history.settle()
+    async with Stream(nodes) as redis_has:
+        await redis_has.lose(after=cursor.seq)
+    await b.ownership.owner("s", over=1)
+    assert (entries(b), b.registry.session("s").log.refusal(cursor)) == ([], "expired")
+    await b.client.ask("s", "and on", model="scripted/short")
+    assert [text for _, text in told(b)][-1] == "end"
+
+
+async def test_an_answer_whose_beginning_was_trimmed_is_not_told_again(nodes: LiveNodes) -> None:
+    """It is longer than the log may be. Viewers go on in its middle."""
+    a, b = await nodes.start(), await nodes.start()
+    stream = await hanging_and_stored(nodes, a)
+    old = a.registry.session("s").log
+    cursor = Cursor(old.epoch, old.head)
+    async with Stream(nodes) as redis_has:
+        await redis_has.trim(first=old.head)
+    await b.ownership.owner("s", over=1)
+    log = b.registry.session("s").log
+    assert log.refusal(cursor) is None
+    assert [(entry.stream_id, entry.name) for entry in entries(b, after=cursor.seq)] == [(stream, "end")]
+    assert "start" not in [entry.name for entry in entries(b)]

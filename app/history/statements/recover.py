@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
     bindparam,
     case,
     delete,
@@ -75,13 +74,12 @@ _HALTED = or_(
 def read_unfinished(connection: Connection, session_id: str, *, after: str | None = None) -> list[Unfinished]:
     """Return the streams of a session whose end is not stored, oldest first.
 
-    With `after`, also those without text that were registered since that stream, whatever their outcome.
+    With `after`, also those that were registered since that stream, whatever their outcome, and that stream itself.
     """
     wanted: ColumnElement[bool] = _RUNNING
     if after is not None:
         since = select(streams.c.created_at).where(streams.c.stream_id == after).scalar_subquery()
-        is_silent = and_(streams.c.tokens == 0, streams.c.reasoning_tokens == 0)
-        wanted = or_(_RUNNING, and_(streams.c.created_at >= since, is_silent))
+        wanted = or_(_RUNNING, streams.c.created_at >= since)
     has_text = exists().where(pieces.c.message_id == streams.c.message_id)
     found = connection.execute(
         select(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from app.log.answer_view import AnswerView
 from app.log.cursors import Cursor
-from app.log.entries import ResetReason, Start
+from app.log.entries import Entry, ResetReason, Start
 from app.log.memory_log import MemoryLog
 from app.log.segments import TextSegment
 from app.log.shared.records import Marker, Place, Record, decode
@@ -75,6 +75,11 @@ class Mirror(MemoryLog):
             self.put(record.event)
         else:
             self.append_text(0, record.kind, record.stream_id, record.position, record.texts)
+
+    @property
+    def newest(self) -> Entry | None:
+        """The newest entry, if any is retained."""
+        return self._segments[-1].entry(self.head - 1) if self._segments else None
 
     def records(self, after: int, size: int) -> list[Record]:
         """Return what follows `after`, about `size` bytes of it, for a stream that has lost it."""

@@ -22,7 +22,7 @@ from app.chat.errors import Fenced, LogUnavailable
 from app.chat.ports import Kind, Logger
 from app.log.answer_view import AnswerView
 from app.log.cursors import Cursor
-from app.log.entries import End, Event, ResetReason, Start
+from app.log.entries import End, Entry, Event, ResetReason, Start
 from app.log.session_log import Listener, Reading
 from app.log.shared.errors import Lost
 from app.log.shared.link import Link, Sender
