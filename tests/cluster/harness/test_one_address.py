@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -14,7 +15,8 @@ from tests.cluster.harness.model import counted
 from tests.cluster.harness.running import RunningCluster
 from tests.deploy.proxies import cluster_nginx
 from tests.support.client import Client
-from tests.support.sse import text_of
+from tests.support.sse import Event, text_of
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(400)]
 BOUND = 60.0  # s for any one step
@@ -78,3 +80,58 @@ async def test_prompts_go_on_while_a_node_is_dead(site: Client, cluster: Running
             assert [message["role"] for message in messages] == ["user", "assistant"] * 2
     finally:
         await dead.start()
+
+
+async def test_a_rolling_restart_refuses_nobody(site: Client, cluster: RunningCluster) -> None:
+    """While the nodes leave and come back one by one, each prompt is taken, and its reader sees all of it once."""
+    restarted = asyncio.Event()
+    complete: list[str] = []
+
+    async def chat(session: str) -> list[str]:
+        texts = []
+        while not restarted.is_set():
+            created = await site.post(session, f"session={session} tokens=20 pace=0.05")
+            assert created["http"] == 201, created
+            events = await followed(site, created["events_url"])
+            texts.append(text_of(events))
+            assert counted(texts[-1]) is not None, texts[-1]
+            if events[-1].data["outcome"] == "complete":
+                assert counted(texts[-1]) == 20
+                complete.append(session)
+        return texts
+
+    async def answered(more: int) -> None:
+        wanted = len(complete) + more
+        await until(lambda: len(complete) >= wanted or any(task.done() for task in chats), within=BOUND)
+
+    sessions = [f"rolling-{number}" for number in range(6)]
+    chats = [asyncio.create_task(chat(session)) for session in sessions]
+    try:
+        for node in cluster.nodes:
+            node.leave()
+            await node.ended()
+            await node.start()
+            await answered(2 * len(sessions))
+        restarted.set()
+        async with asyncio.timeout(BOUND):
+            texts = await asyncio.gather(*chats)
+    finally:
+        for task in chats:
+            task.cancel()
+        await asyncio.gather(*chats, return_exceptions=True)
+    for session, seen in zip(sessions, texts, strict=True):
+        messages = (await site.get(f"/api/sessions/{session}"))["messages"]
+        assert [message["content"] for message in messages if message["role"] == "assistant"] == seen
+
+
+async def followed(site: Client, path: str) -> list[Event]:
+    """Read an answer to its end, over as many connections as that takes."""
+    seen: list[Event] = []
+    async with asyncio.timeout(BOUND):
+        while not seen or seen[-1].name != "end":
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with site.events(path, seen[-1].id if seen else None) as events:
+                    async for event in events:
+                        if event.name != "heartbeat":
+                            seen.append(event)  # noqa: PERF401 - it counts also if the connection breaks
+    return seen
