@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import hiredis
 
+from app.chat.errors import LogUnavailable
 from app.log.shared.address import Address
+from app.log.shared.errors import Lost
 from app.log.shared.link import Link
 from app.log.shared.records import MARKER, Place
 from app.log.shared.wire import OnReply, Source, command
@@ -133,8 +135,14 @@ class Redis:
         self.counter = 0
 
 
+BROKEN = "the connection broke"
+
+
 class ToyLink(Link):
-    """A node's connection. Commands arrive in their order, one at a time; replies come together."""
+    """A node's connection. Commands arrive in their order, one at a time; replies come together.
+
+    It may break, and comes back in a step of its own.
+    """
 
     def __init__(
         self, address: Address, /, *, logger: Any, up: Callable[[], None], down: Callable[[str], None]
@@ -146,6 +154,8 @@ class ToyLink(Link):
         self.redis: Redis
         self.name = ""
         self._told = up, down
+        self._is_broken = False
+        self._is_up = True  # for a moment longer than it is whole: whoever holds it has to notice
         self._sources: list[Source] = []
         self._out: deque[tuple[bytes, OnReply]] = deque()
         self._replies: deque[tuple[Any, OnReply]] = deque()
@@ -153,9 +163,11 @@ class ToyLink(Link):
 
     @property
     def is_up(self) -> bool:
-        return True
+        return self._is_up
 
     def wants(self, source: Source) -> None:
+        if not self._is_up:
+            return
         if not self._sources:
             asyncio.get_running_loop().call_soon(self._fill)
         self._sources.append(source)
@@ -166,19 +178,52 @@ class ToyLink(Link):
             source.fill()
 
     def send(self, encoded: bytes, on_reply: OnReply) -> None:
-        self._out.append((encoded, on_reply))
+        if self._is_broken:
+            asyncio.get_running_loop().call_soon(on_reply, Lost(BROKEN))
+        else:
+            self._out.append((encoded, on_reply))
 
     async def ask(self, *words: str | bytes | int) -> Any:
+        if not self._is_up:
+            raise LogUnavailable(BROKEN)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def answer(reply: Any) -> None:
-            if isinstance(reply, Exception):
+            if isinstance(reply, Lost):
+                future.set_exception(LogUnavailable(BROKEN))
+            elif isinstance(reply, Exception):
                 future.set_exception(reply)
             else:
                 future.set_result(reply)
 
         self.send(command(*words), answer)
         return await future
+
+    def lose(self) -> None:
+        """Break: what Redis has not taken never arrives, and no reply that is on its way."""
+        if self._is_broken:
+            return
+        self._is_broken = True
+        awaited = [on_reply for _, on_reply in (*self._replies, *self._out)]
+        self._replies.clear()
+        self._out.clear()
+        self._sources.clear()
+        for on_reply in awaited:
+            on_reply(Lost(BROKEN))
+        asyncio.get_running_loop().call_soon(self._notice)
+
+    def _notice(self) -> None:
+        self._is_up = False
+        self.trouble = BROKEN
+        self.down_since = asyncio.get_running_loop().time()
+        self._told[1](BROKEN)
+
+    def _come_back(self) -> None:
+        self._is_broken, self._is_up = False, True
+        self.trouble = ""
+        self.down_since = None
+        self.connections += 1
+        self._told[0]()
 
     def steps(self) -> Iterator[Step]:
         """What can happen on the connection now."""
@@ -188,6 +233,8 @@ class ToyLink(Link):
             yield Step(f"Redis takes from {self.name}", self._take)
         if self._replies:
             yield Step(f"{self.name} hears from Redis", self._hear)
+        if not self._is_up:
+            yield Step(f"{self.name} is back at Redis", self._come_back)
 
     def _take(self) -> None:
         encoded, on_reply = self._out.popleft()

@@ -74,6 +74,11 @@ def forget() -> Operation:
     return Operation("Redis forgets", lambda world: world.forget())
 
 
+def lose(node: str) -> Operation:
+    """A node's connection to Redis breaks."""
+    return Operation(f"{node} loses Redis", lambda world: _of(world, node, world.nodes[node].link.lose))
+
+
 def hint(node: str) -> Operation:
     """A hint reaches a node that it may have lost the session."""
 
@@ -134,6 +139,11 @@ def _of(world: NodesWorld, node: str, do: object) -> None:
 def late(operation: Operation) -> Operation:
     """It happens once some text of an answer was seen."""
     return operation._replace(possible=lambda world: world.is_visible("token"))
+
+
+def unacknowledged(operation: Operation, node: str) -> Operation:
+    """It happens once text of an answer is on its way to Redis."""
+    return operation._replace(possible=lambda world: world.waits_for_redis(node))
 
 
 def last(operation: Operation) -> Operation:
@@ -220,6 +230,18 @@ SCENARIOS = [
     # The steps of b come first, so Redis is slow for a.
     NodesScenario("slow-redis", ((post("a", "1"),), (unshown(clock(2.0)), force("b"))), nodes="ba"),
     NodesScenario("redis-forgets", ((post("a", "1"),), (late(forget()), force("b"), post("b", "2")))),
+    NodesScenario("redis-breaks", ((post("a", "1"), post("a", "2")), (late(lose("a")),))),
+    NodesScenario(
+        "redis-breaks-and-forgets", ((post("a", "1"),), (late(lose("a")), forget(), post("a", "2")))
+    ),
+    # The steps of b come first, so Redis is slow to come back to a.
+    NodesScenario(
+        "redis-breaks-and-forced",
+        ((post("a", "1"),), (unacknowledged(lose("a"), "a"), force("b"), post("b", "2"))),
+        nodes="ba",
+    ),
+    NodesScenario("redis-breaks-for-the-new-owner", ((post("a", "1"),), (late(force("b")), lose("b")))),
+    NodesScenario("redis-breaks-at-the-end", ((post("a", "1"),), (last(lose("a")), force("b")))),
     NodesScenario(
         "two-reapers", ((post("a", "1"), kill("a")), (reap("b"), post("b", "2")), (reap("c"),)), nodes="abc"
     ),

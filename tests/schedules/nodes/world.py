@@ -268,6 +268,13 @@ class NodesWorld:
         """Whether PostgreSQL has done what a node asked for, which has not heard of it yet."""
         return self.nodes[node].statements.has_done(statement)
 
+    def waits_for_redis(self, node: str) -> bool:
+        """Whether a node has text of an answer that Redis has not acknowledged."""
+        log = self.nodes[node].shared.logs.find(SESSION)
+        if log is None or log.written is None or log.answer is None:
+            return False
+        return log.written.tokens > log.answer.tokens
+
     def has_renewed(self) -> bool:
         """Whether all renewals that began are over."""
         return all(task.done() for _, task in self._tasks if task.get_name() == "renew")

@@ -12,11 +12,13 @@ from app.cluster.ports import Lease
 from app.history.fence import Fence
 from app.log.answer_view import AnswerView
 from app.log.entries import Event
+from app.log.shared.errors import Lost
 from app.log.shared.link import Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.records import Place, Record
 from app.log.shared.shared_log import SharedLog
 from app.log.shared.shared_logs import Attempt, GoesOn, SharedLogs, Tail
+from app.log.shared.wire import Reply
 from app.nodes.estate import Shared
 from tests.doubles.leases import Row
 from tests.schedules.nodes.engines import Redis, Statements
@@ -52,6 +54,19 @@ class ShowsAtOnce(SharedLogs):
     """Viewers see what only this node has."""
 
     log = EagerLog
+
+
+class TrustingLog(SharedLog):
+    """Takes what was on its way for stored when the connection breaks."""
+
+    def _on_stored(self, reply: Reply) -> None:
+        super()._on_stored(b"stored" if isinstance(reply, Lost) else reply)
+
+
+class TrustsRedis(SharedLogs):
+    """A reply that never came was a good one."""
+
+    log = TrustingLog
 
 
 class BelievesItsClock(NodeHistory):
@@ -174,6 +189,12 @@ CULPRITS = [
         "showing before the acknowledgement",
         Parts(logs=ShowsAtOnce),
         BY_NAME["forced-in-the-middle"],
+        frozenset({2, 3}),
+    ),
+    Culprit(
+        "a lost reply that is taken for an acknowledgement",
+        Parts(logs=TrustsRedis),
+        BY_NAME["redis-breaks-and-forced"],
         frozenset({2, 3}),
     ),
     Culprit(
