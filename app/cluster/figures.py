@@ -15,6 +15,7 @@ class NodeFigures(msgspec.Struct, frozen=True, kw_only=True):
     owned: int  # sessions
     peers: int  # other nodes that are alive
     redis: bool  # whether Redis responds
+    lag: int  # events that are written and not shown, because Redis has not acknowledged them
     # Counters
     takeovers: int  # sessions taken from another node by force, or with unfinished answers
     interrupted: int  # answers that were ended for another node

@@ -58,6 +58,7 @@ class ClusterNode:
             owned=len(ownership),
             peers=len(self._membership.peers),
             redis=not logs.trouble,
+            lag=sum(log.lag for log in logs),
             takeovers=ownership.figures.takeovers,
             interrupted=ownership.figures.interrupted,
             losses=ownership.figures.losses,

@@ -216,6 +216,9 @@ class ClusterCollector(_Collector):
         yield GaugeMetricFamily("tailrace_node_sessions", "Sessions that this node owns.", now.owned)
         yield GaugeMetricFamily("tailrace_node_peers", "Other nodes that are alive.", now.peers)
         yield GaugeMetricFamily("tailrace_redis_up", "Whether Redis responds.", now.redis)
+        yield GaugeMetricFamily(
+            "tailrace_log_lag_events", "Events not shown yet: Redis has not acknowledged them.", now.lag
+        )
         yield CounterMetricFamily(
             "tailrace_takeovers", "Sessions taken by force, or with unfinished answers.", now.takeovers
         )

@@ -96,6 +96,10 @@ class ClusterFigures(Protocol):
         """Gauge: whether Redis responds."""
 
     @property
+    def lag(self) -> int:
+        """Gauge: events that are written and not shown, because Redis has not acknowledged them."""
+
+    @property
     def takeovers(self) -> int:
         """Counter: sessions taken from another node by force, or with unfinished answers."""
 

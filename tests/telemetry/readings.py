@@ -45,6 +45,7 @@ def everything() -> CollectorRegistry:
         owned=0,
         peers=0,
         redis=True,
+        lag=0,
         takeovers=0,
         interrupted=0,
         losses=0,

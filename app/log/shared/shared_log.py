@@ -171,6 +171,16 @@ class SharedLog:
         return self._mirror.floor
 
     @property
+    def newest(self) -> Entry | None:
+        """The newest entry that viewers can read, if any is retained."""
+        return self._mirror.newest
+
+    @property
+    def lag(self) -> int:
+        """How many events are written and not shown: Redis has not acknowledged them."""
+        return self._written - self._mirror.head
+
+    @property
     def is_detached(self) -> bool:
         """Whether it shows what only this node has."""
         return self._detached
@@ -207,7 +217,7 @@ class SharedLog:
 
     def promise(self, ahead: int) -> int:
         """See `SessionLog`. It counts from the newest event that was appended, shown or not."""
-        return self._mirror.promise(self._written - self._mirror.head + ahead)
+        return self._mirror.promise(self.lag + ahead)
 
     # ---- what the stream writes ------------------------------------------------------------------------------
 
