@@ -115,6 +115,46 @@ async def test_a_flood_of_requests(chats: Chats, path: str) -> None:
         assert seen <= {200, 429}  # whose turn does not come in time on a busy machine
 
 
+async def change_on(url: str, method: str, path: str, body: dict[str, Any] | None, until: float) -> list[int]:
+    """Change something again and again on one connection, up to a loop time; return the statuses."""
+    statuses = []
+    async with aiohttp.ClientSession(url, headers={USER: "alice"}) as http:
+        while asyncio.get_running_loop().time() < until:
+            async with http.request(method, path, json=body) as response:
+                await response.read()
+            statuses.append(response.status)
+    return statuses
+
+
+CHANGES: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "renaming": ("PATCH", "/api/sessions/{usual}", {"title": "Another title"}),
+    "options": ("PATCH", "/api/sessions/{usual}", {"options": {"temperature": 0.5}}),
+    "deleting": ("DELETE", "/api/sessions/nothing", None),
+    "restoring": ("POST", "/api/sessions/nothing/restore", None),
+    "stopping": ("DELETE", "/api/streams/{stream}", None),
+    "stopping nothing": ("DELETE", "/api/sessions/{usual}/stream", None),
+}
+
+
+@pytest.mark.parametrize("way", CHANGES)
+async def test_a_flood_of_changes(chats: Chats, way: str) -> None:
+    """One owner's changes are made in turn, so that somebody else's list comes at once."""
+    method, path, body = CHANGES[way]
+    url = chats.process.url
+    async for attempt in hostile.suffering(
+        chats.process.pid, url, "/api/sessions?limit=1", [BOB], memory=COST
+    ):
+        async with attempt:
+            until = asyncio.get_running_loop().time() + FLOOD_SECONDS
+            asked = path.format(**chats._asdict())
+            found = await asyncio.gather(
+                *(change_on(url, method, asked, body, until) for _ in range(CONNECTIONS))
+            )
+        seen = {status for statuses in found for status in statuses}
+        assert seen & {200, 204, 404, 409}, seen
+        assert seen <= {200, 204, 404, 409, 429}
+
+
 @contextmanager
 def unread(url: str) -> Iterator[socket.socket]:
     """A connection that takes as little as can be."""

@@ -22,6 +22,7 @@ from app.web.api.sessions import TOGETHER, earlier_messages, snapshot_of
 from app.web.app_keys import HISTORY, LISTS, OWNER, REGISTRY, TURN
 from app.web.input import bodies
 from app.web.input.session_ids import path_session, shown
+from app.web.output.entry import take_turn
 from app.web.output.turns import in_thread
 from app.web.problems import ProblemError
 
@@ -121,6 +122,7 @@ def _plain(title: str) -> str:
 async def restore_session(request: web.Request) -> web.StreamResponse:
     """POST /api/sessions/{session_id}/restore: undo a recent delete."""
     session_id = path_session(request)
+    await take_turn(request)
     restored = await request.app[REGISTRY].archives.restore(request[OWNER], session_id)
     request.app[LISTS].changed(request[OWNER])
     return bodies.respond_json(shown(restored))

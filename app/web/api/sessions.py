@@ -30,6 +30,7 @@ from app.web.input import bodies
 from app.web.input.option_bounds import check_options
 from app.web.input.searches import checked_cursor, checked_search
 from app.web.input.session_ids import list_page, path_session, shown
+from app.web.output.entry import take_turn
 from app.web.problems import ProblemError
 from app.web.rules import LARGEST_PAGE, PAGE_SIZE
 
@@ -178,6 +179,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
     title = None if changes.title is None else checked_title(changes.title)
     if changes.options is not None:
         check_options(changes.options)
+    await take_turn(request)
     history, owner = request.app[HISTORY], request[OWNER]
     info: SessionInfo = await history.session(owner, session_id)
     if title is not None:
@@ -199,6 +201,7 @@ def checked_title(text: str) -> str:
 async def delete_session(request: web.Request) -> web.StreamResponse:
     """DELETE /api/sessions/{session_id}: stop its stream, close its viewers, delete its messages."""
     session_id = path_session(request)
+    await take_turn(request)
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], session_id, wait=wait)
     request.app[LISTS].changed(request[OWNER])

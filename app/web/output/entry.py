@@ -19,8 +19,8 @@ EVENTS_WAIT = 8.0
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Wait for the owner's turn before anything is read. Raises `OwnerRequests`.
 
-    Only of reads: what is sent may arrive slowly, and has limits of its own. A page that answers a form takes its turn
-    when it is made.
+    Only of reads: what is sent may arrive slowly. What changes a session takes its turn once its body is there, with
+    `take_turn`; a page that answers a form, when it is made. Prompts, stops and imports have limits of their own.
     """
     owner = request.get(OWNER)
     if owner is None or not is_limited(owner):
@@ -35,6 +35,13 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         turn.give_back()
     in_pieces(request, response)
     return response
+
+
+async def take_turn(request: web.Request) -> None:
+    """Wait for the owner's turn to change something; it ends with the response. Raises `OwnerRequests`."""
+    turn = request.get(TURN)
+    if turn is not None:
+        await turn.take()
 
 
 async def begin(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001 - of the signal

@@ -13,6 +13,7 @@ from app.web.i18n.error_texts import said
 from app.web.input import bodies
 from app.web.input.forms import text_form
 from app.web.input.session_ids import own, path_session, shown
+from app.web.output.entry import take_turn
 from app.web.page.templates import render
 from app.web.problems import ProblemError
 
@@ -26,6 +27,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/rename: 303 to the session, or the page with the error and the typed title."""
     session_id = bodies.path_id(request, "session_id")
     title = (await text_form(request)).get("title", "")
+    await take_turn(request)
     history, owner = request.app[HISTORY], request[OWNER]
     await history.session(owner, own(request, session_id))  # one that does not exist is no node's to write
     try:
@@ -39,6 +41,7 @@ async def post_rename(request: web.Request) -> web.StreamResponse:
 async def post_delete(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/delete: 303 to a new session, whose page offers to undo the delete."""
     session_id = bodies.path_id(request, "session_id")
+    await take_turn(request)
     wait = request.app[LIMITS].max_stop_wait
     await request.app[REGISTRY].delete_session(request[OWNER], own(request, session_id), wait=wait)
     request.app[LISTS].changed(request[OWNER])
@@ -48,6 +51,7 @@ async def post_delete(request: web.Request) -> web.StreamResponse:
 async def post_restore(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/restore: undo a delete; 303 to the session."""
     session_id = bodies.path_id(request, "session_id")
+    await take_turn(request)
     restored = await request.app[REGISTRY].archives.restore(request[OWNER], own(request, session_id))
     request.app[LISTS].changed(request[OWNER])
     raise web.HTTPSeeOther(at(request, f"/sessions/{bare(restored.session_id)}"))
