@@ -21,6 +21,7 @@ import uvloop
 from tests.benchmarks.load.bench import QUICK, Scale
 from tests.benchmarks.load.report import docs, plot
 from tests.benchmarks.load.report.as_json import document
+from tests.benchmarks.load.report.reasons import missed
 from tests.benchmarks.load.report.table import render
 from tests.benchmarks.load.run import SCENARIOS, run
 from tests.benchmarks.load.servers.cores import Cores
@@ -45,6 +46,8 @@ def main() -> int:
     seconds = time.perf_counter() - began
     busy = (time.process_time() - used) / seconds
     print(render(results.rows))
+    for figures, why in missed(results.rows):
+        print(f"\n{figures}\n  {why}")
     if arguments.json:
         arguments.json.write_bytes(document(results.rows, results.missing, load, seconds))
     if arguments.plot:
