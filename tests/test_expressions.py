@@ -6,13 +6,15 @@ import ast
 import importlib
 import re
 import sys
-import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.support.cost import measured
 
 pytestmark = pytest.mark.slow
 
@@ -120,9 +122,8 @@ def slow(pattern: re.Pattern[str] | re.Pattern[bytes], methods: tuple[str, ...] 
             subject = text if isinstance(pattern.pattern, str) else text.encode("latin-1", "replace")
             for method in methods:
                 find: Any = getattr(pattern, method)
-                began = time.thread_time()
-                find(subject)
-                if time.thread_time() - began > LONGEST:
+                took, _ = measured(partial(find, subject), LONGEST)
+                if took > LONGEST:
                     return f"{method} in {length} characters of {text[:6]!r}, and {text[-3:]!r}"
     return ""
 

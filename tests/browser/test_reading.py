@@ -46,11 +46,14 @@ COUNT_FRAMES = """() => {
 }"""
 
 
-async def test_a_selection_outlives_the_end_of_its_block(chat: Chat) -> None:
+async def test_a_selection_outlives_the_end_of_its_block(led: Led) -> None:
     """Its paragraph closes, others follow, the answer ends: what was selected is selected still."""
-    await chat.ask(PARAGRAPHS, "echo")
-    await chat.streams()
+    chat, generation = led.chat, await led.ask("go")
+    first, others = PARAGRAPHS.split("\n\n", 1)
+    generation.say(first)
     selected = await (await chat.page.wait_for_function(SELECT)).json_value()
+    generation.say(f"\n\n{others}")
+    generation.finish()
     await chat.ends("complete")
     assert (await chat.page.evaluate("String(getSelection())")).startswith(selected)
     await chat.page.evaluate("getSelection().removeAllRanges()")

@@ -77,9 +77,14 @@ class Valkey:
     def command(self, *words: str) -> bytes:
         """Send one command, and return the beginning of its reply as it came."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            parts = [b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode()) for word in words]
-            connection.sendall(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
-            return connection.recv(65536)
+            return _ask(connection, *words)
+
+    def sync(self) -> None:
+        """Return once all that was acknowledged is on disk."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            # It waits for what the same connection has written before, and so for all that was written before that.
+            assert _ask(connection, "SET", "synced", "1").startswith(b"+OK")
+            assert _ask(connection, "WAITAOF", "1", "0", "5000").startswith(b"*2\r\n:1")
 
     def role(self) -> str:
         """Return `master` or `slave`; with `/up` if it is a slave that has all its primary has."""
@@ -95,6 +100,12 @@ class Valkey:
     def flush(self) -> None:
         """Lose everything."""
         assert self.command("FLUSHALL").startswith(b"+OK")
+
+
+def _ask(connection: socket.socket, *words: str) -> bytes:
+    parts = [b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode()) for word in words]
+    connection.sendall(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
+    return connection.recv(65536)
 
 
 def _free_port() -> int:
