@@ -11,7 +11,7 @@ from tests.browser.chat import Chat
 from tests.browser.puppets import Led
 from tests.browser.test_writing import hide
 from tests.support.server import LiveServer
-from tests.support.waiting import until
+from tests.support.waiting import until_told
 
 PARAGRAPHS = "\n\n".join(f"paragraph {number} with some words" for number in range(12))
 # Select what is painted of the paragraph that is being written.
@@ -159,12 +159,21 @@ async def test_a_tab_that_comes_back_has_everything(chat: Chat, server: LiveServ
     assert [(await chat.words(number)).strip() for number in (1, 2)] == ["one", "two"]
 
 
-async def test_a_backlog_comes_at_once(chat: Chat, server: LiveServer) -> None:
+async def test_a_backlog_comes_at_once(led: Led) -> None:
     """A page that was left does not play again what it has missed: all of it is there in one frame."""
-    await chat.ask(PARAGRAPHS, "echo")
+    chat, generation = led.chat, await led.ask("go")
+    first, others = PARAGRAPHS.split("\n\n", 1)
+    generation.say(first)
     await chat.streams()
+
+    async def has_ended() -> bool:
+        session = await chat.page.request.get(chat.page.url.replace("/sessions/", "/api/sessions/"))
+        return (await session.json())["running"] is None
+
     await chat.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
-    await until(lambda: server.scripted.ledger.open == 0)
+    generation.say(*(f"{word} " for word in f"\n\n{others}".split(" ")))
+    generation.finish()
+    await until_told(has_ended)
     await chat.page.evaluate(COUNT_FRAMES)
     await chat.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
     await chat.ends("complete")
