@@ -14,6 +14,7 @@ from app import __version__
 from app.__main__ import main
 from tests.deploy.running import wait_for_port
 from tests.support import processes
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -110,9 +111,7 @@ def test_a_data_folder_that_cannot_be_written_ends_in_one_message(tmp_path: Path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: exit code 0, the address on standard output, logs without traceback on standard error."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", str(port)],
         cwd=processes.ROOT,

@@ -18,8 +18,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from app.web.assets.static_files import StaticFiles
-from tests.deploy.running import free_port, running
+from tests.deploy.running import running
 from tests.support import processes
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 

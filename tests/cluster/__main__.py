@@ -16,8 +16,8 @@ import pytest
 
 from tests.cluster.harness.node import NodeProcess
 from tests.deploy.proxies import cluster_nginx
-from tests.deploy.running import free_port
 from tests.machine import PROGRAMS
+from tests.support.ports import free_port
 from tests.support.postgres import running_postgres
 from tests.support.valkey import running_valkey
 

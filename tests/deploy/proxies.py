@@ -13,8 +13,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.deploy.running import free_port, running
+from tests.deploy.running import running
 from tests.machine import need
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
 
 RELOAD = 30.0  # seconds

@@ -10,19 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, end, environment
 from tests.support.waiting import found
 
 START = 60.0  # seconds, generous: the machine may be busy, and an agent may import a large library
 STOP = 30.0
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[Any], output: Path | None = None) -> None:

@@ -13,8 +13,8 @@ import yaml
 
 from app.config.settings import Settings, load
 from tests.deploy.proxies import cluster_nginx
-from tests.deploy.running import free_port
 from tests.machine import need
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = (ROOT / "deploy/compose.cluster.yaml").read_text(encoding="utf-8")

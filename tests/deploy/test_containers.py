@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from app.config.settings import load
-from tests.deploy.running import free_port, running
+from tests.deploy.running import running
 from tests.machine import need
+from tests.support.ports import free_port
 from tests.support.processes import environment
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.deploy.running import free_port, running
+from tests.deploy.running import running
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 
 README = ROOT / "examples/README.md"

@@ -13,8 +13,9 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.chat import Chat
-from tests.deploy.running import free_port, tailrace
+from tests.deploy.running import tailrace
 from tests.examples import readme
+from tests.support.ports import free_port
 from tests.support.sse import read_events
 from tests.support.waiting import until_told
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.deploy.running import free_port, wait_for_port
+from tests.deploy.running import wait_for_port
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 
 END = 30.0  # seconds, for a process to end on a busy machine

@@ -22,8 +22,9 @@ from aiohttp.typedefs import Handler
 from app.agent import Chat, Note
 from app.embedding import Settings, SettingsError, StartupError, signed_out, tailrace
 from app.web.app_keys import REGISTRY
-from tests.deploy.running import free_port, running
+from tests.deploy.running import running
 from tests.support.fresh import lay_history
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 from tests.support.sse import Event, read_events
 from tests.support.waiting import until

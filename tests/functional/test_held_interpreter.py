@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from app import watchdog
-from tests.deploy.running import free_port, wait_for_port
+from tests.deploy.running import wait_for_port
 from tests.functional.processes import Process, serving
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 from tests.support.waiting import BOUND, found, gone, stays
 

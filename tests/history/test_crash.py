@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.running import free_port
 from tests.history.crashing import FINDING, Crowd, Findings, compare, repeat_keys
 from tests.support.client import Client
 from tests.support.lag import LAGS, lag
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 from tests.support.waiting import until, until_told
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from app.wiring import StartupError
-from tests.deploy.running import free_port
 from tests.nodes.conftest import LiveNodes
+from tests.support.ports import free_port
 from tests.support.sentinel import NAME, running_watched
 from tests.support.sse import text_of
 from tests.support.waiting import until, until_told

@@ -11,7 +11,7 @@ import hiredis
 
 from app.log.shared.slots import SLOTS, slot_of
 from app.log.shared.wire import command
-from tests.deploy.running import free_port
+from tests.support.ports import free_port
 from tests.support.valkey import START_SECONDS, Valkey, running_valkey
 from tests.support.waiting import found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.waiting import found
 
 START_SECONDS = 15.0
@@ -26,7 +27,7 @@ class Valkey:
         self.folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -106,13 +107,6 @@ def _ask(connection: socket.socket, *words: str) -> bytes:
     parts = [b"$%d\r\n%b\r\n" % (len(word.encode()), word.encode()) for word in words]
     connection.sendall(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
     return connection.recv(65536)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

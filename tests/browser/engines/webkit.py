@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,7 @@ import aiohttp
 
 from tests.browser.engines import actions
 from tests.browser.engines.window import BOUND, BrowserError, Window
+from tests.support.ports import free_port
 from tests.support.processes import end
 from tests.support.waiting import until_told
 
@@ -110,7 +110,7 @@ async def _command(http: aiohttp.ClientSession, method: str, path: str, paramete
 @contextmanager
 def running_webkit_driver(executable: str, screen: str, folder: Path) -> Iterator[str]:
     """Run WebKit's driver, which starts a browser for each session; yields its address."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "DISPLAY": screen,
@@ -130,12 +130,6 @@ def running_webkit_driver(executable: str, screen: str, folder: Path) -> Iterato
             yield f"http://127.0.0.1:{port}"
         finally:
             end(process, STOP_TIMEOUT)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

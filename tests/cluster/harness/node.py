@@ -12,9 +12,9 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-from tests.deploy.running import free_port
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.support.client import Client
+from tests.support.ports import free_port
 from tests.support.processes import environment, running
 from tests.support.waiting import until_told
 

@@ -12,9 +12,9 @@ from app.log.shared.address import Address
 from app.log.shared.errors import UnfitRedis
 from app.log.shared.whereabouts import whereabouts
 from app.redis_url import RedisUrl
-from tests.deploy.running import free_port
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.log.shared.conftest import Nodes, Writer, numbers, read, text, through
+from tests.support.ports import free_port
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.waiting import until
 

@@ -16,8 +16,8 @@ from app.log.shared.link import Link
 from app.log.shared.shared_logs import key_of
 from app.log.shared.slots import slot_of
 from app.log.shared.wire import Reply
-from tests.deploy.running import free_port
 from tests.log.shared.conftest import Hints, Node, Nodes, Writer, numbers, read, text
+from tests.support.ports import free_port
 from tests.support.redis_cluster import (
     RedisCluster,
     ask,

@@ -10,9 +10,9 @@ import pytest
 from app.log.shared import hints, link, sentinel
 from app.log.shared.errors import UnfitRedis
 from app.log.shared.shared_logs import key_of
-from tests.deploy.running import free_port
 from tests.doubles.sentinel import NamingSentinel
 from tests.log.shared.conftest import Hints, Nodes, Writer, numbers, read, text
+from tests.support.ports import free_port
 from tests.support.recorder import Recorder
 from tests.support.sentinel import running_sentinel
 from tests.support.valkey import Valkey, running_valkey

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from app.web.security import shared_counts
 from app.wiring import StartupError
-from tests.deploy.running import free_port
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.machine import need
+from tests.support.ports import free_port
 from tests.support.redis_cluster import running_redis_cluster
 from tests.support.sentinel import NAME, running_watched
 from tests.support.server import LiveServer, serve

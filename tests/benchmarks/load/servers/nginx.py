@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from tests.benchmarks.load.servers.errors import MissingPeerError
 from tests.benchmarks.load.servers.pinning import pin
 from tests.benchmarks.load.servers.target import NGINX, Target
 from tests.machine import PROGRAMS
+from tests.support.ports import free_port
 from tests.support.processes import END_SECONDS, START_SECONDS
 
 CONFIG = """
@@ -53,7 +53,7 @@ async def nginx(model_url: str, core: int) -> AsyncIterator[Target]:
         raise MissingPeerError(
             f"nginx is not installed (Debian: apt-get install {PROGRAMS['nginx'].package})"
         )
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as name:
         config, log = Path(name) / "nginx.conf", Path(name) / "error.log"
         user = "root" if os.geteuid() == 0 else "nobody"  # of the worker, which has to write to the folder
@@ -72,12 +72,6 @@ def _with_its_parent() -> list[str]:
     """Return how to start a program that ends with its parent, however that dies."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _listens(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
