@@ -16,7 +16,7 @@ from tests.cluster.nodes import Nodes, Starter, next_named
 from tests.support.client import Client
 from tests.support.postgres import Postgres
 from tests.support.sse import Event
-from tests.support.waiting import until_told
+from tests.support.waiting import until, until_told
 from tests.web.board_page import rows, section
 
 HTML = {"Accept": "text/html"}
@@ -202,6 +202,21 @@ async def test_an_import(nodes: Nodes, session: str) -> None:
         assert (await b.post(imported, "More", model="scripted/short"))["http"] == 201
 
 
+async def started_at(nodes: Nodes, stream_id: str) -> int:
+    """Return the place of the node that runs a stream. A node that is not ready yet leaves a prompt to another one."""
+
+    def places() -> list[int]:
+        return [
+            place
+            for place, node in enumerate(nodes.processes)
+            if f"stream_start trace={stream_id}" in node.log
+        ]
+
+    await until(places)
+    [place] = places()
+    return place
+
+
 async def follow(client: Client, path: str, until: Callable[[Event], bool]) -> list[Event]:
     """Return the events up to one, as a viewer gets them who comes back with its cursor whenever it is cut off."""
     found: list[Event] = []
@@ -223,11 +238,13 @@ async def test_an_owner_that_has_answered_nothing_yet(
 ) -> None:
     """The prompt is stored: sent again with its key to another node, it is answered, under the same ids."""
     with start_nodes(await postgres.database()) as nodes:
-        async with nodes.clients() as (a, b, c):
+        async with nodes.clients() as clients:
             body = {"key": "k", "model": "scripted/slow-start"}
-            first = (await a.post("s1", "Hello", **body))["stream_id"]
+            first = (await clients[0].post("s1", "Hello", **body))["stream_id"]
+            owner = await started_at(nodes, first)
+            b, c = (client for place, client in enumerate(clients) if place != owner)
             harm = nodes.kill if how == "killed" else nodes.pause
-            harm(0)
+            harm(owner)
             again = await b.post("s1", "Hello", **body)
             assert (again["http"], again["stream_id"]) == (200, first)
             seen = await follow(c, f"/api/streams/{first}/events", lambda event: event.name == "end")
@@ -244,8 +261,10 @@ async def test_an_owner_that_is(start_nodes: Starter, postgres: Postgres, how: s
     """The newest prompt answers elsewhere within its bound, and a viewer of another node goes on from its cursor."""
     loop = asyncio.get_running_loop()
     with start_nodes(await postgres.database()) as nodes:
-        async with nodes.clients() as (a, b, c):
-            first = (await a.post("s1", "Hello", **LONG))["stream_id"]
+        async with nodes.clients() as clients:
+            first = (await clients[0].post("s1", "Hello", **LONG))["stream_id"]
+            owner = await started_at(nodes, first)
+            b, c = (client for place, client in enumerate(clients) if place != owner)
             begun, newest = asyncio.Event(), ""
 
             def is_last(event: Event) -> bool:
@@ -256,7 +275,7 @@ async def test_an_owner_that_is(start_nodes: Starter, postgres: Postgres, how: s
             viewing = asyncio.create_task(follow(b, "/api/sessions/s1/events", is_last))
             await begun.wait()
             harm = nodes.kill if how == "killed" else nodes.pause
-            harm(0)
+            harm(owner)
             began = loop.time()
             registered = await c.post("s1", "Newest", model="scripted/short")
             took, newest = loop.time() - began, registered["stream_id"]
@@ -279,8 +298,8 @@ async def test_an_owner_that_is(start_nodes: Starter, postgres: Postgres, how: s
             assert messages[2]["content"] == "Newest"
             # Awake again, the old owner leads to the new one.
             if how == "paused":
-                nodes.resume(0)
-                assert (await a.get("/api/sessions/s1"))["messages"] == messages
+                nodes.resume(owner)
+                assert (await clients[owner].get("/api/sessions/s1"))["messages"] == messages
 
 
 async def test_operators_see_all_nodes(start_nodes: Starter, postgres: Postgres) -> None:

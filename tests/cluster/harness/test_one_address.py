@@ -91,7 +91,7 @@ async def test_a_rolling_restart_refuses_nobody(site: Client, cluster: RunningCl
         texts = []
         while not restarted.is_set():
             created = await site.post(session, f"session={session} tokens=20 pace=0.05")
-            assert created["http"] == 201, created
+            assert created["http"] in (200, 201), created  # 200: nginx had to send it again
             events = await followed(site, created["events_url"])
             texts.append(text_of(events))
             assert counted(texts[-1]) is not None, texts[-1]
