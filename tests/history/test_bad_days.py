@@ -72,6 +72,22 @@ async def test_a_locked_file_takes_no_prompts_and_loses_no_answers(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_database_that_is_back_is_found_out_without_a_prompt(tmp_path: Path) -> None:
+    """What was refused is nobody's to write any more, and a server that is not ready may get no other prompt."""
+    logger = Recorder()
+    async with opened(None, tmp_path, logger=logger) as history:
+        with locked(tmp_path):
+            with pytest.raises(HistoryUnavailable):
+                await history.admit(exchange())
+            assert history.load().failing
+            assert history.load().changes == 0
+            await stays(lambda: history.load().failing, during=0.3)
+        await until(lambda: not history.load().failing)
+        assert logger.events.count("history_available") == 1
+        assert logger.events.count("history_unavailable") == 1
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_full_disk_takes_no_prompts_and_loses_no_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, false
 
 from app.chat.errors import DiskFull, HistoryUnavailable, LeaseLost, Refused
 from app.chat.ports import Logger
@@ -20,6 +20,7 @@ from app.history.fence import Fence, Key
 from app.history.statements.admit import Results
 from app.history.statements.ahead import Ahead, read_ahead
 from app.history.statements.apply import apply, grow
+from app.history.statements.tables import keys
 from app.history.write_queue.ahead import ReadAhead
 from app.history.write_queue.changes import Change, session_of
 from app.history.write_queue.fencing import Fenced
@@ -53,6 +54,7 @@ class Writer:
         self._tended = 0.0
         self._untended = False  # whether anything was written since `_tended`
         self._failures = 0  # in a row
+        self._away = False  # whether the last one said that the database does not respond
         self._committing = False  # whether a failure now would leave the commit in doubt
         self._closing = False
         self.ahead = ReadAhead()
@@ -155,7 +157,7 @@ class Writer:
                     alarm.cancel()
 
     def _due(self) -> float | None:
-        if self._line or self._unwritten.growing:
+        if self._line or self._unwritten.growing or self._away:
             return self._next
         return self._tended + TEND if self._untended else None
 
@@ -171,6 +173,9 @@ class Writer:
         try:
             if entries or cut:
                 await self._commit(entries, cut)
+            elif self._away:
+                await self._database.write(_touch)
+                self._recovered()
             await self._tend()
         except HistoryUnavailable as error:
             # A full disk rolls the transaction back, also at its commit.
@@ -219,6 +224,10 @@ class Writer:
                 entry.succeed(result)
             if entry.answer is not None:
                 self._unwritten.written(entry.answer)
+        self._recovered()
+
+    def _recovered(self) -> None:
+        self._away = False
         if self._failures:
             self._failures = 0
             self._logger.info("history_available", changes=len(self._line))
@@ -240,6 +249,8 @@ class Writer:
             entry.fail(error)
         self._line.put_back([entry for entry in entries if entry.waiter is None])
         self._failures += 1
+        # With nothing left to write nobody would find out that it is back. A full disk is found out by a write alone.
+        self._away = not isinstance(error, DiskFull)
         self._next = self._loop.time() + min(TICK * 2**self._failures, SLOWEST)
         if self._failures == 1:
             self._logger.error("history_unavailable", error=str(error), changes=len(self._line))
@@ -270,3 +281,8 @@ class Writer:
             except HistoryUnavailable as error:
                 self._untended = True
                 self._logger.warning("history_tend_failed", error=str(error))
+
+
+def _touch(connection: Connection) -> None:
+    """Ask whether the database takes writes, and change nothing."""
+    connection.execute(keys.delete().where(false()))
