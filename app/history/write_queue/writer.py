@@ -173,7 +173,7 @@ class Writer:
         try:
             if entries or cut:
                 await self._commit(entries, cut)
-            elif self._away:
+            elif self._away and not self._closing:
                 await self._database.write(_touch)
                 self._recovered()
             await self._tend()
