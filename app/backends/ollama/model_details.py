@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from app.backends.ollama.models import Shown, Tag
 from app.chat.errors import UpstreamUnreachable
 
-AT_ONCE = 1  # background requests of a server; a hostile one makes each as large as it may be
 MOST_ASKED = 500  # models asked about in the background; a prompt asks about its own
 PASS_TIMEOUT = 30.0  # s for all background requests; the rest is requested after the next list
 CLOSE_TIMEOUT = 1.0  # s that cancelled requests may take to end
 
 
 class Details:
-    """Sends one request per model and digest. Concurrent callers share it."""
+    """Sends one request per model and digest. Concurrent callers share it.
+
+    In the background it asks about one model at a time: a hostile server makes each answer as large as it may be.
+    """
 
     def __init__(self, ask: Callable[[str], Awaitable[Shown]]) -> None:
         self.changes = 0  # how often the details have changed
@@ -92,24 +94,11 @@ class Details:
         return self._questions[tag]
 
     async def _ask_all(self, tags: Sequence[Tag]) -> None:
-        left = iter(tags)
-        workers = [asyncio.create_task(self._work(left), name="ollama-details") for _ in range(AT_ONCE)]
-        try:
-            await asyncio.wait(workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.wait(workers, timeout=CLOSE_TIMEOUT)
-
-    async def _work(self, left: Iterator[Tag]) -> None:
-        for tag in left:
+        for tag in tags:
             question = self._question(tag)
             await asyncio.wait({question})
-            if question.cancelled() or self._closed:
-                return
-            if isinstance(question.exception(), UpstreamUnreachable):
-                for _ in left:  # skip the rest, which is requested after the next list
-                    pass
+            if question.cancelled() or self._closed or isinstance(question.exception(), UpstreamUnreachable):
+                return  # the rest is requested after the next list
 
     def _passed(self, _: asyncio.Task[None]) -> None:
         self._pass = None
