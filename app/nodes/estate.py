@@ -32,9 +32,7 @@ from app.nodes.taking_up import Again, candidate, prepared
 from app.streams.registry import Registry
 
 REDIS_SECONDS = 2.0  # that a new prompt waits for Redis
-MOST_TOLD = (
-    16  # streams that a log has lost, and gets again from the history; beyond, viewers load the snapshot
-)
+MOST_TOLD = 16  # lost streams that a log gets again from the history; beyond, viewers load the snapshot
 
 
 class LogsMaker(Protocol):
@@ -233,9 +231,8 @@ class Shared:
             if stream.stream_id in begun or stream.stream_id == goes_on:
                 continue
             if newest is not None and newest.stream_id == stream.stream_id:  # its start was trimmed
-                events += (
-                    await self._end(session_id, stream.stream_id) if not isinstance(newest.event, End) else []
-                )
+                if not isinstance(newest.event, End):
+                    events += await self._end(session_id, stream.stream_id)
             else:  # streams follow one another: the log never had it, or has lost all of it
                 events += await self._whole(stream)
         return events
