@@ -23,7 +23,7 @@ PRIVATE = {  # files that need another library's private names, and why
     "tests/history/test_nodes.py": "lets a connection of asyncpg die in silence",
 }
 SLEEPS = {  # functions that sleep, and what for
-    "tests/cluster/test_requests.py::follow": "is the time until a viewer comes back",
+    "tests/cluster/nodes.py::follow": "is the time until a viewer comes back",
     "tests/support/waiting.py::until": "looks again",
     "tests/support/waiting.py::until_told": "asks again",
     "tests/support/waiting.py::stays": "looks again",

@@ -8,8 +8,17 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
+
+import aiohttp
 
 from tests.functional.processes import Process, serving
 from tests.support.client import Client
@@ -17,6 +26,7 @@ from tests.support.sse import Event
 from tests.support.waiting import found
 
 READY_SECONDS = 60.0
+RETRY_SECONDS = 0.1
 
 
 class Nodes:
@@ -98,3 +108,18 @@ async def next_named(events: AsyncIterator[Event], name: str) -> Event:
             if event.name == name:
                 return event
     raise AssertionError(f"no {name}")
+
+
+async def follow(client: Client, path: str, until: Callable[[Event], bool]) -> list[Event]:
+    """Return the events up to one, as a viewer gets them who comes back with its cursor whenever it is cut off."""
+    found: list[Event] = []
+    async with asyncio.timeout(60):
+        while True:
+            cursor = next((event.id for event in reversed(found) if event.had_id), None)
+            with suppress(aiohttp.ClientError, AssertionError):  # refused for now: another try is due
+                async with client.events(path, cursor) as events:
+                    async for event in events:
+                        found.append(event)
+                        if until(event):
+                            return found
+            await asyncio.sleep(RETRY_SECONDS)

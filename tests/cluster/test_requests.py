@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from functools import partial
 
-import aiohttp
 import pytest
 
 from app.chat.states import Outcome
-from tests.cluster.nodes import Nodes, Starter, next_named
+from tests.cluster.nodes import Nodes, Starter, follow, next_named
 from tests.support.client import Client
 from tests.support.postgres import Postgres
 from tests.support.sse import Event
@@ -21,7 +19,6 @@ from tests.web.board_page import rows, section
 
 HTML = {"Accept": "text/html"}
 LONG = {"model": "scripted/long"}
-RETRY_SECONDS = 0.1
 BOUND = 10.0  # s; TAILRACE_SUPERSEDE_TIMEOUT, and what a busy machine takes
 
 
@@ -215,21 +212,6 @@ async def started_at(nodes: Nodes, stream_id: str) -> int:
     await until(places)
     [place] = places()
     return place
-
-
-async def follow(client: Client, path: str, until: Callable[[Event], bool]) -> list[Event]:
-    """Return the events up to one, as a viewer gets them who comes back with its cursor whenever it is cut off."""
-    found: list[Event] = []
-    async with asyncio.timeout(60):
-        while True:
-            cursor = next((event.id for event in reversed(found) if event.had_id), None)
-            with suppress(aiohttp.ClientError, AssertionError):  # refused for now: another try is due
-                async with client.events(path, cursor) as events:
-                    async for event in events:
-                        found.append(event)
-                        if until(event):
-                            return found
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 @pytest.mark.parametrize("how", ["killed", "paused"])

@@ -20,7 +20,7 @@ from app.history.leases import PostgresLeases
 from app.history.opening import opened
 from tests.doubles.leases import LeaseTable, MemoryLeases
 from tests.history.samples import OWNER, exchange
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, ask
 from tests.support.recorder import Recorder
 from tests.support.waiting import until_told
 
@@ -88,11 +88,7 @@ class PostgresCluster(Cluster):
         await self.run("UPDATE nodes SET expires_at = clock_timestamp() WHERE node_id = $1", node.id)
 
     async def run(self, statement: str, *values: object) -> object:
-        connection = await asyncpg.connect(self.url)
-        try:
-            return await connection.fetchval(statement, *values)
-        finally:
-            await connection.close()
+        return await ask(self.url, statement, *values)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from app.history.statements import archive as archive_statements
 from app.history.statements.deleted import read_times_left
 from tests.history.archives import archive
 from tests.history.samples import OWNER, ended, exchange
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, ask
 from tests.support.recorder import Recorder
 from tests.support.waiting import until, until_told
 
@@ -69,11 +69,7 @@ class Cluster:
 
     async def run(self, statement: str, *values: object) -> object:
         """Ask the database behind everybody's back."""
-        connection = await asyncpg.connect(self.url)
-        try:
-            return await connection.fetchval(statement, *values)
-        finally:
-            await connection.close()
+        return await ask(self.url, statement, *values)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.history.errors import DatabaseUnusable
 from app.history.opening import opened
 from app.history.postgres import LET_GO, PostgresDatabase
 from tests.history.samples import OWNER, ended, exchange
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, ask
 from tests.support.recorder import Recorder
 from tests.support.waiting import until, until_told
 
@@ -57,29 +57,23 @@ def signs(logger: Recorder) -> list[str]:
 
 async def drop_sign(url: str) -> None:
     """End every connection that holds a lock of ours, as an operator or a proxy does."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            " AND pid <> pg_backend_pid()"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-    finally:
-        await connection.close()
+    await ask(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        " AND pid <> pg_backend_pid()"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
 
 
 async def locks(url: str) -> int:
     """How many locks of ours are held in the database."""
-    connection = await asyncpg.connect(url)
-    try:
-        return int(
-            await connection.fetchval(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
+    return int(
+        await ask(
+            url,
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         )
-    finally:
-        await connection.close()
+    )
 
 
 async def waiting(url: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 import redis.asyncio
@@ -19,6 +18,7 @@ from app.log.shared.records import Place
 from app.log.shared.shared_logs import key_of
 from app.nodes.estate import MOST_TOLD
 from tests.nodes.conftest import LiveNode, LiveNodes
+from tests.support.postgres import ask
 from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.slow
@@ -263,11 +263,7 @@ async def test_a_session_that_is_lost_while_it_is_deleted_leaves_nothing_in_the_
     old = a.registry.session("s").log
     await a.history.settle()
     if halfway:
-        connection = await asyncpg.connect(nodes.database_url)
-        try:
-            await connection.execute("UPDATE sessions SET owner = $1", HIDDEN)
-        finally:
-            await connection.close()
+        await ask(nodes.database_url, "UPDATE sessions SET owner = $1", HIDDEN)
     else:
         await a.history.delete("local", "s")
     await b.ownership.owner("s", over=1)
@@ -334,16 +330,12 @@ class Stream:
 async def hanging_and_stored(nodes: LiveNodes, node: LiveNode) -> str:
     """The same as `hanging`; the text that viewers have seen is in the database, too."""
     stream = await hanging(node)
-    connection = await asyncpg.connect(nodes.database_url)
-    try:
-        question = "SELECT string_agg(text, '' ORDER BY start) FROM pieces"
 
-        async def is_stored() -> bool:
-            return bool(await connection.fetchval(question) == TEXT)
+    async def is_stored() -> bool:
+        stored = await ask(nodes.database_url, "SELECT string_agg(text, '' ORDER BY start) FROM pieces")
+        return bool(stored == TEXT)
 
-        await until_told(is_stored)
-    finally:
-        await connection.close()
+    await until_told(is_stored)
     return stream
 
 

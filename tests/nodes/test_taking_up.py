@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 import pytest
 from yarl import URL
 
@@ -15,6 +14,7 @@ from app.log.entries import End
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.nodes.conftest import LiveNode, LiveNodes
 from tests.nodes.test_takeover import TEXT, ends, entries, hanging
+from tests.support.postgres import ask
 from tests.support.waiting import stays, until
 
 pytestmark = pytest.mark.slow
@@ -215,11 +215,7 @@ async def test_one_that_nobody_waits_for_any_more(nodes: LiveNodes) -> None:
     """All nodes were down for hours."""
     a, b = await nodes.start(), answers(await nodes.start())
     stream = await silent(a)
-    connection = await asyncpg.connect(nodes.database_url)
-    try:
-        await connection.execute("UPDATE streams SET created_at = '2026-01-01T00:00:00.000+00:00'")
-    finally:
-        await connection.close()
+    await ask(nodes.database_url, "UPDATE streams SET created_at = '2026-01-01T00:00:00.000+00:00'")
     await b.ownership.owner("s", over=1)
     assert ends(b)[stream] == (Outcome.INTERRUPTED, 0)
 
@@ -237,11 +233,7 @@ async def test_a_model_that_is_gone(nodes: LiveNodes) -> None:
     """The new owner does not know it."""
     a, b = await nodes.start(), await nodes.start()
     stream = await silent(a)
-    connection = await asyncpg.connect(nodes.database_url)
-    try:
-        await connection.execute("UPDATE streams SET model = 'scripted/gone'")
-    finally:
-        await connection.close()
+    await ask(nodes.database_url, "UPDATE streams SET model = 'scripted/gone'")
     await b.ownership.owner("s", over=1)
     assert ends(b)[stream] == (Outcome.INTERRUPTED, 0)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 import pytest
 
 from app.chat import undo
 from app.history.statements import make_way
 from tests.nodes.conftest import LiveNode, LiveNodes
 from tests.nodes.test_takeover import hanging
+from tests.support.postgres import ask
 from tests.support.waiting import until, until_told
 
 pytestmark = pytest.mark.slow
@@ -111,15 +111,11 @@ async def test_nothing_is_left_after_its_time(
     await deleted(a)
     if owner == "leaves":
         await a.server.departure.close()
-    connection = await asyncpg.connect(nodes.database_url)
-    try:
 
-        async def is_gone() -> bool:
-            return not await connection.fetchval("SELECT count(*) FROM sessions")
+    async def is_gone() -> bool:
+        return not await ask(nodes.database_url, "SELECT count(*) FROM sessions")
 
-        await until_told(is_gone, within=30)
-        assert await connection.fetchval("SELECT count(*) FROM messages") == 0
-    finally:
-        await connection.close()
+    await until_told(is_gone, within=30)
+    assert await ask(nodes.database_url, "SELECT count(*) FROM messages") == 0
     async with b.client.http.post(RESTORE) as response:
         assert response.status == 404

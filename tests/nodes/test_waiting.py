@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from app.cluster.cluster import SESSION_BEGUN
 from app.web.nodes import begun
 from tests.nodes.conftest import LiveNodes
+from tests.support.postgres import ask
 from tests.support.waiting import until
 from tests.web.nodes.test_page_events import until_event
 
@@ -18,11 +18,7 @@ pytestmark = pytest.mark.slow
 
 async def leases(nodes: LiveNodes) -> int:
     """How many leases PostgreSQL has, released ones too."""
-    connection = await asyncpg.connect(nodes.database_url)
-    try:
-        return int(await connection.fetchval("SELECT count(*) FROM leases"))
-    finally:
-        await connection.close()
+    return int(await ask(nodes.database_url, "SELECT count(*) FROM leases"))
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -94,14 +90,11 @@ async def test_its_owner_cannot_be_reached(nodes: LiveNodes, monkeypatch: pytest
     monkeypatch.setattr(begun, "LEEWAY", 1.0 - a.cluster.ttl)
     async with a.client.events("/api/sessions/s/events") as events:
         await until(lambda: a.registry.arrivals.waiting == 1, within=30)
-        connection = await asyncpg.connect(nodes.database_url)
-        try:
-            await connection.execute(
-                "INSERT INTO nodes VALUES ('gone', 'http://127.0.0.1:9', now() + interval '1 hour')"
-            )
-            await connection.execute("INSERT INTO leases VALUES ('s', 'gone', 1, now())")
-        finally:
-            await connection.close()
+        await ask(
+            nodes.database_url,
+            "INSERT INTO nodes VALUES ('gone', 'http://127.0.0.1:9', now() + interval '1 hour')",
+        )
+        await ask(nodes.database_url, "INSERT INTO leases VALUES ('s', 'gone', 1, now())")
         a.registry.arrivals.tell("local", "s")
         async with asyncio.timeout(30):
             assert "start" not in {event.name async for event in events}

@@ -55,6 +55,15 @@ class Postgres:
         self._server.cleanup()
 
 
+async def ask(url: str, statement: str, *values: object) -> Any:
+    """Run one statement at a database, behind everybody's back; return the first value of its first row, if any."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return await connection.fetchval(statement, *values)
+    finally:
+        await connection.close()
+
+
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """Run a server; where there is none for this machine, skip the test with the reason, in CI fail it."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.cluster.harness.model import counted
 from tests.cluster.harness.running import RunningCluster
+from tests.cluster.nodes import follow
 from tests.deploy.proxies import cluster_nginx
 from tests.support.client import Client
-from tests.support.sse import Event, text_of
+from tests.support.sse import text_of
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(400)]
@@ -92,7 +92,7 @@ async def test_a_rolling_restart_refuses_nobody(site: Client, cluster: RunningCl
         while not restarted.is_set():
             created = await site.post(session, f"session={session} tokens=20 pace=0.05")
             assert created["http"] in (200, 201), created  # 200: nginx had to send it again
-            events = await followed(site, created["events_url"])
+            events = await follow(site, created["events_url"], lambda event: event.name == "end")
             texts.append(text_of(events))
             assert counted(texts[-1]) is not None, texts[-1]
             if events[-1].data["outcome"] == "complete":
@@ -122,16 +122,3 @@ async def test_a_rolling_restart_refuses_nobody(site: Client, cluster: RunningCl
     for session, seen in zip(sessions, texts, strict=True):
         messages = (await site.get(f"/api/sessions/{session}"))["messages"]
         assert [message["content"] for message in messages if message["role"] == "assistant"] == seen
-
-
-async def followed(site: Client, path: str) -> list[Event]:
-    """Read an answer to its end, over as many connections as that takes."""
-    seen: list[Event] = []
-    async with asyncio.timeout(BOUND):
-        while not seen or seen[-1].name != "end":
-            with suppress(aiohttp.ClientError, TimeoutError):
-                async with site.events(path, seen[-1].id if seen else None) as events:
-                    async for event in events:
-                        if event.name != "heartbeat":
-                            seen.append(event)  # noqa: PERF401 - it counts also if the connection breaks
-    return seen

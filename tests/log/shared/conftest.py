@@ -44,6 +44,16 @@ class Node:
             link=link,
         )
 
+    async def writing(self, session: str, tokens: int = 0) -> tuple[SharedLog, Writer]:
+        """Own a session, in which a stream has begun and said this much, which viewers see."""
+        log = await self.logs.open(session, 1)
+        stream = Writer(log)
+        await stream.start()
+        if tokens:
+            stream.say(tokens)
+            await log.shown()
+        return log, stream
+
     async def check(self) -> None:
         """See `LeaseView`."""
         self.checks += 1
@@ -71,10 +81,7 @@ class Nodes:
     ) -> tuple[Node, SharedLog, Writer]:
         """Start one that owns a session, in which a stream has begun."""
         node = await self.start(url, max_bytes=max_bytes, patience=patience)
-        log = await node.logs.open(session, 1)
-        stream = Writer(log)
-        await stream.start()
-        return node, log, stream
+        return node, *await node.writing(session)
 
     async def close(self) -> None:
         """End all."""

@@ -410,9 +410,7 @@ async def test_a_deleted_session_leaves_nothing(nodes: Nodes, valkey: Valkey, se
 async def test_what_a_later_owner_wrote_is_not_deleted(nodes: Nodes, valkey: Valkey, session: str) -> None:
     """The old one learns too late that it is none any more."""
     old, new = await nodes.start(valkey.url), await nodes.start(valkey.url)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
+    log, stream = await old.writing(session)
     await stream.end()
     later = Writer(await new.logs.open(session, 2), stream_id="s2")
     await later.start()

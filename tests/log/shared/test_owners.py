@@ -25,11 +25,7 @@ from tests.support.waiting import until
 async def test_redis_refuses_the_old_owner(nodes: Nodes, valkey: Valkey, session: str) -> None:
     """Its entry gets nowhere: neither its own viewers nor the new owner's see it. Later appends are refused at once."""
     old, new = await nodes.start(valkey.url), await nodes.start(valkey.url)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
-    stream.say(5)
-    await log.shown()
+    log, stream = await old.writing(session, 5)
     later = await new.logs.open(session, 2)
     stream.say(5)
     with pytest.raises(Fenced):
@@ -82,11 +78,7 @@ async def test_an_answer_that_goes_on(nodes: Nodes, valkey: Valkey, session: str
 async def test_an_unfinished_answer_gets_its_end(nodes: Nodes, valkey: Valkey, session: str) -> None:
     """A viewer of the old owner goes on where it was, and finds the end of the answer, and the next answer."""
     old, new = await nodes.start(valkey.url), await nodes.start(valkey.url)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
-    stream.say(5)
-    await log.shown()
+    log, _ = await old.writing(session, 5)
     cursor = Cursor(log.epoch, log.head)
     later = await new.logs.open(session, 2)
     assert later.inherited is not None
@@ -138,11 +130,7 @@ async def test_an_owner_that_was_away_is_fenced_when_it_is_back(
 ) -> None:
     """What it could not send stays unseen."""
     old, new = await nodes.start(through(proxy)), await nodes.start(own_valkey.url)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
-    stream.say(5)
-    await log.shown()
+    log, stream = await old.writing(session, 5)
     proxy.cut()
     stream.say(5)
     later = await new.logs.open(session, 2)
@@ -158,11 +146,7 @@ async def test_redis_forgets_the_new_owner_alone(
 ) -> None:
     """Redis comes back empty, and the old owner is the first to write: the new one's log replaces what it wrote."""
     old, new = await nodes.start(own_valkey.url), await nodes.start(through(proxy))
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
-    stream.say(5)
-    await log.shown()
+    log, stream = await old.writing(session, 5)
     later = await new.logs.open(session, 2)
     again = Writer(later, stream_id="s2")
     await again.start()
@@ -191,11 +175,7 @@ async def test_an_owner_asks_whose_the_log_is_before_it_returns(
 ) -> None:
     """Another node has taken it by force, and Redis has lost its marker, or all: nothing refuses the old one."""
     old, new = await nodes.start(through(proxy)), await nodes.start(own_valkey.url)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
-    stream.say(5)
-    await log.shown()
+    log, stream = await old.writing(session, 5)
     proxy.cut()
     await until(lambda: old.logs.trouble)
     stream.say(5)
@@ -243,9 +223,7 @@ async def test_an_opening_without_redis_fails(
 ) -> None:
     """Its end of the old owner's answer is not acknowledged. Shown without Redis, it may be beside another owner's."""
     old, new = await nodes.start(own_valkey.url), await nodes.start(through(proxy), patience=0.2)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
+    log, _ = await old.writing(session)
     await log.shown()
 
     async def settle(_answers: Sequence[AnswerView]) -> list[Event | Tail]:
@@ -387,9 +365,7 @@ async def test_a_log_that_was_given_up_is_written_no_more(nodes: Nodes, valkey: 
 async def test_a_long_log_is_read_in_pages(nodes: Nodes, valkey: Valkey, session: str) -> None:
     """More entries than one read returns."""
     old, new = await nodes.start(valkey.url), await nodes.start(valkey.url)
-    log = await old.logs.open(session, 1)
-    stream = Writer(log)
-    await stream.start()
+    log, stream = await old.writing(session)
     for _ in range(2500):
         stream.say()
         await log.shown()
