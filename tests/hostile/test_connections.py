@@ -59,6 +59,10 @@ async def open_after(connections: list[socket.socket], most: int) -> int:
     return left
 
 
+PROMPT = b'{"prompt": "hi", "model": "scripted/slow-start"}'
+ANSWER = hostile.request(
+    "POST", STREAMS, JSON, BEARER, "Accept: text/event-stream", f"Content-Length: {len(PROMPT)}", body=PROMPT
+)
 SLOW: dict[str, tuple[bytes, bytes, int]] = {  # the first bytes, what follows bit by bit, the status
     "nothing": (b"", b"", 0),
     "headers": (b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X: y\r\n", 408),
@@ -80,6 +84,7 @@ SLOW: dict[str, tuple[bytes, bytes, int]] = {  # the first bytes, what follows b
         408,
     ),
     "a second request": (hostile.request("GET", "/healthz") + b"GET / HTTP/1.1\r\nX: ", b"x", 200),
+    "a second request, after an answer of some seconds": (ANSWER + b"GET / HTTP/1.1\r\nX: ", b"x", 201),
 }
 
 

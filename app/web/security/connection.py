@@ -1,8 +1,9 @@
 """One connection: what is refused before it reaches the application, and how long the client may take.
 
 aiohttp bounds the length of a line and the number of headers. Here the size of all headers is bounded, requests are
-refused by their headers, the body of a refused request is not read, and a silent client is noticed. A scan of all
-connections once a second calls `tick`; there are no timers per request.
+refused by their headers, the body of a refused request is not read, and a silent client is noticed. A scan once a
+second calls `tick`; there are no timers per request. A connection leaves the scan while it is the server's turn, so
+open event streams cost it nothing.
 """
 
 from __future__ import annotations
@@ -188,6 +189,8 @@ class Connection(web.RequestHandler, Incoming):
     def wait_for(self, body: StreamReader | None) -> None:
         """See `Incoming`."""
         self._awaited = body
+        if body is not None:
+            self._watch()
 
     def let_in(self, grant: Grant) -> None:
         """See `Incoming`."""
@@ -229,7 +232,13 @@ class Connection(web.RequestHandler, Incoming):
         if is_last and isinstance(resp, web.StreamResponse):
             resp.force_close()
         self._counted, self._unsent = 0, 0
+        self._watch()
         return super().finish_response(request, resp, start_time)
+
+    def force_close(self) -> None:
+        """See aiohttp. What the client has not taken yet may take time."""
+        self._watch()
+        super().force_close()
 
     def close(self) -> None:
         """See aiohttp, which calls this after a response if a part of the body is outstanding.
@@ -268,10 +277,17 @@ class Connection(web.RequestHandler, Incoming):
         """Whether no request is in progress."""
         return not self._request_in_progress and not self._messages
 
-    def tick(self, elapsed: float, transport: asyncio.Transport) -> None:
+    def _watch(self) -> None:
+        """It is the client's turn, or will be soon. A transport that closes is watched already, or lost."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and self._manager is not None:
+            self._manager.watch(self, transport)
+
+    def tick(self, elapsed: float, transport: asyncio.Transport) -> bool:
         """Cut the connection if the client takes too long. `elapsed` is in seconds since the last tick.
 
-        `transport` is the connection's, which aiohttp forgets when it closes it.
+        `transport` is the connection's, which aiohttp forgets when it closes it. Return whether the next tick is
+        needed: not while a known client waits for its response.
         """
         if transport.is_closing():
             self._tick_response(elapsed, transport)
@@ -288,6 +304,9 @@ class Connection(web.RequestHandler, Incoming):
                 self._tick_body(self._awaited, elapsed)
             elif self._current_request is None or not self.is_known:
                 self._tick_response(elapsed, transport)
+            else:
+                return False
+        return True
 
     def _tick_idle(self, elapsed: float) -> None:
         if self._requests != self._request_count:

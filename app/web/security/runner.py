@@ -10,16 +10,17 @@ from aiohttp import web
 from app.web.security.connection import READ_BUFFER, Connection
 from app.web.security.connections import Connections
 
-SCAN_SECONDS = 1.0  # between two scans of all connections
+SCAN_SECONDS = 1.0  # between two scans
 KEEP_ALIVE_SECONDS = 75.0  # that a connection may be idle; a proxy has to give up its own earlier
 
 
 class Server(web.Server):
-    """Makes the connections, and looks after all of them once a second."""
+    """Makes the connections, and looks once a second at those whose client may take too long."""
 
     def __init__(self, *arguments: Any, members: Connections, **kwargs: Any) -> None:
         super().__init__(*arguments, **kwargs)
         self.members = members
+        self._watched: dict[Connection, asyncio.Transport] = {}
         self._scanned = self._loop.time()
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(SCAN_SECONDS, self._scan)
 
@@ -31,13 +32,19 @@ class Server(web.Server):
         """See aiohttp."""
         super().connection_made(handler, transport)
         if isinstance(handler, Connection):
+            self._watched[handler] = transport
             self.members.add(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """See aiohttp."""
         super().connection_lost(handler, exc)
         if isinstance(handler, Connection):
+            self._watched.pop(handler, None)
             self.members.discard(handler)
+
+    def watch(self, connection: Connection, transport: asyncio.Transport) -> None:
+        """Look at the connection from the next scan on. Idempotent."""
+        self._watched[connection] = transport
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """See aiohttp."""
@@ -51,9 +58,9 @@ class Server(web.Server):
         # After a pause of the whole process nobody is to blame for it.
         elapsed = min(now - self._scanned, 2 * SCAN_SECONDS)
         self._scanned = now
-        for handler, transport in list(self._connections.items()):
-            if isinstance(handler, Connection):
-                handler.tick(elapsed, transport)
+        for connection, transport in tuple(self._watched.items()):
+            if not connection.tick(elapsed, transport):
+                self._watched.pop(connection, None)
         self._timer = self._loop.call_later(SCAN_SECONDS, self._scan)
 
 
