@@ -172,8 +172,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     # What is loaded from here on lives as long as the process. The server turns collection on once it is ready.
     gc.disable()
     # Import late, so that a wrong setting or `--help` does not load the server.
-    from app import allocator, wiring
+    from app import allocator
     from app.telemetry import logging
+    from app.wiring.errors import StartupError
+    from app.wiring.serving import serve
 
     allocator.return_large_blocks()
     log = logging.configure(chosen.log_format, chosen.log_level)
@@ -185,8 +187,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     for name, meant in settings.unknown(environ).items():
         log.warning("setting_unknown", name=name, did_you_mean=meant)
     try:
-        return wiring.serve(chosen, dog)
-    except wiring.StartupError as error:
+        return serve(chosen, dog)
+    except StartupError as error:
         return _refuse(f"cannot start: {error}")
 
 

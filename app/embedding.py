@@ -11,7 +11,6 @@ from types import MappingProxyType
 from aiohttp import web
 from jinja2 import BaseLoader, FileSystemLoader, PrefixLoader
 
-from app import wiring
 from app.agent import Agent
 from app.backends.agents import loading
 from app.config import config_file
@@ -29,7 +28,9 @@ from app.web.security.guess_counts import GuessCounts
 from app.web.security.guesses import Guesses
 from app.web.security.parent_gate import ParentGate, User
 from app.web.security.refusals import Refusals
-from app.wiring import StartupError as StartupError
+from app.wiring import parts
+from app.wiring.data_folder import data_folder
+from app.wiring.errors import StartupError as StartupError
 
 GATE = web.AppKey("parent_gate", ParentGate)
 CLOSING = web.AppKey("closing", AsyncExitStack)
@@ -66,7 +67,7 @@ def tailrace(
     app = application.create_application(
         parts=None,
         gate=gate,
-        limits=wiring.limits(chosen),
+        limits=parts.limits(chosen),
         heartbeat=chosen.heartbeat,
         allowed_hosts=chosen.allowed_hosts,
         allowed_origins=chosen.allowed_origins,
@@ -82,8 +83,8 @@ def tailrace(
     async def running(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as closing:
             # Closed in reverse order. Each is closed even if the one before it fails or is cancelled.
-            with wiring.data_folder(chosen.data_dir, logger):
-                inside = await closing.enter_async_context(wiring.opened(chosen, logger, agents=known))
+            with data_folder(chosen.data_dir, logger):
+                inside = await closing.enter_async_context(parts.opened(chosen, logger, agents=known))
             application.fill(app, inside.parts, _base(app, chosen))
             closing.push_async_callback(inside.catalog.aclose)
             closing.push_async_callback(inside.registry.close)

@@ -137,7 +137,7 @@ LAYERS = {
     "tokens": layer("chat", "argon2"),
     "token_commands": layer("chat config history private tokens", "structlog"),
     "systemd": layer("", "structlog"),
-    "doctor": layer("config wiring telemetry doctor.inside doctor.outside", "yarl"),
+    "doctor": layer("config wiring.models telemetry doctor.inside doctor.outside", "yarl"),
     "doctor.inside": layer("chat config doctor history tasks", "asyncpg"),
     "doctor.outside": layer(
         "config doctor tasks web.security", "aiohttp multidict yarl", never="aiohttp.web"

@@ -10,7 +10,7 @@ import pytest
 from app.config.settings import TABLE, Row, Settings, SettingsError, is_loopback, load, unknown
 from app.config.strength import is_weak
 from app.streams.bounds import Bounds
-from app.wiring import bounds
+from app.wiring.parts import bounds
 
 
 def refusal(**environ: str) -> list[str]:

@@ -101,9 +101,9 @@ async def _run(arguments: Namespace) -> int:
 
 
 async def _inside(environ: Mapping[str, str]) -> AsyncGenerator[Finding, None]:
-    from app import wiring
     from app.doctor.inside import look, settings
     from app.telemetry import logging
+    from app.wiring import models
 
     read = settings.read(environ)
     for finding in read.findings:
@@ -111,7 +111,7 @@ async def _inside(environ: Mapping[str, str]) -> AsyncGenerator[Finding, None]:
     if read.chosen is None:
         return
     logging.configure("logfmt", "error")  # the findings say what the log would
-    async for finding in look.check(read.chosen, wiring.opened_catalog):
+    async for finding in look.check(read.chosen, models.opened_catalog):
         yield finding
 
 

@@ -14,12 +14,12 @@ import aiohttp
 import pytest
 import structlog
 
-from app import wiring
 from app.backends.embedded.backend import MODEL, EmbeddedBackend
 from app.backends.ollama.backend import OllamaBackend
 from app.chat.ports import ChatMessage, Options, Request
 from app.chat.states import Reason
 from app.config.settings import Settings
+from app.wiring.server import running
 from tests.doubles.ollama import OllamaDouble
 from tests.faults.footprint import Footprint, back_to
 from tests.faults.watch import check
@@ -131,12 +131,12 @@ async def shut_down_cut_short(folder: Path, step: int) -> bool:
         settings = Settings(
             port=0, embedded=False, ollama_url=double.url, data_dir=folder, default_model=MODEL_ID
         )
-        running = wiring.running(settings)
-        server = await running.__aenter__()
+        serving = running(settings)
+        server = await serving.__aenter__()
         async with Client(server.url) as client:
             await client.post("s1", "fault=steady")
             await double.ledger.until(lambda ledger: ledger.open == 1)
-        hit = await cut(running.__aexit__(None, None, None), step)
+        hit = await cut(serving.__aexit__(None, None, None), step)
         await double.ledger.until(lambda ledger: ledger.open == 0)
         with pytest.raises(aiohttp.ClientConnectorError):
             async with Client(server.url) as client:

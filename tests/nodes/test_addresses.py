@@ -13,7 +13,7 @@ from app.config.settings import Settings
 from app.doctor.inside import database as doctor
 from app.nodes.addresses import address_of, is_out_of_reach
 from app.nodes.postgres_hosts import Host, hosts_of
-from app.wiring import StartupError
+from app.wiring.errors import StartupError
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.nodes.conftest import LiveNodes
 

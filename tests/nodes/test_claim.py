@@ -11,7 +11,7 @@ import pytest
 from app.log.shared.wire import command
 from app.nodes import claim
 from app.nodes.claim import CLUSTER_KEY
-from app.wiring import StartupError
+from app.wiring.errors import StartupError
 from tests.nodes.conftest import LiveNodes, empty
 from tests.support.postgres import Postgres
 from tests.support.waiting import until, until_told

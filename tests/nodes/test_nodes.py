@@ -16,7 +16,7 @@ from app.cluster.departure import Departure
 from app.history import sign
 from app.log.entries import End
 from app.streams.registry import Registered
-from app.wiring import StartupError
+from app.wiring.errors import StartupError
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.nodes.conftest import LiveNodes
 from tests.support.postgres import Postgres

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.wiring import StartupError
+from app.wiring.errors import StartupError
 from tests.nodes.conftest import LiveNodes
 from tests.support.ports import free_port
 from tests.support.sentinel import NAME, running_watched

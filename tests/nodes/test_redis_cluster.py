@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.log.shared.shared_logs import key_of
-from app.wiring import StartupError
+from app.wiring.errors import StartupError
 from tests.nodes.conftest import LiveNodes
 from tests.support.postgres import Postgres
 from tests.support.redis_cluster import running_redis_cluster

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from app import wiring
 from app.chat.ports import Backend
 from app.config.settings import Settings
 from app.shutdown import Closing
 from app.streams.registry import Registry
+from app.wiring.server import Server, running
 from tests.doubles.scripted import ScriptedDouble
 from tests.support.client import Client
 from tests.support.fresh import lay_history
@@ -23,7 +23,7 @@ from tests.support.fresh import lay_history
 class LiveServer:
     """A running server, seen from outside (`url`, `client`) and from inside (`registry`, `scripted`)."""
 
-    def __init__(self, server: wiring.Server, client: Client) -> None:
+    def __init__(self, server: Server, client: Client) -> None:
         self._server = server
         self.url = server.url
         self.client = client
@@ -84,8 +84,6 @@ async def serve(
         await lay_history(data_dir)
     if chosen.pop("scripted"):
         extra = (ScriptedDouble(), *extra)
-    running = wiring.running(
-        Settings(**chosen), handler_cancellation=handler_cancellation, extra=extra, now=now
-    )
-    async with running as server, Client(server.url, headers) as client:
+    opened = running(Settings(**chosen), handler_cancellation=handler_cancellation, extra=extra, now=now)
+    async with opened as server, Client(server.url, headers) as client:
         yield LiveServer(server, client)

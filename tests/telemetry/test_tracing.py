@@ -274,7 +274,7 @@ async def test_without_the_extra_the_log_says_how_to_get_it(monkeypatch: pytest.
 
 def test_nothing_of_it_is_imported_unless_it_is_wanted() -> None:
     """In a process of its own, with all of the server imported."""
-    look = "import sys, app.wiring; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    look = "import sys, app.wiring.serving; print([name for name in sys.modules if name.startswith('opentelemetry')])"
     done = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60
     )

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app import wiring
 from app.web.limits import Limits
+from app.wiring import parts as wired
 from tests.support.client import Client
 from tests.web.stage import Stage, on_stage, problem, until_event
 
@@ -271,7 +271,7 @@ async def test_the_size_of_a_file_has_a_bound(
         text, _ = await export(stage.client, "s1")
         async with stage.http.post(IMPORT, json=json.loads(text)) as response:
             assert response.status == 201
-    monkeypatch.setattr(wiring, "Limits", partial(Limits, max_import_bytes=200_000))
+    monkeypatch.setattr(wired, "Limits", partial(Limits, max_import_bytes=200_000))
     async with on_stage(tmp_path, max_prompt_bytes=1024) as stage:
 
         async def parts() -> Any:

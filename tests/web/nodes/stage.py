@@ -12,7 +12,6 @@ from typing import NamedTuple
 import structlog
 from aiohttp import web
 
-from app import wiring
 from app.cluster.cluster import Cluster
 from app.cluster.ports import Expired, Node
 from app.config.settings import Settings
@@ -27,6 +26,7 @@ from app.web.security.guess_counts import GuessCounts
 from app.web.security.guesses import Guesses
 from app.web.security.refusals import Refusals
 from app.web.security.runner import Runner
+from app.wiring import parts
 from tests.doubles.owners import OwnerTable, TableHints, TableOwners
 from tests.doubles.scripted import ScriptedDouble
 from tests.support.client import Client
@@ -105,7 +105,7 @@ async def staged_node(
         listener = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
         node = Node(name, f"http://127.0.0.1:{listener.getsockname()[1]}")
         owners = TableOwners(table, node)
-        inside = await closing.enter_async_context(wiring.opened(settings, logger, extra=(ScriptedDouble(),)))
+        inside = await closing.enter_async_context(parts.opened(settings, logger, extra=(ScriptedDouble(),)))
 
         async def told_of() -> Sequence[Expired]:
             return expired
@@ -128,7 +128,7 @@ async def staged_node(
         app = create_application(
             parts=inside.parts._replace(cluster=cluster),
             gate=gate or LocalGate(),
-            limits=wiring.limits(settings),
+            limits=parts.limits(settings),
             heartbeat=heartbeat,
             allowed_hosts=("127.0.0.1",),
             allowed_origins=(),

@@ -14,7 +14,7 @@ import redis.asyncio  # noqa: F401 - loaded when it is first used, which would b
 from structlog.testing import capture_logs
 
 from app.web.security import shared_counts
-from app.wiring import StartupError
+from app.wiring.errors import StartupError
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.machine import need
 from tests.support.ports import free_port
