@@ -36,10 +36,10 @@ def ends(node: LiveNode, session: str = "s") -> dict[str, tuple[Outcome, int]]:
     return {end.stream_id: (end.outcome, end.tokens) for end in found if isinstance(end, End)}
 
 
-async def hanging(node: LiveNode, session: str = "s") -> str:
+async def hanging(node: LiveNode, session: str = "s", *, key: str | None = None) -> str:
     """Start an answer that hangs in the middle; return its stream once its text is shown."""
     await node.ownership.own(session)
-    answer = await node.client.register(session, prompt="hello", model="scripted/hang-middle")
+    answer = await node.client.register(session, key=key, prompt="hello", model="scripted/hang-middle")
     log = node.registry.session(session).log
     await until(lambda: log.answer is not None and log.answer.content == TEXT, within=30)
     return str(answer["stream_id"])

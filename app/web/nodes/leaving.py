@@ -1,4 +1,4 @@
-"""Which requests a node that leaves has another node handle: those that begin an answer."""
+"""Which requests a node has another node handle when it leaves or lacks an engine: those that begin an answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,30 @@ async def begins(request: web.Request, session_id: str) -> bool:
     Whatever else changes a session leaves that answer alone: a prompt that waits for its end, that is refused, or that
     was accepted before. Raises `HistoryUnavailable`.
     """
+    if not await may_begin(request, session_id):
+        return False
+    return not is_answering(request, session_id) or not await was_accepted(request, session_id)
+
+
+async def may_begin(request: web.Request, session_id: str) -> bool:
+    """Return the same as `begins`, but for a prompt that was accepted before. Without the history."""
     if not asks_for_answer(request):
         return False
-    session = request.app[REGISTRY].find(session_id)
-    if session is None or session.running is None:
+    if not is_answering(request, session_id):
         return True
     body = await readable(request)
-    if body is None or body.if_active in ("enqueue", "reject"):
-        return False
+    return body is not None and body.if_active not in ("enqueue", "reject")
+
+
+def is_answering(request: web.Request, session_id: str) -> bool:
+    """Return whether an answer runs here in a session."""
+    session = request.app[REGISTRY].find(session_id)
+    return session is not None and session.running is not None
+
+
+async def was_accepted(request: web.Request, session_id: str) -> bool:
+    """Return whether a prompt was accepted before, by any node. Raises `HistoryUnavailable`."""
     key = bodies.idempotency_key(request)
-    return key is None or await request.app[HISTORY].known_key(request[OWNER], session_id, key) is None
+    return (
+        key is not None and await request.app[HISTORY].known_key(request[OWNER], session_id, key) is not None
+    )

@@ -12,9 +12,10 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from app.chat.errors import (
+    BeingDeleted,
+    DiskFull,
     HistoryUnavailable,
     LeaseLost,
-    LogUnavailable,
     NothingToRestore,
     SessionNotFound,
     TailraceError,
@@ -43,22 +44,24 @@ from app.web.events.response import EventStream
 from app.web.input import reading
 from app.web.nodes import receiving
 from app.web.nodes.begun import Begun, show_begun
-from app.web.nodes.leaving import begins
+from app.web.nodes.leaving import begins, is_answering, may_begin, was_accepted
 from app.web.nodes.outgoing import outgoing
 from app.web.nodes.overviews import Survey
 from app.web.nodes.own_address import OwnAddress
 from app.web.nodes.page_watch import PageWatch, Viewer
 from app.web.nodes.passing import pass_back
 from app.web.nodes.peers import (
+    ANSWERING,
     MOVED,
-    NO_LOG,
+    UNABLE,
     WHY,
+    Answering,
     Broken,
     NotBelieved,
     Peers,
     Refused,
+    Unable,
     Unreachable,
-    WithoutLog,
 )
 from app.web.nodes.reach import Reach
 from app.web.nodes.readable import readable
@@ -238,10 +241,12 @@ class Nodes:
                 return await handler(request)
         except LeaseLost:
             pass  # while it was handled; nothing was written
-        except LogUnavailable:
-            if not await begins(request, passed.session):
+        except (BeingDeleted, DiskFull):
+            raise  # any other node would be refused, too
+        except HistoryUnavailable:
+            if not await may_begin(request, passed.session):
                 raise  # the answer that runs here goes on
-            return refused(NO_LOG)
+            return refused(ANSWERING if is_answering(request, passed.session) else UNABLE)
         return refused()
 
     async def _owns(self, session_id: str, epoch: int) -> bool:
@@ -319,10 +324,8 @@ class _Search:
                     self._is_repeated = True
                     self._nodes.report(lease, error)
                     moves += await self._without(lease, error)
-                except WithoutLog:
-                    # Whoever has Redis can answer, so the newest prompt need not wait until the owner has it again.
-                    await self._owners.log_ready(self._session_id)
-                    self._over = lease.epoch
+                except Unable as error:
+                    await self._begin_here(lease, error)
                     moves += 1
                 except NotBelieved as error:
                     self._nodes.report(lease, error)
@@ -403,6 +406,16 @@ class _Search:
             raise unreachable() from error
         self._over = lease.epoch
         return 1
+
+    async def _begin_here(self, lease: Lease, error: Unable) -> None:
+        """Decide to answer a prompt here: with both engines that need not wait until its owner has them again.
+
+        Raises a 503 if it was accepted before, `HistoryUnavailable`.
+        """
+        if isinstance(error, Answering) and await was_accepted(self._request, self._session_id):
+            raise unreachable() from error  # the answer that runs there goes on
+        await self._owners.log_ready(self._session_id)
+        self._over = lease.epoch or None
 
     async def _note_answer(self) -> None:
         """Note for a stop what the takeover is about to interrupt: afterwards nothing runs that could be stopped."""

@@ -20,7 +20,8 @@ from app.web.nodes.signature import NO_SESSION
 # In a response to a request that was passed on: why the owner node did not handle it.
 WHY = "Tailrace-Peer"
 MOVED, UNKNOWN = "moved", "unknown"  # it does not own the session; it does not believe the signature
-NO_LOG = "no log"  # it owns the session, and cannot begin an answer: Redis is away for it
+UNABLE = "unable"  # it owns the session, and cannot begin an answer: PostgreSQL or Redis is away for it
+ANSWERING = "answering"  # likewise, and an answer runs there that only a new prompt may end
 ANOTHER = "another"  # it is not the node that the request was signed for
 NAME = "Tailrace-Node"  # in a response to a signed request for `ALIVE`: the id of the node
 
@@ -46,8 +47,12 @@ class Refused(Exception):
     """The node answered that it does not own the session under this epoch, so it has done nothing."""
 
 
-class WithoutLog(Exception):
-    """The node owns the session and lives, but Redis is away for it, so it has begun no answer."""
+class Unable(Exception):
+    """The node owns the session and lives, but PostgreSQL or Redis is away for it, so it begins no answer."""
+
+
+class Answering(Unable):
+    """An answer runs there, which ends for a new prompt alone. The node cannot tell whether this is one."""
 
 
 class NotBelieved(Exception):
@@ -87,7 +92,7 @@ class Peers:
         """Send a request to the owner node; return its response once the headers are there. The caller closes it.
 
         Raises `Unreachable` after `patience`, or at once if nobody listens there or the node was started anew;
-        `Broken`, `Refused`, `WithoutLog`, `NotBelieved`.
+        `Broken`, `Refused`, `Unable`, `Answering`, `NotBelieved`.
         """
         response = await self._answered(lease.node, outgoing, self._headers(lease, outgoing))
         why = response.headers.get(WHY)
@@ -96,7 +101,7 @@ class Peers:
         response.close()
         if why == ANOTHER:
             raise Unreachable("another node has its address now")
-        raise {MOVED: Refused, NO_LOG: WithoutLog}.get(why, NotBelieved)
+        raise {MOVED: Refused, UNABLE: Unable, ANSWERING: Answering}.get(why, NotBelieved)
 
     def _headers(self, lease: Lease, outgoing: Outgoing) -> CIMultiDict[str]:
         return outgoing.signed(self._secret, lease, self._sender().id, self._now())

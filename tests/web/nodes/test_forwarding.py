@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
-from app.chat.errors import OwnerPrompts
+from app.chat.errors import BeingDeleted, DiskFull, HistoryUnavailable, OwnerPrompts
+from app.chat.submission import Submission
 from app.cluster.ports import Lease
+from app.streams.registry import Registered
 from tests.doubles.owners import OwnerTable
 from tests.web.nodes.stage import StagedNode, staged_node
 from tests.web.stage import problem
@@ -233,6 +236,23 @@ async def test_a_change_of_a_session_that_nobody_owns(pair: Pair, table: OwnerTa
     async with a.client.http.patch("/api/sessions/s1", json={"title": "Mine"}) as response:
         assert response.status == 200
     assert table.leases["s1"].node == a.node
+
+
+@pytest.mark.parametrize("error", [BeingDeleted, DiskFull])
+async def test_a_prompt_that_no_node_can_take(
+    pair: Pair, table: OwnerTable, monkeypatch: pytest.MonkeyPatch, error: Callable[..., HistoryUnavailable]
+) -> None:
+    """The session stays where it is, and the client gets the owner's reason."""
+    a, b = pair
+    lease = table.give("s1", b.node)
+
+    async def refuse(_: Submission) -> Registered:
+        raise error()
+
+    monkeypatch.setattr(b.registry, "register", refuse)
+    refused = await a.client.post("s1", "Hello", model="scripted/short")
+    assert refused["code"] == error().code
+    assert table.leases["s1"] == lease
 
 
 async def test_the_owner_moved(pair: Pair, table: OwnerTable, monkeypatch: pytest.MonkeyPatch) -> None:
