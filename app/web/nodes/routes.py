@@ -7,6 +7,7 @@ from enum import Enum
 from aiohttp import hdrs, web
 
 from app.chat.errors import StreamNotFound
+from app.chat.states import Outcome
 from app.web.app_keys import BASE, HISTORY, OWNER
 from app.web.input import bodies
 from app.web.input.session_ids import own
@@ -71,14 +72,18 @@ def address(request: web.Request) -> str:
 
 
 async def session_of(request: web.Request) -> str | None:
-    """Return the scoped id of a request's session; `None` if it names none that exists, which the handler tells.
+    """Return the scoped id of a request's session; `None` if the handler needs no owner.
 
-    Raises a 422 for a malformed id, `HistoryUnavailable`.
+    It tells that there is no such session, and how an answer ended that is to be stopped: so a repeated stop takes no
+    session over from the answer that runs by now. Raises a 422 for a malformed id, `HistoryUnavailable`.
     """
     if "session_id" in request.match_info:
         return own(request, bodies.path_id(request, "session_id"))
     try:
         stream_id = bodies.path_id(request, "stream_id")
-        return (await request.app[HISTORY].stream(request[OWNER], stream_id)).session_id
+        state = await request.app[HISTORY].stream(request[OWNER], stream_id)
     except StreamNotFound:
         return None
+    # The owner notes that an interrupted answer is not to be continued.
+    is_over = state.outcome not in (None, Outcome.INTERRUPTED)
+    return None if is_over and stops(request) else state.session_id
