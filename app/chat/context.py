@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import dropwhile
 
 from app.chat.alternating import alternating, worth_reading
-from app.chat.ports import ChatMessage, ImageData, Options
+from app.chat.ports import ChatMessage, Options
 from app.chat.records import Message
 from app.chat.states import Outcome
 
@@ -29,13 +29,13 @@ MARKS: dict[Outcome, str] = {
 EMPTY = "[This answer was empty.]"
 UNSEEN = "[An image that this model can't see.]"
 
-Pictures = Mapping[str, ImageData]  # by image id; images that are missing here are not sent
-NO_PICTURES: Pictures = {}
 
+def as_read_by_model(message: Message, pictures: Collection[str] = ()) -> ChatMessage:
+    """Return the message as sent to the model, with those of its images whose ids are in `pictures`.
 
-def as_read_by_model(message: Message, pictures: Pictures = NO_PICTURES) -> ChatMessage:
-    """Return the message as sent to the model. An incomplete answer gets a mark, so that the model knows."""
-    shown = tuple(pictures[image.image_id] for image in message.images if image.image_id in pictures)
+    An incomplete answer gets a mark, so that the model knows.
+    """
+    shown = tuple(image for image in message.images if image.image_id in pictures)
     mark = MARKS.get(message.outcome) if message.outcome else None
     if message.role == "assistant" and not message.content.strip():
         return ChatMessage(message.role, mark or EMPTY, shown)
@@ -52,7 +52,7 @@ def assemble(
     context: int,
     *,
     begun: str = "",
-    pictures: Pictures = NO_PICTURES,
+    pictures: Collection[str] = (),
 ) -> list[ChatMessage]:
     """Return the messages for the model: the system prompt, as many of the latest messages as fit, the prompt.
 

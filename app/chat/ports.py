@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Meta
+
+from app.chat.contents import Image
+from app.chat.errors import ImageNotFound
 
 Role = Literal["system", "user", "assistant"]
 Kind = Literal["token", "reasoning"]
@@ -26,7 +29,7 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
     role: Role
     content: str
-    pictures: tuple[ImageData, ...] = ()
+    pictures: tuple[Image, ...] = ()
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -45,11 +48,18 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
         return msgspec.structs.replace(others, **{k: v for k, v in said.items() if v is not None})
 
 
+async def _nothing(_image_id: str) -> ImageData:
+    raise ImageNotFound
+
+
 class Request(msgspec.Struct, frozen=True):
     """A request to a backend. `model` is the backend's own name for the model, without the prefix.
 
     The system prompt is one of the messages; backends ignore `options.system`. If the last message is the assistant's,
     it is the beginning of the answer, and the model continues it.
+
+    The images of the messages may be large. `load` returns one by its id, as often as it is needed, so that a backend
+    has it in memory only while it is sent. Raises `ImageNotFound`, `HistoryUnavailable`.
     """
 
     model: str
@@ -59,6 +69,7 @@ class Request(msgspec.Struct, frozen=True):
     owner: str = ""
     session_id: str = ""
     stream_id: str = ""
+    load: Callable[[str], Awaitable[ImageData]] = _nothing
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -119,7 +130,8 @@ class Generation(Protocol):
         and is raised by `read`.
 
         It has no timeout: the stream supervises it. After a cancelled `read` the generation cannot be used further.
-        Raises a subclass of `UpstreamError` for any failure, including a missing end mark.
+        Raises a subclass of `UpstreamError` for any failure, including a missing end mark, and what `Request.load`
+        raises.
         """
 
     def abort(self) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 
 from app.chat.branches import path
 from app.chat.context import TOKENS_PER_IMAGE, TOKENS_PER_MESSAGE, assemble
-from app.chat.errors import ImageNotFound
-from app.chat.ports import ImageData, Request
+from app.chat.ports import Request
 from app.chat.records import History, Message
 from app.streams.bounds import Bounds
 from app.streams.stream import Stream
 
-IMAGE_BYTES = (
-    16 * 1024 * 1024
-)  # of earlier images together: they are in memory several times while they are sent
+IMAGE_BYTES = 16 * 1024 * 1024  # of earlier images together: they are sent again with each prompt
 
 
 async def request_for(stream: Stream, history: History, bounds: Bounds) -> Request:
@@ -29,9 +27,9 @@ async def request_for(stream: Stream, history: History, bounds: Bounds) -> Reque
         # Only the prompt's own branch, and no answer that has not ended.
         *before, prompt = path(messages, prompt.message_id)
     earlier = [message for message in before if message.outcome or message.role != "assistant"]
-    pictures: dict[str, ImageData] = {}
+    pictures: set[str] = set()
     if stream.model.vision is not False:
-        pictures = await _images(history, stream.owner, [*earlier, prompt], context // TOKENS_PER_IMAGE)
+        pictures = _pictures([*earlier, prompt], context // TOKENS_PER_IMAGE)
     read = assemble(
         earlier,
         prompt,
@@ -49,21 +47,14 @@ async def request_for(stream: Stream, history: History, bounds: Bounds) -> Reque
         owner=stream.owner,
         session_id=stream.session_id,
         stream_id=stream.stream_id,
+        load=partial(history.image, stream.owner),
     )
 
 
-async def _images(
-    history: History, owner: str, messages: Sequence[Message], room: int
-) -> dict[str, ImageData]:
-    """Return the latest images by id, at most `room` and `IMAGE_BYTES`, but always all of the prompt (the last)."""
+def _pictures(messages: Sequence[Message], room: int) -> set[str]:
+    """Return the ids of the latest images, at most `room` and `IMAGE_BYTES`, but always all of the last message."""
     images = [image for message in messages for image in message.images]
     own = len(messages[-1].images)
     sizes = accumulate(image.size for image in reversed(images))
     count = max(own, min(room, sum(size <= IMAGE_BYTES for size in sizes)))
-    found: dict[str, ImageData] = {}
-    for image in images[-count:] if count else ():
-        try:
-            found[image.image_id] = await history.image(owner, image.image_id)
-        except ImageNotFound:  # its message was discarded in the meantime
-            continue
-    return found
+    return {image.image_id for image in images[-count:]} if count else set()

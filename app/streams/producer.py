@@ -10,6 +10,7 @@ from app.chat.errors import (
     Fenced,
     FirstTokenTimeout,
     HistoryUnavailable,
+    ImageNotFound,
     LineTimeout,
     TokenTimeout,
     UpstreamBusy,
@@ -87,7 +88,7 @@ class Producer:
         except Fenced:
             # The conductor has already moved on and written the `end` of this stream.
             self._logger.info("stream_fenced", trace=stream.stream_id, session=stream.session_id)
-        except (UpstreamError, HistoryUnavailable) as error:
+        except (UpstreamError, HistoryUnavailable, ImageNotFound) as error:
             produced.problem = Problem(error.code, str(error))
             if stream.ticket is not None and isinstance(error, UpstreamBusy):
                 stream.ticket.pause(error.retry_after)

@@ -19,8 +19,9 @@ from app.backends.agents import loading
 from app.backends.agents.backend import AgentBackend
 from app.backends.agents.generation import AHEAD, BLOCKED, TEXT
 from app.chat import ports
-from app.chat.errors import AgentCrashed, AgentFailed, ModelMissing, UpstreamTruncated
-from app.chat.ports import ChatMessage, Delta, Generation, ImageData, Request
+from app.chat.errors import AgentCrashed, AgentFailed, ImageNotFound, ModelMissing, UpstreamTruncated
+from app.chat.ports import ChatMessage, Delta, Generation, Request
+from tests.support.pictures import PICTURE, load_of
 from tests.support.processes import ROOT
 from tests.support.waiting import until
 
@@ -48,15 +49,15 @@ async def test_an_agent_gets_the_chat() -> None:
         got.append(chat)
         yield "Hello"
 
-    picture = ImageData("image/png", b"png")
     request = Request(
         "one",
-        [ChatMessage("system", "Be brief."), ChatMessage("user", "What is it?", (picture,))],
+        [ChatMessage("system", "Be brief."), ChatMessage("user", "What is it?", (PICTURE,))],
         ports.Options(temperature=0.5, stop=["END"], system="Be brief."),
         headers={"traceparent": "00-1"},
         owner="alice",
         session_id="alice/s1",
         stream_id="t1",
+        load=load_of(b"png"),
     )
     assert [piece async for piece in _read(generation(agent, request))] == [Delta("token", ["Hello"])]
     assert got == [
@@ -73,6 +74,22 @@ async def test_an_agent_gets_the_chat() -> None:
         )
     ]
     assert got[0].prompt == "What is it?"
+
+
+async def test_an_image_that_cannot_be_loaded() -> None:
+    """Its error is that of the answer, and the agent does not begin."""
+    began = False
+
+    async def agent(_: Chat) -> AsyncGenerator[Piece, None]:
+        nonlocal began
+        began = True
+        yield "Hello"
+
+    answer = generation(agent, Request("one", [ChatMessage("user", "", (PICTURE,))]))
+    with pytest.raises(ImageNotFound):
+        await answer.read()
+    await answer.wait_closed()
+    assert not began
 
 
 async def _read(answer: Generation) -> AsyncGenerator[ports.Piece, None]:

@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 
 from app.backends.openai.backend import OpenAIBackend
 from app.chat.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
-from app.chat.ports import ChatMessage, Delta, Generation, ImageData, Options, Request
+from app.chat.ports import ChatMessage, Delta, Generation, Options, Request
 from tests.doubles.openai import OpenAIDouble
+from tests.support.pictures import PICTURE, load_of
 from tests.support.waiting import until
 
 ASKED = [ChatMessage("user", "Hi")]
@@ -385,12 +386,11 @@ def refuse_system(answer: Any, status: int) -> Refusal:
 )
 async def test_a_system_role_refused(answer: Any, status: int) -> None:
     """The system prompt goes in front of the first message of the user, with its images, and the log says so."""
-    picture = ImageData("image/png", b"\x89PNG")
-    messages = [SYSTEM[0], ChatMessage("user", "Hi", (picture,)), ChatMessage("assistant", "Yes?"), *ASKED]
+    messages = [SYSTEM[0], ChatMessage("user", "Hi", (PICTURE,)), ChatMessage("assistant", "Yes?"), *ASKED]
     async with Server(refuse=refuse_system(answer, status)) as server, backend(server.url) as ours:
         with capture_logs() as logs:
             assert await text(ours.generate(Request("double", SYSTEM))) == WORDS
-            assert await text(ours.generate(Request("double", messages))) == WORDS
+            assert await text(ours.generate(Request("double", messages, load=load_of()))) == WORDS
         assert [body["messages"][0]["role"] for body in server.bodies] == ["system", "user", "user"]
         assert server.bodies[1]["messages"] == [{"role": "user", "content": "Be brief.\n\nHi"}]
         first, *rest = server.bodies[2]["messages"]
@@ -400,6 +400,17 @@ async def test_a_system_role_refused(answer: Any, status: int) -> None:
         [line] = [line for line in logs if line["event"] == "model_server_adapted"]
         assert (line["backend"], line["model"]) == ("openai", "double")
         assert "system prompt" in line["changes"]
+
+
+async def test_a_request_that_is_sent_again_has_its_images_again() -> None:
+    """Nothing of them was kept."""
+    refuse = refusing("stream_options", openai_error("stream_options?"))
+    shown = [ChatMessage("user", "Look.", (PICTURE,))]
+    async with Server(refuse=refuse) as server, backend(server.url) as ours:
+        assert await text(ours.generate(Request("double", shown, load=load_of()))) == WORDS
+    first, second = [body["messages"] for body in server.bodies]
+    assert first == second
+    assert first[0]["content"][1]["image_url"]["url"] == "data:image/png;base64,iVBORw=="
 
 
 async def test_several_refusals_in_a_row() -> None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable
 
 import pytest
 from yarl import URL
 
 from app.backends.errors.mapper import ErrorMapper
-from app.backends.http.attempt import encoded
 from app.backends.http.client import proxy_for
 from app.backends.ollama.backend import OllamaBackend
 from app.backends.ollama.models import full_name
 from app.backends.openai.backend import OpenAIBackend
 from app.chat.errors import UpstreamError, UpstreamUnauthorized
-from app.chat.ports import ChatMessage, Generation, ImageData, Options, Request
+from app.chat.ports import ChatMessage, Generation, Options, Request
 from app.hosts import is_loopback
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
+from tests.support.pictures import PICTURE, load_of
 
 MESSAGES = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Yes?"), ChatMessage("user", "Go.")]
 SENT = [{"role": message.role, "content": message.content} for message in MESSAGES]
@@ -119,7 +118,6 @@ def test_full_name(name: str, full: str) -> None:
     assert full_name(name) == full
 
 
-PICTURE = ImageData("image/png", b"\x89PNG")
 SHOWN = [ChatMessage("user", "Look.", (PICTURE, PICTURE))]
 
 
@@ -129,7 +127,7 @@ async def test_ollama_gets_images_beside_the_text() -> None:
         double.capabilities = {"other:1b": ["completion", "vision"]}
         backend = OllamaBackend(double.url)
         assert [model.vision for model in await backend.models()] == [False, True]
-        await drain(backend.generate(Request("other:1b", SHOWN)))
+        await drain(backend.generate(Request("other:1b", SHOWN, load=load_of())))
         await backend.aclose()
     assert double.requests[0]["messages"] == [
         {"role": "user", "content": "Look.", "images": ["iVBORw=="] * 2}
@@ -141,7 +139,7 @@ async def test_openai_gets_images_as_parts() -> None:
     async with OpenAIDouble() as double:
         backend = OpenAIBackend(double.url)
         assert {model.vision for model in await backend.models()} == {None}
-        await drain(backend.generate(Request("double", SHOWN)))
+        await drain(backend.generate(Request("double", SHOWN, load=load_of())))
         await backend.aclose()
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
     assert double.requests[0]["messages"] == [
@@ -256,15 +254,3 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for host in ("127.0.0.1", "127.1.2.3", "localhost", "x.localhost", "[::1]"):
         assert proxy_for(URL(f"http://{host}:11434")) is None
     assert not is_loopback("localhost.example.com")
-
-
-async def test_only_images_leave_the_loop() -> None:
-    """Megabytes are encoded in a thread of their own; a prompt of words is not worth the way."""
-
-    def where() -> bytes:
-        return threading.current_thread().name.encode()
-
-    here = where()
-    seen = ChatMessage("user", "Look.", (ImageData("image/png", b"png"),))
-    assert await encoded(Request("double", MESSAGES), where) == here
-    assert await encoded(Request("double", [seen, *MESSAGES]), where) != here

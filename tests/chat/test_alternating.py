@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from app.chat.alternating import BEGINNING
 from app.chat.contents import Image, Problem
 from app.chat.context import EMPTY, MARKS, UNSEEN, assemble
-from app.chat.ports import ChatMessage, ImageData, Options, Role
+from app.chat.ports import ChatMessage, Options, Role
 from app.chat.records import Message
 from app.chat.states import Outcome
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
-PICTURES = {name: ImageData("image/png", name.encode()) for name in ("a", "b")}
+PICTURES = {name: Image(name, "image/png", 1) for name in ("a", "b")}
 
 
 def message(

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from app.agent import Agent, Chat, Description, Image, Message, Options
+from app.agent import Agent, Description
 from app.backends.agents.generation import AgentGeneration
-from app.chat.ports import ChatMessage, Generation, Logger, Model, Request
-from app.chat.scoped_ids import bare
+from app.chat.ports import Generation, Logger, Model, Request
 from app.tasks.timeouts import within
 
 CLOSE_SECONDS = 2.0  # that agents have to clean up when the server closes
@@ -44,9 +43,8 @@ class AgentBackend:
     def generate(self, request: Request) -> Generation:
         """See `Backend`."""
         return AgentGeneration(
-            request.model,
+            request,
             self._agents.get(request.model),
-            _chat(request),
             opened=self._open.add,
             closed=self._open.discard,
             logger=self._logger,
@@ -70,26 +68,3 @@ async def _all(waits: list[Coroutine[Any, Any, None]]) -> None:
 def _description(agent: Agent) -> Description:
     said = getattr(agent, "__tailrace__", None)
     return said if isinstance(said, Description) else Description()
-
-
-def _chat(request: Request) -> Chat:
-    return Chat(
-        messages=tuple(_message(message) for message in request.messages),
-        options=_options(request),
-        session_id=bare(request.session_id),
-        stream_id=request.stream_id,
-        owner=request.owner,
-        continues=bool(request.messages) and request.messages[-1].role == "assistant",
-        headers=request.headers,
-    )
-
-
-def _message(message: ChatMessage) -> Message:
-    images = tuple(Image(picture.media_type, picture.data) for picture in message.pictures)
-    return Message(message.role, message.content, images)
-
-
-def _options(request: Request) -> Options:
-    said = request.options
-    stop = None if said.stop is None else tuple(said.stop)
-    return Options(said.temperature, said.top_p, said.max_tokens, said.seed, stop)

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from app.agent import Agent, Chat, Failed, Note, Piece, Reasoning, Usage
+from app.agent import Agent, Failed, Note, Piece, Reasoning, Usage
+from app.backends.agents.chats import chat_of
 from app.backends.agents.steps import Timed
 from app.chat import ports
-from app.chat.errors import AgentCrashed, AgentFailed, ModelMissing, UpstreamError, UpstreamTruncated
-from app.chat.ports import Delta, Kind, Listener, Logger
+from app.chat.errors import AgentCrashed, AgentFailed, ModelMissing, Refused, UpstreamError, UpstreamTruncated
+from app.chat.ports import Delta, Kind, Listener, Logger, Request
+from app.chat.scoped_ids import bare
 from app.tasks.wake import Wake
 
 AHEAD = 256  # pieces that may be yielded before they are read; then the agent waits
@@ -21,16 +23,15 @@ MOST = 2**53  # tokens
 
 
 class AgentGeneration:
-    """The `Generation` of an agent, `None` if there is none of that name.
+    """The `Generation` of an agent, `None` if there is none of that name. Its chat is loaded by the first `read`.
 
     `opened` and `closed` are called as its task begins and has ended.
     """
 
     def __init__(
         self,
-        name: str,
+        request: Request,
         agent: Agent | None,
-        chat: Chat,
         *,
         opened: Callable[[AgentGeneration], None],
         closed: Callable[[AgentGeneration], None],
@@ -40,9 +41,9 @@ class AgentGeneration:
         self.usage: ports.Usage | None = None
         self.heard = 0.0
         self.listener: Listener | None = None  # not used: an agent need not be as cheap as a model server
-        self._name = name
+        self._name = request.model
+        self._request = request
         self._agent = agent
-        self._chat = chat
         self._opened = opened
         self._closed = closed
         self._logger = logger
@@ -50,7 +51,7 @@ class AgentGeneration:
         self._pieces: list[ports.Piece] = []
         self._ahead = 0
         self._came, self._room = Wake(), Wake()
-        self._failure: UpstreamError | None = None
+        self._failure: UpstreamError | Refused | None = None
         self._aborted = False
         self._has_blocked = False
 
@@ -90,7 +91,7 @@ class AgentGeneration:
         return self.finish_reason is not None or self._failure is not None
 
     def _begin(self) -> None:
-        """Start the agent at the first call. Raises `UpstreamError` if it was aborted or has failed."""
+        """Start the agent at the first call. Raises an error if it was aborted or has failed."""
         if self._aborted:
             raise UpstreamTruncated("The agent was stopped.")
         if self._failure is not None and not self._pieces:
@@ -116,8 +117,10 @@ class AgentGeneration:
 
     async def _run(self, agent: Agent) -> None:
         try:
-            await self._drive(agent(self._chat))
+            await self._drive(agent(await chat_of(self._request)))
             self.finish_reason = "stop"
+        except Refused as error:  # an image could not be loaded
+            self._failure = error
         except Failed as error:
             self._failure = AgentFailed(_sentence(error))
         except asyncio.CancelledError as error:
@@ -180,8 +183,8 @@ class AgentGeneration:
         self._logger.error(
             "agent_crashed",
             agent=self._name,
-            trace=self._chat.stream_id,
-            session=self._chat.session_id,
+            trace=self._request.stream_id,
+            session=bare(self._request.session_id),
             exc_info=error,
         )
         if not self._is_over:

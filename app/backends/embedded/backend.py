@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from app.backends.embedded.process import LlamaProcess, find_weights, has_server
 from app.backends.errors.mapper import ErrorMapper
-from app.backends.http.attempt import Call, encoded
+from app.backends.http.attempt import Call
 from app.backends.http.client import UpstreamClient
 from app.backends.http.continuation import Begun
 from app.backends.http.generation import HttpGeneration
+from app.backends.http.pictured import Pictured
 from app.backends.openai.backend import CHAT
 from app.backends.openai.decoder import OpenAIDecoder
 from app.backends.openai.request_body import LLAMA_CPP, chat_body
@@ -92,8 +92,8 @@ class EmbeddedBackend:
             # While llama.cpp processes a prompt, it checks for disconnected clients only if nothing has been
             # generated for a second. With progress reports, it notices after the next batch.
             owner = LLAMA_CPP if begun.continues else None
-            body = await encoded(request, partial(chat_body, request, begun, owner=owner, progress=True))
-            return Call(server.upstream, CHAT, body)
+            body = chat_body(request, begun, owner=owner, progress=True)
+            return Call(server.upstream, CHAT, Pictured.of(body, begun.messages, request.load))
 
         return HttpGeneration(request, prepare, OpenAIDecoder, self._voice)
 

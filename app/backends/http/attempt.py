@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import msgspec
 from app.backends.errors.bodies import read_error_body
 from app.backends.http.address import Address
 from app.backends.http.client import UpstreamClient
+from app.backends.http.pictured import Pictured
 from app.backends.http.refusals import REFUSALS, Refusal, explained, names, refuses_system
 from app.chat.errors import ModelMissing, UpstreamError
 from app.chat.ports import NO_HEADERS, ChatMessage, Logger, Request
@@ -39,7 +39,7 @@ class Call(NamedTuple):
 
     upstream: UpstreamClient
     path: str
-    body: bytes
+    body: bytes | Pictured
     attempt: Attempt | None = None
     headers: Mapping[str, str] = NO_HEADERS
 
@@ -108,9 +108,10 @@ class Server:
 
 
 class Attempt:
-    """A request for one answer, adapted to the server. `encode` returns its body in a form.
+    """A request for one answer, adapted to the server.
 
-    The system prompt, if any, is the first of `messages`.
+    `encode` returns its body in a form, with a `place` for each image of `messages`. Their system prompt, if any, is
+    the first.
     """
 
     def __init__(
@@ -128,13 +129,13 @@ class Attempt:
         self._prefixes = list(server.address.prefixes)
         self._missed: UpstreamError | None = None  # the error of the first address tried, the likeliest
 
-    async def call(self) -> Call:
+    def call(self) -> Call:
         """Return the request to send now."""
-        body = await encoded(self._request, lambda: self._encode(self._form))
+        body = Pictured.of(self._encode(self._form), self._messages, self._request.load)
         path = self._prefixes[0] + self._server.path
         return Call(self._server.upstream, path, body, self, self._request.headers)
 
-    async def refused(self, refusal: Refusal) -> Call | None:
+    def refused(self, refusal: Refusal) -> Call | None:
         """Return the request to send instead, `None` if there is none. May raise `UpstreamError`.
 
         Another address is tried, then another form of the request, each at most once.
@@ -144,11 +145,11 @@ class Attempt:
             self._server.address.missed(self._prefixes.pop(0))
             if not self._prefixes:
                 raise self._missed
-            return await self.call()
+            return self.call()
         adapted = self._server.adapted(self._form, refusal, self._request, self._messages)
         if adapted is not None:
             self._form = adapted
-            return await self.call()
+            return self.call()
         if (explanation := explained(refusal, self._request.options)) is not None:
             raise explanation
         return None
@@ -157,13 +158,6 @@ class Attempt:
         """Remember the address and the form: the server has begun to answer."""
         self._server.address.found(self._prefixes[0])
         self._server.learn(self._request.model, self._form)
-
-
-async def encoded(request: Request, encode: Callable[[], bytes]) -> bytes:
-    """Return the result of `encode`. Runs in a thread if the request has images, whose encoding takes long."""
-    if any(message.pictures for message in request.messages):
-        return await asyncio.to_thread(encode)
-    return encode()
 
 
 def _refuses_max_tokens(text: str) -> bool:

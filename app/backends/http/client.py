@@ -17,6 +17,7 @@ from yarl import URL
 
 from app.backends.errors.mapper import ErrorMapper
 from app.backends.http.connectors import TcpConnector, UnixConnector
+from app.backends.http.pictured import Pictured, Upload
 from app.backends.http.secrets import credentials, without_secrets
 from app.backends.http.turns import Turns
 from app.chat.errors import UpstreamError
@@ -31,6 +32,7 @@ MAX_ANSWER = 4 * 1024 * 1024  # bytes of a response to a short request, decompre
 LARGE_ANSWER = 32 * 1024  # bytes; a larger one is decoded in a thread
 # Bytes that aiohttp reads ahead for each response; up to twice as much before it pauses.
 READ_SIZE = 32 * 1024
+IMAGES = 4  # in memory at once while they are sent to a server; the others wait
 KNOWN_ADDRESSES = 64  # that are remembered, of all servers together
 MAX_ERROR_BODY = 16 * 1024  # bytes of an error response that are read
 # What aiohttp raises for a broken connection or broken data. RuntimeError: its reader, if the connection was lost
@@ -75,6 +77,7 @@ class UpstreamClient:
         self._headers = _joined(credentials(given, api_key), headers)
         self._session: aiohttp.ClientSession | None = None
         self._open: set[Abortable] = set()
+        self._images = asyncio.Semaphore(IMAGES)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -94,12 +97,20 @@ class UpstreamClient:
         self._open.discard(generation)
 
     async def post(
-        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+        self, path: str, body: bytes | Pictured, headers: Mapping[str, str] = NO_HEADERS
     ) -> aiohttp.ClientResponse:
-        """Send a JSON body; return the response when its headers have arrived. Raises aiohttp's errors (`BROKEN`)."""
+        """Send a JSON body; return the response when its headers have arrived. Raises aiohttp's errors (`BROKEN`).
+
+        If an image cannot be loaded, the reason is the `__cause__` of the error.
+        """
         headers = {**headers, "Content-Type": "application/json"}
-        data = body if len(body) < LARGE_BODY else BytesIO(body)
+        data = self._sendable(body)
         return await self._opened().post(self._at(path), data=data, headers=headers, allow_redirects=False)
+
+    def _sendable(self, body: bytes | Pictured) -> bytes | BytesIO | Upload:
+        if isinstance(body, Pictured):
+            return Upload(body, self._images)
+        return body if len(body) < LARGE_BODY else BytesIO(body)
 
     async def ask(
         self, path: str, read: Callable[[bytes], T], body: bytes | None = None, *, most: int = MAX_ANSWER

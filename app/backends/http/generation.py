@@ -19,7 +19,7 @@ from app.backends.http.error_body import error_body
 from app.backends.http.passing import Passing
 from app.backends.http.refusals import Refusal
 from app.backends.http.slices import SMALLEST, Slices
-from app.chat.errors import UpstreamError
+from app.chat.errors import Refused, UpstreamError
 from app.chat.ports import Delta, Listener, Request, Usage
 from app.tasks.waiting import first_done
 
@@ -139,12 +139,12 @@ class HttpGeneration:
         return self._response
 
     async def _connect(self, refusal: Refusal | None) -> None:
-        """Get a response with status 200. Raises `UpstreamError` otherwise."""
+        """Get a response with status 200. Raises `UpstreamError` otherwise, or what `Request.load` raises."""
         on_connection.set(self._attach)  # set in this task's context only
         if refusal is None:
             refusal = await self._send(await self._prepare(self._begun))
         while refusal is not None:
-            again = await self._attempt.refused(refusal) if self._attempt is not None else None
+            again = self._attempt.refused(refusal) if self._attempt is not None else None
             if again is None:
                 raise refusal.error
             await self._drop()
@@ -152,12 +152,14 @@ class HttpGeneration:
             refusal = await self._send(again)
 
     async def _send(self, call: Call) -> Refusal | None:
-        """Send a request; return how it is refused, `None` if the answer begins. Raises `UpstreamError`."""
+        """Send a request; return how it is refused, `None` if the answer begins. Raises as `_connect` does."""
         self._upstream, self._attempt = call.upstream, call.attempt
         self._upstream.enlist(self)
         try:
             self._response = response = await call.upstream.post(call.path, call.body, call.headers)
         except BROKEN as error:
+            if isinstance(error.__cause__, Refused):  # an image of the body could not be loaded
+                raise error.__cause__ from None
             call.upstream.broke = True
             raise self._voice.before_answer(error) from error
         if response.status == 200:

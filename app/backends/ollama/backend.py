@@ -81,7 +81,7 @@ class OllamaBackend(HttpBackend):
                 return chat_body(model, begun, request.options, context, form)
 
             # Ollama continues a final assistant message without an option.
-            return await Attempt(self._server, request, begun.messages, encode).call()
+            return Attempt(self._server, request, begun.messages, encode).call()
 
         return HttpGeneration(request, prepare, partial(OllamaDecoder, room=self._room), self._voice)
 

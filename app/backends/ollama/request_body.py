@@ -6,6 +6,7 @@ import msgspec
 
 from app.backends.http.attempt import Form
 from app.backends.http.continuation import Begun
+from app.backends.http.pictured import place
 from app.backends.http.refusals import without_system
 from app.chat.ports import ChatMessage, Options
 
@@ -22,7 +23,7 @@ class _Settings(msgspec.Struct, omit_defaults=True):
 class _Said(msgspec.Struct, omit_defaults=True):
     role: str
     content: str
-    images: list[bytes] | None = None  # base64 in JSON
+    images: list[msgspec.Raw] | None = None
 
 
 class _Body(msgspec.Struct, omit_defaults=True):
@@ -34,7 +35,10 @@ class _Body(msgspec.Struct, omit_defaults=True):
 
 
 def chat_body(model: str, begun: Begun, options: Options, context: int | None, form: Form) -> bytes:
-    """Return the JSON body of a chat request. `context` is in tokens; `form` has the known refusals of the server."""
+    """Return the JSON body of a chat request, with a `place` for each image.
+
+    `context` is in tokens; `form` has the known refusals of the server.
+    """
     messages = without_system(begun.messages) if form.system else begun.messages
     settings = _Settings(
         num_ctx=context,
@@ -51,4 +55,4 @@ def chat_body(model: str, begun: Begun, options: Options, context: int | None, f
 
 
 def _said(message: ChatMessage) -> _Said:
-    return _Said(message.role, message.content, [picture.data for picture in message.pictures] or None)
+    return _Said(message.role, message.content, [place() for _ in message.pictures] or None)

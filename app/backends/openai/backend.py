@@ -82,7 +82,7 @@ class OpenAIBackend(HttpBackend):
         async def prepare(begun: Begun) -> Call:
             owner = await self._continuing(request.model) if begun.continues else None
             encode = partial(chat_body, request, begun, owner=owner)
-            return await Attempt(self._server, request, begun.messages, encode).call()
+            return Attempt(self._server, request, begun.messages, encode).call()
 
         return HttpGeneration(request, prepare, partial(OpenAIDecoder, room=self._room), self._voice)
 

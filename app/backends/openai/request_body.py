@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-
 import msgspec
 
 from app.backends.http.attempt import Form
 from app.backends.http.continuation import Begun
+from app.backends.http.pictured import place
 from app.backends.http.refusals import without_system
 from app.chat.ports import ChatMessage, Request
 
@@ -31,7 +30,7 @@ class _TextPart(msgspec.Struct, tag_field="type", tag="text"):
 
 
 class _Url(msgspec.Struct):
-    url: str
+    url: msgspec.Raw
 
 
 class _ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
@@ -63,7 +62,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
 def chat_body(
     request: Request, begun: Begun, form: Form = PLAIN, *, owner: str | None = None, progress: bool = False
 ) -> bytes:
-    """Return the JSON body of a streamed chat completion. `progress` is for llama.cpp only.
+    """Return the JSON body of a streamed chat completion, with a `place` for each image. `progress` is for llama.cpp.
 
     `owner` is the server's `owned_by`, if an answer is continued. `form` has the known refusals of the server.
     """
@@ -95,7 +94,5 @@ def _said(message: ChatMessage) -> _Said:
     if not message.pictures:
         return _Said(message.role, message.content)
     parts: list[_TextPart | _ImagePart] = [_TextPart(message.content)] if message.content else []
-    for picture in message.pictures:
-        data = base64.b64encode(picture.data).decode()
-        parts.append(_ImagePart(_Url(f"data:{picture.media_type};base64,{data}")))
+    parts += [_ImagePart(_Url(place(f"data:{picture.media_type};base64,"))) for picture in message.pictures]
     return _Said(message.role, parts)

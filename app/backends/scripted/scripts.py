@@ -187,7 +187,7 @@ def _rest(script: Script, request: Request) -> Iterator[tuple[Kind, str]]:
 
 def _text(script: Script, request: Request) -> str:
     if script.sees:
-        sizes = [len(picture.data) for message in request.messages for picture in message.pictures]
+        sizes = [picture.size for message in request.messages for picture in message.pictures]
         return f"I see {len(sizes)} image{'' if len(sizes) == 1 else 's'} of {sum(sizes)} bytes together."
     return _prompt(request) if script.text is None else script.text
 

@@ -17,6 +17,7 @@ from app.web.input.image_types import media_type
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 from tests.support.client import Client
+from tests.support.pictures import sent_images
 from tests.support.server import serve
 from tests.web.stage import Stage, on_stage, problem
 
@@ -51,8 +52,8 @@ async def test_images_go_to_the_model_with_their_prompt(stage: Stage) -> None:
     """In their order, with the type that their bytes tell; also with every later prompt that follows."""
     posted = await stage.client.post("s1", "what is this?", images=images(PNG, JPEG))
     generation = await stage.opened()
-    pictures = (ImageData("image/png", PNG), ImageData("image/jpeg", JPEG))
-    assert generation.request.messages[0].pictures == pictures
+    pictures = [ImageData("image/png", PNG), ImageData("image/jpeg", JPEG)]
+    assert await sent_images(generation.request) == pictures
     generation.finish()
     start = (await stage.client.read_stream(posted["stream_id"]))[0].data
     prompt = await prompt_of(stage.client)
@@ -62,7 +63,7 @@ async def test_images_go_to_the_model_with_their_prompt(stage: Stage) -> None:
         ("image/jpeg", len(JPEG)),
     ]
     await stage.client.post("s1", "and now?")
-    assert (await stage.opened(2)).request.messages[0].pictures == pictures
+    assert await sent_images((await stage.opened(2)).request) == pictures
 
 
 async def test_an_image_is_shown_again(stage: Stage) -> None:
@@ -137,10 +138,10 @@ async def test_a_prompt_may_have_images_that_were_sent_before(stage: Stage) -> N
     before = (await prompt_of(stage.client))["images"][0]["image_id"]
     await stage.client.post("s1", "and this?", parent_id=None, images=[{"image_id": before}, *images(GIF)])
     generation = await stage.opened(2)
-    assert generation.request.messages[0].pictures == (
+    assert await sent_images(generation.request) == [
         ImageData("image/png", PNG),
         ImageData("image/gif", GIF),
-    )
+    ]
     generation.finish()
     await stage.settled()
     kept = (await prompt_of(stage.client))["images"]

@@ -16,6 +16,7 @@ from app.web.input.checked_images import checked_image
 from app.web.input.image_sizes import MOST_FRAMES, MOST_PIXELS, Pixels, pixels
 from app.web.problems import ProblemError
 from tests.support.cost import measured
+from tests.support.pictures import sent_images
 from tests.web.stage import Stage, problem
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
@@ -181,7 +182,7 @@ async def test_an_image_that_is_named_often_is_loaded_once_or_not_at_all(stage: 
     body["images"] = [{"image_id": image_id}] * 3
     async with stage.http.post("/api/sessions/s2/streams", json=body) as response:
         assert response.status == 201
-    pictures = (await stage.opened(2)).request.messages[0].pictures
+    pictures = await sent_images((await stage.opened(2)).request)
     assert [picture.data for picture in pictures] == [data] * 3
     body["images"] = [{"image_id": image_id}, {"image_id": "gone"}]
     async with stage.http.post("/api/sessions/s3/streams", json=body) as response:
