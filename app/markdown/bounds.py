@@ -19,6 +19,7 @@ DEPTH = 48  # nested blocks; a list counts twice, for itself and for its item
 BLOCKS = 4_000  # per answer; the rest is plain text
 DEFINITIONS = 500  # link definitions per answer
 SECONDS = 0.25  # processor time per block, so that the result does not depend on the load
+CUTTING_SECONDS = 2.0  # processor time for cutting an answer that is rendered as a whole into its blocks
 ANSWER_SECONDS = 2.0  # processor time for all blocks of an answer that is rendered as a whole
 
 # markdown-it's own limit allows a megabyte of HTML from two kilobytes of text.

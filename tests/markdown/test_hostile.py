@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 
@@ -88,6 +90,51 @@ def test_the_time_of_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     """When it is used up, what follows is plain text."""
     monkeypatch.setattr("app.markdown.steps.ANSWER_SECONDS", 0.0)
     assert document("*a*\n\n*b*").blocks == [plain("*a*\n"), plain("\n*b*")]
+
+
+LISTS = "- a\n\n" * 60_000  # each item costs the grammar forty microseconds
+
+
+def test_cutting_an_answer_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not cut by then is one block of plain text after those that were found."""
+    monkeypatch.setattr("app.markdown.steps.CUTTING_SECONDS", 0.1)
+    took, found = measured(partial(document, LISTS), 1.0)
+    assert took <= 1.0
+    assert Shown("".join(found.blocks)).text == LISTS
+    assert (found.end, found.tail) == (len(LISTS), "")
+
+
+class Ticking:
+    """A clock by which each step takes 50 ms."""
+
+    def __init__(self) -> None:
+        self._ticks = itertools.count()
+
+    def thread_time(self) -> float:
+        """See `time`."""
+        return next(self._ticks) * 0.05
+
+
+def test_what_is_not_cut_of_an_answer_in_progress_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks before it are those that its stream has, so the next ones can be added."""
+    text = "*a*\n\n" * 60 + "😀"
+    monkeypatch.setattr("app.markdown.steps.PIECE", 10)
+    monkeypatch.setattr("app.markdown.steps.time", Ticking())
+    found = opened(text)
+    assert 0 < len(found.blocks) < 60
+    assert found.blocks == opened(text[: found.end] + "\n").blocks
+    assert text[found.end :] == found.tail
+
+
+def test_a_long_answer_is_not_in_memory_line_by_line() -> None:
+    """A page with it takes less than 20 times its size."""
+    text = "a\n" * 150_000
+    tracemalloc.start()
+    try:
+        document(text)
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 def test_depth_is_bounded_and_the_text_stays() -> None:

@@ -118,7 +118,8 @@ class Splitter:
         return blocks
 
     def _note(self, line: str) -> None:
-        self._guess = self._guesses.may_end(line, self._open.first) or self._guess
+        if self._until != NEVER:  # else all that follows is plain
+            self._guess = self._guesses.may_end(line, self._open.first) or self._guess
         self._open.note(line)
 
     def _cut_parsed(self, deadline: Deadline | None) -> list[Block]:

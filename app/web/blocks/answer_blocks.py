@@ -156,8 +156,9 @@ class AnswerBlocks:
     async def _cut_beside(self) -> None:
         is_over, text = self._is_over, self._take_new()
         self._before = (self._count, self._splitter.end, self._splitter.tail + text)
+        blocks: list[Block] = []
         try:
-            blocks = await self._renderer.cut(cutting(self._splitter, text, is_over=is_over), self)
+            await self._renderer.cut(cutting(self._splitter, text, blocks, is_over=is_over), self)
         except Exception as error:  # noqa: BLE001 - it is reported; a reload renders the blocks from the full text
             report("an answer could not be cut into blocks", error)
             self._closed = True

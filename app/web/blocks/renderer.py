@@ -78,9 +78,9 @@ class Renderer:
         html = await self._run(owner, self._each(blocks, known))
         return html if html is not None else [plain(block.source) for block in blocks]
 
-    async def cut(self, job: Steps[list[Block]], owner: Hashable = None) -> list[Block]:
+    async def cut(self, job: Steps[None], owner: Hashable = None) -> None:
         """Run a job that splits text into blocks in the threads. Each answer has one such job at a time."""
-        return await self._turns.run(owner, job)
+        await self._turns.run(owner, job)
 
     def block(self, block: Block, definitions: Definitions, deadline: Deadline) -> str | None:
         """Render a small block synchronously and return its HTML.
