@@ -97,6 +97,16 @@ async def test_what_breaks_off_is_told_after_the_text(server: RawDouble, backend
         await generation.wait_closed()
 
 
+async def test_tiny_chunks_are_usual(server: RawDouble, backend: OpenAIBackend) -> None:
+    """A body in chunks of one byte is heard to its end, although reading it is paused on the way."""
+    event = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 1000)
+    body = event * 200 + END
+    server.pieces = [HEAD, b"".join(b"1\r\n%c\r\n" % byte for byte in body) + chunk(b"")]
+    ear = Ear(backend.generate(ask("raw", "hello")))
+    await ear.read()
+    assert len(ear.texts) == body.count(event)
+
+
 async def test_a_complaint_is_told_after_the_text(server: RawDouble, backend: OpenAIBackend) -> None:
     """An error in the stream ends the generation, although the connection stays open."""
     server.pieces = [HEAD, token("one"), token("two") + chunk(b'data: {"error":"out of memory"}\n\n')]

@@ -77,6 +77,7 @@ class UpstreamConnection(ResponseHandler):
 
     on_data: Callable[[], None] | None = None  # called when the response's `content` has got more, or its end
     on_much: Callable[[], None] | None = None  # called instead if that is much
+    on_resumed: Callable[[], None] | None = None  # called if it may have got more when reading went on after a pause
     _head: int | None = 0  # bytes received before the final response's headers were complete; then `None`
     _interim = 0
 
@@ -124,6 +125,8 @@ class UpstreamConnection(ResponseHandler):
         """See aiohttp, which calls this after every read and runs its parser each time, paused or not."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
+            if self.on_resumed is not None:
+                self.on_resumed()
 
 
 class Listening:
@@ -140,17 +143,19 @@ class Listening:
 
     async def ended(self) -> None:
         """Call `hear` for what has arrived before, and for what arrives until the end. Raises the error of `end`."""
-        self._connection.on_data, self._connection.on_much = self._hear, self._hear_much
+        connection = self._connection
+        connection.on_data, connection.on_much, connection.on_resumed = self._hear, self._hear_much, self.rest
         try:
             self._hear()
             await self._ended
         finally:
-            self._connection.on_data = self._connection.on_much = None
+            connection.on_data = connection.on_much = connection.on_resumed = None
 
     def rest(self) -> None:
         """Call `hear` again once it is its turn, and not before."""
-        self._connection.on_data = None
-        self._turns.add(self._go_on)
+        if self._connection.on_data is not None:  # else it waits for its turn already
+            self._connection.on_data = None
+            self._turns.add(self._go_on)
 
     def _hear_much(self) -> None:
         if self.takes_turns:
