@@ -21,8 +21,8 @@ from app.backends.agents.generation import AHEAD, BLOCKED, TEXT
 from app.chat import ports
 from app.chat.errors import AgentCrashed, AgentFailed, ImageNotFound, ModelMissing, UpstreamTruncated
 from app.chat.ports import ChatMessage, Delta, Generation, Request
-from tests.support.pictures import PICTURE, load_of
 from tests.support.processes import ROOT
+from tests.support.request_images import PICTURE, load_of
 from tests.support.waiting import until
 
 

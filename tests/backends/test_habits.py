@@ -19,7 +19,7 @@ from app.backends.openai.backend import OpenAIBackend
 from app.chat.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
 from app.chat.ports import ChatMessage, Delta, Generation, Options, Request
 from tests.doubles.openai import OpenAIDouble
-from tests.support.pictures import PICTURE, load_of
+from tests.support.request_images import PICTURE, load_of
 from tests.support.waiting import until
 
 ASKED = [ChatMessage("user", "Hi")]

@@ -19,7 +19,7 @@ from app.chat.ports import ChatMessage, Generation, Options, Request
 from app.hosts import is_loopback
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
-from tests.support.pictures import PICTURE, load_of
+from tests.support.request_images import PICTURE, load_of
 
 MESSAGES = [ChatMessage("user", "Hi"), ChatMessage("assistant", "Yes?"), ChatMessage("user", "Go.")]
 SENT = [{"role": message.role, "content": message.content} for message in MESSAGES]

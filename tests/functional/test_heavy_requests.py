@@ -15,6 +15,7 @@ import pytest
 from tests.functional.processes import Process, serving
 from tests.support.hostile import MIB, suffering
 from tests.support.long_chat import TIME
+from tests.support.pictures import png
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ def line(number: int, content: str) -> str:
 
 def with_image(body: dict[str, Any], size: int) -> bytes:
     """A body with an image of so many bytes, as it is sent."""
-    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(size)).decode()
+    data = base64.b64encode(png() + bytes(size)).decode()
     return json.dumps({**body, "images": [{"data": data}]}).encode()
 
 

@@ -15,7 +15,7 @@ from app.web.problems import ProblemError
 
 
 def checked_image(data: bytes) -> str:
-    """Return the media type of an image. Raises a 422 if it is not supported, or has too many pixels to be shown."""
+    """Return the media type of an image. Raises a 422 if it is not supported, or too large to be shown."""
     kind = media_type(data)
     if kind is None:
         raise ProblemError(422, "unknown_image", "Only PNG, JPEG, WebP and GIF images are supported.")
@@ -23,7 +23,9 @@ def checked_image(data: bytes) -> str:
         size = pixels(data, kind)
     except TooManyParts as error:
         raise ProblemError(422, "unknown_image", "This image has too many parts to be read.") from error
-    if size is not None and size.is_too_large:
+    if size is None:
+        raise ProblemError(422, "unknown_image", "This image is damaged: it doesn't say how large it is.")
+    if size.is_too_large:
         raise ProblemError(422, "image_has_too_many_pixels", _too_large(size))
     return kind
 

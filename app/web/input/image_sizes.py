@@ -1,7 +1,8 @@
 """How many pixels an image has, as its header says: 106 KB of PNG may be 900 million of them.
 
 Whoever decodes an image, a browser or a model server, allocates four bytes for each pixel. So the pixels are bounded
-before an image is passed on. Only headers are read: nothing is decoded here.
+before an image is passed on. Only headers are read: nothing is decoded here. Decoders differ in the mistakes that they
+forgive, so headers of which one decoder may take this size and another that have none.
 
 Sources: PNG (third edition), sections 11.2.1 and 11.3.6 (acTL, fcTL); GIF89a, sections 18 to 23; JPEG (ITU-T T.81),
 annex B.2; WebP container (RFC 9649), section 2.7.
@@ -40,27 +41,27 @@ class Pixels(NamedTuple):
 
 
 def pixels(data: bytes, media_type: str) -> Pixels | None:
-    """Return the size of an image; `None` if its header has none, so that no decoder can show it.
-
-    Raises `TooManyParts`.
-    """
+    """Return the size of an image; `None` if its headers have none, or more than one. Raises `TooManyParts`."""
     try:
-        return _READERS[media_type](data)
+        size = _READERS[media_type](data)
     except (struct.error, IndexError):
         return None
+    return size if size is not None and size.width and size.height else None
 
 
 def _png(data: bytes) -> Pixels | None:
-    if data[12:16] != b"IHDR":
-        return None
-    width, height = struct.unpack_from(">II", data, 16)
+    width = height = 0
     frames = 1
-    for kind, begin, _ in _chunks(data, 8, ">I4s", 4):
+    for number, (kind, begin, _) in enumerate(_chunks(data, 8, ">I4s", 4)):
+        if (kind == b"IHDR") != (number == 0):
+            return None  # it is the first chunk, and only that; some decoders take any
+        if kind == b"IHDR":
+            width, height = struct.unpack_from(">II", data, begin)
         if kind == b"acTL":
-            (frames,) = struct.unpack_from(">I", data, begin)
+            frames = max(frames, *struct.unpack_from(">I", data, begin))
         if kind == b"IDAT":
             break
-    return Pixels(width, height, max(1, frames))
+    return Pixels(width, height, frames)
 
 
 def _chunks(data: bytes, begin: int, header: str, after: int) -> Iterator[tuple[bytes, int, int]]:
@@ -76,13 +77,19 @@ def _chunks(data: bytes, begin: int, header: str, after: int) -> Iterator[tuple[
     raise TooManyParts
 
 
+_PART = re.compile(rb"[,!;]")  # what begins one; some decoders skip other bytes before it
+
+
 def _gif(data: bytes) -> Pixels | None:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     begin = 13 + _colors(flags)
     frames, blocks = 0, MOST_STEPS + len(data) // BLOCK
     for _ in range(2 * MOST_STEPS):
-        mark = data[begin : begin + 1]
-        if mark == b",":
+        found = _PART.search(data, begin)
+        if found is None or found[0] == b";":
+            break
+        begin = found.start()
+        if found[0] == b",":
             left, top, wide, high, flags = struct.unpack_from("<HHHHB", data, begin + 1)
             # Decoders enlarge the canvas to a first picture that is larger.
             width, height = max(width, left + wide), max(height, top + high)
@@ -90,10 +97,8 @@ def _gif(data: bytes) -> Pixels | None:
             if frames > MOST_FRAMES:
                 break
             begin, blocks = _after_blocks(data, begin + 10 + _colors(flags) + 1, blocks)
-        elif mark == b"!":
-            begin, blocks = _after_blocks(data, begin + 2, blocks)
         else:
-            break
+            begin, blocks = _after_blocks(data, begin + 2, blocks)
     else:
         raise TooManyParts
     return Pixels(width, height, frames) if frames else None
@@ -121,17 +126,18 @@ _SCAN, _END = 0xDA, 0xD9
 
 
 def _jpeg(data: bytes) -> Pixels | None:
+    size: Pixels | None = None
     begin = 2
     for _ in range(MOST_STEPS):
         found = _MARKER.search(data, begin)
-        if found is None:
-            return None
+        if found is None or found[1][0] in (_SCAN, _END):
+            return size
         marker, begin = found[1][0], found.end()
         if marker in _SIZES:
+            if size is not None:
+                return None
             height, width = struct.unpack_from(">HH", data, begin + 3)
-            return Pixels(width, height)
-        if marker in (_SCAN, _END):
-            return None
+            size = Pixels(width, height)
         if marker not in _WITHOUT_LENGTH:
             (length,) = struct.unpack_from(">H", data, begin)
             begin += length

@@ -16,6 +16,7 @@ import pytest
 from app.web.limits import Limits
 from app.wiring import parts as wired
 from tests.support.client import Client
+from tests.support.pictures import png
 from tests.web.stage import Stage, on_stage, problem, until_event
 
 IMPORT = "/api/sessions/import"
@@ -130,7 +131,7 @@ async def test_an_exported_session_is_imported(stage: Stage) -> None:
 
 async def test_images_go_out_and_in(stage: Stage) -> None:
     """As base64 and under new ids; what only calls itself an image is refused."""
-    data = b"\x89PNG\r\n\x1a\n and the rest"
+    data = png() + b" and the rest"
     image = {"media_type": "image/png", "data": base64.b64encode(data).decode()}
     await stage.client.post("s1", "what is this?", images=[image])
     (await stage.opened()).finish()

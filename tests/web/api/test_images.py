@@ -17,14 +17,12 @@ from app.web.input.image_types import media_type
 from tests.doubles.ollama import OllamaDouble
 from tests.doubles.openai import OpenAIDouble
 from tests.support.client import Client
-from tests.support.pictures import sent_images
+from tests.support.pictures import gif, jpeg, png, webp
+from tests.support.request_images import sent_images
 from tests.support.server import serve
 from tests.web.stage import Stage, on_stage, problem
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"png" * 10
-JPEG = b"\xff\xd8\xff\xe0" + b"jpeg" * 5
-GIF = b"GIF89a" + b"gif" * 3
-WEBP = b"RIFF\x10\x00\x00\x00WEBPVP8 webp"
+PNG, JPEG, GIF, WEBP = png(), jpeg(), gif(), webp()
 KINDS = {PNG: "image/png", JPEG: "image/jpeg", GIF: "image/gif", WEBP: "image/webp"}
 STREAMS = "/api/sessions/s1/streams"
 

@@ -85,7 +85,7 @@ def registered(address: str) -> dict[str, str]:
     url = f"{address}/api/sessions/{session_id}"
     stream_id = ""
     for body in (
-        b'{"prompt":"look","model":"scripted/vision","images":[{"data":"R0lGODlh"}]}',
+        b'{"prompt":"look","model":"scripted/vision","images":[{"data":"R0lGODlhAQABAAAAACwAAAAAAQABAAACAkwBADs="}]}',
         b'{"prompt":"hello","model":"scripted/long"}',
     ):
         request = urllib.request.Request(f"{url}/streams", body, JSON_BODY)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import struct
-import zlib
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +14,22 @@ from app.web.input.checked_images import checked_image
 from app.web.input.image_sizes import MOST_FRAMES, MOST_PIXELS, Pixels, pixels
 from app.web.problems import ProblemError
 from tests.support.cost import measured
-from tests.support.pictures import sent_images
+from tests.support.pictures import (
+    JPEG_END,
+    JPEG_SCAN,
+    JPEG_START,
+    PNG_START,
+    gif,
+    gif_picture,
+    gif_start,
+    jpeg,
+    jpeg_frame,
+    png,
+    png_chunk,
+    png_header,
+    webp,
+)
+from tests.support.request_images import sent_images
 from tests.web.stage import Stage, problem
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
@@ -37,44 +50,6 @@ def animation(kind: str, frames: int) -> bytes:
     ]
     first.save(made, kind, save_all=True, append_images=more)
     return made.getvalue()
-
-
-def png(width: int, height: int, frames: int = 0) -> bytes:
-    """A header that claims this size, and hardly any data."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    animated = chunk(b"acTL", struct.pack(">II", frames, 0)) if frames else b""
-    return b"\x89PNG\r\n\x1a\n" + header + animated + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
-
-
-def gif(width: int, height: int, frames: int = 1) -> bytes:
-    """A canvas of this size with tiny pictures."""
-    picture = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x4c\x01\x00"
-    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + picture * frames + b";"
-
-
-def jpeg(width: int, height: int, before: bytes = b"") -> bytes:
-    """A frame header of this size behind other segments."""
-    frame = b"\xff\xc2" + struct.pack(">HBHHB", 8, 8, height, width, 0)
-    return b"\xff\xd8" + before + frame
-
-
-def webp(width: int, height: int, frames: int = 0) -> bytes:
-    """An extended header with a canvas of this size."""
-
-    def three(value: int) -> bytes:
-        return struct.pack("<I", value)[:3]
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
-
-    canvas = chunk(b"VP8X", b"\x02\0\0\0" + three(width - 1) + three(height - 1))
-    frame = chunk(b"ANMF", bytes(6) + three(0) + three(0) + bytes(5))
-    data = b"WEBP" + canvas + frame * frames
-    return b"RIFF" + struct.pack("<I", len(data)) + data
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -101,15 +76,14 @@ TOO_LARGE = {
     "PNG, wide": png(2**31 - 1, 1),
     "PNG, frames": png(100, 100, MOST_FRAMES + 1),
     "PNG, large frames": png(7000, 7000, 11),
+    "PNG, fewer frames later": png(100, 100, MOST_FRAMES + 1)[:-25] + png_chunk(b"acTL", bytes(8)),
     "JPEG": jpeg(30_000, 30_000),
     "JPEG, late": jpeg(65_535, 65_535, b"\xff\xfe\x00\x02" * 100 + b"\xff" * 100),
     "GIF": gif(30_000, 30_000),
     "GIF, frames": gif(10, 10, MOST_FRAMES + 1),
     "GIF, large frames": gif(7000, 7000, 11),
-    "GIF, second picture": gif(1, 1)[:-1]
-    + b","
-    + struct.pack("<HHHHB", 0, 0, 30_000, 30_000, 0)
-    + b"\x02\0;",
+    "GIF, second picture": gif_start(1, 1) + gif_picture(1, 1) + gif_picture(30_000, 30_000),
+    "GIF, behind a byte too many": gif_start(1, 1) + gif_picture(1, 1) + b"\0" + gif_picture(30_000, 30_000),
     "WEBP": webp(16_384, 16_384),
     "WEBP, frames": webp(10, 10, MOST_FRAMES + 1),
     "WEBP, large frames": webp(7000, 7000, 11),
@@ -152,10 +126,34 @@ def test_no_file_takes_long(kind: str) -> None:
     assert took <= LONGEST
 
 
-def test_what_has_no_size_is_taken() -> None:
-    """No decoder shows it, so it takes no memory."""
-    for data in (b"\x89PNG\r\n\x1a\npng", b"\xff\xd8\xff\xe0jpeg", b"GIF89agif", b"RIFF\0\0\0\0WEBPVP8 "):
-        checked_image(data)
+WITHOUT_SIZE = {
+    "PNG": PNG_START + b"png",
+    "PNG, late": PNG_START + png_chunk(b"tEXt", b"a\0b") + png(13_000, 13_000)[8:],
+    "PNG, twice": PNG_START + png_header(1, 1) + png(13_000, 13_000)[8:],
+    "PNG, nothing to see": png(0, 1),
+    "JPEG": b"\xff\xd8\xff",
+    "JPEG, after its end": JPEG_START + JPEG_END + jpeg_frame(13_000, 13_000),
+    "JPEG, after its data": JPEG_START + JPEG_SCAN + jpeg_frame(13_000, 13_000),
+    "JPEG, twice": jpeg(1, 1, jpeg_frame(13_000, 13_000)),
+    "GIF": b"GIF89a",
+    "GIF, no picture": gif(frames=0),
+    "WEBP": b"RIFF\0\0\0\0WEBPVP8 ",
+    "WEBP, other chunks": b"RIFF\0\0\0\0WEBP" + b"XXXX" + bytes(4),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_SIZE)
+def test_what_has_no_size_is_refused(kind: str) -> None:
+    """So is what has two, or one where it does not belong: some decoders show it all the same."""
+    with pytest.raises(ProblemError) as refused:
+        checked_image(WITHOUT_SIZE[kind])
+    assert (refused.value.status, refused.value.code) == (422, "unknown_image")
+
+
+@pytest.mark.parametrize("data", [png(), jpeg(), gif(), webp()])
+def test_what_is_cut_off_has_its_size(data: bytes) -> None:
+    """Only headers count: a picture that was not received to its end is an image."""
+    checked_image(data)
 
 
 async def test_a_prompt_with_such_an_image_is_refused(stage: Stage) -> None:
@@ -170,7 +168,7 @@ async def test_a_prompt_with_such_an_image_is_refused(stage: Stage) -> None:
 
 async def test_an_image_that_is_named_often_is_loaded_once_or_not_at_all(stage: Stage) -> None:
     """Its size counts each time, and is known before its bytes are read."""
-    data = b"\x89PNG\r\n\x1a\n" + bytes(700_000)
+    data = png() + bytes(700_000)
     sent = [{"data": base64.b64encode(data).decode()}]
     await stage.client.post("s1", "look", images=sent)
     (await stage.opened()).finish()
