@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
+import uuid
+from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -251,6 +254,14 @@ def test_the_repr_hides_secrets() -> None:
         "P4ssw0rd!sunsh1ne",
         "michael1987jordan",
         "john.smith@example.org",
+        "CHANGE_ME_CHANGE_ME",
+        "Sommer2024Sommer2025",
+        "12345678-1234-1234-1234-123456789012",
+        "1234:5678:9012:3456",
+        "abcd-efgh-ijkl-mnop",
+        "plum9-plum9-plum9-plum8",
+        "replace-me-with-a-random-token",
+        "--------------------",
     ],
 )
 def test_a_token_that_is_easy_to_guess_is_refused(token: str) -> None:
@@ -261,13 +272,27 @@ def test_a_token_that_is_easy_to_guess_is_refused(token: str) -> None:
     assert token not in line
 
 
+WORDS = ("abacus", "bagpipe", "dandruff", "eggplant", "jawbreaker", "ladybug", "plywood", "unwired", "yodel")
+
+
+def grouped(text: str, length: int) -> str:
+    """The text in groups, as it is easier to read."""
+    return "-".join(text[begin : begin + length] for begin in range(0, len(text), length))
+
+
 def test_a_random_token_is_never_refused() -> None:
     """However it was made."""
-    for _ in range(500):
+    for _ in range(200):
         for token in (
             secrets.token_hex(16),
+            secrets.token_hex(16).upper(),
+            grouped(secrets.token_hex(16), 4),
+            str(uuid.uuid4()),
             secrets.token_urlsafe(16),
             secrets.token_urlsafe(12),
+            base64.b64encode(secrets.token_bytes(12)).decode(),
+            base64.b32encode(secrets.token_bytes(15)).decode(),
+            " ".join(SystemRandom().sample(WORDS, 5)),
         ):
             assert not is_weak(token), token
 

@@ -1,8 +1,9 @@
 """An estimate of how hard a token is to guess. It finds what people type, not what a generator makes.
 
 Words, names, dates and walks over the keyboard count as one character each, as in zxcvbn (Wheeler, USENIX Security
-2016). That library itself keeps 14 MiB of words in memory for a look at one token, and takes one in some hundred random
-tokens of 16 characters for less than they are; its most frequent words are in `common_words.txt`.
+2016), and copies of what comes before as none. That library itself keeps 14 MiB of words in memory for a look at one
+token, and takes one in some hundred random tokens of 16 characters for less than they are; its most frequent words are
+in `common_words.txt`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ SHORTEST_PASSWORD = 5  # letters of a word that may be written with digits, such
 # What people put into the token of a server, beside the words of the file.
 _OF_SERVERS = (
     "passwort kennwort passphrase geheim token access changeme admin administrator tailrace server prod production "
-    "staging dev test org net https www localhost root api auth hallo qwer asdf zxcv"
+    "staging dev test org net https www localhost root api auth replace insert placeholder please sommer hallo qwer "
+    "asdf zxcv"
 )
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
 _DATES = re.compile(
@@ -44,7 +46,9 @@ _DOWN = re.compile(
     "(?:" + "|".join(f"{way[0]}?{way[1:]}|{way[:0:-1]}{way[0]}?" for way in _COLUMNS) + "){2,}"
 )
 
-_SEPARATORS = "-_. "
+SHORTEST_COPY = 4  # characters
+_SEPARATORS = "-_.: "
+_JOINED = str.maketrans("", "", _SEPARATORS)
 _CLASSES = (
     string.ascii_lowercase,
     string.ascii_uppercase,
@@ -64,14 +68,34 @@ def is_weak(token: str) -> bool:
 def bits(token: str) -> float:
     """Return the estimated entropy of a token: for each surprising character, that of its alphabet.
 
-    Something known, such as a word, is as surprising as one lower-case letter.
+    Something known, such as a word, is as surprising as one lower-case letter. Something known may have separators in
+    it, such as `CHANGE_ME`, so the token counts as what it is with them or without, whichever is less.
     """
-    period = (token + token).find(token, 1)  # the length of the shortest text that it repeats
-    surprising = _without_runs(_marked(token[:period]))
+    return min(_bits(token), _bits(token.translate(_JOINED)))
+
+
+def _bits(text: str) -> float:
+    surprising = _without_runs(_marked(_without_copies(text)))
     used = "".join("a" if ord(letter) >= _FIRST_MARK else letter for letter in surprising)
     alphabet = sum(len(each) for each in _CLASSES if any(letter in each for letter in used))
     different = len(set(surprising))
     return min(len(surprising), 4 * different) * math.log2(max(alphabet, 2))
+
+
+def _without_copies(text: str) -> str:
+    """Return the characters that do not repeat what comes before: `abcd23` of `abcd2abcd3`."""
+    lower = text.lower()
+    kept: list[str] = []
+    place = 0
+    while place < len(text):
+        end = place
+        while end < len(text) and lower.find(lower[place : end + 1]) < place:
+            end += 1
+        if end - place < SHORTEST_COPY:
+            end = place + 1
+            kept.append(text[place])
+        place = end
+    return "".join(kept)
 
 
 def _marked(text: str) -> str:
