@@ -139,7 +139,7 @@ async def _passed_on(
     # Without a hint nobody knows where the session began in its log; it cannot have been before the first event.
     after = str(cursor or Cursor(lease.epoch, 0))
     address = request.rel_url.update_query(after=after)
-    upstream = await nodes.peers.send(lease, outgoing(request, str(address)))
+    upstream = await nodes.peers.send(lease, outgoing(request, address))
     nodes.forwarded += 1
     with nodes.sources.reading(upstream, lease, nodes.silence) as source:
         if upstream.status != 200 or upstream.content_type not in EVENTS:

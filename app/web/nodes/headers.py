@@ -45,7 +45,11 @@ OUR_COOKIES = "tailrace_"
 
 
 def of_request(request: web.Request) -> CIMultiDict[str]:
-    """Return the headers for the owner node: the client's, without what is for this node alone."""
+    """Return the headers for the owner node: the client's, without what is for this node alone.
+
+    What the client names in `Connection` is sent all the same: to it all nodes are one server, and the owner's own
+    clients are answered by it, too.
+    """
     ours = _end_to_end(request.headers, JUDGED)
     # What is not UTF-8 cannot be sent as it came. With a sign in its place it is refused likewise where it matters.
     sent = CIMultiDict((name, _readable(value)) for name, value in ours.items())
@@ -66,8 +70,7 @@ def of_response(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 
 
 def _end_to_end(headers: CIMultiDictProxy[str], others: frozenset[str]) -> CIMultiDict[str]:
-    named = {name.strip().lower() for line in headers.getall(hdrs.CONNECTION, ()) for name in line.split(",")}
-    left = HOP_BY_HOP | others | named
+    left = HOP_BY_HOP | others
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in left)
 
 

@@ -445,7 +445,7 @@ class _Search:
 
     async def _asked(self, lease: Lease) -> web.StreamResponse:
         request = self._request
-        upstream = await self._nodes.peers.send(lease, outgoing(request, str(request.rel_url)))
+        upstream = await self._nodes.peers.send(lease, outgoing(request, request.rel_url))
         self._nodes.forwarded += 1
         return await pass_back(request, upstream, lease, self._nodes.sources, self._nodes.silence)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from app.cluster.ports import Lease
 from app.web.app_keys import BODY, KEY, OWNER
@@ -42,11 +43,19 @@ class Outgoing(NamedTuple):
         return headers
 
 
-def outgoing(request: web.Request, address: str) -> Outgoing:
-    """Return a request for another node, which asks it for `address` on behalf of a client."""
+def outgoing(request: web.Request, address: URL) -> Outgoing:
+    """Return a request for another node, which asks it for `address` on behalf of a client.
+
+    A fragment is left out: it is not sent, so it must not be signed.
+    """
     sent = headers.of_request(request)
     if KEY in request:
         sent["Idempotency-Key"] = request[KEY]
     return Outgoing(
-        request.method, address, sent, request.get(BODY, b""), request[OWNER], forwarded.client(request)
+        request.method,
+        str(address.with_fragment(None)),
+        sent,
+        request.get(BODY, b""),
+        request[OWNER],
+        forwarded.client(request),
     )

@@ -174,7 +174,7 @@ class PageWatch:
         address = URL(self._request.app[BASE] + "/events").with_query(
             watch=f"{bare(self._session_id)}:{self._cursor}"
         )
-        sent = outgoing(self._request, str(address))
+        sent = outgoing(self._request, address)
         sent.headers.popall("Last-Event-ID", None)
         upstream = await self._nodes.peers.send(lease, sent)
         with self._nodes.sources.reading(upstream, lease, SILENCE_SECONDS) as source:

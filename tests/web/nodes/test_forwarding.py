@@ -140,6 +140,28 @@ async def test_headers_that_are_not_utf8(pair: Pair, table: OwnerTable) -> None:
         assert await status_of(node, b"GET /api/sessions/s1/events?after=1-1", head) == 404
 
 
+@pytest.mark.parametrize(
+    ("what", "head", "status"),
+    [
+        (b"GET /api/sessions/s1#part", b"Accept: application/json", 200),
+        (b"GET /api/sessions/s1?branch=x#part", b"Accept: application/json", 404),
+        (b"POST /api/sessions/s1/streams", b"Connection: Idempotency-Key, Content-Type", 200),
+    ],
+    ids=["a fragment", "a fragment after a query", "headers for one connection"],
+)
+async def test_what_no_browser_sends(
+    pair: Pair, table: OwnerTable, what: bytes, head: bytes, status: int
+) -> None:
+    """All nodes answer it alike."""
+    a, b = pair
+    table.give("s1", b.node)
+    assert (await b.client.post("s1", "Hello", key="k", model="scripted/short"))["http"] == 201
+    body = b'{"prompt": "Hello", "model": "scripted/short"}'
+    head += b"\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: %d" % len(body)
+    for node in (b, a):
+        assert await status_of(node, what, head, body) == status
+
+
 async def test_a_refusal_passes(pair: Pair, table: OwnerTable) -> None:
     """With its status, its headers and its sentence."""
     a, b = pair
