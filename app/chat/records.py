@@ -151,6 +151,7 @@ class Unfinished(NamedTuple):
     created_at: str | None = None  # RFC 3339, UTC; when it was registered
     taken_up: bool = False  # whether a new owner has started it again already
     halted: bool = False  # whether its user has stopped it, or the answer that it continues
+    ended: bool = False  # whether its end is stored all the same: it was found by when it was registered
 
 
 class Seen(NamedTuple):

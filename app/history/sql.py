@@ -526,21 +526,27 @@ class SqlHistory:
         among them. Raises `HistoryUnavailable`.
         """
         living = self._unwritten.living(session_id, self._writer.key(session_id))
-        found = await self._database.read(
-            lambda connection: read_unfinished(connection, session_id, after=after)
+        # Of a dead node there may be hundreds of sessions: those that are taken together share their transactions.
+        found = await self._reads.read(
+            ("unfinished", session_id, after),
+            lambda connection: read_unfinished(connection, session_id, after=after),
         )
         return [stream for stream in found if stream.stream_id not in living]
 
     async def interrupt(
-        self, session_id: str, seen: Sequence[Seen] = (), *, goes_on: str | None = None
+        self,
+        session_id: str,
+        left: Sequence[Unfinished],
+        seen: Sequence[Seen] = (),
+        *,
+        goes_on: str | None = None,
     ) -> int:
-        """End the streams that an earlier owner left unfinished, with their stored text; return how many.
+        """End the `unfinished` streams that an earlier owner has `left`, with their stored text; return how many.
 
         What was `seen` of them is stored first; if the end of one was seen, that is its end. The stream `goes_on` is
         left to `take_up`, and noted as taken up. Goes on with the deletion of a session that was being deleted. Raises
         `LeaseLost`, `HistoryUnavailable`.
         """
-        left = await self.unfinished(session_id)
         key = self._writer.key(session_id)
         if left:
             ids = {stream.stream_id for stream in left}
@@ -548,7 +554,10 @@ class SqlHistory:
             living = self._unwritten.living(session_id, key)
             await self._writer.now(Interrupt(session_id, living, ours, goes_on))
         self._unwritten.forget_older(session_id, key)  # they are fenced, so from now on the disk is right
-        if await self._database.read(lambda connection: read_owner(connection, session_id)) == HIDDEN:
+        owner = await self._reads.read(
+            ("owner", session_id), lambda connection: read_owner(connection, session_id)
+        )
+        if owner == HIDDEN:
             self._whole.go_on_deleting(session_id)
         return sum(stream.stream_id != goes_on for stream in left)
 

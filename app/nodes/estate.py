@@ -144,17 +144,17 @@ class Shared:
         async def settle(answers: Sequence[AnswerView]) -> list[Event | Tail | GoesOn]:
             nonlocal settled, is_gone, is_hollow
             is_gone = bool(answers) and await self._is_gone(lease.session)
-            left = await self.history.unfinished(lease.session)
             # The log says what is to be told there. The history may have the ends of a takeover that failed halfway.
             newest = self._newest(lease.session)
-            untold = left
-            if newest is not None:
-                untold = await self.history.unfinished(lease.session, after=newest.stream_id)
+            untold = await self.history.unfinished(
+                lease.session, after=newest.stream_id if newest is not None else None
+            )
+            left = [stream for stream in untold if not stream.ended]
             again = await self._to_begin_again(left, answers)
             goes_on = again.stream_id if again is not None else None
             # The disk follows the log: several answers may have ended there that the history still thinks running.
             seen = [_seen(answer, lease.session) for answer in answers if answer.stream_id != goes_on]
-            interrupted = await self.history.interrupt(lease.session, seen, goes_on=goes_on)
+            interrupted = await self.history.interrupt(lease.session, left, seen, goes_on=goes_on)
             # An earlier attempt, here or elsewhere, may have ended it in the history, and failed after that.
             is_left = bool(answers) and answers[-1].end is None and answers[-1].stream_id != goes_on
             settled = Settled(max(interrupted, int(is_left)), goes_on)
@@ -223,8 +223,7 @@ class Shared:
             if answers[-1].stream_id == goes_on:
                 events.append(GoesOn(goes_on))
             else:
-                events += await self._tail(session_id, answers[-1])
-                events += await self._end(session_id, answers[-1].stream_id)
+                events += await self._rest(session_id, answers[-1])
         begun = {answer.stream_id for answer in answers}
         newest = self._newest(session_id)
         for stream in left:
@@ -232,7 +231,7 @@ class Shared:
                 continue
             if newest is not None and newest.stream_id == stream.stream_id:  # its start was trimmed
                 if not isinstance(newest.event, End):
-                    events += await self._end(session_id, stream.stream_id)
+                    events += _end_of(await self._state(session_id, stream.stream_id))
             else:  # streams follow one another: the log never had it, or has lost all of it
                 events += await self._whole(stream)
         return events
@@ -240,18 +239,30 @@ class Shared:
     async def _whole(self, stream: Unfinished) -> list[Event | Tail | GoesOn]:
         """Return all that is to be told of a stream; nothing of one that was rolled back."""
         start = await self._start(stream)
-        end = await self._end(stream.session_id, stream.stream_id)
-        if start is None or not end:
+        if start is None:
             return []
-        return [start, *await self._tail(stream.session_id, AnswerView(start, 0)), *end]
+        rest = await self._rest(stream.session_id, AnswerView(start, 0))
+        return [start, *rest] if rest and isinstance(rest[-1], End) else []
 
-    async def _tail(self, session_id: str, answer: AnswerView) -> list[Tail]:
-        """Return the text that its owner has stored with the end of an answer, and that the log has lost since."""
-        owner = owner_of(session_id)
+    async def _rest(self, session_id: str, answer: AnswerView) -> list[Event | Tail | GoesOn]:
+        """Return what a log lacks of an answer that has no end there: its last text, and its end."""
+        state = await self._state(session_id, answer.stream_id)
+        return [] if state is None else [*await self._tail(answer, state), *_end_of(state)]
+
+    async def _state(self, session_id: str, stream_id: str) -> StreamState | None:
         try:
-            state = await self.history.stream(owner, answer.stream_id)
-            [message] = await self.history.some(owner, session_id, [answer.message_id])
-        except (MessageNotFound, SessionNotFound, StreamNotFound, ValueError):
+            return await self.history.stream(owner_of(session_id), stream_id)
+        except StreamNotFound:
+            return None
+
+    async def _tail(self, answer: AnswerView, state: StreamState) -> list[Tail]:
+        """Return the text that its owner has stored with the end of an answer, and that the log has lost since."""
+        if state.tokens <= answer.tokens and state.reasoning_tokens <= answer.thought_tokens:
+            return []
+        owner = owner_of(state.session_id)
+        try:
+            [message] = await self.history.some(owner, state.session_id, [answer.message_id])
+        except (MessageNotFound, SessionNotFound, ValueError):
             return []
         tails: list[Tail] = []
         both: tuple[tuple[Kind, str, str, int, int], ...] = (
@@ -262,14 +273,6 @@ class Shared:
             if pieces > known and stored.startswith(shown):
                 tails.append(Tail(answer.stream_id, kind, known, pieces - known, stored[len(shown) :]))
         return tails
-
-    async def _end(self, session_id: str, stream_id: str) -> list[Event]:
-        """Return the `end` of a stream. Its owner may have stored it before it could show it."""
-        try:
-            state = await self.history.stream(owner_of(session_id), stream_id)
-        except StreamNotFound:
-            return []
-        return [] if state.outcome is None else [end_of(state, state.outcome)]
 
     async def _start(self, stream: Unfinished) -> Start | None:
         """Return the `start` of a stream, `None` if its messages are gone.
@@ -304,6 +307,11 @@ class Shared:
     async def settle(self) -> None:
         """See `Estate`."""
         await self.history.settle()
+
+
+def _end_of(state: StreamState | None) -> list[End]:
+    """Return the `end` of a stream. Its owner may have stored it before it could show it."""
+    return [] if state is None or state.outcome is None else [end_of(state, state.outcome)]
 
 
 def _seen(answer: AnswerView, session_id: str) -> Seen:

@@ -85,6 +85,11 @@ async def taken(by: ClusterNode, session: str = "s") -> Lease:
     return await by.leases.acquire(session, over=found.epoch if found else None)
 
 
+async def interrupted(by: ClusterNode, *seen: Seen, goes_on: str | None = None) -> int:
+    """Let a new owner end what an earlier one has left; return how many answers."""
+    return await by.history.interrupt("s", await by.history.unfinished("s"), seen, goes_on=goes_on)
+
+
 async def test_the_owner_writes(cluster: Cluster) -> None:
     """As a server without a cluster does."""
     a = await cluster.node("a")
@@ -140,7 +145,7 @@ async def test_an_answer_of_a_lost_session_goes_nowhere(cluster: Cluster) -> Non
     a.history.follow(asked.stream.stream_id, texts, GrowingText())
     await until_told(lambda: cluster.run("SELECT count(*) = 1 FROM pieces"), within=30)
     await taken(b)
-    assert await b.history.interrupt("s") == 1
+    assert await interrupted(b) == 1
     texts.add([" on"])
     await until(lambda: a.lost == [("s", 1)], within=30)
     await a.history.finish(ended(asked), "so on and on", "")
@@ -174,13 +179,13 @@ async def test_a_change_of_an_earlier_lease_stays_out(cluster: Cluster) -> None:
     asked = exchange()
     await a.history.admit(asked)
     await taken(b)
-    await b.history.interrupt("s")
+    await interrupted(b)
     await taken(a)
     await a.history.finish(ended(asked), "too late", "")
     await a.history.settle()
     assert (await a.history.stream(OWNER, asked.stream.stream_id)).outcome is Outcome.INTERRUPTED
     await a.history.admit(exchange())
-    assert await a.history.interrupt("s") == 0  # that one is alive
+    assert await interrupted(a) == 0  # that one is alive
 
 
 async def test_a_new_owner_ends_its_own_answers_of_an_earlier_lease(cluster: Cluster) -> None:
@@ -193,7 +198,7 @@ async def test_a_new_owner_ends_its_own_answers_of_an_earlier_lease(cluster: Clu
     await taken(a)
     alive = exchange()
     await a.history.admit(alive)
-    assert await a.history.interrupt("s") == 1
+    assert await interrupted(a) == 1
     assert (await a.history.stream(OWNER, asked.stream.stream_id)).outcome is Outcome.INTERRUPTED
     left = "SELECT string_agg(stream_id, ' ') FROM streams WHERE outcome IS NULL"
     assert await cluster.run(left) == alive.stream.stream_id
@@ -213,7 +218,7 @@ async def test_a_takeover_stores_all_that_was_seen(cluster: Cluster) -> None:
         Seen(second.stream.stream_id, GrowingText(["its begin"]), GrowingText()),
         Seen("another", GrowingText(["known already"]), GrowingText()),
     ]
-    assert await b.history.interrupt("s", seen) == 2
+    assert await interrupted(b, *seen) == 2
     answers = [message for message in await b.history.messages(OWNER, "s") if message.role == "assistant"]
     assert [(answer.content, answer.outcome) for answer in answers] == [
         ("all of it", Outcome.SUPERSEDED),
@@ -299,7 +304,7 @@ async def test_one_that_goes_on(cluster: Cluster) -> None:
         await a.history.admit(each)
     stream = asked.stream.stream_id
     await taken(b)
-    assert await b.history.interrupt("s", goes_on=stream) == 1
+    assert await interrupted(b, goes_on=stream) == 1
     assert (await b.history.stream(OWNER, older.stream.stream_id)).outcome is Outcome.INTERRUPTED
     assert (await b.history.stream(OWNER, stream)).outcome is None
     b.history.take_up(asked)
@@ -328,7 +333,7 @@ async def test_a_start_leaves_the_sessions_of_other_nodes_alone(cluster: Cluster
     assert b.logger.events == []  # such as `history_recovered`
     assert (await b.history.stream(OWNER, asked.stream.stream_id)).outcome is None
     await taken(b)
-    assert await b.history.interrupt("s") == 1
+    assert await interrupted(b) == 1
 
 
 async def test_a_start_ends_what_a_single_server_left(cluster: Cluster) -> None:
@@ -362,7 +367,7 @@ async def test_a_lost_session_is_forgotten(cluster: Cluster) -> None:
     await a.history.admit(asked)
     a.history.follow(asked.stream.stream_id, GrowingText(), GrowingText())
     await taken(b)
-    await b.history.interrupt("s")
+    await interrupted(b)
     assert (await a.history.stream(OWNER, asked.stream.stream_id)).outcome is None
     a.history.lose("s", 1)
     assert (await a.history.stream(OWNER, asked.stream.stream_id)).outcome is Outcome.INTERRUPTED
@@ -379,7 +384,7 @@ async def test_a_deletion_goes_on_at_the_new_owner(cluster: Cluster) -> None:
     await a.history.admit(exchange())
     await cluster.run("UPDATE sessions SET owner = '\x1fhidden'")
     await taken(b)
-    await b.history.interrupt("s")
+    await interrupted(b)
     await until_told(lambda: cluster.run("SELECT count(*) = 0 FROM sessions"), within=30)
 
 

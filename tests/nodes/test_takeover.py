@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 import redis.asyncio
+from sqlalchemy import Connection, Engine, event
 
 from app.chat.errors import HistoryUnavailable, SessionNotFound
 from app.chat.states import Outcome, Status
+from app.cluster.ownership import AT_ONCE
 from app.history.statements.tables import HIDDEN
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Start
@@ -295,6 +297,24 @@ async def test_many_sessions_are_taken_over_at_once(nodes: LiveNodes) -> None:
     for session, stream in zip(sessions, streams, strict=True):
         assert ends(b, session)[stream][0] is Outcome.INTERRUPTED
     assert b.ownership.figures.interrupted == 12
+
+
+async def test_sessions_that_are_taken_over_at_once_share_transactions(nodes: LiveNodes) -> None:
+    """A node may die with hundreds of answers, and all must end within a bound."""
+    a, b = await nodes.start(owner_streams=100, owner_prompts_per_minute=100), await nodes.start()
+    groups = [[f"s{first + each}" for each in range(AT_ONCE)] for first in range(0, 96, AT_ONCE)]
+    for group in groups:
+        await asyncio.gather(*(hanging(a, session) for session in group))
+    begun: list[Connection] = []
+    count = begun.append
+    event.listen(Engine, "begin", count)
+    try:
+        for group in groups:
+            await asyncio.gather(*(b.ownership.owner(session, over=1) for session in group))
+    finally:
+        event.remove(Engine, "begin", count)
+    assert b.ownership.figures.interrupted == 96
+    assert len(begun) < 96 * 3 / 2  # also those in which the old owner learns of it
 
 
 class Stream:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -94,6 +95,7 @@ def read_unfinished(connection: Connection, session_id: str, *, after: str | Non
             streams.c.created_at,
             streams.c.status,
             _HALTED,
+            streams.c.outcome.is_not(None),
         )
         .join(sessions, sessions.c.session_id == streams.c.session_id)
         .outerjoin(messages, messages.c.message_id == streams.c.message_id)
@@ -115,6 +117,7 @@ def _unfinished(
     created_at: str | None,
     status: str,
     halted: bool,
+    ended: bool,
 ) -> Unfinished:
     options = read_options(request)
     # A prompt is stored as `queued`, and `take_up` alone changes that before the end of its stream.
@@ -131,6 +134,7 @@ def _unfinished(
         created_at,
         taken_up,
         halted,
+        ended,
     )
 
 
@@ -147,13 +151,7 @@ def end_unfinished(
         if stream.stream_id in living:
             continue
         known = known_by_id.get(stream.stream_id)
-        if known is not None:
-            _complete(connection, stream.message_id, "token", known.text)
-            _complete(connection, stream.message_id, "reasoning", known.reasoning)
-        _end(connection, stream.stream_id, stream.message_id, closed=False)
-        if known is not None and known.end is not None:
-            figures = _figures(known.end)
-            connection.execute(update(streams).where(streams.c.stream_id == stream.stream_id).values(figures))
+        _end(connection, stream.stream_id, stream.message_id, closed=False, known=known)
 
 
 def take_up(connection: Connection, node: int, stream_id: str) -> None:
@@ -163,27 +161,6 @@ def take_up(connection: Connection, node: int, stream_id: str) -> None:
         .where(streams.c.stream_id == stream_id, _RUNNING)
         .values(status=str(Status.THINKING), node=node)
     )
-
-
-def _complete(connection: Connection, message_id: str, kind: Kind, texts: GrowingText) -> None:
-    """Store the pieces of a text that are not stored."""
-    own = (pieces.c.message_id == message_id, pieces.c.kind == kind)
-    stored, elapsed = connection.execute(
-        select(
-            func.coalesce(func.sum(pieces.c.tokens), 0), func.coalesce(func.max(pieces.c.elapsed_ms), 0)
-        ).where(*own)
-    ).one()
-    if len(texts) > stored:
-        connection.execute(
-            pieces.insert().values(
-                message_id=message_id,
-                kind=kind,
-                start=int(stored),
-                tokens=len(texts) - int(stored),
-                text=texts.since(int(stored)),
-                elapsed_ms=elapsed,
-            )
-        )
 
 
 def _figures(end: StreamState) -> dict[str, object]:
@@ -270,28 +247,38 @@ def halt(connection: Connection, session_id: str, stream_id: str | None) -> None
     )
 
 
-def _end(connection: Connection, stream_id: str, message_id: str, *, closed: bool) -> None:
+def _end(
+    connection: Connection, stream_id: str, message_id: str, *, closed: bool, known: Seen | None = None
+) -> None:
     own = pieces.c.message_id == message_id
     rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
-    texts = {kind: "".join(row.text for row in rows if row.kind == kind) for kind in ("token", "reasoning")}
+    content, tokens = _joined(rows, "token", known.text if known else None)
+    reasoning, thought_tokens = _joined(rows, "reasoning", known.reasoning if known else None)
     # A continued answer has text already and its pieces are appended. An answer without text was started over, so its
     # old reasoning is dropped.
     thought = case((messages.c.content == "", ""), else_=messages.c.reasoning)
     connection.execute(
         update(messages)
         .where(messages.c.message_id == message_id)
-        .values(content=messages.c.content + texts["token"], reasoning=thought + texts["reasoning"])
+        .values(content=messages.c.content + content, reasoning=thought + reasoning)
     )
-    connection.execute(
-        update(streams)
-        .where(streams.c.stream_id == stream_id)
-        .values(
-            status=str(Status.ENDED),
-            outcome=str(Outcome.INTERRUPTED),
-            tokens=sum(row.tokens for row in rows if row.kind == "token"),
-            reasoning_tokens=sum(row.tokens for row in rows if row.kind == "reasoning"),
-            duration_ms=max((row.elapsed_ms for row in rows), default=0),
-            upstream_closed=closed,
-        )
-    )
+    figures: dict[str, object] = {
+        "status": str(Status.ENDED),
+        "outcome": str(Outcome.INTERRUPTED),
+        "tokens": tokens,
+        "reasoning_tokens": thought_tokens,
+        "duration_ms": max((row.elapsed_ms for row in rows), default=0),
+        "upstream_closed": closed,
+    }
+    if known is not None and known.end is not None:
+        figures |= _figures(known.end)
+    connection.execute(update(streams).where(streams.c.stream_id == stream_id).values(figures))
     connection.execute(delete(pieces).where(own))
+
+
+def _joined(rows: Sequence[Any], kind: Kind, seen: GrowingText | None) -> tuple[str, int]:
+    """Return a text and the number of its tokens: the stored pieces, and after them what was `seen` beyond them."""
+    stored = [row for row in rows if row.kind == kind]
+    tokens = sum(row.tokens for row in stored)
+    text = "".join(row.text for row in stored)
+    return (text, tokens) if seen is None else (text + seen.since(tokens), max(tokens, len(seen)))

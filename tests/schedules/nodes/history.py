@@ -182,6 +182,7 @@ class NodeHistory:
                     created_at=exchange.created_at,
                     taken_up=stream_id in self._truth.taken_up,
                     halted=stream_id in self._truth.halted,
+                    ended=self._truth.states[stream_id].outcome is not None,
                 )
                 for stream_id, exchange in self._truth.exchanges.items()
                 if exchange.session_id == session_id
@@ -193,12 +194,16 @@ class NodeHistory:
         return [stream for stream in left if self._epochs.get(stream.stream_id) != epoch]
 
     async def interrupt(
-        self, session_id: str, seen: Sequence[Seen] = (), *, goes_on: str | None = None
+        self,
+        session_id: str,
+        left: Sequence[Unfinished],
+        seen: Sequence[Seen] = (),
+        *,
+        goes_on: str | None = None,
     ) -> int:
-        unfinished = await self.unfinished(session_id)
-        if not unfinished:
+        if not left:
             return 0  # nothing is written, so nothing is refused
-        left = [each for each in unfinished if each.stream_id != goes_on]
+        left = [each for each in left if each.stream_id != goes_on]
         epoch = self._fence.epoch(session_id)
         known = {one.stream_id: one for one in seen}
 

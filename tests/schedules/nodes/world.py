@@ -367,7 +367,9 @@ class NodesWorld:
     def _end(self) -> None:
         """Somebody who lives owns the session at last, and all is asked."""
         holders = {node.name for node in self._living() if node.ownership.holds(SESSION)}
-        last = next(node for node in self._living() if node.ownership.is_sure)
+        sure = [node for node in self._living() if node.ownership.is_sure]
+        # Not one that has lost it and does not know yet: that takes itself for the owner until its next renewal.
+        last = min(sure, key=lambda node: node.ownership.holds(SESSION))
         if self.truth.leases.lease(SESSION) is None:
             return
         for node in self._living():
@@ -422,16 +424,17 @@ class NodesWorld:
                 if state.outcome is not entry.event.outcome:
                     self._violate(6, f"{entry.stream_id}: {entry.event.outcome} and {state.outcome}")
         self._ask_of_the_newest(entries, holders)
-        self._ask_of_the_unseen()
+        self._ask_of_the_unseen(entries)
 
-    def _ask_of_the_unseen(self) -> None:
-        """The newest prompt is answered, however many nodes it takes, if nobody has seen a part of another answer."""
+    def _ask_of_the_unseen(self, entries: list[Entry]) -> None:
+        """The newest prompt is answered, however many nodes it takes, if nobody can have seen a part of an answer."""
         stream_id = next(reversed(self.truth.exchanges), None)
         if stream_id is None or stream_id in self.truth.taken_up | self.truth.halted:
             return
-        shown = any(
-            seen[0] in ("token", "reasoning") and seen[1] == stream_id for seen in self._seen.values()
-        )
+        told = [(entry.name, entry.stream_id) for entry in entries] + [
+            seen[:2] for seen in self._seen.values()
+        ]
+        shown = ("token", stream_id) in told or ("reasoning", stream_id) in told
         outcome = self.truth.states[stream_id].outcome
         if outcome is Outcome.INTERRUPTED and not shown:
             self._violate(4, f"{stream_id} is {outcome}, and nobody has seen anything of it")

@@ -148,9 +148,14 @@ class EndsNothing(NodeHistory):
     """A new owner leaves alone what the old one has begun."""
 
     async def interrupt(
-        self, session_id: str, seen: Sequence[Seen] = (), *, goes_on: str | None = None
+        self,
+        session_id: str,
+        left: Sequence[Unfinished],
+        seen: Sequence[Seen] = (),
+        *,
+        goes_on: str | None = None,
     ) -> int:
-        del session_id, seen, goes_on
+        del session_id, left, seen, goes_on
         return 0
 
 
