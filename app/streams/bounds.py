@@ -29,3 +29,5 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     log_tokens: bool = False  # write a log line for every token; for debugging only
     log_bytes: int = 4 * 1024 * 1024  # size of one session log
     log_seconds: float = 3600.0  # for which an event is retained in the session log
+    owner_resting_bytes: int = 16 * 1024 * 1024  # of an owner's sessions without a stream, together
+    resting_bytes: int = 128 * 1024 * 1024  # the same of all owners

@@ -1,4 +1,4 @@
-"""The live sessions of this server: created on demand, and dropped once idle and expired."""
+"""The live sessions of this server: created on demand, and dropped once idle and expired, or too many."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from app.streams.counters import Counters, LineState, Statistics
 from app.streams.line import Lines
 from app.streams.session import Session
 from app.streams.stream import Stream
+from app.streams.surplus import surplus
 
 SWEEP_SECONDS = 30.0  # between two sweeps for expired events and sessions
+FRESH_SECONDS = 60.0  # since its last use, for which a session is kept in any case
 
 
 class Logs(Protocol):
@@ -140,11 +142,17 @@ class Sessions:
             session.close_viewers()
 
     def _sweep_now(self) -> None:
-        """Drop expired events, and idle sessions that nobody has used for `log_seconds`."""
+        """Drop expired events, idle sessions that nobody has used for `log_seconds`, and what takes too much memory."""
         loop = asyncio.get_running_loop()
         expired = loop.time() - self._bounds.log_seconds
         for session in tuple(self):
             session.log.expire(expired)
             if session.idle and session.touched < expired:
                 self.drop(session)
+        before = loop.time() - FRESH_SECONDS
+        for session in surplus(self, before=before, bounds=self._bounds):
+            if session.idle:
+                self.drop(session)
+            else:  # its viewers need nothing of it once they have read it
+                session.log.expire(before)
         self._sweep = loop.call_later(SWEEP_SECONDS, self._sweep_now) if self._live else None
