@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from app.backends.http.connection import MOST_FRAMING
 from app.backends.ollama.backend import OllamaBackend
 from app.backends.openai.backend import OpenAIBackend
 from app.chat.errors import UpstreamError, UpstreamTruncated
@@ -97,10 +98,19 @@ async def test_what_breaks_off_is_told_after_the_text(server: RawDouble, backend
         await generation.wait_closed()
 
 
+async def test_extensions_of_a_chunk_have_an_end(server: RawDouble, backend: OpenAIBackend) -> None:
+    """What carries no body breaks the connection, after the text from before it."""
+    server.pieces, server.stays = [HEAD, token("one"), token("two") + b"1;a=" + b"x" * 2 * MOST_FRAMING], True
+    ear = Ear(backend.generate(ask("raw", "hello")))
+    with pytest.raises(UpstreamTruncated):
+        await ear.read()
+    assert ear.texts == ["one", "two"]
+
+
 async def test_tiny_chunks_are_usual(server: RawDouble, backend: OpenAIBackend) -> None:
-    """A body in chunks of one byte is heard to its end, although reading it is paused on the way."""
+    """A body in chunks of one byte is heard to its end: six times as long on the wire, and paused on the way."""
     event = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 1000)
-    body = event * 200 + END
+    body = event * (MOST_FRAMING // 5 // len(event)) + END
     server.pieces = [HEAD, b"".join(b"1\r\n%c\r\n" % byte for byte in body) + chunk(b"")]
     ear = Ear(backend.generate(ask("raw", "hello")))
     await ear.read()

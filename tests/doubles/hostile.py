@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+CHUNKED = HEAD.replace(b"Connection: close", b"Transfer-Encoding: chunked")
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 MIB = 1024 * 1024
 FLOOD = 300 * MIB
@@ -109,6 +110,7 @@ CHATS: dict[str, Callable[[], Iterable[bytes]]] = {
     "lists": lambda: [HEAD, *repeated(b'data:{"choices":[{"delta":{"content":["a"]}}]}\n', 180 * MIB)],
     "line": lambda: [HEAD, said("Hi"), b'data: {"a":"', *repeated(b"x y ", 15 * MIB)],
     "base64": lambda: [HEAD, said("Hi"), b'data: {"a":"', *repeated(b"x", 15 * MIB)],
+    "extensions": lambda: [CHUNKED, b"%x\r\n%b\r\n1;a=" % (len(said("Hi")), said("Hi")), *repeated(b"x")],
     "numbers": lambda: [HEAD, b"data: [", *repeated(b"1,", 3 * MIB), b"1]\n\n"],
     "objects": lambda: [HEAD, b"data: [", *repeated(b"{},", 3 * MIB), b"{}]\n\n"],
     "parts": lambda: [

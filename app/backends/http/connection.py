@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 from aiohttp.streams import StreamReader
@@ -15,6 +16,8 @@ from app.backends.http.turns import Turns
 MAX_HEAD = 64 * 1024  # bytes before the body: interim (1xx) responses and the headers of the final one
 MAX_INTERIM = 16  # such responses
 HEAD_PIECE = 2 * 1024  # bytes of them that are parsed before they are counted
+# Bytes on the wire for each byte of the body, and beside: chunks of one byte, or what was read ahead, are far below.
+FRAMING, MOST_FRAMING = 16, 1024 * 1024
 LARGE = 1024  # bytes that arrive at once and are heard in turn
 MOST_PIECES = 2048  # of a body that wait to be read; more pause the server, however small they are
 
@@ -71,20 +74,25 @@ class Body(StreamReader):
 class UpstreamConnection(ResponseHandler):
     """An aiohttp connection that reports new data by a callback, without waking a task for each piece.
 
-    It also bounds what comes before the body. aiohttp limits each header, but not the number of interim responses
-    (RFC 9110, section 15.2), which it queues and parses as they come.
+    It also bounds what is no body. aiohttp limits each header, but not the number of interim responses (RFC 9110,
+    section 15.2), which it queues and parses as they come, nor the extensions of a chunk (RFC 9112, section 7.1.1).
     """
 
     on_data: Callable[[], None] | None = None  # called when the response's `content` has got more, or its end
     on_much: Callable[[], None] | None = None  # called instead if that is much
-    on_resumed: Callable[[], None] | None = None  # called if it may have got more when reading went on after a pause
+    on_resumed: Callable[[], None] | None = None  # called when it may have got more after a pause
     _head: int | None = 0  # bytes received before the final response's headers were complete; then `None`
     _interim = 0
+    _wire = 0  # bytes received after the headers
+    _most = MOST_FRAMING  # of them, by the length of the body when this was last reached
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`. Hot path: called for every token."""
         if self._head is None:
             super().data_received(data)
+            self._wire += len(data)
+            if self._wire > self._most:
+                self._weigh()
         else:
             self._receive_head(data)
         if data and self.on_data is not None:  # aiohttp calls this without data to resume its parser
@@ -115,6 +123,17 @@ class UpstreamConnection(ResponseHandler):
             super().data_received(piece)
         if place < len(data):
             super().data_received(data[place:])
+
+    def _weigh(self) -> None:
+        """Break the connection if what it carries is hardly ever a part of the body."""
+        body = self._payload
+        if body is None:  # closed
+            return
+        self._most = MOST_FRAMING + FRAMING * body.total_bytes
+        if self._wire > self._most:
+            body.set_exception(aiohttp.ClientPayloadError("too much that is no body"))
+            if self.transport is not None:
+                self.transport.abort()
 
     def _refuse_head(self) -> None:
         self.set_exception(HttpProcessingError(message="too much before the body"))
