@@ -42,14 +42,17 @@ def _leniently(data: bytes) -> Any:
     if len(data) > MAX_LENIENT:
         raise ValueError("too large")
     try:
-        text = data.decode("utf-8", "surrogateescape")
-        return json.loads(text, strict=False, parse_int=_integer)
+        return _lenient_decoder.decode(data.decode("utf-8", "surrogateescape"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
 def _integer(digits: str) -> int:
     return int(digits) if len(digits) <= MAX_DIGITS else 0  # int() rejects thousands of digits
+
+
+# Making one for each value, as `json.loads` does, would be most of the work.
+_lenient_decoder = json.JSONDecoder(strict=False, parse_int=_integer)
 
 
 def member(value: Any, name: str) -> Any:

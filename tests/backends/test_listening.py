@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from app.backends.http.connection import MOST_FRAMING
+from app.backends.http.slices import SMALLEST
 from app.backends.ollama.backend import OllamaBackend
 from app.backends.openai.backend import OpenAIBackend
+from app.backends.openai.decoder import OpenAIDecoder
 from app.chat.errors import UpstreamError, UpstreamTruncated
 from app.chat.ports import Delta, Generation
 from tests.contract.benches import ask
@@ -96,6 +99,28 @@ async def test_what_breaks_off_is_told_after_the_text(server: RawDouble, backend
             await ear.read()
         assert ear.texts == ["one", "two"]
         await generation.wait_closed()
+
+
+async def test_what_is_slow_to_decode_comes_in_small_slices(
+    server: RawDouble, backend: OpenAIBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is that makes it slow, others wait for little of it at a time."""
+    sizes: list[int] = []
+    feed = OpenAIDecoder.feed
+
+    def slow(decoder: OpenAIDecoder, data: bytes) -> None:
+        sizes.append(len(data))
+        end = time.thread_time() + 0.01
+        while time.thread_time() < end:
+            pass
+        feed(decoder, data)
+
+    monkeypatch.setattr(OpenAIDecoder, "feed", slow)
+    server.pieces = [HEAD, token("one"), token("x" * 500) * 60 + chunk(END) + chunk(b"")]
+    ear = Ear(backend.generate(ask("raw", "hello")))
+    await ear.read()
+    assert len(ear.texts) == 61
+    assert set(sizes[4:-1]) == {SMALLEST}
 
 
 async def test_extensions_of_a_chunk_have_an_end(server: RawDouble, backend: OpenAIBackend) -> None:

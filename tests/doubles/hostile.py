@@ -108,6 +108,11 @@ CHATS: dict[str, Callable[[], Iterable[bytes]]] = {
     "before-text": lambda: [HEAD, *repeated(b":\n")],
     "letters": lambda: [HEAD, *repeated(b'data:{"choices":[{"delta":{"content":"a"}}]}\n', 180 * MIB)],
     "lists": lambda: [HEAD, *repeated(b'data:{"choices":[{"delta":{"content":["a"]}}]}\n', 180 * MIB)],
+    "invalid": lambda: [
+        HEAD,
+        *repeated(b'data: {"choices":[{"delta":{"content":"a\xf0\x9f"}}]}\n\n', MIB // 2),
+        ended(),
+    ],
     "line": lambda: [HEAD, said("Hi"), b'data: {"a":"', *repeated(b"x y ", 15 * MIB)],
     "base64": lambda: [HEAD, said("Hi"), b'data: {"a":"', *repeated(b"x", 15 * MIB)],
     "extensions": lambda: [CHUNKED, b"%x\r\n%b\r\n1;a=" % (len(said("Hi")), said("Hi")), *repeated(b"x")],

@@ -25,7 +25,7 @@ EACH_LIST = 8 * MIB
 ASKED = 6  # models of each hostile Ollama that are prompted at once, so that their details are waited for
 # Answers that end by themselves. Of the others nothing more comes than is allowed: they fail, or wait for more.
 COMPLETE = {
-    *("letters", "lists", "reason", "fields-long", "digits"),
+    *("letters", "lists", "invalid", "reason", "fields-long", "digits"),
     *("usage-negative", "usage-huge", "usage-floats", "usage-nan"),
 }
 SLOW = {"lists", "deltas"}  # each event costs so much that a full attack takes a minute

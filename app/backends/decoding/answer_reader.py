@@ -75,7 +75,6 @@ class AnswerReader(DeltaBuffer):
 
     def line(self, line: bytes) -> None:
         """Process any line. Raises `UpstreamError`."""
-        self.detours += 1
         if self.done:
             return
         if self._page:

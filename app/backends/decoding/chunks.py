@@ -137,6 +137,8 @@ def _end(found: Found, value: Any) -> None:
 def _usage(value: Any, choice: Any) -> Usage | None:
     """Return the token counts: OpenAI's, next to the choices or in one, or Ollama's; `None` without them."""
     for counts in (member(value, "usage"), member(choice, "usage"), value):
+        if not isinstance(counts, dict):
+            continue
         prompt, completion = (
             _first_count(counts, ("prompt_tokens", "input_tokens", "prompt_eval_count")),
             _first_count(counts, ("completion_tokens", "output_tokens", "eval_count")),

@@ -16,7 +16,6 @@ class Decoder(Protocol):
     usage: Usage | None
     complaint: bytes | None  # the raw error that the server sent instead of an answer, or within it
     media_type: str  # of the response, in lower case: it only explains what is no answer
-    detours: int  # lines that took the slow way through the decoder
 
     def feed(self, data: bytes) -> None:
         """Process received bytes. Raises `UpstreamError`; deltas from before the error can still be taken."""
@@ -41,7 +40,6 @@ class DeltaBuffer:
         self.usage: Usage | None = None
         self.complaint: bytes | None = None
         self.media_type = ""
-        self.detours = 0
         self._deltas: list[Delta] = []
 
     def add(self, kind: Kind, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import thread_time
 
 import aiohttp
 
@@ -254,10 +255,12 @@ class HttpGeneration:
     def _take_in(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; empty `data` means the end of the connection."""
         decoder = self._decoder
+        is_large = len(data) >= SMALLEST
+        begun = thread_time() if is_large else 0.0
         self._decode(decoder, data)
         deltas = decoder.take()
-        if not deltas or len(data) >= SMALLEST:
-            self._count(decoder, data, deltas)
+        if is_large or not deltas:
+            self._count(data, deltas, thread_time() - begun if is_large else 0.0)
         if not self._answering and (deltas or decoder.done):
             self._answering = True
             if self._attempt is not None:
@@ -276,8 +279,8 @@ class HttpGeneration:
             failure.__cause__ = failure.__cause__ or self._slices.broken
             self._failure = failure  # raised by `read` after the deltas from before it
 
-    def _count(self, decoder: Decoder, data: bytes, deltas: list[Delta]) -> None:
-        if not self._slices.count(data, deltas, decoder.detours):
+    def _count(self, data: bytes, deltas: list[Delta], seconds: float) -> None:
+        if not self._slices.count(data, deltas, seconds):
             self._failure = self._failure or self._voice.flooded()
         if self._listening is not None:
             self._listening.takes_turns = self._slices.is_slow

@@ -9,9 +9,9 @@ import aiohttp
 from app.backends.http.client import BROKEN
 from app.chat.ports import Delta
 
-SMALLEST, FIRST, LARGEST = 1024, 8 * 1024, 64 * 1024  # bytes of a slice
-TURN = 2000.0  # µs that decoding a slice should take, by these estimates:
-LINE, DETOUR = 1.5, 10.0  # µs for a line, and for one that the fast decoder rejects
+# Bytes of a slice. The largest may be followed by what takes a hundred times as long: still less than 50 ms.
+SMALLEST, FIRST, LARGEST = 1024, 8 * 1024, 32 * 1024
+TURN = 0.002  # seconds of processor time that decoding a slice should take
 PER_LINE = 128  # bytes that a line without text counts beside its own
 PER_TEXT = 4 * 1024  # bytes that may come with each piece of text: ids, probabilities, usage
 MOST_JUNK = 24 * 1024 * 1024  # bytes, by these weights, that may come without text; images are megabytes
@@ -20,18 +20,17 @@ MOST_JUNK = 24 * 1024 * 1024  # bytes, by these weights, that may come without t
 class Slices:
     """Keeps a flood from blocking the event loop, and from going on for ever.
 
-    `size` is the number of bytes to decode next. It follows the work that the last slice was, which depends on what
-    the server sends: a byte of usual text takes 15 ns, one of short lines in rare shapes 500.
+    `size` is the number of bytes to decode next. It follows the time that the last slice took, which depends on what
+    the server sends: a byte of usual text takes 15 ns, one of short lines in rare shapes 1,000.
     """
 
-    __slots__ = ("_detours", "_junk", "_rest", "broken", "size")
+    __slots__ = ("_junk", "_rest", "broken", "size")
 
     def __init__(self) -> None:
         self.size = FIRST
         self.broken: Exception | None = None  # how the connection broke
         self._rest = b""  # received before that, and not returned yet
         self._junk = 0
-        self._detours = 0
 
     @property
     def is_slow(self) -> bool:
@@ -53,15 +52,14 @@ class Slices:
         data, self._rest = self._rest[: self.size], self._rest[self.size :]
         return data
 
-    def count(self, data: bytes, deltas: Sequence[Delta], detours: int) -> bool:
-        """Count a slice and the texts in it; `detours` are the decoder's so far. Return whether the server may go on.
+    def count(self, data: bytes, deltas: Sequence[Delta], seconds: float) -> bool:
+        """Count a slice, the texts in it, and the processor time of decoding it. Return whether the server may go on.
 
         Usual reads, of less than `SMALLEST` bytes and with text, need not be counted.
         """
         if len(data) >= SMALLEST:
-            work = LINE * data.count(b"\n") + LINE * data.count(b"\r") + DETOUR * (detours - self._detours)
-            self.size = max(SMALLEST, min(int(len(data) * TURN / (work + 1)), 2 * self.size, LARGEST))
-        self._detours = detours
+            size = int(len(data) * TURN / max(seconds, 1e-6))
+            self.size = max(SMALLEST, min(size, 2 * self.size, LARGEST))
         texts = sum([len(delta.texts) for delta in deltas])
         if len(data) > PER_TEXT * texts // 2:  # else they are short and few
             lines = data.count(b"\n") + data.count(b"\r")
