@@ -81,6 +81,8 @@ async def test_a_right_proxy_is_found_right(protected: LiveServer, tmp_path: Pat
     [
         (Wrong(buffers=True), "stream", "buffers event streams"),
         (Wrong(holds_back=True), "stream", "buffers event streams"),
+        (Wrong(holds_first=2), "stream", "buffers event streams for a time"),
+        (Wrong(gathers=1), "stream", "heartbeats came at once"),
         (Wrong(compresses=True), "stream", "compresses it (gzip)"),
         (Wrong(cuts_after=0.7), "stream", "cut after 1 s"),
         (Wrong(changes_type=True), "stream", "arrives as text/plain"),
@@ -107,7 +109,7 @@ async def test_what_a_proxy_does_wrong_is_found(
 ) -> None:
     """With what to do about it; and nothing that is right is blamed."""
     async with behind(protected, tmp_path, wrong) as (url, ca):
-        findings = await visited(url, ca)
+        findings = await visited(url, ca, seconds=2.5 if wrong.gathers else 1.5)
     found = [finding for finding in findings if finding.check == check and words in finding.text]
     assert found, [f"{finding.check}: {finding.text}" for finding in findings]
     assert all(finding.mend for finding in found)

@@ -22,6 +22,8 @@ class Wrong:
 
     buffers: bool = False  # sends headers at once, and the body when it is complete
     holds_back: bool = False  # sends nothing before the body is complete
+    holds_first: float = 0.0  # seconds that the first bytes of an event stream wait for what follows
+    gathers: float = 0.0  # the same, of the bytes after them
     compresses: bool = False
     cuts_after: float | None = None  # seconds that a response may take
     changes_type: bool = False
@@ -115,16 +117,22 @@ class ProxyDouble:
 
     async def _copy(self, got: ClientResponse, response: web.StreamResponse) -> bytes:
         """Pass on a body; return what is kept until its end."""
-        is_packed = self.wrong.compresses and got.content_type == "text/event-stream"
-        packing = zlib.compressobj(wbits=31) if is_packed else None
+        is_stream = got.content_type == "text/event-stream"
+        packing = zlib.compressobj(wbits=31) if is_stream and self.wrong.compresses else None
         kept = b""
+        clock = asyncio.get_running_loop().time
+        first, later = (self.wrong.holds_first, self.wrong.gathers) if is_stream else (0.0, 0.0)
+        due = clock() + first
         async for piece in got.content.iter_any():
             if self.wrong.buffers or self.wrong.holds_back:
                 kept += piece
             elif packing is not None:
                 await response.write(packing.compress(piece) + packing.flush(zlib.Z_SYNC_FLUSH))
+            elif clock() < due:
+                kept += piece
             else:
-                await response.write(piece)
+                await response.write(kept + piece)
+                kept, due = b"", clock() + later
         return kept
 
     def _sent(self, request: web.Request) -> CIMultiDict[str]:

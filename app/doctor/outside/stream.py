@@ -18,13 +18,18 @@ from app.doctor.outside.visitor import Unreachable, Visitor
 
 CHECK = "stream"
 FIRST = 5.0  # s for the first bytes, which the server sends with the headers
+LATER = 1.0  # s that they may come later than a plain answer
+HEARTBEAT = b"event: heartbeat\n"
 SILENCE = 40.0  # s; a heartbeat comes every 15 s unless TAILRACE_HEARTBEAT says otherwise
 ENCODINGS = "gzip, deflate, br, zstd"
 UNBUFFERED = "nginx: `proxy_buffering off;`; Apache: `flushpackets=on`; in general: no buffering for text/event-stream."
 
 
 async def check(visitor: Visitor, seconds: float) -> AsyncIterator[Finding]:
-    """Listen for `seconds`."""
+    """Listen for `seconds`. Raises `Unreachable` if not even a plain request is answered."""
+    began = time.monotonic()
+    await visitor.ask("GET", "healthz")
+    plain = time.monotonic() - began
     session = f"doctor-{secrets.token_hex(8)}"
     headers = {"Accept": "text/event-stream", "Accept-Encoding": ENCODINGS}
     began = time.monotonic()
@@ -40,9 +45,7 @@ async def check(visitor: Visitor, seconds: float) -> AsyncIterator[Finding]:
             if not await _first_bytes(response):
                 yield _held_back()
                 return
-            yield ok(
-                CHECK, f"the first bytes came after {time.monotonic() - began:.1f} s, so nothing buffers them"
-            )
+            yield _began(time.monotonic() - began, plain)
             yield await _until_cut(response, began, seconds)
     except Unreachable as error:
         if time.monotonic() - began >= FIRST:
@@ -63,6 +66,17 @@ def _refused(status: int, visitor: Visitor) -> Finding:
     if status == 421:
         return note(CHECK, "not checked, because the server does not answer to the host that it is sent")
     return problem(CHECK, f"the server answered {status}", "See the log of the proxy, or of Tailrace.")
+
+
+def _began(after: float, plain: float) -> Finding:
+    if after <= plain + LATER:
+        return ok(CHECK, f"the first bytes came after {after:.1f} s")
+    return warning(
+        CHECK,
+        f"its first bytes came after {after:.1f} s, and a plain answer after {plain:.1f} s: something in between "
+        "buffers event streams for a time, and answers appear in jerks",
+        UNBUFFERED,
+    )
 
 
 def _held_back() -> Finding:
@@ -113,6 +127,7 @@ async def _until_cut(response: aiohttp.ClientResponse, began: float, seconds: fl
     """Read until the time is over or the stream ends."""
     last, end = time.monotonic(), began + seconds
     longest = 0.0
+    heap = 1  # heartbeats that came at once
     while (now := time.monotonic()) < end:
         reading = asyncio.ensure_future(response.content.readany())
         done, _ = await asyncio.wait({reading}, timeout=end - now)
@@ -124,6 +139,7 @@ async def _until_cut(response: aiohttp.ClientResponse, began: float, seconds: fl
         if failure is not None or not reading.result():
             return _cut(time.monotonic() - began)
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        heap = max(heap, reading.result().count(HEARTBEAT))
     longest = max(longest, time.monotonic() - last)
     if longest > SILENCE:
         return warning(
@@ -131,6 +147,12 @@ async def _until_cut(response: aiohttp.ClientResponse, began: float, seconds: fl
             f"no heartbeat came for {longest:.0f} s",
             "Unless TAILRACE_HEARTBEAT is that long, something in between buffers event streams. "
             + UNBUFFERED,
+        )
+    if heap > 1:
+        return warning(
+            CHECK,
+            f"{heap} heartbeats came at once: something in between buffers event streams, and answers appear in jerks",
+            UNBUFFERED,
         )
     return ok(CHECK, f"it stayed open for {time.monotonic() - began:.0f} s")
 
