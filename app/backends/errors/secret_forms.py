@@ -3,45 +3,81 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 import string
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from html import escape
 from urllib.parse import quote, quote_plus
 
 _LETTERS = (string.ascii_letters + string.digits).encode()
 _LOWER = bytes(range(256)).lower()
 _OTHERS = bytes(set(range(256)) - set(_LETTERS))
-SHORTEST_CORE = 8  # characters of Base64 that say enough about a secret
+SHORTEST_CORE = 8  # characters of Base64 or Base32 that say enough about a secret
+# Where Unicode has characters that stand for one ASCII letter or digit each: superscript, circled, wide, bold.
+_BLOCKS = (
+    (0xAA, 0xBB),
+    (0x2070, 0x2150),
+    (0x2460, 0x2500),
+    (0xFF10, 0xFF5B),
+    (0x1D400, 0x1D800),
+    (0x1F100, 0x1F200),
+)
+_STYLED = {
+    point: plain
+    for begin, end in _BLOCKS
+    for point in range(begin, end)
+    if len(plain := unicodedata.normalize("NFKC", chr(point))) == 1 and plain.isascii() and plain.isalnum()
+}
+_MAY_BE_STYLED = re.compile(f"[{''.join(f'{chr(begin)}-{chr(end - 1)}' for begin, end in _BLOCKS)}]")
+# How programs write one character, with any others between: `73 6b`, `%73%6b`, `\x73\x6b`, `0x73, 0x6b`, `&#x0073;`,
+# `\u{73}`, `\u0073`, `\U00000073`, `\163`, `0o163`, `&#115;`, `&#0000115;`.
+_HEXADECIMAL = ("{:02x}", "x{:02x}", "0x{:02x}", "x{:04x}", "u{:02x}", "u{:04x}", "u{:08x}")
+_OCTAL = ("{:o}", "{:03o}", "0o{:o}")
+_DECIMAL = ("{:d}", *(f"{{:0{width}d}}" for width in range(3, 8)))
 
 
 def bare(text: str) -> str:
-    """Return the ASCII letters and digits of a text, in lower case."""
+    """Return the ASCII letters and digits of a text, in lower case, and those that its other characters stand for."""
+    if not text.isascii() and _MAY_BE_STYLED.search(text):
+        text = text.translate(_STYLED)
     return text.encode("ascii", "ignore").translate(_LOWER, _OTHERS).decode()
 
 
 def is_letter(char: str) -> bool:
     """Return whether `bare` keeps a character."""
+    return _is_plain(char) or ord(char) in _STYLED
+
+
+def _is_plain(char: str) -> bool:
     return char.isascii() and char.isalnum()
 
 
 def forms(secret: str) -> Iterator[str]:
-    """Yield the secret, and how URLs, HTML, JSON, Base64 and hexadecimal write it."""
+    """Yield the secret, and how URLs, HTML, JSON, Base64, Base32, hexadecimal, octal and decimal codes write it."""
     encoded = quote(secret, safe="")
     yield from (secret, encoded, quote(encoded, safe=""), quote_plus(secret), quote(secret), escape(secret))
     yield from (secret.encode("unicode_escape").decode(), secret.replace("\\", "\\\\").replace('"', '\\"'))
-    yield "".join(char if is_letter(char) else f"\\u{ord(char):04x}" for char in secret)
-    yield from (core for core in _base64(secret.encode()) if len(core) >= SHORTEST_CORE)
-    # With any characters between: `73 6b`, `%73%6b`, `\x73\x6b`, `\u0073\u006b`, `&#x73;&#x6b;`, `&#115;&#107;`.
+    yield "".join(char if _is_plain(char) else f"\\u{ord(char):04x}" for char in secret)
+    yield from _encoded(secret.encode())
     points = [ord(char) for char in secret]
-    for form in ("{:02x}", "x{:02x}", "u{:04x}", "{:d}"):
+    for form in (*_HEXADECIMAL, *_OCTAL, *_DECIMAL):
         yield "".join(form.format(point) for point in points)
 
 
-def _base64(data: bytes) -> Iterator[str]:
-    """Yield the characters of Base64 (RFC 4648) that depend on `data` alone, wherever it begins in a group of three."""
-    for before in range(3):
-        text = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-        begin = (0, 2, 3)[before]
-        end = len(text) - (1 if (before + len(data)) % 3 else 0)
-        yield text[begin:end]
-        yield text[begin:end].translate(str.maketrans("+/", "-_"))
+def _encoded(data: bytes) -> Iterator[str]:
+    """Yield `data` in Base64, in Base64 of that, and in Base32 (RFC 4648)."""
+    once = list(_cores(data, base64.b64encode, 6))
+    twice = _cores(base64.b64encode(data), base64.b64encode, 6)
+    for core in (*once, *twice, *_cores(data, base64.b32encode, 5)):
+        if len(core) >= SHORTEST_CORE:
+            yield core
+            yield core.translate(str.maketrans("+/", "-_"))
+
+
+def _cores(data: bytes, encode: Callable[[bytes], bytes], bits: int) -> Iterator[str]:
+    """Yield the characters, of `bits` each, that depend on `data` alone, wherever it begins in a group of bytes."""
+    for before in range(bits // math.gcd(8, bits)):
+        text = encode(bytes(before) + data).decode()
+        yield text[-(-8 * before // bits) : 8 * (before + len(data)) // bits]
