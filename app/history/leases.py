@@ -20,6 +20,7 @@ from app.chat.states import Outcome
 from app.cluster.ports import Expired, Lease, Node
 from app.history.database import PATIENCE, cause
 from app.history.fence import Fence
+from app.history.postgres import LET_GO
 from app.history.statements.tables import HIDDEN
 
 CONNECTIONS = 4
@@ -198,6 +199,7 @@ class PostgresLeases:
                 max_size=CONNECTIONS,
                 timeout=PATIENCE,
                 command_timeout=STATEMENT_SECONDS,
+                server_settings=LET_GO,
                 connection_class=_Connection,
             )
         except _TROUBLE as error:

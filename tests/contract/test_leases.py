@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 
 from app.chat.errors import HistoryUnavailable
 from app.cluster.ports import Lease, Leases, Node
@@ -313,6 +315,35 @@ async def test_a_session_that_is_being_written_is_not_released(on_postgres: Post
     finally:
         await writing.close()
     assert [lease.session for lease in await b.orphans(9)] == ["s"]
+
+
+@pytest.mark.slow
+async def test_a_node_that_is_paused_while_it_releases_them_keeps_nobody_from_them(
+    on_postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has locked up to two thousand idle sessions of an expired node: PostgreSQL ends its transaction."""
+    a, b, c = await on_postgres.node(A), await on_postgres.node(B), await on_postgres.node(C)
+    await on_postgres.store("s", "complete")
+    await a.acquire("s")
+    await on_postgres.expire(A)
+    paused, again = asyncio.Event(), asyncio.Event()
+    execute = PoolConnectionProxy.execute
+
+    async def pause(connection: Any, *of: Any) -> Any:
+        paused.set()
+        await again.wait()
+        return await execute(connection, *of)
+
+    monkeypatch.setattr(PoolConnectionProxy, "execute", pause)  # only the last statement comes this way
+    releasing = asyncio.create_task(b.orphans(9))
+    await asyncio.wait_for(paused.wait(), 30)
+    try:
+        assert (await c.acquire("s")).node == C  # raises after its bound
+    finally:
+        again.set()
+        with pytest.raises(HistoryUnavailable):
+            await releasing
+    assert await b.orphans(9) == []
 
 
 @pytest.mark.slow
