@@ -29,6 +29,11 @@ _pack = msgspec.msgpack.encode
 _hint = msgspec.msgpack.Decoder(tuple[str, ...])
 
 
+def channel_of(database: int) -> str:
+    """Return the channel of the hints. Redis knows no databases here, so its name has the number."""
+    return f"tailrace:{database}:hints"
+
+
 class RedisHints:
     """Sends hints over a connection that `publish` has, and hears those of the other nodes over one of its own."""
 
@@ -40,8 +45,7 @@ class RedisHints:
         self._node_id = node_id
         self._logger = logger
         self._publish = publish
-        # Redis knows no databases here, so the name of the channel has it.
-        self._channel = f"tailrace:{self._whereabouts.database}:hints"
+        self._channel = channel_of(whereabouts.database)
         self._listeners: dict[str, list[Heard]] = {}
 
     def __repr__(self) -> str:
@@ -68,7 +72,7 @@ class RedisHints:
             await asyncio.wait({task})
 
     async def _hear(self) -> None:
-        pause = FIRST_PAUSE
+        pause, refusal = FIRST_PAUSE, ""
         while True:
             try:
                 address = await self._whereabouts.server()
@@ -76,7 +80,12 @@ class RedisHints:
                     pause = FIRST_PAUSE
                     await self._read(reader, writer, address)
             except (OSError, TimeoutError, hiredis.HiredisError, EOFError, LogUnavailable) as error:
-                self._logger.debug("hints_lost", reason=str(error) or type(error).__name__)
+                reason = str(error) or type(error).__name__
+                is_news = isinstance(error, hiredis.ReplyError) and reason != refusal
+                if is_news:  # a refusal does not pass by itself; a broken connection is made again
+                    refusal = reason
+                log = self._logger.warning if is_news else self._logger.debug
+                log("hints_lost", reason=reason)
             except Exception as error:  # noqa: BLE001 - it is reported, and tried again: hints must not end
                 report("hints could not be heard", error)
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - so that nodes do not come in step

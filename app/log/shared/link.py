@@ -14,6 +14,7 @@ from app.chat.ports import Logger
 from app.log.shared.address import Address, Whereabouts
 from app.log.shared.asking import connected
 from app.log.shared.errors import Lost, UnfitRedis
+from app.log.shared.hints import channel_of
 from app.log.shared.wire import REDIRECTS, OnReply, Reply, Source, Wire, command
 from app.measures import QUICK, Histogram
 from app.tasks.timeouts import within
@@ -253,6 +254,8 @@ class Link:
             _check(await wire.ask("INFO"), address)
             if address.probe_key is not None:
                 await _probe(wire, address.probe_key)
+            # A hint of nothing: a user of Redis may write all keys, and yet no channel, which is its default.
+            await wire.ask("PUBLISH", channel_of(address.database), b"")
         except BaseException:
             wire.drop("the connection was not used")
             raise

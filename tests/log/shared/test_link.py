@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import uvloop
@@ -10,13 +11,15 @@ import uvloop
 from app.chat.errors import LogUnavailable
 from app.log.shared.address import Address
 from app.log.shared.errors import UnfitRedis
+from app.log.shared.hints import RedisHints
 from app.log.shared.whereabouts import whereabouts
 from app.redis_url import RedisUrl
 from tests.doubles.tcp_proxy import TcpProxy
-from tests.log.shared.conftest import Nodes, Writer, numbers, read, text, through
+from tests.log.shared.conftest import Hints, Nodes, Writer, numbers, read, text, through
 from tests.support.ports import free_port
+from tests.support.recorder import Recorder
 from tests.support.valkey import Valkey, running_valkey
-from tests.support.waiting import until
+from tests.support.waiting import until, until_told
 
 
 async def test_what_is_no_address_is_refused(nodes: Nodes) -> None:
@@ -56,6 +59,44 @@ async def test_a_password_is_used_and_its_lack_is_said(nodes: Nodes) -> None:
         await stream.start()
         await stream.end()
         assert "db3:keys=2" in (await node.logs.ask("INFO", "keyspace")).decode()
+
+
+async def test_a_user_without_the_channel_is_refused(nodes: Nodes, own_valkey: Valkey) -> None:
+    """Each hint would cost the connection of all logs, and none would arrive. With the right to it, they do."""
+    user = ("ACL", "SETUSER", "app", "on", ">pw", "+@all", "~tailrace*")
+    url = f"redis://app:pw@127.0.0.1:{own_valkey.port}/0"
+    own_valkey.command(*user)
+    with pytest.raises(UnfitRedis, match=r"cannot use Redis at .*Redis refuses: NOPERM"):
+        await nodes.start(url)
+    own_valkey.command(*user, "&tailrace:*")
+    a, b = await nodes.start(url), await nodes.start(url)
+    news = Hints(a, b)
+    async with news.hearing():
+        await until_told(news.arrived)
+    assert [node.logs.trouble for node in (a, b)] == ["", ""]
+
+
+async def test_hints_that_are_refused_are_told_of_once(own_valkey: Valkey) -> None:
+    """However often it is tried again."""
+    own_valkey.command("ACL", "SETUSER", "app", "on", ">pw", "+@all", "-subscribe", "&*", "~*")
+    tries = 0
+
+    class Undebugged(Recorder):
+        def debug(self, event: str, /, **fields: Any) -> None:
+            del event, fields
+
+    class Counted(Address):
+        async def server(self) -> Address:
+            nonlocal tries
+            tries += 1
+            return self
+
+    address = Counted("127.0.0.1", own_valkey.port, False, "app", "pw", 0)
+    logger = Undebugged()
+    hints = RedisHints(address, node_id="a", logger=logger, publish=lambda _: None)
+    async with hints.hearing():
+        await until(lambda: tries > 3)
+    assert logger.events == ["hints_lost"]
 
 
 async def test_redis_out_of_reach_is_said(nodes: Nodes, own_valkey: Valkey) -> None:
