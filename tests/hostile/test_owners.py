@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from tests.functional.processes import Process, serving
-from tests.functional.test_heavy_requests import imported, with_image
+from tests.functional.test_heavy_requests import imported, status_of, with_image
 from tests.support import hostile
 from tests.support.hostile import MIB
 from tests.support.long_chat import archive
@@ -24,12 +24,14 @@ pytestmark = pytest.mark.slow
 
 USER = "X-Forwarded-User"
 ALICE, BOB = f"{USER}: alice", f"{USER}: bob"
+SEEN = "/api/sessions?limit=1"  # what bob asks for
 FLOOD_SECONDS = 3.0
 CONNECTIONS = 48
 EACH = 30  # connections for each kind of response that nobody reads
 COST = 128 * MIB  # that one owner may cost, at most
 MARKDOWN = "# A title\n\nSome *text* with `code`, and a [link](http://a.example).\n\n- one\n- two\n\n" * 12
 WORDS = "hello " * 350
+ANSWER = 1_900_000  # characters
 
 
 class Chats(NamedTuple):
@@ -103,9 +105,7 @@ async def ask_on(url: str, path: str, until: float) -> list[int]:
 async def test_a_flood_of_requests(chats: Chats, path: str) -> None:
     """One owner's pages are made in turn, so that somebody else's list comes at once."""
     url = chats.process.url
-    async for attempt in hostile.suffering(
-        chats.process.pid, url, "/api/sessions?limit=1", [BOB], memory=COST
-    ):
+    async for attempt in hostile.suffering(chats.process.pid, url, SEEN, [BOB], memory=COST):
         async with attempt:
             until = asyncio.get_running_loop().time() + FLOOD_SECONDS
             asked = path.format(**chats._asdict())
@@ -113,6 +113,23 @@ async def test_a_flood_of_requests(chats: Chats, path: str) -> None:
         seen = {status for statuses in found for status in statuses}
         assert 200 in seen
         assert seen <= {200, 429}  # whose turn does not come in time on a busy machine
+
+
+@pytest.mark.parametrize("lines", ["a\n\n", "- a\n\n", "a\n=\nb\n-\n"])
+async def test_pages_of_hostile_markdown(chats: Chats, lines: str) -> None:
+    """Two pages at once, each with an answer of millions of short lines, take less than 20 times their size."""
+    url = chats.process.url
+    answer = lines * (ANSWER // len(lines))
+    async with aiohttp.ClientSession(url, headers={USER: "alice"}) as http:
+        pages = []
+        for title in ("one\n\n", "another\n\n"):
+            body = json.dumps(archive(1, title + answer)).encode()
+            pages.append(f"/sessions/{(await sent(http, '/api/sessions/import', body))['session_id']}")
+        async for attempt in hostile.suffering(
+            chats.process.pid, url, SEEN, [BOB], memory=20 * len(pages) * len(answer)
+        ):
+            async with attempt:
+                assert await asyncio.gather(*(status_of(http.get(page)) for page in pages)) == [200, 200]
 
 
 async def change_on(url: str, method: str, path: str, body: dict[str, Any] | None, until: float) -> list[int]:
@@ -141,9 +158,7 @@ async def test_a_flood_of_changes(chats: Chats, way: str) -> None:
     """One owner's changes are made in turn, so that somebody else's list comes at once."""
     method, path, body = CHANGES[way]
     url = chats.process.url
-    async for attempt in hostile.suffering(
-        chats.process.pid, url, "/api/sessions?limit=1", [BOB], memory=COST
-    ):
+    async for attempt in hostile.suffering(chats.process.pid, url, SEEN, [BOB], memory=COST):
         async with attempt:
             until = asyncio.get_running_loop().time() + FLOOD_SECONDS
             asked = path.format(**chats._asdict())
@@ -186,9 +201,7 @@ async def test_responses_that_nobody_reads(chats: Chats, way: str) -> None:
     """However many are asked for, they cost a bounded part of the memory."""
     paths = [WAYS[way]] * MANY.get(way, EACH) if way in WAYS else [*WAYS.values()] * (EACH // 5)
     url = chats.process.url
-    async for attempt in hostile.suffering(
-        chats.process.pid, url, "/api/sessions?limit=1", [BOB], memory=COST
-    ):
+    async for attempt in hostile.suffering(chats.process.pid, url, SEEN, [BOB], memory=COST):
         async with attempt:
             with ExitStack() as stack:
                 for path in paths:
