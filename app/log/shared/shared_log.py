@@ -30,7 +30,7 @@ from app.log.shared.mirror import Mirror
 from app.log.shared.records import BATCH_BYTES, MARKER, Marker, Place, Record, encode_marker, text_size
 from app.log.shared.wire import ELSEWHERE, REDIRECTS, Reply, command
 
-STREAM_BYTES = 64  # of a usual entry in Redis; the stream is trimmed to as many as the log's bytes allow
+STREAM_BYTES = 64  # of a small entry in Redis; large ones reach the bound in the mirror first
 PAUSES = (
     0.0,
     0.02,
@@ -317,7 +317,10 @@ class SharedLog:
         """See `Source`: send a batch, if none is on its way. Hot path."""
         if self._flight or not self._synced:
             return
-        self._stored = max(self._stored, self._mirror.floor)
+        floor = self._mirror.floor
+        if floor > self._trimmed:
+            self._trim(floor)
+        self._stored = max(self._stored, floor)
         if self._stored < self._mirror.head:
             for record in self._mirror.records(self._stored, BATCH_BYTES):
                 self._measures.repaired += record.last - max(self._stored, record.first - 1)
@@ -605,13 +608,18 @@ class SharedLog:
         self._mirror.expire(older_than)
         if not self._synced:
             return
-        floor = self._mirror.floor
-        if floor > self._trimmed and floor >= max(self._mirror.cuts.values(), default=0):
-            self._trimmed = floor
-            least = f"{self.epoch}-{floor + 1}"
-            self._link.send(command("XTRIM", self.key, "MINID", "~", least), self._on_kept)
+        if self._mirror.floor > self._trimmed:
+            self._trim(self._mirror.floor)
         if self._kept_alive != self._written:
             self._keep_alive()
+
+    def _trim(self, floor: int) -> None:
+        """Let the stream lose what the mirror has lost, once that has nothing of an earlier epoch."""
+        if floor >= max(self._mirror.cuts.values(), default=0):
+            self._trimmed = floor
+            self._link.send(
+                command("XTRIM", self.key, "MINID", "~", f"{self.epoch}-{floor + 1}"), self._on_kept
+            )
 
     def _keep_alive(self) -> None:
         self._kept_alive = self._written

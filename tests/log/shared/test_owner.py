@@ -439,6 +439,21 @@ async def test_what_is_old_leaves_redis_too(nodes: Nodes, valkey: Valkey, sessio
     assert text(read(later, log.floor)) == text(read(log, log.floor))
 
 
+async def test_what_the_mirror_has_dropped_leaves_redis_with_the_next_entry(
+    nodes: Nodes, valkey: Valkey, session: str
+) -> None:
+    """Nobody has to come by for it: an answer of large pieces would fill Redis until then."""
+    node = await nodes.start(valkey.url, max_bytes=50_000)
+    log, _ = await node.writing(session)
+    for position in range(200):
+        log.append_text(1, "token", "s1", position, ["x" * 2000])
+        await log.shown()
+    assert await node.logs.ask("XLEN", key_of(session)) <= 50
+    assert log.head - log.floor < 50
+    later = await (await nodes.start(valkey.url, max_bytes=50_000)).logs.open(session, 2)
+    assert text(read(later, log.floor)) == text(read(log, log.floor))
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_happens_the_log_is_whole(
     nodes: Nodes, proxy: TcpProxy, own_valkey: Valkey, session: str, seed: int
