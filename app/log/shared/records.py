@@ -63,7 +63,6 @@ class Record:
     def __init__(
         self,
         last: int,
-        *,
         event: Event | None = None,
         kind: Kind = "token",
         stream_id: str = "",
@@ -119,6 +118,8 @@ class Record:
 
 def text_size(texts: list[str]) -> int:
     """Return the approximate size of pieces of text in memory, in bytes."""
+    if len(texts) == 1:  # as of most tokens
+        return len(texts[0]) + PIECE_BYTES
     return sum(map(len, texts)) + PIECE_BYTES * len(texts)
 
 

@@ -31,15 +31,7 @@ from app.log.shared.records import BATCH_BYTES, MARKER, Marker, Place, Record, e
 from app.log.shared.wire import ELSEWHERE, REDIRECTS, Reply, command
 
 STREAM_BYTES = 64  # of a small entry in Redis; large ones reach the bound in the mirror first
-PAUSES = (
-    0.0,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.5,
-    1.0,
-)  # s, before a key that was moved is looked for, again and again
+PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # s, before each look for a key that was moved
 GREATER = "equal or smaller"  # in what Redis says of an id that is not greater than all before
 
 
@@ -255,17 +247,16 @@ class SharedLog:
         self._written += count
         if self.written is not None:
             self.written.take_text(kind, texts, self._clock(), count)
-        if self._pending and self._pending[-1].takes(kind, stream_id, count) and not self._detached:
-            record = self._pending[-1]
+        pending = self._pending
+        if pending and pending[-1].takes(kind, stream_id, count) and not self._detached:
+            record = pending[-1]
             record.texts += texts
             record.last = self._written
             size = text_size(texts)
             record.size += size
             self._buffered += size
             return
-        self._take(
-            Record(self._written, kind=kind, stream_id=stream_id, position=position, texts=list(texts))
-        )
+        self._take(Record(self._written, None, kind, stream_id, position, texts[:]))
 
     def _check(self, fence: int) -> None:
         if self._is_fenced:
@@ -317,12 +308,13 @@ class SharedLog:
         """See `Source`: send a batch, if none is on its way. Hot path."""
         if self._flight or not self._synced:
             return
-        floor = self._mirror.floor
-        if floor > self._trimmed:
+        mirror = self._mirror
+        if (floor := mirror.floor) > self._trimmed:
             self._trim(floor)
-        self._stored = max(self._stored, floor)
-        if self._stored < self._mirror.head:
-            for record in self._mirror.records(self._stored, BATCH_BYTES):
+        if self._stored < mirror.head:
+            self._stored = max(self._stored, floor)
+        if self._stored < mirror.head:
+            for record in mirror.records(self._stored, BATCH_BYTES):
                 self._measures.repaired += record.last - max(self._stored, record.first - 1)
                 self._send(record)
             return
@@ -357,7 +349,8 @@ class SharedLog:
         if record.last > self._mirror.head:
             self._show(record)
         if not self._flight:
-            self._found()
+            if self._redirections:
+                self._found()
             self._go_on()
 
     def _show(self, record: Record) -> None:
@@ -459,7 +452,8 @@ class SharedLog:
             self._link.wants(self)
         else:
             self._detached = False
-            self._found()
+            if self._redirections:
+                self._found()
 
     # ---- the key is elsewhere --------------------------------------------------------------------------------
 
@@ -617,9 +611,8 @@ class SharedLog:
         """Let the stream lose what the mirror has lost, once that has nothing of an earlier epoch."""
         if floor >= max(self._mirror.cuts.values(), default=0):
             self._trimmed = floor
-            self._link.send(
-                command("XTRIM", self.key, "MINID", "~", f"{self.epoch}-{floor + 1}"), self._on_kept
-            )
+            least = f"{self.epoch}-{floor + 1}"
+            self._link.send(command("XTRIM", self.key, "MINID", "~", least), self._on_kept)
 
     def _keep_alive(self) -> None:
         self._kept_alive = self._written
