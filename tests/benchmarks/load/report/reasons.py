@@ -20,11 +20,15 @@ IMPORTS = (
     "imports: SQLAlchemy takes 13 MiB, aiohttp 15 MiB with TLS. The environment of the tests has `rich`, which "
     "structlog loads if it is there: 4 MiB that an installation does not need"
 )
-IDLE = (
-    "63 % is the look at every connection once a second, which finds slow clients, and 22 % that at every viewer; the "
-    "rest is heartbeats"
+IDLE = "the look at every viewer every three seconds, which finds clients that have left, and heartbeats"
+LATE = (
+    "one token in a hundred meets others that came at the same moment, or the history's batch, which shares the "
+    "interpreter with the event loop: with the history in memory it is 0.6 x"
 )
-LATER = "not profiled yet"
+LONG = (
+    "not found by a profile: its shares are the same at token 100 and at token 50,000, half of it system calls that "
+    "read from the model and write to the reader. The relay, which keeps nothing, varies between 1.0 and 1.6"
+)
 # By the beginning of the figure; the first one that fits.
 WHY = {
     "CPU µs per token, as fast as it goes": "decoding, and a frame with an id and a position, as at 50/s",
@@ -34,7 +38,7 @@ WHY = {
     ),
     "CPU µs per token delivered": "68 % is the system call that writes to each viewer",
     "first token over direct": WAY_IN,
-    "added per token, p99": LATER,
+    "added per token, p99": LATE,
     "CPU ms per exchange": EXCHANGE,
     "storm over": f"{WAY_IN}. With the history in memory it is 2 x",
     "storm at once": AT_ONCE,
@@ -51,7 +55,7 @@ WHY = {
         "locks and events, 7 % the session; the rest, with the request to the model, is spread thinly"
     ),
     "CPU ms per second, ": IDLE,
-    "growth of that from token": "not profiled yet; the relay, which keeps nothing, varies between 1.0 and 1.6",
+    "growth of that from token": LONG,
     "start to ready": IMPORTS,
     "resident memory then": IMPORTS,
     "cluster: the shared log adds to a token": (
