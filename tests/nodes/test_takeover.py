@@ -333,9 +333,11 @@ class Stream:
     async def lose(self, after: int) -> None:
         """Lose what followed a sequence number, as a crash does. Nothing is left of a stream without entries."""
         kept = [(place, said) for place, said in await self._entries() if Place.parse(place).seq <= after]
-        await self._redis.delete(self._key)
-        for place, said in kept:
-            await self._redis.xadd(self._key, said, id=place)
+        async with self._redis.pipeline(transaction=True) as at_once:  # no node sees a part of it
+            at_once.delete(self._key)
+            for place, said in kept:
+                at_once.xadd(self._key, said, id=place)
+            await at_once.execute()
 
     async def trim(self, first: int) -> None:
         """Drop what came before a sequence number, as an answer does that is longer than the log may be."""
