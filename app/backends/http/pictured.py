@@ -15,9 +15,8 @@ from app.chat.contents import Image
 from app.chat.ports import ChatMessage, ImageData
 
 _MARK = b"\0"  # which JSON never contains: in its strings it is escaped
-PIECE = (
-    48 * 1024
-)  # bytes of an image that are encoded at a time; a multiple of three, so that the pieces join
+# Bytes of an image that are encoded at a time: a multiple of three, so that the pieces join.
+PIECE = 48 * 1024
 
 
 def place(before: str = "") -> msgspec.Raw:
