@@ -47,6 +47,7 @@ class RedisHints:
         self._publish = publish
         self._channel = channel_of(whereabouts.database)
         self._listeners: dict[str, list[Heard]] = {}
+        self._pause = FIRST_PAUSE
 
     def __repr__(self) -> str:
         return f"<RedisHints {self._channel} {sorted(self._listeners)}>"
@@ -72,12 +73,11 @@ class RedisHints:
             await asyncio.wait({task})
 
     async def _hear(self) -> None:
-        pause, refusal = FIRST_PAUSE, ""
+        refusal = ""
         while True:
             try:
                 address = await self._whereabouts.server()
                 async with self._subscribed(address) as (reader, writer):
-                    pause = FIRST_PAUSE
                     await self._read(reader, writer, address)
             except (OSError, TimeoutError, hiredis.HiredisError, EOFError, LogUnavailable) as error:
                 reason = str(error) or type(error).__name__
@@ -88,8 +88,9 @@ class RedisHints:
                 log("hints_lost", reason=reason)
             except Exception as error:  # noqa: BLE001 - it is reported, and tried again: hints must not end
                 report("hints could not be heard", error)
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - so that nodes do not come in step
-            pause = min(LONGEST_PAUSE, 2 * pause)
+            pause = random.uniform(self._pause / 2, self._pause)  # noqa: S311 - so that nodes do not come in step
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+            await asyncio.sleep(pause)
 
     @asynccontextmanager
     async def _subscribed(
@@ -130,7 +131,9 @@ class RedisHints:
                     raise reply
                 if isinstance(reply, bytes) and b"role:slave" in reply:
                     raise LogUnavailable(f"Redis at {address} is a replica")
-                if isinstance(reply, list) and reply[0] == b"message":
+                if isinstance(reply, list) and reply[0] == b"subscribe":
+                    self._pause = FIRST_PAUSE  # not earlier: a server may take connections and refuse this
+                elif isinstance(reply, list) and reply[0] == b"message":
                     messages.append(reply[2])
             for message in messages:
                 self._take(message)
