@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import hiredis
@@ -125,18 +124,21 @@ class RedisHints:
                 raise EOFError
             quiet = False
             replies.feed(data)
-            messages = deque[bytes]()
-            while (reply := replies.gets()) is not False:
-                if isinstance(reply, hiredis.ReplyError):
-                    raise reply
-                if isinstance(reply, bytes) and b"role:slave" in reply:
-                    raise LogUnavailable(f"Redis at {address} is a replica")
-                if isinstance(reply, list) and reply[0] == b"subscribe":
-                    self._pause = FIRST_PAUSE  # not earlier: a server may take connections and refuse this
-                elif isinstance(reply, list) and reply[0] == b"message":
-                    messages.append(reply[2])
-            for message in messages:
+            for message in list(self._messages(replies, address)):  # all replies are looked at first
                 self._take(message)
+
+    def _messages(self, replies: hiredis.Reader, address: Address) -> Iterator[bytes]:
+        """Yield the hints among the replies. Raises what the others say against going on."""
+        while (reply := replies.gets()) is not False:
+            if isinstance(reply, hiredis.ReplyError):
+                raise reply
+            if isinstance(reply, bytes) and b"role:slave" in reply:
+                raise LogUnavailable(f"Redis at {address} is a replica")
+            match reply:
+                case [b"subscribe", *_]:
+                    self._pause = FIRST_PAUSE  # not earlier: a server may take connections and refuse this
+                case [b"message", _, message]:
+                    yield message
 
     async def _has_successor(self, address: Address) -> bool:
         """Whether another server is the primary now. While nobody knows, the one that is heard will do."""

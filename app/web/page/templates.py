@@ -24,6 +24,7 @@ from app.web.i18n.error_texts import SENTENCES, said, said_note, words
 from app.web.i18n.labels import label, label_words
 from app.web.i18n.translations import Language
 from app.web.page import reader_choices
+from app.web.page.compiled_templates import CompiledTemplates
 from app.web.rules import RULES
 
 PAGE_DATA = web.AppKey(
@@ -55,6 +56,7 @@ def environment() -> jinja2.Environment:
     """Return the templates, compiled now: compiling them on first use would block the event loop."""
     environment: Any = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders.folder("templates")),
+        bytecode_cache=CompiledTemplates(),
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=jinja2.StrictUndefined,
