@@ -43,6 +43,11 @@ PROGRAMS = {
         package="chromium",
         reason="the page is not tried in a real browser",
     ),
+    "chromium-headless-shell": Program(
+        names=("chromium-headless-shell",),
+        package="chromium-headless-shell",
+        reason="the page is tried in the whole Chromium, which takes more time",
+    ),
     "firefox": Program(
         names=("firefox-esr", "firefox"),
         package="firefox-esr",

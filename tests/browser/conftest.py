@@ -14,11 +14,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.browser.chat import Chat
-from tests.browser.chromium import running_chromium
+from tests.browser.chromium import chromium_to_try, running_chromium
 from tests.browser.complaints import Complaints
 from tests.browser.modules import Modules, opened
 from tests.browser.puppets import Led
-from tests.machine import need
 from tests.support.puppet import PuppetBackend
 from tests.support.server import LiveServer, serve
 
@@ -37,8 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the machine's Chromium, which runs for as long as the tests do."""
-    with running_chromium(need("chromium"), tmp_path_factory.mktemp("chromium")) as address:
+    """The address of a Chromium, which runs for as long as the tests do."""
+    with running_chromium(chromium_to_try(), tmp_path_factory.mktemp("chromium")) as address:
         yield address
 
 

@@ -12,8 +12,7 @@ from playwright.sync_api import Page, Route, sync_playwright
 from app.web.assets.folders import folder
 from app.web.i18n.translations import SOURCE_LANGUAGE
 from app.web.page.templates import page_data
-from tests.browser.chromium import ARGUMENTS
-from tests.machine import need
+from tests.browser.chromium import ARGUMENTS, chromium_to_try
 
 ORIGIN = "http://modules.test"
 
@@ -28,7 +27,7 @@ class Modules(NamedTuple):
 @contextmanager
 def opened() -> Iterator[Modules]:
     """Open an empty page with the style sheet of the real one."""
-    executable = need("chromium")
+    executable = chromium_to_try()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 800, "height": 800})

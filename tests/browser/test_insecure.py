@@ -10,9 +10,8 @@ from playwright.async_api import async_playwright, expect
 
 from app.backends.scripted.scripts import SCRIPTS
 from tests.browser.chat import Chat
-from tests.browser.chromium import running_chromium
+from tests.browser.chromium import chromium_to_try, running_chromium
 from tests.browser.complaints import Complaints
-from tests.machine import need
 from tests.support.server import serve
 
 NAME = "mill.test"
@@ -24,7 +23,7 @@ async def named(tmp_path: Path) -> AsyncIterator[Chat]:
     """The page of a new session under that name. The test fails at its end if the browser complained about anything."""
     complaints = Complaints()
     rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
-    with running_chromium(need("chromium"), tmp_path / "chromium", rules) as address:
+    with running_chromium(chromium_to_try(), tmp_path / "chromium", rules) as address:
         async with (
             async_playwright() as playwright,
             serve(tmp_path / "server", allowed_hosts=(NAME,)) as server,

@@ -8,9 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
-from tests.browser.chromium import running_chromium
+from tests.browser.chromium import chromium_to_try, running_chromium
 from tests.browser.complaints import Complaints
-from tests.machine import need
 
 PATIENCE = 15_000  # ms, for whatever has to happen: a loaded machine is slow
 
@@ -20,7 +19,7 @@ expect.set_options(timeout=PATIENCE)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     """A connection to the machine's Chromium, which ends with the module."""
-    with running_chromium(need("chromium"), tmp_path_factory.mktemp("chromium")) as address:
+    with running_chromium(chromium_to_try(), tmp_path_factory.mktemp("chromium")) as address:
         async with async_playwright() as playwright:
             yield await playwright.chromium.connect_over_cdp(address)
 
