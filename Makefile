@@ -18,7 +18,7 @@ PARALLEL = -n auto --dist worksteal
 # Ignored is what loads a large library for what no edit here changes.
 QUICK = -m "not slow" -p no:schemathesis --ignore=tests/web/api/test_openapi.py --ignore=tests/backends/test_official_clients.py \
 	tests/chat tests/log tests/tasks tests/streams tests/backends tests/contract tests/telemetry tests/web tests/test_*.py
-# Run by themselves: beside other tests programs under callgrind take ten minutes to start, and keep browsers waiting;
+# Run by themselves: programs under callgrind keep browsers waiting, and beside other tests take minutes;
 # and nodes that get no processor for a second take each other for dead, which is right, but no fault of theirs.
 APART = tests/benchmarks/cost tests/cluster/chaos/test_chaos.py
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.

@@ -43,7 +43,7 @@ async def measure() -> dict[str, Cost]:
         folders = [
             stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-cost-")) for _ in range(2)
         ]
-        relay, in_memory, ours = await asyncio.gather(  # each takes half a minute to start
+        relay, in_memory, ours = await asyncio.gather(  # each takes some seconds to start
             stack.enter_async_context(_relay(model)),
             stack.enter_async_context(_tailrace(MEMORY, model, folders[0], DATABASE_URL="memory:")),
             stack.enter_async_context(_tailrace(TAILRACE, model, folders[1])),
