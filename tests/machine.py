@@ -44,7 +44,8 @@ PROGRAMS = {
         reason="the page is not tried in a real browser",
     ),
     "chromium-headless-shell": Program(
-        names=("chromium-headless-shell",),
+        # Not Debian's script of this name in PATH: who ends that does not end the browser.
+        names=("/usr/lib/chromium/chromium-headless-shell",),
         package="chromium-headless-shell",
         reason="the page is tried in the whole Chromium, which takes more time",
     ),
