@@ -172,7 +172,11 @@ class Membership:
     # ---- dead nodes ------------------------------------------------------------------------------------------
 
     async def _keep_looking(self) -> None:
-        await self._repeat(lambda: self._ownership.reap(ORPHANS), min(LOOK_SECONDS, self.ttl / 6))
+        await self._repeat(self._reap, min(LOOK_SECONDS, self.ttl / 6))
+
+    async def _reap(self) -> None:
+        while await self._ownership.reap(ORPHANS):
+            pass  # more may be left
 
     async def _keep_sweeping(self) -> None:
         """Apart from the look for dead nodes: there may be thousands of sessions to give up."""

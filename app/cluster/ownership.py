@@ -16,7 +16,8 @@ from app.tasks.reports import report
 
 KEPT_SECONDS = 60.0  # for which a session is owned that nobody uses
 WHOEVER = 0  # the epoch of a lease that nobody has: the node that is asked takes the session itself
-AT_ONCE = 16  # sessions that are taken over or given up at the same time
+AT_ONCE = 16  # sessions that are given up at the same time
+TAKEN_AT_ONCE = 64  # sessions of a dead node that are taken over at the same time: they share their transactions
 MOST_AT_ONCE = 1000  # the same when each waits for its answer to end
 
 
@@ -493,8 +494,8 @@ class Ownership:
         self._waiting_orphans = len(found) - len(orphans)
         random.shuffle(orphans)  # so that the nodes do not begin with the same ones
         reaped = 0
-        for first in range(0, len(orphans), AT_ONCE):
-            group = [self.owner(orphan.session) for orphan in orphans[first : first + AT_ONCE]]
+        for first in range(0, len(orphans), TAKEN_AT_ONCE):
+            group = [self.owner(orphan.session) for orphan in orphans[first : first + TAKEN_AT_ONCE]]
             for result in await asyncio.gather(*group, return_exceptions=True):
                 if isinstance(result, Lease):
                     reaped += result.node.id == self.node.id

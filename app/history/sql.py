@@ -529,7 +529,7 @@ class SqlHistory:
         # Of a dead node there may be hundreds of sessions: those that are taken together share their transactions.
         found = await self._reads.read(
             ("unfinished", session_id, after),
-            lambda connection: read_unfinished(connection, session_id, after=after),
+            lambda connection: read_unfinished(connection, [session_id], after=after),
         )
         return [stream for stream in found if stream.stream_id not in living]
 

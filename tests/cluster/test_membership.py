@@ -124,6 +124,26 @@ async def test_a_node_that_leaves_is_not_waited_for(a: ToyNode, table: LeaseTabl
     await until(lambda: a.ownership.holds("s", 2), within=30)
 
 
+async def test_a_look_goes_on_until_nothing_is_left(
+    table: LeaseTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few sessions are taken at a time: each pause in between would be one more for whoever waits."""
+    monkeypatch.setattr("app.cluster.membership.ORPHANS", 1)
+    monkeypatch.setattr("app.cluster.membership.LOOK_SECONDS", pause := 0.5)
+    dead = await ToyNode("dead", table, ttl=TTL).join()
+    sessions = [f"s{number}" for number in range(10)]
+    for session in sessions:
+        await dead.ownership.owner(session)
+    a = ToyNode("a", table, ttl=30.0)
+    await a.membership.join(a.node)
+    await until(lambda: bool(a.ownership.epochs()), within=30)
+    began = asyncio.get_running_loop().time()
+    await until(lambda: len(a.ownership.epochs()) == len(sessions), within=30)
+    assert asyncio.get_running_loop().time() - began < pause * len(sessions) / 3
+    await a.membership.leave()
+    await a.registry.close()
+
+
 async def test_a_node_that_had_expired_learns_what_it_lost(table: LeaseTable) -> None:
     """Before it is sure of anything again."""
     a = await ToyNode("a", table, ttl=0.0).join()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event
 
 from app.chat.errors import HistoryUnavailable, SessionNotFound
 from app.chat.states import Outcome, Status
-from app.cluster.ownership import AT_ONCE
+from app.cluster.ownership import TAKEN_AT_ONCE
 from app.history.statements.tables import HIDDEN
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Start
@@ -299,22 +299,36 @@ async def test_many_sessions_are_taken_over_at_once(nodes: LiveNodes) -> None:
     assert b.ownership.figures.interrupted == 12
 
 
-async def test_sessions_that_are_taken_over_at_once_share_transactions(nodes: LiveNodes) -> None:
-    """A node may die with hundreds of answers, and all must end within a bound."""
-    a, b = await nodes.start(owner_streams=100, owner_prompts_per_minute=100), await nodes.start()
-    groups = [[f"s{first + each}" for each in range(AT_ONCE)] for first in range(0, 96, AT_ONCE)]
+async def test_sessions_that_are_taken_over_at_once_share_their_work(nodes: LiveNodes) -> None:
+    """Transactions, and statements in them: a node may die with hundreds of answers, and all end within a bound."""
+    a, b = await nodes.start(owner_streams=200, owner_prompts_per_minute=200), await nodes.start()
+    count = 2 * TAKEN_AT_ONCE
+    groups = [
+        [f"s{first + each}" for each in range(TAKEN_AT_ONCE)] for first in range(0, count, TAKEN_AT_ONCE)
+    ]
     for group in groups:
         await asyncio.gather(*(hanging(a, session) for session in group))
     begun: list[Connection] = []
-    count = begun.append
-    event.listen(Engine, "begin", count)
+    ended: list[str] = []
+
+    def begins(connection: Connection) -> None:
+        begun.append(connection)
+
+    def executes(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(("UPDATE messages", "UPDATE streams", "DELETE FROM pieces")):
+            ended.append(statement)
+
+    event.listen(Engine, "begin", begins)
+    event.listen(Engine, "before_cursor_execute", executes)
     try:
         for group in groups:
             await asyncio.gather(*(b.ownership.owner(session, over=1) for session in group))
     finally:
-        event.remove(Engine, "begin", count)
-    assert b.ownership.figures.interrupted == 96
-    assert len(begun) < 96 * 3 / 2  # also those in which the old owner learns of it
+        event.remove(Engine, "begin", begins)
+        event.remove(Engine, "before_cursor_execute", executes)
+    assert b.ownership.figures.interrupted == count
+    assert len(begun) < count * 3 / 2  # also those in which the old owner learns of it
+    assert 0 < len(ended) < count / 2
 
 
 class Stream:

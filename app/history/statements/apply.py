@@ -158,11 +158,12 @@ def _delete(connection: Connection, _: int, group: list[Delete]) -> Results:
 
 
 def _interrupt(connection: Connection, node: int, group: list[Interrupt]) -> Results:
-    for session_id, living, seen, goes_on in group:
-        if goes_on is not None:
-            take_up(connection, node, goes_on)
-            living |= {goes_on}
-        end_unfinished(connection, session_id, living, seen)
+    taken_up = {change.goes_on for change in group if change.goes_on is not None}
+    if taken_up:
+        take_up(connection, node, taken_up)
+    living = taken_up.union(*(change.living for change in group))
+    seen = [one for change in group for one in change.seen]
+    end_unfinished(connection, {change.session_id for change in group}, living, seen)
     return [None] * len(group)
 
 

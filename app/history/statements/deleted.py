@@ -120,7 +120,7 @@ def _bring_back(connection: Connection, owner: str, session_id: str, was: str) -
     own = and_(deleted.c.session_id == session_id, deleted.c.owner == owner, deleted.c.was == was)
     if not connection.execute(delete(deleted).where(own, _is_fresh())).rowcount:
         return nothing_to_restore()
-    end_unfinished(connection, session_id, ())  # the end of an answer may have been lost with its server
+    end_unfinished(connection, [session_id])  # the end of an answer may have been lost with its server
     aside = (sessions.c.session_id == session_id, sessions.c.owner == DELETED)
     connection.execute(update(sessions).where(*aside).values(owner=owner))
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,12 +25,22 @@ from app.chat.ports import Kind
 from app.chat.records import Interrupted, Seen, StreamState, Unfinished
 from app.chat.states import Outcome, Status
 from app.history.statements.read import read_options
-from app.history.statements.tables import HIDDEN, leases, messages, pieces, sessions, streams
+from app.history.statements.tables import HIDDEN, StorableText, leases, messages, pieces, sessions, streams
+
+TOGETHER = 500  # streams that are ended by the same statements: both databases limit a statement's parameters
 
 _RUNNING = streams.c.outcome.is_(None)
 # In a cluster the owner of a session looks after what is unfinished in it, not the start of a server. A server that is
 # alone looks after everything: leases that it finds are those of a cluster that has gone.
 _NO_LEASE = ~exists().where(leases.c.session_id == streams.c.session_id)
+
+
+class _Left(NamedTuple):
+    """A stream that a server left unfinished."""
+
+    stream_id: str
+    message_id: str
+    known: Seen | None = None  # what was seen of it
 
 
 def running_nodes(connection: Connection) -> list[int]:
@@ -54,14 +64,12 @@ def end_streams(connection: Connection, dead: Collection[int], *, alone: bool = 
     Those in sessions with a lease are left to its node, unless this server is `alone` on the database.
     """
     whose = true() if alone else _NO_LEASE
-    interrupted = connection.execute(
+    found = connection.execute(
         select(streams.c.stream_id, streams.c.message_id).where(_RUNNING, streams.c.node.in_(dead), whose)
     )
-    count = 0
-    for stream_id, message_id in interrupted.all():
-        _end(connection, stream_id, message_id, closed=True)  # the OS closes those of a dead process
-        count += 1
-    return count
+    left = [_Left(*row) for row in found]
+    _end(connection, left, closed=True)  # the OS closes those of a dead process
+    return len(left)
 
 
 _OTHERS = streams.alias("others")
@@ -72,8 +80,10 @@ _HALTED = or_(
 )
 
 
-def read_unfinished(connection: Connection, session_id: str, *, after: str | None = None) -> list[Unfinished]:
-    """Return the streams of a session whose end is not stored, oldest first.
+def read_unfinished(
+    connection: Connection, session_ids: Collection[str], *, after: str | None = None
+) -> list[Unfinished]:
+    """Return the streams of these sessions whose end is not stored, oldest first.
 
     With `after`, also those that were registered since that stream, whatever their outcome, and that stream itself.
     """
@@ -99,7 +109,7 @@ def read_unfinished(connection: Connection, session_id: str, *, after: str | Non
         )
         .join(sessions, sessions.c.session_id == streams.c.session_id)
         .outerjoin(messages, messages.c.message_id == streams.c.message_id)
-        .where(wanted, streams.c.session_id == session_id)
+        .where(wanted, streams.c.session_id.in_(session_ids))
         .order_by(streams.c.created_at, messages.c.place, streams.c.stream_id)
     )
     return [_unfinished(*row) for row in found]
@@ -139,26 +149,30 @@ def _unfinished(
 
 
 def end_unfinished(
-    connection: Connection, session_id: str, living: Collection[str], seen: Collection[Seen] = ()
+    connection: Connection,
+    session_ids: Collection[str],
+    living: Collection[str] = (),
+    seen: Collection[Seen] = (),
 ) -> None:
-    """End the streams of a session as `interrupted`, except for `living`.
+    """End the streams of these sessions as `interrupted`, except for `living`.
 
     Their server may still run, so nothing is known about its connections to the models. What was `seen` of them is
     stored first; if the end of one was seen, that is its end.
     """
-    known_by_id = {one.stream_id: one for one in seen}
-    for stream in read_unfinished(connection, session_id):
-        if stream.stream_id in living:
-            continue
-        known = known_by_id.get(stream.stream_id)
-        _end(connection, stream.stream_id, stream.message_id, closed=False, known=known)
+    known = {one.stream_id: one for one in seen}
+    left = [
+        _Left(stream.stream_id, stream.message_id, known.get(stream.stream_id))
+        for stream in read_unfinished(connection, session_ids)
+        if stream.stream_id not in living
+    ]
+    _end(connection, left, closed=False)
 
 
-def take_up(connection: Connection, node: int, stream_id: str) -> None:
-    """Note that this server starts a stream again that an earlier owner left unfinished. It is not done twice."""
+def take_up(connection: Connection, node: int, stream_ids: Collection[str]) -> None:
+    """Note that this server starts streams again that an earlier owner left unfinished. It is not done twice."""
     connection.execute(
         update(streams)
-        .where(streams.c.stream_id == stream_id, _RUNNING)
+        .where(streams.c.stream_id.in_(stream_ids), _RUNNING)
         .values(status=str(Status.THINKING), node=node)
     )
 
@@ -247,32 +261,52 @@ def halt(connection: Connection, session_id: str, stream_id: str | None) -> None
     )
 
 
-def _end(
-    connection: Connection, stream_id: str, message_id: str, *, closed: bool, known: Seen | None = None
-) -> None:
-    own = pieces.c.message_id == message_id
-    rows = (connection.execute(select(pieces).where(own).order_by(pieces.c.start))).all()
-    content, tokens = _joined(rows, "token", known.text if known else None)
-    reasoning, thought_tokens = _joined(rows, "reasoning", known.reasoning if known else None)
-    # A continued answer has text already and its pieces are appended. An answer without text was started over, so its
-    # old reasoning is dropped.
-    thought = case((messages.c.content == "", ""), else_=messages.c.reasoning)
-    connection.execute(
-        update(messages)
-        .where(messages.c.message_id == message_id)
-        .values(content=messages.c.content + content, reasoning=thought + reasoning)
+# A continued answer has text already and its pieces are appended. An answer without text was started over, so its old
+# reasoning is dropped.
+_APPEND = (
+    update(messages)
+    .where(messages.c.message_id == bindparam("of_message"))
+    .values(
+        content=messages.c.content + bindparam("more", type_=StorableText),
+        reasoning=case((messages.c.content == "", ""), else_=messages.c.reasoning)
+        + bindparam("thought", type_=StorableText),
     )
-    figures: dict[str, object] = {
-        "status": str(Status.ENDED),
-        "outcome": str(Outcome.INTERRUPTED),
-        "tokens": tokens,
-        "reasoning_tokens": thought_tokens,
-        "duration_ms": max((row.elapsed_ms for row in rows), default=0),
-        "upstream_closed": closed,
-    }
-    if known is not None and known.end is not None:
-        figures |= _figures(known.end)
-    connection.execute(update(streams).where(streams.c.stream_id == stream_id).values(figures))
+)
+_END = update(streams).where(streams.c.stream_id == bindparam("of_stream"))
+
+
+def _end(connection: Connection, left: Sequence[_Left], *, closed: bool) -> None:
+    """End these streams. A dead server may leave hundreds, so they share their statements."""
+    for first in range(0, len(left), TOGETHER):
+        _end_together(connection, left[first : first + TOGETHER], closed=closed)
+
+
+def _end_together(connection: Connection, left: Sequence[_Left], *, closed: bool) -> None:
+    own = pieces.c.message_id.in_({stream.message_id for stream in left})
+    stored: dict[str, list[Any]] = {}
+    for row in connection.execute(select(pieces).where(own).order_by(pieces.c.start)):
+        stored.setdefault(row.message_id, []).append(row)
+    texts: list[dict[str, object]] = []
+    ends: dict[bool, list[dict[str, object]]] = {False: [], True: []}  # by whether the end was seen
+    for stream_id, message_id, known in left:
+        rows = stored.pop(message_id, [])  # of an answer and its continuation, the first gets the pieces
+        content, tokens = _joined(rows, "token", known.text if known else None)
+        reasoning, thought_tokens = _joined(rows, "reasoning", known.reasoning if known else None)
+        texts.append({"of_message": message_id, "more": content, "thought": reasoning})
+        figures: dict[str, object] = {
+            "of_stream": stream_id,
+            "status": str(Status.ENDED),
+            "outcome": str(Outcome.INTERRUPTED),
+            "tokens": tokens,
+            "reasoning_tokens": thought_tokens,
+            "duration_ms": max((row.elapsed_ms for row in rows), default=0),
+            "upstream_closed": closed,
+        }
+        end = known.end if known is not None else None
+        ends[end is not None].append(figures | (_figures(end) if end is not None else {}))
+    connection.execute(_APPEND, texts)
+    for figures_of_each in filter(None, ends.values()):
+        connection.execute(_END, figures_of_each)
     connection.execute(delete(pieces).where(own))
 
 

@@ -49,10 +49,15 @@ class Counted:
         return int(found[1])
 
 
-async def _count(pid: int) -> None:
+async def _count(pid: int, folder: str) -> None:
     """Have callgrind count from here on. The start of a program, uncounted, takes a fifth of the time."""
     switch = await asyncio.create_subprocess_exec(
-        "vgdb", f"--pid={pid}", "instrumentation", "on", stdout=asyncio.subprocess.DEVNULL
+        "vgdb",
+        f"--pid={pid}",
+        f"--vgdb-prefix={folder}/vgdb",
+        "instrumentation",
+        "on",
+        stdout=asyncio.subprocess.DEVNULL,
     )
     async with asyncio.timeout(MARK_SECONDS):
         assert await switch.wait() == 0, "callgrind does not count"
@@ -70,6 +75,7 @@ async def counted(name: str, module: list[str], environ: Mapping[str, str]) -> A
             f"--log-file={folder}/log",
             f"--dump-before={MARK}",
             "--instr-atstart=no",
+            f"--vgdb-prefix={folder}/vgdb",
             sys.executable,
             "-m",
             "tests.benchmarks.cost.counted",
@@ -86,7 +92,7 @@ async def counted(name: str, module: list[str], environ: Mapping[str, str]) -> A
             async with asyncio.timeout(START_SECONDS):
                 words = (await process.stdout.readline()).decode().split()
             assert words, "the server under callgrind did not start"
-            await _count(process.pid)
+            await _count(process.pid, folder)
             yield Counted(process, Target(name, words[-1], process.pid), counts)
         finally:
             if process.returncode is None:
