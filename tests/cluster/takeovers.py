@@ -17,10 +17,10 @@ from tests.cluster.harness.model import MODEL
 from tests.cluster.harness.running import running_cluster
 from tests.support.client import Client
 from tests.support.postgres import running_postgres
+from tests.support.waiting import until_told
 
 TTL = 6.0  # s, the default
 PATIENCE = 60.0  # s
-LOOK = 0.1  # s between two looks at the database
 POSTS = 20  # at the same time
 SEEN = "SELECT count(DISTINCT message_id) FROM pieces"
 ENDED = "SELECT count(*) FROM streams WHERE outcome = 'interrupted'"
@@ -42,18 +42,20 @@ async def measure(database_url: str, folder: Path, answers: int) -> list[float]:
             await asyncio.gather(*(ask(client, number) for number in range(answers)))
         times: list[float] = []
         connection = await asyncpg.connect(database_url, timeout=10)
+
+        async def all_are_seen() -> bool:  # one without text would begin anew elsewhere
+            return bool(await connection.fetchval(SEEN) == answers)
+
+        async def all_have_ended() -> bool:
+            ended = await connection.fetchval(ENDED)
+            times.extend([asyncio.get_running_loop().time() - killed] * (ended - len(times)))
+            return len(times) == answers
+
         try:
-            async with asyncio.timeout(PATIENCE):
-                while (
-                    await connection.fetchval(SEEN) < answers
-                ):  # one without text would begin anew elsewhere
-                    await asyncio.sleep(LOOK)
-                await cluster[0].kill()
-                killed = asyncio.get_running_loop().time()
-                while len(times) < answers:
-                    await asyncio.sleep(LOOK)
-                    ended = await connection.fetchval(ENDED)
-                    times += [asyncio.get_running_loop().time() - killed] * (ended - len(times))
+            await until_told(all_are_seen, within=PATIENCE)
+            await cluster[0].kill()
+            killed = asyncio.get_running_loop().time()
+            await until_told(all_have_ended, within=PATIENCE)
         finally:
             await connection.close()
     return times
