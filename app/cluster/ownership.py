@@ -17,9 +17,7 @@ from app.tasks.reports import report
 KEPT_SECONDS = 60.0  # for which a session is owned that nobody uses
 WHOEVER = 0  # the epoch of a lease that nobody has: the node that is asked takes the session itself
 AT_ONCE = 16  # sessions that are given up at the same time
-TAKEN_AT_ONCE = (
-    64  # sessions of a dead node that are taken over at the same time: they share their transactions
-)
+TAKEN_AT_ONCE = 64  # sessions of a dead node that are taken over at the same time, in shared transactions
 MOST_AT_ONCE = 1000  # the same when each waits for its answer to end
 
 
