@@ -117,6 +117,9 @@ PROGRAMS = {
 }
 
 
+INSTALL = ("install", "--yes", "--no-install-recommends")
+
+
 def need(program: str) -> str:
     """Return the path of one of `PROGRAMS`; without it skip the test with the reason, in CI fail it."""
     wanted = PROGRAMS[program]
@@ -127,6 +130,16 @@ def need(program: str) -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+def _apt(*arguments: str) -> bool:
+    done = subprocess.run(
+        ["apt-get", *arguments],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    )
+    return done.returncode == 0
 
 
 def main() -> int:
@@ -140,14 +153,10 @@ def main() -> int:
             print(f"{name} is missing: {program.reason} (Debian: apt-get install {program.package})")
         return 0
     print(f"Installing for the tests: {', '.join(packages)}", flush=True)
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update"], install):
-        subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
+    _apt("update")
+    if not _apt(*INSTALL, *packages):
+        for package in packages:  # one that this release lacks keeps out the others, too
+            _apt(*INSTALL, package)
     return 0
 
 
