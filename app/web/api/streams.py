@@ -56,8 +56,7 @@ async def register(request: web.Request, session_id: str) -> Registered:
     try:
         registered = await _register(request, session_id, trace)
     except (ProblemError, TailraceError) as error:
-        problem = error if isinstance(error, ProblemError) else translate(error)
-        trace.refused(problem.code, problem.status)
+        trace.refused(*_refusal(error))
         if isinstance(error, Limited) and (wait := request.app[REGISTRY].fair_use.delay(request[OWNER])):
             await asyncio.sleep(wait)
         raise
@@ -73,6 +72,15 @@ async def register(request: web.Request, session_id: str) -> Registered:
     release(request)  # the response may last as long as the answer
     trace.answered(registered.stream_id, 201 if registered.new else 200)
     return registered
+
+
+def _refusal(error: ProblemError | TailraceError) -> tuple[str, int]:
+    """Return the code and the status of a refusal.
+
+    A local variable of a caller would keep the error, its traceback and so the body until the next collection.
+    """
+    problem = error if isinstance(error, ProblemError) else translate(error)
+    return problem.code, problem.status
 
 
 async def check_prompt(request: web.Request, session_id: str) -> None:

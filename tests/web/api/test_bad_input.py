@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
 
 import pytest
 from yarl import URL
 
+from app.web.problems import ProblemError
 from tests.support.client import Client
 from tests.support.server import LiveServer
 from tests.web.stage import JSON, Stage, problem
@@ -165,3 +167,17 @@ async def test_what_is_not_http_is_turned_down(server: LiveServer, caplog: pytes
     reports = [record for record in caplog.records if record.name == "aiohttp.server"]
     assert [(record.levelname, record.exc_info) for record in reports] == [("INFO", None)]
     assert "xxx" not in caplog.text
+
+
+async def test_a_refusal_keeps_no_body(stage: Stage) -> None:
+    """The garbage collector looks seldom, and a body may have megabytes: nothing may wait for it."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            async with stage.http.post(STREAMS, json={"prompt": "Hi", "nonsense": 1}) as response:
+                await problem(response, 422, "invalid_request")
+        kept = [error for error in gc.get_objects() if isinstance(error, ProblemError)]
+    finally:
+        gc.enable()
+    assert kept == []
