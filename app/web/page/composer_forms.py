@@ -24,8 +24,9 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
     except LeaseLost:
         raise  # the session's new owner takes the prompt
     except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
-        problem = form_problems.problem_of(error, request)
-        return await form_problems.told(request, problem, session_id, await typed(request))
+        text = await typed(request)
+        # Without a local variable: it would keep the error, its traceback and so the body until the next collection.
+        return await form_problems.told(request, form_problems.problem_of(error, request), session_id, text)
     page = web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
     # A form was sent, so the browser runs no scripts: from now on answers are streamed into the page.
     page.set_cookie(COOKIE, "1", path=cookie_path(request), samesite="Lax")

@@ -14,9 +14,8 @@ from tests.benchmarks.cost.counted import MARK, MARKED
 from tests.benchmarks.load.servers.target import Target
 from tests.support.processes import ROOT
 
-START_SECONDS = (
-    600.0  # a program runs several times slower than it usually does, and 40 times while it is counted
-)
+# A program runs several times slower than it usually does, and 40 times while it is counted.
+START_SECONDS = 600.0
 MARK_SECONDS = 120.0
 _SUMMARY = re.compile(r"^summary: (\d+)$", re.MULTILINE)
 

@@ -169,14 +169,19 @@ async def test_what_is_not_http_is_turned_down(server: LiveServer, caplog: pytes
     assert "xxx" not in caplog.text
 
 
-async def test_a_refusal_keeps_no_body(stage: Stage) -> None:
+@pytest.mark.parametrize("is_form", [False, True])
+async def test_a_refusal_keeps_no_body(stage: Stage, is_form: bool) -> None:
     """The garbage collector looks seldom, and a body may have megabytes: nothing may wait for it."""
     gc.collect()
     gc.disable()
     try:
         for _ in range(3):
-            async with stage.http.post(STREAMS, json={"prompt": "Hi", "nonsense": 1}) as response:
-                await problem(response, 422, "invalid_request")
+            if is_form:
+                async with stage.http.post(STREAMS, data={"prompt": " "}) as response:
+                    assert response.status == 422  # with the page
+            else:
+                async with stage.http.post(STREAMS, json={"prompt": "Hi", "nonsense": 1}) as response:
+                    await problem(response, 422, "invalid_request")
         kept = [error for error in gc.get_objects() if isinstance(error, ProblemError)]
     finally:
         gc.enable()
