@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from app.chat import errors
 from app.chat.ports import Logger
 from app.web.api.schemas import ProblemDetails
-from app.web.app_keys import LIMITS, OWNER
+from app.web.app_keys import OWNER
 from app.web.http.accept import PROBLEM, wants_html
 from app.web.http.addresses import came_from
 from app.web.http.forwarded import client
@@ -59,10 +59,6 @@ STATUSES: dict[type[errors.TailraceError], int] = {
 HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
     404: ("not_found", "Page not found. Check the address."),
     405: ("method_not_allowed", "This address doesn't support that method. See the `Allow` header."),
-    413: (
-        "request_too_large",
-        "The request is larger than {most:.1f} MiB. Send fewer or smaller images, or a shorter message.",
-    ),
     415: ("unsupported_media_type", "Send `application/json`."),
 }
 
@@ -81,14 +77,38 @@ class ProblemError(Exception):
         self.extra = extra
 
 
-def translate(error: errors.TailraceError) -> ProblemError:
-    """Return a domain error as a problem; 500 if it has no status."""
+class RequestTooLarge(ProblemError):
+    """Raised for a body of more than `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        limit = f"{most / 2**20:.1f} MiB" if most >= 2**17 else f"{most / 2**10:.1f} KiB"
+        super().__init__(
+            413,
+            "request_too_large",
+            f"The request is larger than {limit}. Send fewer or smaller images, or a shorter message.",
+        )
+
+
+def problem_of(error: ProblemError | errors.TailraceError) -> ProblemError:
+    """Return an error of a handler as a problem; 500 for a domain error that has no status.
+
+    Call it where the result is passed on. A variable of the frame that caught the error would keep the error, its
+    traceback and so the request's body until the next collection of garbage.
+    """
+    if isinstance(error, ProblemError):
+        return error
     status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
     headers = {"Retry-After": RETRY_AFTER} if status in (429, 503, 507) else {}
     if isinstance(error, errors.Limited):
         headers = {"Retry-After": str(error.retry_after)}
     extra = {"models": error.known} if isinstance(error, errors.UnknownModel) else {}
     return ProblemError(status, error.code, str(error), headers=headers, **extra)
+
+
+def code_and_status(error: ProblemError | errors.TailraceError) -> tuple[str, int]:
+    """Return the code and the status of an error of a handler."""
+    problem = problem_of(error)
+    return problem.code, problem.status
 
 
 def told(language: Language, problem: ProblemError) -> str:
@@ -133,14 +153,12 @@ def middleware(logger: Logger) -> Middleware:
     async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except ProblemError as problem:
-            return respond(request, problem)
-        except errors.TailraceError as error:
-            return respond(request, translate(error))
+        except (ProblemError, errors.TailraceError) as error:
+            return respond(request, problem_of(error))
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return respond(request, http_problem(error, request.app[LIMITS].max_body_bytes))
+            return respond(request, http_problem(error))
         except ConnectionError:
             # The client has disconnected and gets no response. If raised, it would be logged as a server error.
             return web.Response(status=400)
@@ -160,10 +178,8 @@ def middleware(logger: Logger) -> Middleware:
     return problems
 
 
-def http_problem(error: web.HTTPException, most: int) -> ProblemError:
-    """Return an HTTP error of aiohttp as a problem. `most` is the maximum request size, in bytes."""
+def http_problem(error: web.HTTPException) -> ProblemError:
+    """Return an HTTP error of aiohttp as a problem."""
     code, detail = HTTP_PROBLEMS.get(error.status, ("bad_request", error.reason))
-    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        detail = detail.format(most=most / 2**20)
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     return ProblemError(error.status, code, detail, headers=headers)

@@ -128,7 +128,7 @@ def _pour(connection: socket.socket, data: bytes, seconds: float) -> int:
 
 async def test_whole_bodies_of_a_user_are_answered(process: Process) -> None:
     """Forty of 8 MB at once, one after the other: each gets its answer."""
-    body = json.dumps({"prompt": "hello", "model": "x" * 8_000_000}).encode()
+    body = json.dumps({"prompt": "hello", "images": [{"data": "AAAA" * 2_000_000}]}).encode()
     async for attempt in hostile.suffering(process.pid, process.url):
         async with attempt:
             statuses = await attack(

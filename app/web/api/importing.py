@@ -16,13 +16,14 @@ from app.web.api.schemas import Imported
 from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
 from app.web.http.addresses import at
 from app.web.http.body_type import body_type
+from app.web.http.see_other import see_other
 from app.web.input import bodies
 from app.web.input.checked_images import checked_image
 from app.web.input.image_types import media_type
 from app.web.input.multipart_body import file_pieces
 from app.web.input.option_bounds import check_options
 from app.web.input.reading import pieces
-from app.web.problems import ProblemError
+from app.web.problems import ProblemError, RequestTooLarge
 
 IMPORTS = web.AppKey("imports", ImportLane)
 
@@ -49,7 +50,7 @@ async def import_session(request: web.Request) -> web.StreamResponse:
         raise
     request.app[LISTS].changed(request[OWNER])
     if is_form:
-        raise web.HTTPSeeOther(at(request, f"/sessions/{imported.session_id}"))
+        return see_other(at(request, f"/sessions/{imported.session_id}"))
     location = at(request, f"/api/sessions/{imported.session_id}")
     return bodies.respond_json(imported, status=201, headers={"Location": location})
 
@@ -65,7 +66,7 @@ async def _in_turn(request: web.Request, *, is_form: bool) -> Imported:
             imported = await _import(request, _bounded(data, most))
             fair_use.count(request[OWNER])
             return imported
-    except web.HTTPRequestEntityTooLarge as error:
+    except RequestTooLarge as error:
         raise _too_large(most) from error
 
 

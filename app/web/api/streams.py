@@ -41,7 +41,7 @@ from app.web.input import bodies
 from app.web.input.reading import release
 from app.web.input.session_ids import path_session, shown
 from app.web.input.stream_request import StreamRequest, read_stream_request, request_hash
-from app.web.problems import ProblemError, translate
+from app.web.problems import ProblemError, code_and_status
 
 # A POST can be answered with events as well: only EventSource is limited to GET.
 RESPONSES: dict[str, type[EventStream | LineStream]] = {accept.EVENTS: EventStream, accept.LINES: LineStream}
@@ -56,7 +56,7 @@ async def register(request: web.Request, session_id: str) -> Registered:
     try:
         registered = await _register(request, session_id, trace)
     except (ProblemError, TailraceError) as error:
-        trace.refused(*_refusal(error))
+        trace.refused(*code_and_status(error))
         if isinstance(error, Limited) and (wait := request.app[REGISTRY].fair_use.delay(request[OWNER])):
             await asyncio.sleep(wait)
         raise
@@ -72,15 +72,6 @@ async def register(request: web.Request, session_id: str) -> Registered:
     release(request)  # the response may last as long as the answer
     trace.answered(registered.stream_id, 201 if registered.new else 200)
     return registered
-
-
-def _refusal(error: ProblemError | TailraceError) -> tuple[str, int]:
-    """Return the code and the status of a refusal.
-
-    A local variable of a caller would keep the error, its traceback and so the body until the next collection.
-    """
-    problem = error if isinstance(error, ProblemError) else translate(error)
-    return problem.code, problem.status
 
 
 async def check_prompt(request: web.Request, session_id: str) -> None:

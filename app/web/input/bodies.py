@@ -25,6 +25,7 @@ ID_PATTERN = "[A-Za-z0-9_-]{1,64}"
 KEY_PATTERN = "[!-~]{1,255}"
 URLENCODED = "application/x-www-form-urlencoded"
 PIECE = 64 * 1024  # bytes
+LONGEST_QUOTE = 200  # characters
 FORMS = (URLENCODED, "multipart/form-data")
 
 
@@ -102,15 +103,21 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         _check_utf8(data)
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
+        raise ProblemError(422, "invalid_request", f"Invalid request: {quoted(error)}.") from error
     except UnicodeDecodeError as error:
         raise ProblemError(
             400, "invalid_utf8", "The body isn't valid UTF-8. Send the text as UTF-8."
         ) from error
     except (msgspec.DecodeError, ValueError) as error:  # a `ValueError`: a number of thousands of digits
-        raise ProblemError(400, "invalid_json", f"The body isn't valid JSON: {error}.") from error
+        raise ProblemError(400, "invalid_json", f"The body isn't valid JSON: {quoted(error)}.") from error
     except RecursionError as error:
         raise ProblemError(422, "invalid_request", "The body is nested too deeply.") from error
+
+
+def quoted(error: Exception) -> str:
+    """Return what a decoder says. It quotes the body, which may be one name of megabytes."""
+    sentence = str(error)
+    return sentence if len(sentence) <= LONGEST_QUOTE else f"{sentence[:LONGEST_QUOTE]}…"
 
 
 def _check_utf8(data: bytes | bytearray) -> None:

@@ -11,13 +11,12 @@ from app.web.input import multipart_body, urlencoded
 from app.web.input.bodies import URLENCODED
 from app.web.input.multipart_body import Field
 from app.web.input.reading import read
+from app.web.input.text_room import TextRoom
 from app.web.problems import ProblemError
 
-SMALL = 8 * 1024  # bytes of a form that anyone may send
-ENCODED_BYTES = (
-    12  # bytes of an urlencoded form per byte of the longest prompt: `%0D%0A` for a line end, in two fields
-)
-OTHERS = 64 * 1024  # bytes for the other fields
+SMALL = 8 * 1024  # bytes of a form without long texts
+LONG_TEXTS = ("prompt", "example", "system", "stop")  # the fields that may hold any text of the form's size
+SHORT = 1000  # characters of any other field that is shown again
 
 FORM = web.RequestKey("form", MultiDict[Field])
 
@@ -25,27 +24,32 @@ FORM = web.RequestKey("form", MultiDict[Field])
 async def read_form(request: web.Request, most: int | None = None) -> MultiDict[Field]:
     """Return the fields of a form, including files.
 
-    Raises a 400 if it is malformed or not UTF-8, and what `feed` raises. `most` is the greatest size in bytes, by
-    default that of a prompt with images. A second call returns the same fields; if the form was refused, those before
-    the flaw.
+    Raises a 400 if it is malformed or not UTF-8, a 413 if its texts are too long, and what `feed` raises. `most` is the
+    greatest size in bytes, by default that of a prompt with images. A second call returns the same fields; if the form
+    was refused, those before the flaw.
     """
     if FORM in request:
         return request[FORM]
     fields = request[FORM] = MultiDict[Field]()
-    bound = request.app[LIMITS].max_body_bytes if most is None else most
+    limits = request.app[LIMITS]
+    room = TextRoom(limits.max_prompt_bytes)
+    bound = limits.max_body_bytes if most is None else most
     try:
         if body_type(request) == URLENCODED:
-            fields.extend(urlencoded.parse(await read(request, bound)))
+            data = await read(request, min(bound, urlencoded.LONGEST * room.bytes))
+            for name, value in urlencoded.parse(data):
+                room.take(len(name) + len(value))
+                fields.add(name, value)
         elif body_type(request) == "multipart/form-data":
-            await multipart_body.read(request, bound, fields)
+            await multipart_body.read(request, bound, room, fields)
     except ValueError as error:  # malformed, or invalid UTF-8
         raise ProblemError(400, "invalid_form", "Couldn't read the form. Send it as UTF-8.") from error
     return fields
 
 
-async def text_form(request: web.Request) -> dict[str, str]:
-    """Return the text fields of a form, with LF line endings. Raises what `read_form` raises."""
-    fields = await read_form(request)
+async def text_form(request: web.Request, most: int | None = None) -> dict[str, str]:
+    """Return the text fields of a form, with LF line endings. Takes and raises what `read_form` does."""
+    fields = await read_form(request, most)
     # Browsers send line endings as CR LF (WHATWG HTML, section 4.10.22).
     return {name: value.replace("\r\n", "\n") for name, value in fields.items() if isinstance(value, str)}
 
@@ -59,8 +63,9 @@ async def small_form(request: web.Request) -> dict[str, str]:
 
 
 async def typed(request: web.Request) -> dict[str, str]:
-    """Return the text fields of a rejected form, as far as they could be read."""
+    """Return the text fields of a rejected form, as far as they could be read. Only `LONG_TEXTS` are whole."""
     try:
-        return await text_form(request)
-    except (ProblemError, web.HTTPRequestEntityTooLarge):
+        texts = await text_form(request)
+    except ProblemError:
         return {}
+    return {name: value if name in LONG_TEXTS else value[:SHORT] for name, value in texts.items()}

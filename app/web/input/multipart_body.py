@@ -10,12 +10,11 @@ from aiohttp.helpers import parse_mimetype
 from multidict import MultiDict
 from multipart import MultipartSegment, PushMultipartParser
 
-from app.web.app_keys import LIMITS
 from app.web.input.reading import feed, pieces
-from app.web.problems import ProblemError
+from app.web.input.text_room import TextRoom
+from app.web.problems import ProblemError, RequestTooLarge
 
 MOST_PARTS = 128
-LINE_ENDS = 2  # bytes of a line end, which is stored as one
 MOST_BOUNDARY = 70  # characters (RFC 2046, section 5.1.1)
 
 
@@ -28,13 +27,13 @@ class Upload(msgspec.Struct):
 Field = str | Upload
 
 
-async def read(request: web.Request, most: int, fields: MultiDict[Field]) -> None:
-    """Add the fields of the body to `fields`. Raises `ValueError` if it is malformed, and what `feed` raises.
+async def read(request: web.Request, most: int, room: TextRoom, fields: MultiDict[Field]) -> None:
+    """Add the fields of the body to `fields`. Raises `ValueError` if it is malformed, and what `feed` and `room` raise.
 
     If the body is longer than `most` bytes, the texts before its first file are read, and then a 413 is raised.
     """
     is_too_large = (request.content_length or 0) > most
-    parts = _Parts(request, fields, most, is_too_large=is_too_large)
+    parts = _Parts(request, fields, most, room, is_too_large=is_too_large)
     await feed(request, most, parts.add, is_known_size=is_too_large)
     parts.end()
 
@@ -65,12 +64,18 @@ class _Parts:
     """Turns pieces of the body into fields."""
 
     def __init__(
-        self, request: web.Request, fields: MultiDict[Field], most: int, *, is_too_large: bool
+        self,
+        request: web.Request,
+        fields: MultiDict[Field],
+        most: int,
+        room: TextRoom,
+        *,
+        is_too_large: bool,
     ) -> None:
         self._parser = _parser(request)
         self._fields = fields
         self._most = most
-        self._most_text = LINE_ENDS * request.app[LIMITS].max_prompt_bytes
+        self._room = room
         self._is_too_large = is_too_large
         self._name = ""
         self._is_file = self._has_file_name = False
@@ -86,17 +91,15 @@ class _Parts:
                 self._store()
             else:
                 self._value += event
-                if not self._is_file and len(self._value) > self._most_text:
-                    raise ProblemError(
-                        413, "prompt_too_long", f"A text is too long. The limit is {self._most_text} bytes."
-                    )
+                if not self._is_file:
+                    self._room.take(len(event))
 
     def end(self) -> None:
         self._parser.close()
 
     def _begin(self, segment: MultipartSegment) -> None:
         if self._is_too_large and segment.filename:
-            raise web.HTTPRequestEntityTooLarge(self._most)
+            raise RequestTooLarge(self._most)
         self._name, self._value = segment.name or "", bytearray()
         self._is_file = bool(segment.filename)
         self._has_file_name = segment.filename is not None

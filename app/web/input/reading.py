@@ -13,7 +13,7 @@ from app.web.app_keys import BODIES, BODY, GRANT, OWNER
 from app.web.grants import AccessOver
 from app.web.http.incoming import BodyTooSlow, Incoming
 from app.web.input.body_budget import Share
-from app.web.problems import RETRY_AFTER, ProblemError
+from app.web.problems import RETRY_AFTER, ProblemError, RequestTooLarge
 
 SHARE = web.RequestKey("share", Share)
 
@@ -53,12 +53,12 @@ async def feed(
 async def pieces(request: web.Request, most: int, *, is_known_size: bool = False) -> AsyncIterator[bytes]:
     """Yield the body in pieces, for a reader who does not keep them.
 
-    Raises `HTTPRequestEntityTooLarge` as soon as the body is known to exceed `most` bytes, a 400 or 408, and
+    Raises `RequestTooLarge` as soon as the body is known to exceed `most` bytes, a 400 or 408, and
     `AccessOver`. With `is_known_size` it yields that many bytes of a longer one first, because they may say more about
     what is wrong.
     """
     if (request.content_length or 0) > most and not is_known_size:
-        raise web.HTTPRequestEntityTooLarge(most)
+        raise RequestTooLarge(most)
     if BODY in request:
         yield _within(request[BODY], most)
         return
@@ -70,7 +70,7 @@ async def pieces(request: web.Request, most: int, *, is_known_size: bool = False
     while data := await _next(request.content, watched):
         size += len(data)
         if size > most:
-            raise web.HTTPRequestEntityTooLarge(most)
+            raise RequestTooLarge(most)
         yield data
         await asyncio.sleep(0)  # a body that has already arrived must not keep the others waiting
     _check_access(request)
@@ -103,7 +103,7 @@ def _check_access(request: web.Request) -> None:
 
 def _within(data: bytes, most: int) -> bytes:
     if len(data) > most:
-        raise web.HTTPRequestEntityTooLarge(most)
+        raise RequestTooLarge(most)
     return data
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +17,7 @@ from app.chat.states import IfActive
 from app.web.app_keys import LIMITS
 from app.web.http.body_type import body_type
 from app.web.i18n.error_texts import SENTENCES
-from app.web.input.bodies import FORMS, json_body
+from app.web.input.bodies import FORMS, json_body, quoted
 from app.web.input.forms import read_form
 from app.web.input.multipart_body import Upload
 from app.web.input.option_bounds import check_options
@@ -127,14 +129,14 @@ async def form_body(request: web.Request) -> StreamRequest:
     try:
         return msgspec.convert(body, StreamRequest, strict=False)
     except msgspec.ValidationError as error:
-        raise ProblemError(422, "invalid_request", f"Invalid request: {error}.") from error
+        raise ProblemError(422, "invalid_request", f"Invalid request: {quoted(error)}.") from error
 
 
 def _options(text: Callable[[str], str]) -> Iterator[tuple[str, Any]]:
     """Yield the options that are filled in. Raises a 422 that names the invalid one."""
     for name in OPTIONS:
-        typed = text(name).replace("\r\n", "\n")
-        value = [line for line in typed.split("\n") if line] if name == "stop" else typed.strip()
+        typed = text(name)
+        value = _lines(typed, MOST_STOPS + 1) if name == "stop" else typed.replace("\r\n", "\n").strip()
         if not value:
             continue
         try:
@@ -146,6 +148,11 @@ def _options(text: Callable[[str], str]) -> Iterator[tuple[str, Any]]:
             code = f"invalid_{name}"
             raise ProblemError(422, code, SENTENCES[code])
         yield name, value
+
+
+def _lines(text: str, most: int) -> list[str]:
+    """Return the first lines of a text that are not empty."""
+    return [found[0] for found in islice(re.finditer(r"[^\r\n]+", text), most)]
 
 
 def _kept(fields: Mapping[str, Any]) -> Iterator[ImageUpload]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 MOST_FIELDS = 128
+LONGEST = 3  # bytes of a form per byte of its texts, if each is escaped
 PIECE = 64 * 1024  # bytes that are decoded at once: the decoder makes an object of every escape
 
 

@@ -15,6 +15,6 @@ async def readable(request: web.Request) -> StreamRequest | None:
     try:
         body = await read_stream_request(request)
         bodies.idempotency_key(request)
-    except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge):
+    except (ProblemError, TailraceError):
         return None
     return body

@@ -8,12 +8,13 @@ from app.chat.errors import LeaseLost, TailraceError
 from app.web.api.streams import register
 from app.web.app_keys import OWNER, REGISTRY
 from app.web.http.addresses import at, cookie_path
+from app.web.http.see_other import see_other
 from app.web.input import bodies
 from app.web.input.forms import typed
 from app.web.input.session_ids import own
 from app.web.page import form_problems, views
 from app.web.page.noscript.growing_page import COOKIE
-from app.web.problems import ProblemError
+from app.web.problems import ProblemError, problem_of
 
 
 async def post_prompt(request: web.Request) -> web.StreamResponse:
@@ -23,21 +24,19 @@ async def post_prompt(request: web.Request) -> web.StreamResponse:
         await register(request, own(request, session_id))
     except LeaseLost:
         raise  # the session's new owner takes the prompt
-    except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
-        text = await typed(request)
-        # Without a local variable: it would keep the error, its traceback and so the body until the next collection.
-        return await form_problems.told(request, form_problems.problem_of(error, request), session_id, text)
-    page = web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
+    except (ProblemError, TailraceError) as error:
+        return await form_problems.told(request, problem_of(error), session_id, await typed(request))
+    page = see_other(at(request, f"/sessions/{session_id}"))
     # A form was sent, so the browser runs no scripts: from now on answers are streamed into the page.
     page.set_cookie(COOKIE, "1", path=cookie_path(request), samesite="Lax")
-    raise page
+    return page
 
 
 async def post_stop(request: web.Request) -> web.StreamResponse:
     """POST /sessions/{session_id}/stop: the Stop button."""
     session_id = bodies.path_id(request, "session_id")
     await request.app[REGISTRY].stop_session(request[OWNER], own(request, session_id), wait=2.0)
-    raise web.HTTPSeeOther(at(request, f"/sessions/{session_id}"))
+    return see_other(at(request, f"/sessions/{session_id}"))
 
 
 async def post_refresh(request: web.Request) -> web.StreamResponse:

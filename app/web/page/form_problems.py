@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from app.chat.errors import TailraceError
 from app.web import problems
-from app.web.app_keys import HISTORY, LIMITS, OWNER
+from app.web.app_keys import HISTORY, OWNER
 from app.web.http.accept import wants_html
 from app.web.http.addresses import came_from
 from app.web.http.body_type import body_type
@@ -22,7 +22,7 @@ from app.web.input import bodies
 from app.web.input.session_ids import own
 from app.web.page import views
 from app.web.page.live.snapshots import PageSnapshot
-from app.web.problems import ProblemError, http_problem, translate
+from app.web.problems import ProblemError
 
 _SESSION = re.compile(rf"/sessions/({bodies.ID_PATTERN})$")
 _LOGIN = "/login"  # this page shows its own errors
@@ -33,21 +33,10 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     """Return the form's page with the error to a browser. Other clients get the problem."""
     try:
         return await handler(request)
-    except (ProblemError, TailraceError, web.HTTPRequestEntityTooLarge) as error:
+    except (ProblemError, TailraceError) as error:
         if not _is_form(request):
             raise
-        return await told(request, problem_of(error, request))
-
-
-def problem_of(
-    error: ProblemError | TailraceError | web.HTTPRequestEntityTooLarge, request: web.Request
-) -> ProblemError:
-    """Return an error of a handler as a problem."""
-    if isinstance(error, ProblemError):
-        return error
-    if isinstance(error, TailraceError):
-        return translate(error)
-    return http_problem(error, request.app[LIMITS].max_body_bytes)
+        return await told(request, problems.problem_of(error))
 
 
 async def told(

@@ -12,7 +12,7 @@ from app.chat.records import Page, SessionInfo
 from app.web.i18n import translations
 from app.web.input.searches import checked_cursor, checked_search
 from app.web.input.session_ids import list_page
-from app.web.problems import ProblemError, told, translate
+from app.web.problems import ProblemError, problem_of, told
 from app.web.rules import PAGE_SIZE
 
 
@@ -48,5 +48,4 @@ async def _page(request: web.Request, here: URL) -> Page:
 
 def _sentence(request: web.Request, error: ProblemError | TailraceError) -> str:
     """Return what is shown instead of the list: a search that is refused does not refuse the page."""
-    problem = error if isinstance(error, ProblemError) else translate(error)
-    return told(translations.of(request), problem)
+    return told(translations.of(request), problem_of(error))

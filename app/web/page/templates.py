@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from app.web.page import reader_choices
 from app.web.page.compiled_templates import CompiledTemplates
 from app.web.rules import RULES
 
+PART = 16 * 1024  # characters of a page that are encoded together
 PAGE_DATA = web.AppKey(
     "page_data", dict[str, str]
 )  # by language: for the scripts, as JSON that is safe in HTML
@@ -76,11 +77,39 @@ def render(
     request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200
 ) -> web.Response:
     """Render a template as a page, with the variables that all pages share."""
-    response = aiohttp_jinja2.render_template(
-        template, request, {**_shared(request), **context}, status=status
+    found = aiohttp_jinja2.get_env(request.app).get_template(template)
+    return web.Response(
+        status=status,
+        body=_encoded(found.generate({**_shared(request), **context})),
+        content_type="text/html",
+        charset="utf-8",
+        headers={hdrs.CACHE_CONTROL: "no-store"},
     )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+
+
+def _encoded(parts: Iterable[str]) -> bytearray:
+    """Return parts of a page in UTF-8, encoded before they are joined.
+
+    One emoji in a string makes each of its characters take four bytes: of a page all, of a part only these.
+    """
+    page, some, size = bytearray(), list[str](), 0
+    for part in parts:
+        some.append(part)
+        size += len(part)
+        if size >= PART:
+            page += "".join(some).encode()
+            some, size = [], 0
+    page += "".join(some).encode()
+    return page
+
+
+def in_parts(text: str) -> Iterator[str]:
+    """Yield a text for a template that shows it once, in parts that are escaped and encoded each by itself.
+
+    Jinja's contexts are freed by the garbage collector, late. A generator that has ended no longer holds the text.
+    """
+    for start in range(0, len(text), PART):
+        yield text[start : start + PART]
 
 
 class Macros:

@@ -24,13 +24,14 @@ from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER, TURN
 from app.web.http.addresses import at, cookie_path, here
 from app.web.i18n import translations
 from app.web.input import bodies
+from app.web.input.forms import LONG_TEXTS
 from app.web.input.session_ids import own
 from app.web.output.turns import in_thread
 from app.web.page.live.snapshots import PageSnapshot, rendered
 from app.web.page.model_menu import is_blind, model_menu
 from app.web.page.noscript import growing_answer, growing_page
 from app.web.page.sidebar import sidebar_list
-from app.web.page.templates import Macros, render
+from app.web.page.templates import Macros, in_parts, render
 
 LONG = 8  # a page with more messages is rendered in a thread
 
@@ -174,11 +175,22 @@ async def _context(
             search=typed.get("find_model", ""),
         ),
         "is_blind": is_blind,
-        "draft": typed.get("prompt") or typed.get("example", ""),
-        "options": typed or session.options,
+        "draft": in_parts(typed.get("prompt") or typed.get("example", "")),
+        **_options(session.options, typed),
         "error": error,
         "code": code,
         "continuing": "ask" if request.app[LIMITS].continuing else "off",
+    }
+
+
+def _options(options: Options, typed: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options to show: those of the session, or the fields of the form that is shown again."""
+    system = typed.get("system", "") if typed else options.system or ""
+    stop = typed.get("stop", "") if typed else "\n".join(options.stop or ())
+    return {
+        "system": in_parts(system),
+        "stop": in_parts(stop),
+        "options": {name: text for name, text in typed.items() if name not in LONG_TEXTS} or options,
     }
 
 

@@ -6,11 +6,12 @@ from aiohttp import web
 
 from app.chat.errors import HistoryUnavailable
 from app.web.http.addresses import at, local_path
+from app.web.http.see_other import see_other
 from app.web.i18n import translations
 from app.web.i18n.error_texts import said
 from app.web.input.forms import small_form
 from app.web.page.templates import render
-from app.web.problems import ProblemError, translate
+from app.web.problems import ProblemError, problem_of
 from app.web.security.access import Access
 
 
@@ -24,7 +25,7 @@ class LoginPage:
         """GET /login"""
         target = local_path(request, request.query.get("next", ""))
         if self._access is None or self._access.grant(request) is not None:
-            raise web.HTTPSeeOther(target)
+            return see_other(target)
         await self._access.count(request)
         return self._page(request, target, None, 200)
 
@@ -33,26 +34,26 @@ class LoginPage:
         form = await small_form(request)
         target = local_path(request, form.get("next", ""))
         if self._access is None:
-            raise web.HTTPSeeOther(target)
-        redirect = web.HTTPSeeOther(target)
+            return see_other(target)
+        redirect = see_other(target)
         try:
             if not await _signed_in(self._access, request, redirect, form.get("token", "").strip()):
                 sentences = translations.of(request).sentences
                 return self._page(request, target, sentences.gettext("Wrong token"), 403)
         except (ProblemError, HistoryUnavailable) as error:
-            problem = error if isinstance(error, ProblemError) else translate(error)
+            problem = problem_of(error)
             detail = said(translations.of(request), problem.code, problem.detail)
             response = self._page(request, target, detail, problem.status)
             response.headers.update(problem.headers)
             return response
-        raise redirect
+        return redirect
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """POST /logout: deletes the cookie, 303 to the login page."""
-        redirect = web.HTTPSeeOther(at(request, "/login"))
+        redirect = see_other(at(request, "/login"))
         if self._access is not None:
             await self._access.sign_out(request, redirect)
-        raise redirect
+        return redirect
 
     def _page(self, request: web.Request, target: str, error: str | None, status: int) -> web.Response:
         return render(request, "login.html", {"error": error, "next": target}, status=status)

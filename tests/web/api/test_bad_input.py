@@ -17,6 +17,7 @@ from tests.web.stage import JSON, Stage, problem
 
 STREAMS = "/api/sessions/s1/streams"
 
+MANY = b",".join([b"{}"] * 30_000)  # elements that nobody needs
 BODIES: dict[str, tuple[bytes, int, str]] = {
     "empty prompt": (b'{"prompt":""}', 422, "prompt_empty"),
     "spaces": (b'{"prompt":" \\t\\r\\n "}', 422, "prompt_empty"),
@@ -51,6 +52,12 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "too long": (b'{"prompt":"%b"}' % (b"x" * 262_145), 413, "prompt_too_long"),
     "too many bytes": (b'{"prompt":"%b"}' % ("\u00e9" * 131_073).encode(), 413, "prompt_too_long"),
     "far too long": (b'{"prompt":"%b"}' % (b"x" * 3_000_000), 413, "prompt_too_long"),
+    "far too long, of another member": (b'{"model":"%b"}' % (b"x" * 3_000_000), 413, "prompt_too_long"),
+    "far too long, and cut off": (b'{"prompt":"%b' % (b"x" * 3_000_000), 400, "invalid_json"),
+    "images": (b'{"prompt":"a","images":[%b]}' % MANY, 413, "too_many_images"),
+    "images, replaced": (b'{"prompt":"a","images":[%b],"images":[]}' % MANY, 413, "too_many_images"),
+    "stops": (b'{"prompt":"a","options":{"stop":[%b]}}' % MANY, 422, "invalid_stop"),
+    "stops, replaced": (b'{"options":{"stop":[%b]},"options":{},"prompt":"a"}' % MANY, 422, "invalid_stop"),
 }
 
 
@@ -62,6 +69,14 @@ async def test_bad_bodies(stage: Stage, case: str) -> None:
         await problem(response, status, code)
     assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
     assert not stage.puppet.generations
+
+
+async def test_a_refusal_quotes_no_megabytes(stage: Stage) -> None:
+    """The beginning of an unknown member tells enough."""
+    async with stage.http.post(STREAMS, json={"prompt": "a", "x" * 1_000_000: 1}) as response:
+        refused = await problem(response, 422, "invalid_request")
+    assert "unknown field `xxx" in refused["detail"]
+    assert len(refused["detail"]) < 300
 
 
 async def test_a_prompt_of_the_longest_length_is_taken(stage: Stage) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import re
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from app.chat.ports import Options
 from app.web.i18n.error_texts import SENTENCES
+from app.web.input.forms import FORM as FIELDS
 from tests.web.stage import Stage
 
 STREAMS = "/api/sessions/s1/streams"
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+
+
+def _multipart(form: dict[str, str]) -> aiohttp.MultipartWriter:
+    multipart = aiohttp.MultipartWriter("form-data")
+    for name, text in form.items():
+        multipart.append(text).set_content_disposition("form-data", name=name)
+    return multipart
 
 
 async def test_a_form_is_answered_with_the_page(stage: Stage) -> None:
@@ -36,9 +47,8 @@ async def test_a_form_may_name_the_model(stage: Stage) -> None:
 
 async def test_line_ends_are_those_that_were_typed(stage: Stage) -> None:
     """Browsers send CR LF in forms; the model gets LF. Both encodings of forms are read."""
-    multipart = aiohttp.MultipartWriter("form-data")
-    multipart.append("one\r\ntwo").set_content_disposition("form-data", name="prompt")
-    for number, data in enumerate([{"prompt": "one\r\ntwo"}, multipart], start=1):
+    form = {"prompt": "one\r\ntwo"}
+    for number, data in enumerate([form, _multipart(form)], start=1):
         async with stage.http.post(STREAMS, data=data, allow_redirects=False) as response:
             assert response.status == 303
         assert (await stage.opened(number)).request.messages[-1].content == "one\ntwo"
@@ -53,6 +63,56 @@ async def test_a_refused_form_shows_the_page_with_what_was_typed(stage: Stage) -
     assert "&lt;b&gt;hi&lt;/b&gt;" in page
     assert "<b>hi</b>" not in page
     assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
+
+
+async def test_a_long_text_is_kept_whole_when_it_is_refused(stage: Stage) -> None:
+    """In its field, also across the parts that it is rendered in; the short fields up to a length."""
+    texts = {name: f"{name} \N{GRINNING FACE}" + "<\n" * 20_000 + "end" for name in ("system", "stop")}
+    form = {"prompt": '"' * 300_000 + "end", **texts, "temperature": "1" * 5000}
+    async with stage.http.post(STREAMS, data=_multipart(form)) as response:
+        page = await response.text()
+        assert response.status == 422  # for the temperature
+    assert "&#34;" * 300_000 + "end</textarea>" in page
+    for name, text in texts.items():
+        shown = re.search(rf'<textarea id="{name}"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+        assert shown is not None
+        assert shown[1] == text.replace("<", "&lt;")
+    assert f'value="{"1" * 1000}"' in page
+
+
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
+async def test_the_texts_of_a_form_are_bounded_together(stage: Stage, kind: str) -> None:
+    """413 for a prompt and a system prompt that fit by themselves; what came before is in the form again."""
+    form = {"temperature": "0.25", "prompt": "x" * 500_000, "system": "y" * 300_000}
+    data = form if kind == "urlencoded" else _multipart(form)
+    async with stage.http.post(STREAMS, data=data) as response:
+        page = await response.text()
+        assert response.status == 413
+    assert "too long together" in page
+    assert "x" * 500_000 in page
+    assert 'value="0.25"' in page
+    assert "yyy" not in page
+
+
+async def test_a_form_that_is_done_is_forgotten(stage: Stage) -> None:
+    """The garbage collector looks seldom, and a form may have megabytes: nothing may wait for it."""
+    gc.collect()
+    gc.disable()
+    try:
+        for path, form in (
+            (STREAMS, {"prompt": "hello"}),
+            ("/preferences", {"theme": "dark"}),
+            ("/sessions/s1/rename", {"title": "Other"}),
+            ("/sessions/s1/refresh", {"prompt": "hello"}),
+            ("/healthz", None),  # the connection knows its last request
+        ):
+            method = "GET" if form is None else "POST"
+            async with stage.http.request(method, path, data=form, allow_redirects=False) as response:
+                assert response.status in {200, 303}
+        kept = [each for each in gc.get_objects() if isinstance(each, web.Request) and FIELDS in each]
+    finally:
+        gc.enable()
+    assert kept == []
 
 
 async def test_a_form_may_carry_parameters(stage: Stage) -> None:
