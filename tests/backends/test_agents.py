@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 from app.agent import Agent, Chat, Failed, Image, Message, Note, Options, Piece, Reasoning, Usage, described
 from app.backends.agents import loading
 from app.backends.agents.backend import AgentBackend
+from app.backends.agents.chats import MOST_BYTES, chat_of
 from app.backends.agents.generation import AHEAD, BLOCKED, TEXT
-from app.chat import ports
+from app.chat import contents, ports
 from app.chat.errors import AgentCrashed, AgentFailed, ImageNotFound, ModelMissing, UpstreamTruncated
 from app.chat.ports import ChatMessage, Delta, Generation, Request
 from tests.support.processes import ROOT
@@ -74,6 +75,32 @@ async def test_an_agent_gets_the_chat() -> None:
         )
     ]
     assert got[0].prompt == "What is it?"
+
+
+async def test_older_images_are_left_out() -> None:
+    """Those of the newest message come whatever their size. An image of several messages counts once."""
+    loaded: list[str] = []
+
+    async def load(image_id: str) -> ports.ImageData:
+        loaded.append(image_id)
+        return ports.ImageData("image/png", image_id.encode())
+
+    def sent(*images: tuple[str, int]) -> ChatMessage:
+        return ChatMessage(
+            "user", "Look", tuple(contents.Image(name, "image/png", size) for name, size in images)
+        )
+
+    half = MOST_BYTES // 2
+    for messages, expected in (
+        ([sent(("old", 1)), sent(("new", 2 * MOST_BYTES))], [[], ["new"]]),
+        ([sent(("a", half)), sent(("b", half)), sent(("c", half))], [[], ["b"], ["c"]]),
+        ([sent(("a", half)), sent(("b", 1)), sent(("a", half)), sent()], [["a"], ["b"], ["a"], []]),
+        ([sent(("a", 1)), sent(("b", half + 1)), sent(("c", half))], [[], [], ["c"]]),
+    ):
+        loaded.clear()
+        chat = await chat_of(Request("one", messages, load=load))
+        assert [[image.data.decode() for image in message.images] for message in chat.messages] == expected
+        assert sorted(loaded) == sorted({name for names in expected for name in names})
 
 
 async def test_an_image_that_cannot_be_loaded() -> None:
