@@ -78,8 +78,8 @@ LAYERS = {
         never=SHOWS,
     ),
     "web.nodes": layer(
-        "chat cluster.cluster cluster.ports log tasks web web.http web.input web.events web.api web.page"
-        " web.page.live",
+        "chat cluster.cluster cluster.moves cluster.ports log tasks web web.http web.input web.events web.api"
+        " web.page web.page.live",
         WEB,
         never=SHOWS,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from app.cluster.moves import Moves
 from app.cluster.ports import Expired, Lease, Node
 
 # Kinds of hints, and their words.
@@ -94,6 +95,7 @@ class Cluster(NamedTuple):
     hints: Hints
     patience: float  # s, for which a node may leave a request unanswered before its sessions are taken over
     ttl: float  # s, after which a node that is not renewed has lost its sessions
+    moves: Moves  # of sessions, for those who wait for them here
     forget: Callable[[str], None]  # continue nothing in this session: its user has stopped it
     trouble: Callable[[], Sequence[str]]  # why this node is not ready, as sentences without a full stop
     now: Callable[[], float]  # s since the epoch, by the clock of all nodes; the machines' own may differ

@@ -13,6 +13,7 @@ from app.cluster.continuing import Continuing
 from app.cluster.departure import Departure
 from app.cluster.figures import NodeFigures
 from app.cluster.membership import Membership
+from app.cluster.moves import Moves
 from app.cluster.ownership import Ownership
 from app.cluster.ports import Lease, Node
 from app.config.settings import Settings
@@ -140,7 +141,10 @@ async def opened_node(
             raise NodeUnusable(str(error)) from error
         node: ClusterNode
 
+        moves = Moves()
+
         def taken(lease: Lease) -> None:
+            moves.told(lease.session)
             shared.hints.send(OWNER_CHANGED, lease.session, str(lease.epoch))
             if node.continuing is not None:
                 node.continuing.add(lease.session)
@@ -179,6 +183,7 @@ async def opened_node(
             hints=shared.hints,
             patience=settings.supersede_timeout,
             ttl=settings.node_ttl,
+            moves=moves,
             forget=forget,
             trouble=trouble,
             absence=lambda: membership.absence,

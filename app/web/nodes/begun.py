@@ -15,6 +15,7 @@ from app.chat.errors import HistoryUnavailable, LeaseLost, Refused
 from app.chat.records import History
 from app.chat.scoped_ids import owner_of
 from app.cluster.cluster import SESSION_BEGUN, Hints, Owners
+from app.cluster.moves import pauses
 from app.log.cursors import Cursor
 from app.tasks.reports import report
 from app.web.api.rendered import show
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 5.0  # between two looks for what is waited for
 LOOKS = 64  # sessions that are looked up at a time: of more, each is looked up less often
-PAUSE_SECONDS = 0.25  # before the owner is looked for again
 LEEWAY = 4.0  # s beyond a node's time to live, after which the client has to come back
 
 
@@ -115,6 +115,7 @@ async def show_begun(
     """
     loop, owners = asyncio.get_running_loop(), nodes.cluster.owners
     until = loop.time() + nodes.cluster.ttl + LEEWAY
+    waiting = pauses()
     while loop.time() < until and not nodes.sources.is_closed:
         try:
             lease = await nodes.owner_of(request, session_id)
@@ -129,7 +130,7 @@ async def show_begun(
             return await show(request, response, session, after)
         except (LeaseLost, HistoryUnavailable, NotThere, NotBelieved, Unreachable, *BROKEN):
             pass  # the next look at the lease tells what to do
-        await asyncio.sleep(PAUSE_SECONDS)
+        await nodes.cluster.moves.wait(session_id, next(waiting))
     return response
 
 

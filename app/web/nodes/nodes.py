@@ -23,6 +23,7 @@ from app.chat.errors import (
 from app.chat.message_range import MessageRange
 from app.chat.ports import Logger
 from app.cluster.cluster import LIST_CHANGED, OWNER_CHANGED, Cluster
+from app.cluster.moves import pauses
 from app.cluster.ports import Lease
 from app.log.cursors import Cursor
 from app.web.api.awaited_session import exists
@@ -73,7 +74,6 @@ from app.web.problems import ProblemError
 
 MOST_MOVES = 8  # of a session while a request looks for it
 PAUSE_SECONDS = 0.05  # before the second look at a lease; it grows with each
-WAIT_PAUSE = 0.25  # s between two attempts to read from a node that does not answer
 SILENCES = 2.5  # heartbeat intervals without a byte, after which an owner node is taken for gone
 END_SECONDS = 1.0  # for reading tasks at the end
 LEEWAY = 2.0  # s, beyond the time to live of a node, in which its sessions are taken over
@@ -109,7 +109,7 @@ class Nodes:
         hints, lists = self.cluster.hints, app[LISTS]
         lists.tell = lambda owner: hints.send(LIST_CHANGED, owner)
         hints.listen(LIST_CHANGED, lists.heard)
-        hints.listen(OWNER_CHANGED, lambda session_id, epoch: self.sources.moved(session_id, int(epoch)))
+        hints.listen(OWNER_CHANGED, self._moved)
         begun = Begun(app[REGISTRY].arrivals, app[HISTORY], hints, self.cluster.owners)
 
         async def look(_: web.Application) -> None:
@@ -118,6 +118,10 @@ class Nodes:
         app.on_startup.append(look)
         app.on_shutdown.append(self._leave)
         app.on_cleanup.append(self._close)
+
+    def _moved(self, session_id: str, epoch: str) -> None:
+        self.sources.moved(session_id, int(epoch))
+        self.cluster.moves.told(session_id)
 
     def joined(self) -> None:
         """Find out whether this node, which listens and has joined, is where the others look for it."""
@@ -299,6 +303,7 @@ class _Search:
         self._waited_for: int | None = None  # the epoch of the first owner that a reader has not reached
         self._loop = asyncio.get_running_loop()
         self._until = 0.0  # loop time for which a reader waits for that owner
+        self._pauses = pauses()
 
     async def run(self) -> web.StreamResponse:
         moves = 0
@@ -399,7 +404,7 @@ class _Search:
             self._waited_for = lease.epoch
             self._until = self._loop.time() + self._nodes.cluster.ttl + LEEWAY
         if self._loop.time() <= self._until:
-            await asyncio.sleep(WAIT_PAUSE)
+            await self._nodes.cluster.moves.wait(self._session_id, next(self._pauses))
             return 0
         # It lives, but cannot be reached: it was the owner all the time.
         if lease.epoch != self._waited_for or not await self._nodes.reach.may_take(lease):

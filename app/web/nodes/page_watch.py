@@ -12,6 +12,7 @@ from yarl import URL
 
 from app.chat.errors import HistoryUnavailable
 from app.chat.scoped_ids import bare
+from app.cluster.moves import pauses
 from app.cluster.ports import Lease
 from app.log.cursors import Cursor
 from app.tasks.reports import report
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from app.web.nodes.nodes import Nodes
 
 MOST_BYTES = 64 * 1024  # that wait for the client; beyond it the other node waits, too
-PAUSE_SECONDS = 0.25  # before it looks for the owner again
 SILENCE_SECONDS = 2.5 * PAGE_HEARTBEAT
 LEEWAY = 4.0  # s beyond a node's time to live, after which the page has to come back
 OWN_EVENTS = frozenset({"heartbeat", "list"})  # of the other node's response: this one has its own
@@ -131,6 +131,7 @@ class PageWatch:
         until = self._loop.time() + most
         waited_for: int | None = None  # the epoch of the first owner that was not reached
         over: int | None = None  # the epoch to take the session from
+        waiting = pauses()
         while not self._nodes.sources.is_closed:
             lease: Lease | None = None
             try:
@@ -139,7 +140,7 @@ class PageWatch:
                     await self._arrive()
                     return
                 async with self._reading(lease) as content:
-                    waited_for = lease.epoch
+                    waited_for, waiting = lease.epoch, pauses()
                     try:
                         if await self._take_all(content):
                             return
@@ -156,7 +157,7 @@ class PageWatch:
                 if not await self._nodes.reach.may_take(lease):
                     break
                 over = lease.epoch
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._nodes.cluster.moves.wait(self._session_id, next(waiting))
         self._viewer.close()
 
     async def _arrive(self) -> None:

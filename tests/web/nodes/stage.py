@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from app.cluster.cluster import Cluster
+from app.cluster.moves import Moves
 from app.cluster.ports import Expired, Node
 from app.config.settings import Settings
 from app.streams.registry import Registry
@@ -119,6 +120,7 @@ async def staged_node(
             hints=TableHints(table),
             patience=patience,
             ttl=1.0,
+            moves=Moves(),
             forget=table.forgotten.append,
             trouble=tuple,
             now=now,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
+from app.cluster.cluster import OWNER_CHANGED
 from app.cluster.ports import Node
 from app.tasks.timeouts import within
 from app.web.nodes import nodes, page_watch, reach
-from tests.doubles.owners import OwnerTable
+from tests.doubles.owners import OwnerTable, TableHints
 from tests.support.waiting import until
 from tests.web.nodes.fake_owner import Conversation, fake_owner
 from tests.web.nodes.stage import StagedNode, staged_node
@@ -83,6 +85,31 @@ async def test_events_go_on_elsewhere(
     ):
         assert page.status == 200
         await until(lambda: {lease.node.id for lease in table.leases.values()} == {"a"}, within=20)
+
+
+@pytest.mark.parametrize("path", ["/api/sessions/s1/events", "/events?watch=s1:1-1"])
+async def test_readers_are_woken_when_the_session_moves(
+    node: StagedNode,
+    table: OwnerTable,
+    peers: list[Node],
+    refusing: str,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A dead node may leave hundreds of them: they need not look all the time."""
+    for module in (nodes, page_watch):
+        monkeypatch.setattr(module, "pauses", lambda: repeat(60.0))
+        monkeypatch.setattr(module, "LEEWAY", 60.0)
+    owner = Node("owner", refusing)
+    peers.append(owner)
+    table.give("s1", owner)
+    reading = asyncio.create_task(node.client.http.get(path))
+    await until(lambda: len(node.nodes.cluster.moves) == 1)
+    asked = len(node.owners.asked)
+    lease = table.give("s1", node.node)
+    TableHints(table).send(OWNER_CHANGED, "s1", str(lease.epoch))
+    await until(lambda: len(node.nodes.cluster.moves) == 0 and len(node.owners.asked) > asked, within=20)
+    (await reading).close()
 
 
 async def test_a_page_waits_from_when_its_stream_broke(
