@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.forked import Forked
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, end, environment
 from tests.support.waiting import found
@@ -18,7 +19,7 @@ START = 60.0  # seconds, generous: the machine may be busy, and an agent may imp
 STOP = 30.0
 
 
-def wait_for_port(port: int, process: subprocess.Popen[Any], output: Path | None = None) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[Any] | Forked, output: Path | None = None) -> None:
     """Return once something listens. Raises `RuntimeError` if the process ends, or if the time is over.
 
     `output` is the file that it writes to: the error shows it if the process ended.

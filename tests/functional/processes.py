@@ -1,15 +1,16 @@
-"""The server as a process: started as an operator starts it, signalled, and watched to its end."""
+"""The server as a process: started with an operator's settings, signalled, and watched to its end."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.deploy.running import wait_for_port
+from tests.support import forked
+from tests.support.forked import Forked
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
 
@@ -19,7 +20,7 @@ END = 30.0  # seconds, for a process to end on a busy machine
 class Process:
     """A running `python -m app serve`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: Forked | subprocess.Popen[bytes], port: int, log: Path) -> None:
         self._process = process
         self.pid = process.pid
         self.port = port
@@ -52,13 +53,12 @@ def serving(folder: Path, cwd: Path = ROOT, /, **settings: str) -> Iterator[Proc
     port = int(ours["PORT"])
     env = environment({**ours, "DATA_DIR": str(folder)})
     path = folder / "output"
-    with path.open("wb") as output:
-        command = [sys.executable, "-m", "app", "serve"]
-        with subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        ) as process:
-            try:
-                wait_for_port(port, process, path)
-                yield Process(process, port, path)
-            finally:
-                process.kill()
+    with (
+        path.open("wb") as output,
+        forked.start(["serve"], cwd=cwd, env=env, output=output) as process,
+    ):
+        try:
+            wait_for_port(port, process, path)
+            yield Process(process, port, path)
+        finally:
+            process.kill()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.history.crashing import FINDING, Crowd, Findings, compare, repeat_keys
+from tests.support import forked
 from tests.support.client import Client
+from tests.support.forked import Forked
 from tests.support.lag import LAGS, lag
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, environment
@@ -27,15 +27,15 @@ BOUND = 30.0  # seconds, for a start
 LOST_SECONDS = 1.0
 
 
-def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def start(folder: Path, port: int) -> Forked:
     """Start a server that the caller kills."""
     ours = {"PORT": str(port), "DATA_DIR": str(folder), "SCRIPTED": "1", "EMBEDDED": "0", "OLLAMA_URL": "off"}
     env = environment({**ours, "LOG_LEVEL": "error"})
-    command = [sys.executable, "-m", "app", "serve"]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    with folder.with_suffix(".log").open("ab") as log:
+        return forked.start(["serve"], cwd=ROOT, env=env, output=log)
 
 
-async def ready(client: Client, process: subprocess.Popen[bytes]) -> None:
+async def ready(client: Client, process: Forked) -> None:
     """Wait until the server answers."""
 
     async def answers() -> bool:
@@ -88,7 +88,7 @@ async def die_again_and_again(folder: Path, seeds: range) -> list[Findings]:
     return found
 
 
-async def crash(client: Client, process: subprocess.Popen[bytes], seed: int) -> tuple[Crowd, float]:
+async def crash(client: Client, process: Forked, seed: int) -> tuple[Crowd, float]:
     """Keep the server busy, and kill it at some moment; return who saw what, and when it died."""
     crowd = Crowd(client, seed)
     busy = asyncio.create_task(crowd.run())

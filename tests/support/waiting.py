@@ -23,8 +23,8 @@ async def until(condition: Callable[[], object], *, within: float = BOUND) -> No
             await asyncio.sleep(LOOK)
 
 
-async def until_told(question: Callable[[], Awaitable[object]], *, within: float = BOUND) -> None:
-    """The same, where the condition has to be asked of somebody else."""
+async def until_told(question: Callable[[], Awaitable[object]], *, within: float | None = BOUND) -> None:
+    """The same, where the condition has to be asked of somebody else. Without a bound, for what a person ends."""
     async with asyncio.timeout(within):
         while not await question():
             await asyncio.sleep(ASK)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import psutil
 
 from tests.doubles.tcp_proxy import TcpProxy
+from tests.support import forked
 from tests.support.client import Client
+from tests.support.forked import Forked
 from tests.support.ports import free_port
-from tests.support.processes import environment, running
+from tests.support.processes import ROOT, environment
 from tests.support.waiting import until_told
 
 READY_SECONDS = 180.0  # the machine may be busy
@@ -40,9 +40,8 @@ class NodeProcess:
         self._folder = folder / f"node-{number}"
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._settings: dict[str, str] = {}
-        self._life = AsyncExitStack()
         self._look: asyncio.Task[set[int]] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Forked | None = None
 
     def __repr__(self) -> str:
         return f"<NodeProcess {self.number} {self.url} lives={self.lives}>"
@@ -61,7 +60,7 @@ class NodeProcess:
     @property
     def is_running(self) -> bool:
         """Whether its process exists, paused or not."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and self._process.poll() is None
 
     def text(self) -> str:
         """Return what it has logged so far."""
@@ -80,10 +79,11 @@ class NodeProcess:
 
     async def start(self, *, ready: bool = True) -> None:
         """Start it; return once it is ready. Raises `TimeoutError`, `AssertionError` if it ended."""
-        await self._life.aclose()
+        await self.close()
         with self.log.open("ab") as log:
-            life = running(["app", "serve"], environment(self._settings), log)
-            self._process = await self._life.enter_async_context(life)
+            self._process = await asyncio.to_thread(
+                forked.start, ["serve"], cwd=ROOT, env=environment(self._settings), output=log
+            )
         self.lives += 1
         if ready:
             await self.ready()
@@ -135,14 +135,17 @@ class NodeProcess:
     def signal(self, number: signal.Signals) -> None:
         """Send its process a signal."""
         assert self._process is not None
-        if self._process.returncode is None:
-            os.kill(self._process.pid, number)
+        self._process.send_signal(number)
 
     async def ended(self, *, within: float | None = END_SECONDS) -> int:
         """Wait for its end; return the exit code. Raises `TimeoutError`."""
+
+        async def has_ended() -> bool:
+            return not self.is_running
+
+        await until_told(has_ended, within=within)
         assert self._process is not None
-        async with asyncio.timeout(within):
-            return await self._process.wait()
+        return self._process.wait()
 
     async def has_port(self, port: int) -> bool:
         """Whether one of its connections is from this port of the machine.
@@ -175,4 +178,6 @@ class NodeProcess:
 
     async def close(self) -> None:
         """Kill what is left of it."""
-        await self._life.aclose()
+        if self._process is not None:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
