@@ -84,7 +84,7 @@ class EmbeddedBench(Bench):
         return self.backend.generate(ask(MODEL, "Count to a hundred.", max_tokens=8, seed=1, temperature=0))
 
     def steady(self) -> Generation:
-        return self.backend.generate(ask(MODEL, "Tell me a very long story.", seed=1, max_tokens=2000))
+        return self.backend.generate(ask(MODEL, "Tell me a very long story.", temperature=0, max_tokens=2000))
 
     def silent(self) -> Generation:
         words = " ".join(str(number) for number in range(900))  # takes seconds to read
