@@ -25,13 +25,14 @@ from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Event, ResetReason, Start
 from app.log.session_log import Listener, Reading
 from app.log.shared.errors import Lost
+from app.log.shared.key_search import KeySearch
 from app.log.shared.link import Link, Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.records import BATCH_BYTES, MARKER, Marker, Place, Record, encode_marker, text_size
-from app.log.shared.wire import ELSEWHERE, REDIRECTS, Reply, command
+from app.log.shared.retention import Retention
+from app.log.shared.wire import REDIRECTS, OnReply, Reply, command
 
 STREAM_BYTES = 64  # of a small entry in Redis; large ones reach the bound in the mirror first
-PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # s, before each look for a key that was moved
 GREATER = "equal or smaller"  # in what Redis says of an id that is not greater than all before
 
 
@@ -99,7 +100,6 @@ class SharedLog:
         self._mirror = mirror
         self._link = link
         self._max_bytes = max_bytes
-        self._seconds = seconds
         self._patience = patience
         self._clock = clock
         self._logger = logger
@@ -107,12 +107,14 @@ class SharedLog:
         self._on_fenced = on_fenced
         self._on_detached = on_detached
         self._lease = lease
-        self._redirect = redirect
         self._on_moved = on_moved
         self._redirected = ""  # why an entry was refused, if its key is elsewhere or nowhere
-        self._redirections = 0  # without anything that was stored in between
-        self._following: asyncio.TimerHandle | None = None  # the next one
-        self._giving_up: asyncio.TimerHandle | None = None
+        self._search = KeySearch(
+            key, patience=patience, redirect=redirect, arrive=self._arrive, give_up=self.detach
+        )
+        self._retention = Retention(
+            key, mirror, seconds=seconds, send=self._send_over, elsewhere=self._look_if_synced
+        )
         self._fence = 0
         self._written = mirror.head  # sequence number of the newest event
         self._stored = mirror.head  # of the newest event that Redis has, as far as is known
@@ -124,9 +126,6 @@ class SharedLog:
         self._detached = False
         self._is_fenced = False
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._trimmed = mirror.floor
-        self._cleared: int | None = None  # up to which event the log was deleted
-        self._kept_alive = -1  # the head when the stream's time to live was last set
         data = key.encode()
         # What each entry begins with; the id, the field and the value follow. Redis must not make a new stream for an
         # entry: a stream that was lost or has expired would refuse nobody.
@@ -222,8 +221,8 @@ class SharedLog:
         """See `SessionLog`."""
         self._check(fence)
         if isinstance(event, Start):
-            if self._kept_alive < 0 and self._synced:
-                self._keep_alive()
+            if self._retention.prolonged is None and self._synced:
+                self._retention.prolong(self._written)
             self._fence = fence
             self.written = AnswerView(event, self._written + 1)
         elif self.written is not None:
@@ -309,10 +308,10 @@ class SharedLog:
         if self._flight or not self._synced:
             return
         mirror = self._mirror
-        if (floor := mirror.floor) > self._trimmed:
-            self._trim(floor)
+        if mirror.floor > self._retention.trimmed:
+            self._retention.trim()
         if self._stored < mirror.head:
-            self._stored = max(self._stored, floor)
+            self._stored = max(self._stored, mirror.floor)
         if self._stored < mirror.head:
             for record in mirror.records(self._stored, BATCH_BYTES):
                 self._measures.repaired += record.last - max(self._stored, record.first - 1)
@@ -349,8 +348,8 @@ class SharedLog:
         if record.last > self._mirror.head:
             self._show(record)
         if not self._flight:
-            if self._redirections:
-                self._found()
+            if self._search.looks:
+                self._search.found()
             self._go_on()
 
     def _show(self, record: Record) -> None:
@@ -383,7 +382,7 @@ class SharedLog:
 
     def _look(self) -> None:
         self._synced = False
-        self._stay()
+        self._search.stay()
         self._link.send(command("XINFO", "STREAM", self.key), self._on_newest)
 
     def _on_newest(self, reply: Reply) -> None:
@@ -394,12 +393,12 @@ class SharedLog:
         redirected, self._redirected = self._redirected, ""
         if isinstance(newest, Exception):
             if str(newest).startswith(REDIRECTS):
-                self._follow(str(newest))
+                self._search.follow(str(newest), self._link.home)
             else:
                 self._fail(newest)
             return
         if redirected:  # a Redis Cluster that is down may still be read
-            self._follow(redirected)
+            self._search.follow(redirected, self._link.home)
             return
         if newest is not None and (newest.epoch, newest.seq) > (self.epoch, self._written):
             self._measures.fenced += 1
@@ -415,7 +414,7 @@ class SharedLog:
             self._begin_anew()
             return
         self._synced = True
-        self._clear_again(f"{self.epoch}-{(self._cleared or 0) + 1}")
+        self._retention.clear_again()
         self._stored = max(newest.seq, self._mirror.floor)
         while self._pending and self._pending[0].last <= newest.seq:
             self._show(self._pending.popleft())
@@ -441,10 +440,10 @@ class SharedLog:
             self._redirected = str(reply) if str(reply).startswith(REDIRECTS) else ""
             self._look()
             return
-        self._found()
-        self._clear_again(f"{self.epoch}-0")  # the marker stays: it has the cuts
+        self._search.found()
+        self._retention.clear_again(0)  # the marker stays: it has the cuts
         self._synced = True
-        self._kept_alive = -1
+        self._retention.prolonged = None
         self._go_on()
 
     def _go_on(self) -> None:
@@ -452,8 +451,8 @@ class SharedLog:
             self._link.wants(self)
         else:
             self._detached = False
-            if self._redirections:
-                self._found()
+            if self._search.looks:
+                self._search.found()
 
     # ---- the key is elsewhere --------------------------------------------------------------------------------
 
@@ -477,26 +476,11 @@ class SharedLog:
         stays = link.home is self._link.home
         self._link = link
         if not stays:
-            self._stay()
+            self._search.stay()
             self._unsync()
 
-    def _follow(self, error: str) -> None:
-        """Look where the key is now. All that was sent before has its reply: this one is the last on that connection.
-
-        While no server has the key for good, it is looked for with pauses that grow.
-        """
-        self._stay()
-        link = self._redirect(self.key, error, self._link.home)
-        self._redirections += 1
-        loop = asyncio.get_running_loop()
-        if self._giving_up is None:
-            self._giving_up = loop.call_later(self._patience, self._give_up_looking)
-        self._following = loop.call_later(
-            PAUSES[min(self._redirections, len(PAUSES)) - 1], self._arrive, link
-        )
-
     def _arrive(self, link: Sender) -> None:
-        self._following = None
+        """Look for the key there. All that was sent before has its reply."""
         stays, self._link = link is self._link, link
         self._unsync()
         if not link.home.is_up:
@@ -505,25 +489,6 @@ class SharedLog:
             self.link_back()
         else:
             self._on_moved()
-
-    def _stay(self) -> None:
-        following, self._following = self._following, None
-        if following is not None:
-            following.cancel()
-
-    def _give_up_looking(self) -> None:
-        """The key has been on its way for too long to keep viewers waiting."""
-        self._giving_up = None
-        self.detach()
-
-    def _found(self) -> None:
-        """The key is where it was looked for, and can be written. Called with each batch."""
-        if not self._redirections:
-            return
-        self._redirections = 0
-        giving_up, self._giving_up = self._giving_up, None
-        if giving_up is not None:
-            giving_up.cancel()
 
     # ---- Redis away ------------------------------------------------------------------------------------------
 
@@ -583,8 +548,8 @@ class SharedLog:
             return
         self._is_fenced = True
         self._synced = False
-        self._stay()
-        self._found()
+        self._search.stay()
+        self._search.found()
         self._forget_waiting()
         for _, waiter in self._waiters:
             if not waiter.done():
@@ -600,30 +565,16 @@ class SharedLog:
     def expire(self, older_than: float) -> None:
         """See `SessionLog`. The stream loses what the mirror loses, and all of it if nobody writes any more."""
         self._mirror.expire(older_than)
-        if not self._synced:
-            return
-        if self._mirror.floor > self._trimmed:
-            self._trim(self._mirror.floor)
-        if self._kept_alive != self._written:
-            self._keep_alive()
+        if self._synced:
+            self._retention.trim()
+            self._retention.prolong(self._written)
 
-    def _trim(self, floor: int) -> None:
-        """Let the stream lose what the mirror has lost, once that has nothing of an earlier epoch."""
-        if floor >= max(self._mirror.cuts.values(), default=0):
-            self._trimmed = floor
-            least = f"{self.epoch}-{floor + 1}"
-            self._link.send(command("XTRIM", self.key, "MINID", "~", least), self._on_kept)
+    def _send_over(self, encoded: bytes, on_reply: OnReply) -> None:
+        self._link.send(encoded, on_reply)
 
-    def _keep_alive(self) -> None:
-        self._kept_alive = self._written
-        self._link.send(command("EXPIRE", self.key, expiry(self._seconds)), self._on_kept)
-
-    def _on_kept(self, reply: Reply) -> None:
-        """A failure is repaired by the next command of its kind, but not if the key is elsewhere."""
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith(ELSEWHERE):
-            self._kept_alive = -1
-            if self._synced:
-                self._look()
+    def _look_if_synced(self) -> None:
+        if self._synced:
+            self._look()
 
     def clear(self) -> None:
         """Nothing of it is kept, here or in Redis. The sequence numbers go on, after one that is left out.
@@ -642,18 +593,8 @@ class SharedLog:
 
         That is what this epoch and those before have written: nothing of a later owner.
         """
-        self._cleared = self._mirror.head
-        self._clear_again(f"{self.epoch}-{self._cleared + 1}")
+        self._retention.clear()
         self._look()  # its reply comes after all that are no longer waited for
-
-    def _clear_again(self, least: str) -> None:
-        if self._cleared is not None:
-            self._link.send(command("XTRIM", self.key, "MINID", least), self._on_kept)
-
-
-def expiry(seconds: float) -> int:
-    """Return after how many seconds without use a stream of that retention ends."""
-    return int(seconds) + 60  # its life is prolonged every half minute
 
 
 def newest_of(reply: Reply) -> Place | Exception | None:

@@ -19,7 +19,8 @@ from app.log.shared.address import Whereabouts
 from app.log.shared.link import ANSWER_SECONDS, SENTENCE, Link, Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.records import MARKER, Marker, Place, encode_marker
-from app.log.shared.shared_log import GREATER, LeaseView, Measures, SharedLog, expiry, newest_of
+from app.log.shared.retention import expiry
+from app.log.shared.shared_log import GREATER, LeaseView, Measures, SharedLog, newest_of
 from app.log.shared.whereabouts import shards_of
 from app.log.shared.wire import ELSEWHERE, REDIRECTS, Reply
 from app.measures import QUICK, Histogram
