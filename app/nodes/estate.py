@@ -26,8 +26,9 @@ from app.log.answer_view import AnswerView
 from app.log.entries import Begun, End, Entry, Event, Prompt, Start, end_of
 from app.log.session_log import SessionLog
 from app.log.shared.hints import RedisHints
+from app.log.shared.settling import GoesOn, Tail
 from app.log.shared.shared_log import LeaseView
-from app.log.shared.shared_logs import GoesOn, SharedLogs, Tail, patience_of
+from app.log.shared.shared_logs import SharedLogs, patience_of
 from app.nodes.taking_up import Again, candidate, prepared
 from app.streams.registry import Registry
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import Protocol, TypeVar
 
 import hiredis
 
 from app.chat.errors import Fenced, HistoryUnavailable, LogUnavailable
-from app.chat.ports import Kind, Logger
-from app.chat.states import Outcome
-from app.log.answer_view import AnswerView
-from app.log.entries import End, Event
-from app.log.segments import TEXT_PIECES
+from app.chat.ports import Logger
 from app.log.session_log import SessionLog
 from app.log.shared.address import Whereabouts
 from app.log.shared.link import ANSWER_SECONDS, SENTENCE, Link, Sender
 from app.log.shared.mirror import Mirror
-from app.log.shared.records import MARKER, Marker, Place, encode_marker
-from app.log.shared.retention import expiry
-from app.log.shared.shared_log import GREATER, LeaseView, Measures, SharedLog, newest_of
+from app.log.shared.opening import Opening
+from app.log.shared.settling import Settle, append_missing
+from app.log.shared.shared_log import LeaseView, Measures, SharedLog
 from app.log.shared.whereabouts import shards_of
 from app.log.shared.wire import ELSEWHERE, REDIRECTS, Reply
 from app.measures import QUICK, Histogram
@@ -29,10 +25,6 @@ from app.tasks.timeouts import within
 
 PATIENCE = 10.0  # s without Redis, after which what is not acknowledged is shown all the same
 NOTICE_SECONDS = 4.0  # within which a node notices that its time to live has passed
-EMPTY_SECONDS = (
-    120  # that a stream without an answer is kept; longer than a session is owned that nobody uses
-)
-PAGE = 1000  # entries that are read at a time
 CHECK_SECONDS = 0.5  # between two looks whether the sessions of detached logs are still this node's
 REDIRECTION_SECONDS = 1.0  # for a connection to another shard
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.0)  # s after each attempt for which no shard had the key
@@ -54,41 +46,6 @@ class LinkMaker(Protocol):
     ) -> Link:
         """See `Link`."""
         ...
-
-
-class Tail(NamedTuple):
-    """Text that an answer has in the history, and lost in the log. It is told in one piece; the others are empty."""
-
-    stream_id: str
-    kind: Kind
-    position: int  # of its first piece
-    pieces: int
-    text: str
-
-    def texts(self) -> Iterator[list[str]]:
-        """Yield the pieces, as many as an entry may have at a time."""
-        for first in range(0, self.pieces, TEXT_PIECES):
-            count = min(TEXT_PIECES, self.pieces - first)
-            yield [self.text if first == 0 else "", *([""] * (count - 1))]
-
-
-class GoesOn(NamedTuple):
-    """An answer without any text of its stream that this node goes on with: it is not ended."""
-
-    stream_id: str
-
-
-class Attempt:
-    """An attempt to open a log, over all redirections."""
-
-    def __init__(self, key: str, epoch: int) -> None:
-        self.key = key
-        self.epoch = epoch
-        self.newest: Place | None = None  # before the marker
-        self.is_marked = False
-
-
-Settle = Callable[[Sequence[AnswerView]], Awaitable[Sequence[Event | Tail | GoesOn]]]
 
 
 def key_of(session_id: str) -> str:
@@ -122,6 +79,7 @@ class SharedLogs:
     """
 
     log = SharedLog
+    opening = Opening
 
     def __init__(
         self,
@@ -278,14 +236,14 @@ class SharedLogs:
         if known is not None and known.epoch == epoch:
             return known
         self.drop(session_id)
-        attempt = Attempt(key_of(session_id), epoch)
-        mirror, link = await self._led(attempt.key, lambda link: self._replayed(link, attempt))
+        opening = self.opening(key_of(session_id), epoch, seconds=self._seconds, mirror=self._mirror)
+        mirror, link = await self._led(opening.key, opening.replayed)
         answers, mirror.answers = mirror.answers, []
         log = self._made(session_id, mirror, link)
         log.inherited = mirror.answer
         log.is_opening = True
         try:
-            await self._settle(log, answers, settle)
+            await append_missing(log, [] if settle is None else await settle(answers))
         except BaseException:
             self.drop(session_id)
             raise
@@ -293,6 +251,9 @@ class SharedLogs:
             raise Fenced(f"{log.key} was given up while it was opened")
         log.is_opening = False
         return log
+
+    def _mirror(self, epoch: int) -> Mirror:
+        return Mirror(epoch, max_bytes=self._max_bytes, clock=self._clock)
 
     def _made(self, session_id: str, mirror: Mirror, link: Sender) -> SharedLog:
         log = self.log(
@@ -314,35 +275,6 @@ class SharedLogs:
         self._logs[session_id] = log
         return log
 
-    async def _settle(self, log: SharedLog, answers: Sequence[AnswerView], settle: Settle | None) -> None:
-        settled = [] if settle is None else await settle(answers)
-        going_on = {item.stream_id for item in settled if isinstance(item, GoesOn)}
-        missing = [item for item in settled if not isinstance(item, GoesOn)]
-        if (answer := log.inherited) is not None and answer.stream_id in going_on:
-            log.go_on()
-        elif answer is not None:
-            tokens = answer.tokens
-            for item in missing:
-                if item.stream_id == answer.stream_id and isinstance(item, Tail):
-                    tokens += item.pieces if item.kind == "token" else 0
-                elif item.stream_id == answer.stream_id and isinstance(item, End):
-                    if (
-                        item.tokens != tokens
-                    ):  # nobody knows what is missing: viewers are to read it elsewhere
-                        log.clear()
-                        missing = [each for each in missing if each.stream_id != answer.stream_id]
-                    break
-            else:
-                missing.insert(0, interrupted(answer))
-        for item in missing:
-            if isinstance(item, Tail):
-                position = item.position
-                for texts in item.texts():
-                    log.append_text(log.fence, item.kind, item.stream_id, position, texts)
-                    position += len(texts)
-            else:
-                await log.append(log.fence, item)
-
     def renew(self, session_id: str, deleted: SessionLog) -> None:
         """The session was deleted: its events go, from Redis too. Under its id there is a new log of the same owner.
 
@@ -352,59 +284,10 @@ class SharedLogs:
         old = self._logs.get(session_id)
         if old is None or old is not deleted:
             return
-        mirror = Mirror(old.epoch, max_bytes=self._max_bytes, clock=self._clock)
+        mirror = self._mirror(old.epoch)
         mirror.begin_at(old.promise(0))
         self.drop(session_id)
         self._made(session_id, mirror, self._shards.of(old.key)).empty()
-
-    async def _replayed(self, link: Sender, attempt: Attempt) -> Mirror:
-        """See `open`. Raises `hiredis.ReplyError` if the key is elsewhere; beginning again there does no harm."""
-        key, epoch = attempt.key, attempt.epoch
-        connection = link.home.connections
-        mirror = Mirror(epoch, max_bytes=self._max_bytes, clock=self._clock)
-        try:
-            newest = newest_of(await link.ask("XINFO", "STREAM", key))
-        except hiredis.ReplyError as error:
-            newest = newest_of(error)
-        if isinstance(newest, Exception):
-            _raise_redirect(newest)
-            raise LogUnavailable(f"Redis keeps something else under {key}: {newest}") from newest
-        if attempt.is_marked and newest == Place(epoch, 0):
-            newest = attempt.newest  # the marker is this attempt's own, and has moved with the key
-        elif newest is not None and newest.epoch >= epoch:
-            # Under the same epoch, too: after a failover that lost a transaction PostgreSQL gives an epoch out again,
-            # and Redis would refuse neither owner. An attempt that ended after its marker needs a new epoch likewise.
-            raise Fenced(f"epoch {epoch} of {key} is not newer than {newest.epoch}")
-        else:
-            await self._mark(link, key, epoch)
-            attempt.newest, attempt.is_marked = newest, True
-        # One that is new may be of an id that somebody made up: it is kept for long once it has an answer.
-        life = expiry(self._seconds) if newest is not None else min(expiry(self._seconds), EMPTY_SECONDS)
-        await link.ask("EXPIRE", key, life)
-        start = "-"
-        while True:
-            page = await link.ask("XRANGE", key, start, "+", "COUNT", PAGE)
-            for entry_id, fields in page:
-                place = Place.parse(entry_id)
-                if place.epoch > epoch:
-                    raise Fenced(f"{key} got an owner under epoch {place.epoch} while it was read")
-                mirror.replay(place, fields[0], fields[1])
-            if len(page) < PAGE:
-                break
-            start = f"({page[-1][0].decode()}"
-        mirror.replayed(newest)
-        if not link.home.is_up or connection != link.home.connections:
-            raise LogUnavailable("The connection to Redis broke while a log was read. Try again in a moment.")
-        return mirror
-
-    async def _mark(self, link: Sender, key: str, epoch: int) -> None:
-        try:
-            await link.ask("XADD", key, f"{epoch}-0", MARKER, encode_marker(Marker()))
-        except hiredis.ReplyError as error:
-            _raise_redirect(error)
-            if GREATER in str(error):
-                raise Fenced(f"epoch {epoch} of {key} is not the newest") from error
-            raise LogUnavailable(f"Redis refuses to write {key}: {error}") from error
 
     def _fenced(self, session_id: str, log: SharedLog) -> None:
         self._logger.warning("shared_log_fenced", session=session_id, epoch=log.epoch)
@@ -535,11 +418,6 @@ class SharedLogs:
             self._keep_checking()  # one may have been detached since its last look
 
 
-def _raise_redirect(error: Exception) -> None:
-    if str(error).startswith(REDIRECTS):
-        raise error
-
-
 def _ignore(_reply: Reply) -> None:
     """Nothing depends on it."""
 
@@ -551,17 +429,3 @@ def _tell_of(task: asyncio.Task[None]) -> None:
 
 def _is_up(link: Link) -> Callable[[], bool]:
     return lambda: link.is_up
-
-
-def interrupted(answer: AnswerView) -> End:
-    """Return the `end` of an answer whose owner is gone."""
-    return End(
-        stream_id=answer.stream_id,
-        outcome=Outcome.INTERRUPTED,
-        finish_reason=None,
-        tokens=answer.tokens,
-        duration_ms=0,
-        ttft_ms=None,
-        upstream_closed=False,
-        message_id=answer.message_id,
-    )

@@ -12,9 +12,10 @@ from app.chat.states import Outcome
 from app.log.answer_view import AnswerView
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Event
-from app.log.shared import shared_logs
+from app.log.shared import opening
 from app.log.shared.link import Link
-from app.log.shared.shared_logs import GoesOn, Tail, key_of
+from app.log.shared.settling import GoesOn, Tail
+from app.log.shared.shared_logs import key_of
 from app.log.shared.wire import Reply
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.log.shared.conftest import Nodes, Writer, numbers, read, text, through
@@ -339,7 +340,7 @@ async def test_a_log_without_an_answer_is_not_kept_for_long(
 ) -> None:
     """Anybody can make up ids: each costs a stream. With the first answer it is kept as long as others."""
     old, new = await nodes.start(valkey.url), await nodes.start(valkey.url)
-    monkeypatch.setattr(shared_logs, "EMPTY_SECONDS", 90)
+    monkeypatch.setattr(opening, "EMPTY_SECONDS", 90)
     log = await old.logs.open(session, 1)
     ask = ("TTL", key_of(session))
     assert 0 < await old.logs.ask(*ask) <= 90

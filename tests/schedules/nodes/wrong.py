@@ -15,9 +15,11 @@ from app.log.entries import Event
 from app.log.shared.errors import Lost
 from app.log.shared.link import Sender
 from app.log.shared.mirror import Mirror
+from app.log.shared.opening import Opening
 from app.log.shared.records import Place, Record
+from app.log.shared.settling import GoesOn, Tail
 from app.log.shared.shared_log import SharedLog
-from app.log.shared.shared_logs import Attempt, GoesOn, SharedLogs, Tail
+from app.log.shared.shared_logs import SharedLogs
 from app.log.shared.wire import Reply
 from app.nodes.estate import Shared
 from tests.doubles.leases import Row
@@ -35,11 +37,17 @@ class TakesAnything(Redis):
     refuses = False
 
 
+class Unmarked(Opening):
+    """Reads without a marker."""
+
+    async def _mark(self, link: Sender) -> None:
+        """Say nothing."""
+
+
 class WithoutMarker(SharedLogs):
     """A new owner reads the log, and does not fence off the old one."""
 
-    async def _mark(self, link: Sender, key: str, epoch: int) -> None:
-        """Say nothing."""
+    opening = Unmarked
 
 
 class EagerLog(SharedLog):
@@ -123,18 +131,24 @@ class MintsInRedis(NodeLeases):
         return minted
 
 
-class ReadsFirst(SharedLogs):
-    """A new owner reads the log before its marker: what comes in between is nobody's."""
+class EarlyReading(Opening):
+    """Reads before its marker."""
 
-    async def _replayed(self, link: Sender, attempt: Attempt) -> Mirror:
-        early = await link.ask("XRANGE", attempt.key, "-", "+", "COUNT", 1000)
-        mirror = await super()._replayed(link, attempt)
+    async def replayed(self, link: Sender) -> Mirror:
+        early = await link.ask("XRANGE", self.key, "-", "+", "COUNT", 1000)
+        mirror = await super().replayed(link)
         newest = early[-1][0] if early else b"0-0"
-        late = Mirror(attempt.epoch, max_bytes=self._max_bytes, clock=self._clock)
+        late = self._new_mirror(self.epoch)
         for place, fields in early:
             late.replay(Place.parse(place), fields[0], fields[1])
         late.replayed(Place.parse(newest) if early else None)
         return late if mirror.head > late.head else mirror
+
+
+class ReadsFirst(SharedLogs):
+    """A new owner reads the log before its marker: what comes in between is nobody's."""
+
+    opening = EarlyReading
 
 
 class Impatient(SharedLogs):
