@@ -40,7 +40,8 @@ LAYERS = {
     "chat": layer("measures", never=" ".join(IO)),
     "tasks": layer(never=" ".join(IO)),
     "log": layer("chat tasks", never=" ".join(IO)),
-    "log.shared": layer("chat tasks log measures redis_url", "hiredis"),
+    "log.shared": layer("chat tasks log log.shared.redis measures", "hiredis"),
+    "log.shared.redis": layer("chat tasks measures redis_url", "hiredis"),
     "streams": layer("chat tasks log measures", never=" ".join(IO)),
     "cluster": layer("chat tasks log streams measures", never=" ".join(IO)),
     "backends": layer("chat tasks", "aiohttp yarl", never="aiohttp.web"),
@@ -124,7 +125,9 @@ LAYERS = {
         WEB,
         never=SHOWS,
     ),
-    "nodes": layer("chat hosts redis_url tasks log log.shared streams cluster config history"),
+    "nodes": layer(
+        "chat hosts redis_url tasks log log.shared log.shared.redis streams cluster config history"
+    ),
     "hosts": layer("", "idna"),
     "networks": layer(),
     "redis_url": layer(),

@@ -19,7 +19,7 @@ from app.cluster.ports import Lease, Node
 from app.config.settings import Settings
 from app.history.leases import PostgresLeases
 from app.history.sql import SqlHistory
-from app.log.shared.errors import UnfitRedis
+from app.log.shared.redis.errors import UnfitRedis
 from app.log.shared.shared_logs import SharedLogs
 from app.nodes.claim import RedisClaim, RedisTaken
 from app.nodes.estate import Shared

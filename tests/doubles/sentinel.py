@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import hiredis
 
-from app.log.shared.wire import command
+from app.log.shared.redis.wire import command
 
 UNKNOWN = b"*-1\r\n"
 

@@ -14,7 +14,7 @@ import pytest
 
 from app.cluster.cluster import Cluster
 from app.cluster.ownership import Ownership
-from app.log.shared.wire import command
+from app.log.shared.redis.wire import command
 from app.web.app_keys import CLUSTER
 from tests.support.postgres import Postgres
 from tests.support.server import LiveServer, serve

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.log.shared.wire import command
+from app.log.shared.redis.wire import command
 from app.nodes import claim
 from app.nodes.claim import CLUSTER_KEY
 from app.wiring.errors import StartupError

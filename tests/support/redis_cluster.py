@@ -9,8 +9,8 @@ from typing import Any
 
 import hiredis
 
-from app.log.shared.slots import SLOTS, slot_of
-from app.log.shared.wire import command
+from app.log.shared.redis.slots import SLOTS, slot_of
+from app.log.shared.redis.wire import command
 from tests.support.ports import free_port
 from tests.support.valkey import START_SECONDS, Valkey, running_valkey
 from tests.support.waiting import found

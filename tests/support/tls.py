@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.log.shared import wire
+from app.log.shared.redis import wire
 from tests.deploy.proxies import certificate
 
 

@@ -12,8 +12,8 @@ import msgspec
 
 from app.chat.errors import LogUnavailable
 from app.chat.ports import Logger
-from app.log.shared.address import Address, Whereabouts
-from app.log.shared.wire import auth, command, tls_context
+from app.log.shared.redis.address import Address, Whereabouts, channel_of
+from app.log.shared.redis.wire import auth, command, tls_context
 from app.tasks.reports import report
 from app.tasks.timeouts import within
 
@@ -26,11 +26,6 @@ Heard = Callable[..., None]
 
 _pack = msgspec.msgpack.encode
 _hint = msgspec.msgpack.Decoder(tuple[str, ...])
-
-
-def channel_of(database: int) -> str:
-    """Return the channel of the hints. Redis knows no databases here, so its name has the number."""
-    return f"tailrace:{database}:hints"
 
 
 class RedisHints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from app.log.shared.link import Link, Sender
+from app.log.shared.redis.link import Link, Sender
 
 PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # s, before each look for a key that was moved
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import hiredis
 
 from app.chat.errors import Fenced, LogUnavailable
-from app.log.shared.link import Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.records import MARKER, Marker, Place, encode_marker
+from app.log.shared.redis.link import Sender
+from app.log.shared.redis.wire import REDIRECTS
 from app.log.shared.retention import expiry
 from app.log.shared.shared_log import GREATER, newest_of
-from app.log.shared.wire import REDIRECTS
 
 EMPTY_SECONDS = (
     120  # that a stream without an answer is kept; longer than a session is owned that nobody uses

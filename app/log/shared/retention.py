@@ -7,7 +7,7 @@ from collections.abc import Callable
 import hiredis
 
 from app.log.shared.mirror import Mirror
-from app.log.shared.wire import ELSEWHERE, OnReply, Reply, command
+from app.log.shared.redis.wire import ELSEWHERE, OnReply, Reply, command
 
 
 class Retention:

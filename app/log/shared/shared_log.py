@@ -24,13 +24,13 @@ from app.log.answer_view import AnswerView
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Event, ResetReason, Start
 from app.log.session_log import Listener, Reading
-from app.log.shared.errors import Lost
 from app.log.shared.key_search import KeySearch
-from app.log.shared.link import Link, Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.records import BATCH_BYTES, MARKER, Marker, Place, Record, encode_marker, text_size
+from app.log.shared.redis.errors import Lost
+from app.log.shared.redis.link import Link, Sender
+from app.log.shared.redis.wire import REDIRECTS, OnReply, Reply, command
 from app.log.shared.retention import Retention
-from app.log.shared.wire import REDIRECTS, OnReply, Reply, command
 
 STREAM_BYTES = 64  # of a small entry in Redis; large ones reach the bound in the mirror first
 GREATER = "equal or smaller"  # in what Redis says of an id that is not greater than all before

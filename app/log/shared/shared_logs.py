@@ -11,14 +11,14 @@ import hiredis
 from app.chat.errors import Fenced, HistoryUnavailable, LogUnavailable
 from app.chat.ports import Logger
 from app.log.session_log import SessionLog
-from app.log.shared.address import Whereabouts
-from app.log.shared.link import ANSWER_SECONDS, SENTENCE, Link, Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.opening import Opening
+from app.log.shared.redis.address import Whereabouts
+from app.log.shared.redis.link import ANSWER_SECONDS, SENTENCE, Link, Sender
+from app.log.shared.redis.whereabouts import shards_of
+from app.log.shared.redis.wire import ELSEWHERE, REDIRECTS, Reply
 from app.log.shared.settling import Settle, append_missing
 from app.log.shared.shared_log import LeaseView, Measures, SharedLog
-from app.log.shared.whereabouts import shards_of
-from app.log.shared.wire import ELSEWHERE, REDIRECTS, Reply
 from app.measures import QUICK, Histogram
 from app.tasks.reports import report
 from app.tasks.timeouts import within

@@ -14,7 +14,7 @@ from app.chat.states import Outcome
 from app.log.entries import End, Entry, Prompt, Start
 from app.log.session_log import SessionLog
 from app.log.shared.hints import RedisHints
-from app.log.shared.link import Link
+from app.log.shared.redis.link import Link
 from app.log.shared.shared_log import SharedLog
 from app.log.shared.shared_logs import PATIENCE, LinkMaker, SharedLogs
 from tests.doubles.tcp_proxy import TcpProxy

@@ -8,7 +8,7 @@ import pytest
 
 from app.log.shared import key_search
 from app.log.shared.key_search import KeySearch
-from app.log.shared.link import Link, Sender
+from app.log.shared.redis.link import Link, Sender
 from tests.support.waiting import until
 
 PATIENCE = 60.0

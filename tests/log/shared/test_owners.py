@@ -13,10 +13,10 @@ from app.log.answer_view import AnswerView
 from app.log.cursors import Cursor
 from app.log.entries import End, Entry, Event
 from app.log.shared import opening
-from app.log.shared.link import Link
+from app.log.shared.redis.link import Link
+from app.log.shared.redis.wire import Reply
 from app.log.shared.settling import GoesOn, Tail
 from app.log.shared.shared_logs import key_of
-from app.log.shared.wire import Reply
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.log.shared.conftest import Nodes, Writer, numbers, read, text, through
 from tests.support.valkey import Valkey

@@ -7,8 +7,8 @@ from typing import Any
 import hiredis
 
 from app.log.shared.mirror import Mirror
+from app.log.shared.redis.wire import OnReply
 from app.log.shared.retention import Retention, expiry
-from app.log.shared.wire import OnReply
 
 SECONDS = 100.0
 

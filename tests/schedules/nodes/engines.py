@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import hiredis
 
 from app.chat.errors import LogUnavailable
-from app.log.shared.address import Address
-from app.log.shared.errors import Lost
-from app.log.shared.link import Link
 from app.log.shared.records import MARKER, Place
-from app.log.shared.wire import OnReply, Source, command
+from app.log.shared.redis.address import Address
+from app.log.shared.redis.errors import Lost
+from app.log.shared.redis.link import Link
+from app.log.shared.redis.wire import OnReply, Source, command
 from tests.schedules.upstream import Step
 
 T = TypeVar("T")

@@ -12,15 +12,15 @@ from app.cluster.ports import Lease
 from app.history.fence import Fence
 from app.log.answer_view import AnswerView
 from app.log.entries import Event
-from app.log.shared.errors import Lost
-from app.log.shared.link import Sender
 from app.log.shared.mirror import Mirror
 from app.log.shared.opening import Opening
 from app.log.shared.records import Place, Record
+from app.log.shared.redis.errors import Lost
+from app.log.shared.redis.link import Sender
+from app.log.shared.redis.wire import Reply
 from app.log.shared.settling import GoesOn, Tail
 from app.log.shared.shared_log import SharedLog
 from app.log.shared.shared_logs import SharedLogs
-from app.log.shared.wire import Reply
 from app.nodes.estate import Shared
 from tests.doubles.leases import Row
 from tests.schedules.nodes.engines import Redis, Statements

@@ -10,10 +10,10 @@ import pytest
 import uvloop
 
 from app.chat.errors import LogUnavailable
-from app.log.shared.address import Address
-from app.log.shared.errors import UnfitRedis
 from app.log.shared.hints import FIRST_PAUSE, RedisHints
-from app.log.shared.whereabouts import whereabouts
+from app.log.shared.redis.address import Address
+from app.log.shared.redis.errors import UnfitRedis
+from app.log.shared.redis.whereabouts import whereabouts
 from app.redis_url import RedisUrl
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.log.shared.conftest import Hints, Nodes, Writer, numbers, read, text, through

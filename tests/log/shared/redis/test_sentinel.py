@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.log.shared import hints, link, sentinel
-from app.log.shared.errors import UnfitRedis
+from app.log.shared import hints
+from app.log.shared.redis import link, sentinel
+from app.log.shared.redis.errors import UnfitRedis
 from app.log.shared.shared_logs import key_of
 from tests.doubles.sentinel import NamingSentinel
 from tests.log.shared.conftest import Hints, Nodes, Writer, numbers, read, text

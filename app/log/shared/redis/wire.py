@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import hiredis
 
-from app.log.shared.errors import Lost
+from app.log.shared.redis.errors import Lost
 from app.tasks.reports import report
 
 Reply = Any  # bytes, int, None, a list of replies, or an exception: `hiredis.ReplyError`, `Lost`

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from app.log.shared.address import Address
-from app.log.shared.wire import REDIRECTS, SERVER_ERRORS, Reply, Wire, auth, tls_context
+from app.log.shared.redis.address import Address
+from app.log.shared.redis.wire import REDIRECTS, SERVER_ERRORS, Reply, Wire, auth, tls_context
 
 CLUSTER_ERRORS = tuple(error for error in SERVER_ERRORS if error not in REDIRECTS)
 

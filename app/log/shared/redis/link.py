@@ -11,11 +11,10 @@ import hiredis
 
 from app.chat.errors import LogUnavailable
 from app.chat.ports import Logger
-from app.log.shared.address import Address, Whereabouts
-from app.log.shared.asking import connected
-from app.log.shared.errors import Lost, UnfitRedis
-from app.log.shared.hints import channel_of
-from app.log.shared.wire import REDIRECTS, OnReply, Reply, Source, Wire, command
+from app.log.shared.redis.address import Address, Whereabouts, channel_of
+from app.log.shared.redis.asking import connected
+from app.log.shared.redis.errors import Lost, UnfitRedis
+from app.log.shared.redis.wire import REDIRECTS, OnReply, Reply, Source, Wire, command
 from app.measures import QUICK, Histogram
 from app.tasks.timeouts import within
 

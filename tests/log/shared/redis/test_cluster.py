@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from app.chat.errors import Fenced, LogUnavailable
 from app.log.entries import Entry
-from app.log.shared.errors import UnfitRedis
-from app.log.shared.link import Link
+from app.log.shared.redis.errors import UnfitRedis
+from app.log.shared.redis.link import Link
+from app.log.shared.redis.slots import slot_of
+from app.log.shared.redis.wire import Reply
 from app.log.shared.shared_logs import key_of
-from app.log.shared.slots import slot_of
-from app.log.shared.wire import Reply
 from tests.log.shared.conftest import Hints, Node, Nodes, Writer, numbers, read, text
 from tests.support.ports import free_port
 from tests.support.redis_cluster import (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from app.chat.ports import Logger
-from app.log.shared.address import Address, Whereabouts
-from app.log.shared.errors import UnfitRedis
-from app.log.shared.link import Link
-from app.log.shared.redis_cluster import RedisCluster
-from app.log.shared.sentinel import Sentinels
-from app.log.shared.shards import MakeLink, OneServer, Shards
+from app.log.shared.redis.address import Address, Whereabouts
+from app.log.shared.redis.cluster import RedisCluster
+from app.log.shared.redis.errors import UnfitRedis
+from app.log.shared.redis.link import Link
+from app.log.shared.redis.sentinel import Sentinels
+from app.log.shared.redis.shards import MakeLink, OneServer, Shards
 from app.redis_url import RedisUrl
 
 

@@ -9,6 +9,11 @@ from app.redis_url import Host
 PROBE_KEY = "tailrace:probe"
 
 
+def channel_of(database: int) -> str:
+    """Return the channel of the hints. Redis knows no databases here, so its name has the number."""
+    return f"tailrace:{database}:hints"
+
+
 class Whereabouts(Protocol):
     """Tells which server to connect to. `str` is for messages and has no password."""
 

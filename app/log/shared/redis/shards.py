@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from app.log.shared.address import Whereabouts
-from app.log.shared.link import Link, Sender
+from app.log.shared.redis.address import Whereabouts
+from app.log.shared.redis.link import Link, Sender
 
 MakeLink = Callable[[Whereabouts], Link]
 

@@ -11,13 +11,13 @@ import hiredis
 
 from app.chat.errors import LogUnavailable
 from app.chat.ports import Logger
-from app.log.shared.address import PROBE_KEY, Address
-from app.log.shared.asking import asked
-from app.log.shared.errors import Lost, UnfitRedis
-from app.log.shared.link import Link, Sender
-from app.log.shared.shards import MakeLink
-from app.log.shared.slots import SlotMap, named, slot_of
-from app.log.shared.wire import OnReply, Reply, Source, command
+from app.log.shared.redis.address import PROBE_KEY, Address
+from app.log.shared.redis.asking import asked
+from app.log.shared.redis.errors import Lost, UnfitRedis
+from app.log.shared.redis.link import Link, Sender
+from app.log.shared.redis.shards import MakeLink
+from app.log.shared.redis.slots import SlotMap, named, slot_of
+from app.log.shared.redis.wire import OnReply, Reply, Source, command
 from app.redis_url import Host, RedisUrl
 from app.tasks.reports import report
 from app.tasks.timeouts import within

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hiredis
 
 from app.chat.errors import LogUnavailable
-from app.log.shared.address import Address
-from app.log.shared.asking import asked
-from app.log.shared.errors import Lost
+from app.log.shared.redis.address import Address
+from app.log.shared.redis.asking import asked
+from app.log.shared.redis.errors import Lost
 from app.redis_url import Host, RedisUrl
 from app.tasks.timeouts import within
 

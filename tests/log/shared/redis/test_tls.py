@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.log.shared.errors import UnfitRedis
+from app.log.shared.redis.errors import UnfitRedis
 from tests.doubles.sentinel import NamingSentinel
 from tests.doubles.tcp_proxy import TcpProxy
 from tests.log.shared.conftest import Hints, Nodes, numbers, read, text
