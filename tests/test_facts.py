@@ -169,6 +169,7 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_nothing_private_is_looked_at() -> None:
     """Who looks at the inside fails with every change that breaks nothing."""
     found = {named(path): list(privates(parsed(path))) for path in FILES}
@@ -176,12 +177,14 @@ def test_nothing_private_is_looked_at() -> None:
     assert [name for name in PRIVATE if not found.get(name)] == []
 
 
+@pytest.mark.slow
 def test_no_repr_decides() -> None:
     """What an object shows to a programmer is no fact of the product."""
     found = {named(path): list(reprs(parsed(path))) for path in FILES}
     assert {name: uses for name, uses in found.items() if uses} == {}
 
 
+@pytest.mark.slow
 def test_nobody_sleeps_for_luck() -> None:
     """A test waits for an event or a condition, with a bound; what sleeps paces a load or is the thing itself."""
     found: dict[str, list[int]] = {}
@@ -230,6 +233,7 @@ def test_what_is_ones_own_is_not_private() -> None:
     assert list(privates(ast.parse("self._port, super()._read(), row._replace(a=1), thing.__name__"))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source", ["'open=0' in repr(server)", "repr(server) == 'x'", "f'{server!r}' == 'x'"]
 )

@@ -59,6 +59,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_the_server(tmp_path: Path, umask: int) -> None:
     """Its folder and everything in it; what an older version left wider is narrowed, and an open folder is told of."""
     folder = tmp_path / "open"

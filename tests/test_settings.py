@@ -280,6 +280,7 @@ def grouped(text: str, length: int) -> str:
     return "-".join(text[begin : begin + length] for begin in range(0, len(text), length))
 
 
+@pytest.mark.slow
 def test_a_random_token_is_never_refused() -> None:
     """However it was made."""
     for _ in range(200):

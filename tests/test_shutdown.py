@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.processes import ROOT
 
 BOUND = 30  # seconds
@@ -41,6 +43,7 @@ def test_what_hangs_is_ended() -> None:
     assert "shutdown_cut_short" in output
 
 
+@pytest.mark.slow
 def test_what_ends_by_itself_is_left_alone() -> None:
     """No timer outlives its block."""
     assert run(ENDS) == (3, "")

@@ -17,6 +17,8 @@ from app.tokens import parsed
 from tests.support.processes import ROOT
 from tests.support.server import serve
 
+pytestmark = pytest.mark.slow
+
 
 def tailrace(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command on the data folder."""

@@ -33,6 +33,7 @@ def test_the_page_speaks_another_language() -> None:
     assert "de" in LANGUAGES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_catalogue_has_the_sentences_of_the_page_and_no_others(language: str) -> None:
     """What is missing or no longer said: `make translations` mends it."""
@@ -40,6 +41,7 @@ def test_a_catalogue_has_the_sentences_of_the_page_and_no_others(language: str) 
     assert {tuple(forms(message.id)) for message in sentences(language)} == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_catalogue_says_where_its_sentences_stand(language: str) -> None:
     """The page takes the words of its scripts by their files."""
@@ -64,6 +66,7 @@ def test_a_translation_has_the_values_of_its_sentence(language: str) -> None:
         assert {name for form in forms(message.string) for name in PLACEHOLDER.findall(form)} == wanted
 
 
+@pytest.mark.slow
 def test_the_page_calls_a_chat_a_chat() -> None:
     """No sentence says what the code calls it, in English or in a translation."""
     said = {"en": [form for message in extracted() for form in forms(message.id)]}

@@ -118,6 +118,7 @@ async def test_a_hundred_pages_ask_once() -> None:
         assert mine.asked == 2
 
 
+@pytest.mark.slow
 async def test_a_backend_that_has_not_answered_yet_is_said_so() -> None:
     """A list is shown without it after a moment; it is neither forgotten nor given up."""
     hanging, other = Gated("openai", "late", is_open=False), Gated("scripted", "echo")
@@ -133,6 +134,7 @@ async def test_a_backend_that_has_not_answered_yet_is_said_so() -> None:
         assert second.unreachable == []
 
 
+@pytest.mark.slow
 async def test_where_nothing_is_known_the_first_answer_counts() -> None:
     """A prompt without a model takes what comes, while another backend hangs."""
     hanging, other = Gated("openai", is_open=False), Gated("scripted", "echo", is_open=False)
@@ -290,6 +292,7 @@ async def many() -> AsyncIterator[ManyModels]:
         double.gate.set()
 
 
+@pytest.mark.slow
 async def test_models_are_listed_before_their_details(many: ManyModels) -> None:
     """All 120 are there while nothing is known of them yet; the details come in behind."""
     backend = OllamaBackend(many.url)
@@ -320,6 +323,7 @@ async def test_a_prompt_asks_for_its_own_model_s_details(many: ManyModels) -> No
         assert len(many.shown) <= 2
 
 
+@pytest.mark.slow
 async def test_details_that_do_not_come_hold_nothing_up(
     many: ManyModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def same(one: Archive, other: Archive) -> bool:
     return renamed(one, lambda: next(names)) == renamed(other, lambda: next(again))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(kept=archives(), size=st.integers(1, 300), indent=st.sampled_from([None, 0, 2]))
 def test_a_session_is_read_however_its_bytes_arrive(kept: Archive, size: int, indent: int | None) -> None:
@@ -151,6 +152,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(data=st.data())
 def test_a_value_of_another_type_is_refused_or_fits(data: st.DataObject) -> None:
@@ -167,6 +169,7 @@ def test_a_value_of_another_type_is_refused_or_fits(data: st.DataObject) -> None
         read(json.dumps(whole).encode(), data.draw(st.integers(1, 500)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
 def test_any_bytes_are_refused_or_fit(data: st.DataObject) -> None:

@@ -109,6 +109,7 @@ async def test_many_sessions_are_put_back_at_once(history: History) -> None:
     assert [await history.archive(OWNER, each.session_id) for each in kept] == kept
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40,
     deadline=None,

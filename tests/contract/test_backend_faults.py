@@ -132,6 +132,7 @@ async def test_stop_of_a_silent_one(bench: DoubleBench, fault: str, tokens: int,
     await asyncio.wait_for(generation.wait_closed(), 5)
 
 
+@pytest.mark.slow
 async def test_deaf_server(bench: DoubleBench) -> None:
     """A server that goes on after its client has left delays neither `read` nor `wait_closed`."""
     generation = bench.fault("deaf deaf=0.5")
@@ -178,6 +179,7 @@ async def test_aclose_ends_what_is_open(bench: DoubleBench) -> None:
         await bench.answer().read()
 
 
+@pytest.mark.slow
 async def test_hundreds_at_once(bench: DoubleBench) -> None:
     """No generation waits for somebody else's answer: 150 are open at the server at once."""
     generations = [bench.silent() for _ in range(150)]

@@ -352,6 +352,7 @@ def new_maker(request: pytest.FixtureRequest) -> Callable[[], LogMaker]:
     return lambda: SharedLogMaker(url)
 
 
+@pytest.mark.slow
 def test_a_log_is_a_list_with_an_old_end_and_a_fence(new_maker: Callable[[], LogMaker]) -> None:
     """Whatever is appended, read, expired, promised and refused, in any order: the log does as the list does."""
     machine = type("Machine", (LogMachine,), {"new_maker": staticmethod(new_maker)})

@@ -276,6 +276,7 @@ async def test_it_outlives_a_restart(kind: str, tmp_path: Path, request: pytest.
         assert everything == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [False, True], ids=["at once", "piece by piece"])
 async def test_nothing_is_left_after_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, steps: bool
@@ -296,6 +297,7 @@ async def test_nothing_is_left_after_its_time(
         await until(lambda: _left(tmp_path) == [])
 
 
+@pytest.mark.slow
 async def test_one_that_cannot_be_deleted_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,7 @@ class TestStopOfASession:
         """A model that never closes."""
         return PuppetBackend(stubborn=True)
 
+    @pytest.mark.slow
     async def test_it_waits_once(self, heart: Heart, monkeypatch: pytest.MonkeyPatch) -> None:
         """For the prompt and for the end together no longer than it was asked to."""
         await heart.post()

@@ -6,11 +6,14 @@ import asyncio
 import threading
 import time
 
+import pytest
+
 from app.telemetry.loop_health import BEAT, BLOCKED, LoopHealth
 from tests.support.recorder import Recorder
 from tests.support.waiting import until
 
 
+@pytest.mark.slow
 async def test_a_block_is_measured_and_its_culprit_named() -> None:
     """The time counts, and the stack shows who did it."""
     log = Recorder()

@@ -212,6 +212,7 @@ async def test_the_standard_variables_count(
     assert len(collector.spans) == count
 
 
+@pytest.mark.slow
 async def test_a_collector_that_is_away_delays_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +241,7 @@ def test_when_exchanges_are_traced(variables: dict[str, str], wanted: bool) -> N
     assert tracing.is_wanted(variables) is wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "event"),
     [
@@ -272,6 +274,7 @@ async def test_without_the_extra_the_log_says_how_to_get_it(monkeypatch: pytest.
     assert "tailrace[otel]" in log.fields["tracing_unavailable"]["advice"]
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_imported_unless_it_is_wanted() -> None:
     """In a process of its own, with all of the server imported."""
     look = "import sys, app.wiring.serving; print([name for name in sys.modules if name.startswith('opentelemetry')])"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.chat.errors import UpstreamTruncated
@@ -78,6 +79,7 @@ async def test_a_newer_prompt_and_a_stop_are_measured(stage: Stage) -> None:
     assert now.value("tailrace_upstream_not_closed_total") == 0
 
 
+@pytest.mark.slow
 async def test_an_upstream_that_does_not_close_is_counted(tmp_path: Path) -> None:
     """The newer prompt waited for the bound, and no time to close is made up."""
     async with on_stage(tmp_path, deaf=True, stubborn=True, supersede_timeout=0.2) as stage:
@@ -123,6 +125,7 @@ async def test_resets_are_counted_by_reason(stage: Stage) -> None:
     assert (await scrape(stage.client)).value("tailrace_resets_total", reason="epoch") == 2
 
 
+@pytest.mark.slow
 async def test_a_slow_viewer_is_behind(tmp_path: Path) -> None:
     """By as many events as it has not been sent; later the time is known that it took to catch up."""
     async with flooding(tmp_path) as live:

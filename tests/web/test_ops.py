@@ -156,6 +156,7 @@ async def test_the_events_follow_what_happens(tmp_path: Path, monkeypatch: pytes
         assert rows(section(html, "running"))[0]["Chat"] == "s1"
 
 
+@pytest.mark.slow
 async def test_nothing_new_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two heartbeats pass while nothing changes: after the first board no other comes."""
     monkeypatch.setattr(handlers, "EVERY", 0.0)
@@ -193,6 +194,7 @@ async def test_a_shutdown_ends_the_events_properly(tmp_path: Path) -> None:
         assert re.search(r"retry: [1-5]\d{3}\n\n$", text)
 
 
+@pytest.mark.slow
 async def test_the_lists_are_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more streams than that the number is told; of those that ended, the last are kept."""
     monkeypatch.setattr(overview, "MOST_LIVE", 2)

@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.client import Client
 from tests.support.sse import Event
 from tests.web.stage import Stage, on_stage, problem, take
@@ -37,6 +39,7 @@ async def test_a_draining_server_knows_its_keys(stage: Stage) -> None:
     assert (other["http"], other["code"]) == (503, "draining")
 
 
+@pytest.mark.slow
 async def test_running_answers_may_finish_while_it_drains(stage: Stage) -> None:
     """Those that do in time are `complete`, the others are `interrupted` when the patience is over."""
     ids = [(await stage.client.post(f"session-of-{word}", word))["stream_id"] for word in ("one", "other")]

@@ -177,6 +177,7 @@ async def test_a_blind_model_gets_no_images(stage: Stage) -> None:
     assert (refused["http"], refused["code"]) == (422, "model_without_vision")
 
 
+@pytest.mark.slow
 async def test_a_page_offers_images_to_models_that_see(stage: Stage) -> None:
     """The model of the last answer is chosen; one that cannot see is asked with words alone."""
     for session_id, model, is_hidden in (("s1", "scripted/vision", False), ("s2", "scripted/short", True)):
@@ -214,6 +215,7 @@ async def sent(client: Client, body: bytes, session_id: str = "s1") -> dict[str,
         return {"http": response.status, **await response.json(content_type=None)}
 
 
+@pytest.mark.slow
 async def test_the_largest_images_that_are_taken(tmp_path: Path) -> None:
     """Eight megabytes, on to the model server, without holding anybody up; a byte more is refused."""
     async with (

@@ -35,6 +35,7 @@ async def is_told(events: AsyncIterator[Event]) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -66,6 +67,7 @@ async def test_a_page_hears_of_what_others_change(
                 assert await is_told(events)
 
 
+@pytest.mark.slow
 async def test_many_changes_at_once_are_told_a_few_times(stage: Stage) -> None:
     """A page does not ask for the list a hundred times."""
     async with stage.client.events("/events?watch=s1:") as events:
@@ -82,6 +84,7 @@ async def test_many_changes_at_once_are_told_a_few_times(stage: Stage) -> None:
     assert 1 <= told < 50
 
 
+@pytest.mark.slow
 async def test_what_fails_is_not_told(stage: Stage) -> None:
     """Nothing has changed."""
     async with stage.client.events("/events?watch=s1:") as events:

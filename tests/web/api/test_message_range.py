@@ -63,6 +63,7 @@ def test_a_part_before_an_unknown_message() -> None:
         bounds(branch(3), MessageRange(before="elsewhere"))
 
 
+@pytest.mark.slow
 async def test_the_page_of_a_long_chat_is_short(client: Client) -> None:
     """It has the newest messages, and a link to a page with all of them."""
     session_id = await import_long(client, EXCHANGES)
@@ -130,6 +131,7 @@ async def test_the_first_prompt_on_a_page_is_edited_in_its_place(client: Client)
     assert f'data-before="{parent}"' in page
 
 
+@pytest.mark.slow
 async def test_a_page_has_a_largest_part(client: Client) -> None:
     """However much is asked for; without scripts, links lead from part to part up to the first message."""
     session_id = await import_long(client, MOST_MESSAGES // 2 + 100)
@@ -178,6 +180,7 @@ async def test_a_long_chat_is_exported_in_pieces(client: Client) -> None:
     assert text.endswith(f"{len(ours) // 2}: an answer\n")
 
 
+@pytest.mark.slow
 async def test_a_long_chat_is_gone_on_with(client: Client) -> None:
     """The model reads its end; an early prompt is edited and an early answer regenerated in their places."""
     session_id = await import_long(client, MOST_MESSAGES // 2 + 100)

@@ -120,6 +120,7 @@ async def test_odd_names(tmp_path: Path, name: str) -> None:
             assert [body["model"] for body in double.requests] == [name, name]
 
 
+@pytest.mark.slow
 async def test_a_server_that_hangs_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages, lists and prompts for others are answered while its own question is still open, again and again."""
     monkeypatch.setattr("app.backends.catalog.FRESH_FOR", -1.0)  # everything that is known is old

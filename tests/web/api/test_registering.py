@@ -71,6 +71,7 @@ async def test_the_cursor_is_the_id_just_before_the_first_event(stage: Stage) ->
         assert start.seq == int(registered["cursor"].split("-")[1]) + 1
 
 
+@pytest.mark.slow
 async def test_a_stream_behind_a_predecessor_is_queued(tmp_path: Path) -> None:
     """`queued` is known from the answer and the state, and is never an event."""
     async with on_stage(tmp_path, stubborn=True, supersede_timeout=2.0) as stage:

@@ -72,6 +72,7 @@ async def test_a_session_has_the_blocks_of_each_answer(stage: Stage) -> None:
     assert not any(event.had_id for event in seen if event.name == "block")
 
 
+@pytest.mark.slow
 async def test_a_post_answers_with_blocks(stage: Stage) -> None:
     """As SSE or as NDJSON, with the same fields."""
     found = {}

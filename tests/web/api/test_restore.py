@@ -33,6 +33,7 @@ async def refused(stage: Stage, session_id: str) -> None:
         assert "10 s" in body["detail"]
 
 
+@pytest.mark.slow
 async def test_what_is_deleted_is_gone_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream stops, its upstream is closed, its viewers end; log, keys and ids are gone with the answer.
 

@@ -110,6 +110,7 @@ async def test_a_stop_that_did_not_happen_is_not_reported(tmp_path: Path) -> Non
         assert (await stage.client.read_stream(stream_id))[-1].data["upstream_closed"] is False
 
 
+@pytest.mark.slow
 async def test_a_stop_waits_no_longer_than_asked(tmp_path: Path) -> None:
     """`?wait=` bounds the wait; without an end there is no outcome, and nothing is called closed."""
     async with on_stage(tmp_path, stubborn=True, supersede_timeout=20.0) as stage:

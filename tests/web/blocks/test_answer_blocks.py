@@ -61,6 +61,7 @@ async def test_blocks_are_those_of_the_whole(text: str, piece: int, renderer: Re
         assert html(told) == (await asyncio.to_thread(document, text)).blocks
 
 
+@pytest.mark.slow
 async def test_the_loop_cuts_no_long_text(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is open and long, or comes as a long piece, no line is parsed in the loop's thread."""
     parsed: list[bool] = []
@@ -97,6 +98,7 @@ async def test_what_is_open_is_whole_while_it_is_cut(renderer: Renderer) -> None
     assert text[end:] + "more" == tail
 
 
+@pytest.mark.slow
 async def test_pieces_of_any_length_end_in_the_same_blocks(renderer: Renderer) -> None:
     """Also where an answer ends while a thread is at work."""
     text = "".join(random_lines(Random(4)))

@@ -13,6 +13,8 @@ import pytest
 from tests.support.waiting import until, until_told
 from tests.web.stage import NDJSON, SSE, Stage, on_stage
 
+pytestmark = pytest.mark.slow
+
 DROPS = 30
 BODY = '{"prompt":"hello"}'
 POST = (

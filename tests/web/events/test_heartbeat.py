@@ -19,6 +19,7 @@ async def beating(tmp_path: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
+@pytest.mark.slow
 async def test_silence_is_broken(beating: Stage) -> None:
     """A heartbeat says the time, has no id, and comes again and again, for a stream and for a session."""
     registered = await beating.client.post("s1", "hello")

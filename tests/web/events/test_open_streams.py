@@ -36,6 +36,7 @@ async def refused(response: aiohttp.ClientResponse) -> None:
     assert int(response.headers["Retry-After"]) >= 1
 
 
+@pytest.mark.slow
 async def test_an_owner_has_so_many(tmp_path: Path) -> None:
     """Of all kinds together, from any address. Once one is closed, another one is served."""
     async with (
@@ -72,6 +73,7 @@ async def test_an_owner_has_so_many(tmp_path: Path) -> None:
     assert stage.live.app[OPEN_STREAMS].total == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "sentence"),
     [
@@ -102,6 +104,7 @@ async def test_a_page_of_all_who_have_no_limits(tmp_path: Path) -> None:
             assert response.status == 200
 
 
+@pytest.mark.slow
 async def test_what_is_allowed_by_default(tmp_path: Path) -> None:
     """128, and the next one is told."""
     async with on_stage(tmp_path, **PROXIED) as stage, AsyncExitStack() as stack:
@@ -147,6 +150,7 @@ def test_what_nobody_reads_is_dropped(owner: str, cut: list[bool]) -> None:
     assert streams.total == 0
 
 
+@pytest.mark.slow
 async def test_what_is_written_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large piece of an answer makes the owner's streams be counted, and the client can go on from its cursor."""
     async with on_stage(tmp_path, **PROXIED) as stage:

@@ -126,6 +126,7 @@ async def test_other_sessions_are_not_what_is_waited_for(stage: Stage) -> None:
         assert (await anext(events)).data["stream_id"] == mine["stream_id"]
 
 
+@pytest.mark.slow
 async def test_a_session_of_somebody_else_does_not_come_into_being(stage: Stage) -> None:
     """To others it does not exist, whether they waited before it began or after."""
     async with stage.client.events(EVENTS) as before:
@@ -176,6 +177,7 @@ async def test_a_session_that_comes_back_is_shown_to_who_waits(stage: Stage) -> 
         assert (await anext(events)).data["stream_id"] == again["stream_id"]
 
 
+@pytest.mark.slow
 async def test_waits_are_bounded(stage: Stage) -> None:
     """429, with Retry-After; a session that exists is shown all the same."""
     most = stage.live.app[LIMITS].max_waiting

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.waiting import until
 from tests.web.stage import on_stage, take
 
 GRACE = 2.0  # s: what a test does within it takes longer on a loaded machine
 
 
+@pytest.mark.slow
 async def test_without_grace_a_stream_ends_with_its_last_viewer(
     tmp_path: Path, handler_cancellation: bool
 ) -> None:
@@ -28,6 +31,7 @@ async def test_without_grace_a_stream_ends_with_its_last_viewer(
         assert (state["outcome"], state["upstream_closed"]) == ("abandoned", True)
 
 
+@pytest.mark.slow
 async def test_a_stream_outlives_its_viewer_for_the_grace_time(
     tmp_path: Path, handler_cancellation: bool
 ) -> None:
@@ -59,6 +63,7 @@ async def test_the_grace_time_never_passes_where_it_is_never(tmp_path: Path) -> 
         assert (await stage.client.read_stream(registered["stream_id"]))[-1].data["outcome"] == "complete"
 
 
+@pytest.mark.slow
 async def test_a_viewer_that_comes_back_in_time_keeps_the_stream(tmp_path: Path) -> None:
     """The grace time is forgotten: the stream outlives several of them while somebody looks."""
     async with on_stage(tmp_path, viewer_grace=GRACE, heartbeat=GRACE / 2) as stage:
@@ -85,6 +90,7 @@ async def test_a_stream_that_nobody_looked_at_yet_is_not_abandoned(tmp_path: Pat
         assert (await stage.client.read_stream(registered["stream_id"]))[-1].data["outcome"] == "complete"
 
 
+@pytest.mark.slow
 async def test_a_leaving_is_noticed_behind_a_silent_model(tmp_path: Path, handler_cancellation: bool) -> None:
     """Nothing is written meanwhile, and still the viewer is gone within a moment."""
     async with on_stage(tmp_path, handler_cancellation=handler_cancellation) as stage:

@@ -47,6 +47,7 @@ def test_too_many_fields_are_refused() -> None:
         list(urlencoded.parse(b"a=1&" * 200))
 
 
+@pytest.mark.slow
 def test_escapes_cost_little_memory() -> None:
     """A form of escapes alone takes a few times its size to decode, not a hundred times."""
     encoded = b"text=" + b"%61" * 500_000

@@ -47,6 +47,7 @@ class Gate:
         patch.setattr(part, name, held)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 async def test_the_changes_of_an_owner_are_made_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str

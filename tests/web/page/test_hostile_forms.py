@@ -11,6 +11,8 @@ import pytest
 from tests.support.server import LiveServer, serve
 from tests.web.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 MULTIPART = "multipart/form-data; boundary=x"
 TOKEN = "a-token-that-is-long-enough"
 ENDPOINTS = {

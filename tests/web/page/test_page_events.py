@@ -84,6 +84,7 @@ async def test_a_block_comes_before_the_token_that_closed_it(stage: Stage) -> No
     assert [(event.data["index"], event.data["end"]) for event in blocks] == [(0, 6), (1, 10), (2, 16)]
 
 
+@pytest.mark.slow
 async def test_a_page_resumes_at_every_position(stage: Stage) -> None:
     """Broken off after any event of an answer, it shows in the end what the others show."""
     text = ANSWERS["links"]
@@ -207,6 +208,7 @@ async def test_a_session_that_does_not_exist_yet_is_waited_for(stage: Stage, cur
     await until(lambda: stage.registry.statistics().viewers == 0)
 
 
+@pytest.mark.slow
 async def test_a_page_hears_of_a_new_session(stage: Stage) -> None:
     """Of any of its owner's: its list has changed. A second prompt changes no list."""
     async with stage.client.events("/events?watch=nobody:new") as events:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.web.assets.folders import folder
 from app.web.events.heartbeat import PAGE_HEARTBEAT
 from app.web.page.live.snapshots import MOST_WATCHED
@@ -84,6 +86,7 @@ def test_no_script_repeats_a_rule() -> None:
     assert found == OTHERS
 
 
+@pytest.mark.slow
 def test_no_sentence_is_in_a_template_and_a_script() -> None:
     """Where one is changed, the other would be forgotten."""
     both = set()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from app.web.app_keys import PAGE_CHANNELS
 from app.web.events.push import BUFFER_BYTES
 from tests.markdown.rendered import document
@@ -37,6 +39,7 @@ async def flood(stage: Stage, quick: AsyncIterator[Event]) -> list[Event]:
     raise AssertionError(f"the kernel took {MOST} chunks")
 
 
+@pytest.mark.slow
 async def test_a_slow_page_falls_behind_and_catches_up(tmp_path: Path) -> None:
     """The quick page has had everything while the slow one read nothing; then that one gets it all as well."""
     async with on_stage(tmp_path, max_answer_bytes=2**30, log_bytes=2**30) as stage:

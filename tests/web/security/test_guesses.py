@@ -129,6 +129,7 @@ async def test_each_refusal_is_a_line(tmp_path: Path) -> None:
     assert "guess-guess" not in str(lines)
 
 
+@pytest.mark.slow
 async def test_a_flood_of_refusals_is_sampled(tmp_path: Path) -> None:
     """A bounded number of lines a second, with the count of the others; one client does not hide the next."""
     with capture_logs() as lines:

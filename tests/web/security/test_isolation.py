@@ -123,6 +123,7 @@ async def test_every_route_has_a_row(visitors: Visitors) -> None:
     assert {route.replace("HEAD ", "GET ") for route in live if route.startswith("HEAD ")} <= set(ROWS)
 
 
+@pytest.mark.slow
 async def test_the_owner_and_an_admin_are_answered(visitors: Visitors) -> None:
     """Each row, about a session of its own."""
     client = visitors.live.client
@@ -133,6 +134,7 @@ async def test_the_owner_and_an_admin_are_answered(visitors: Visitors) -> None:
         assert found.status == row.owner, (route, found)
 
 
+@pytest.mark.slow
 async def test_to_another_owner_nothing_of_it_exists(visitors: Visitors) -> None:
     """The answer about what the owner has is the same as about what nobody has, and the owner still has it."""
     client, other = visitors.live.client, visitors.headers["other"]
@@ -172,6 +174,7 @@ def plain(answer: Answer, thing: Thing) -> Answer:
     return Answer(answer.status, body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["nobody", "revoked", "expired", "forged", "origin", "site", "host"])
 async def test_who_may_not_come_in_gets_nothing(visitors: Visitors, who: str) -> None:
     """401 or the login page, 403 to another site, 421 under another name; the owner's things stay as they are."""

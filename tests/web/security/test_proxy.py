@@ -60,6 +60,7 @@ async def test_two_owners_may_use_one_id(proxied: LiveServer) -> None:
             assert (await response.json())["session_id"] == "s1"
 
 
+@pytest.mark.slow
 async def test_a_list_is_paged_by_bare_ids(proxied: LiveServer) -> None:
     """The cursor of the next page says nothing of the owner, and leads on."""
     async with user(proxied, "alice") as alice:
@@ -123,6 +124,7 @@ async def test_what_is_for_admins_does_not_exist_for_others(proxied: LiveServer,
                 await problem(response, 404, "not_found")
 
 
+@pytest.mark.slow
 async def test_admins_see_what_is_theirs(proxied: LiveServer) -> None:
     """The figures, and the board with links to their own chats only."""
     async with user(proxied, "root@example.org") as root, user(proxied, "alice") as alice:
@@ -137,6 +139,7 @@ async def test_admins_see_what_is_theirs(proxied: LiveServer) -> None:
     assert "/sessions/s1" not in page
 
 
+@pytest.mark.slow
 async def test_a_page_and_its_events_have_bare_ids(proxied: LiveServer) -> None:
     """Ids of events, `gone`, `reset` and the addresses in the page are those that the owner knows."""
     async with user(proxied, "alice") as alice:

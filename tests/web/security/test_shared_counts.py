@@ -114,6 +114,7 @@ async def test_a_redis_that_hangs_delays_a_guess_for_a_bounded_time(
             writer.close()
 
 
+@pytest.mark.slow
 async def test_counts_follow_the_sentinels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also past one that is away, and to a promoted replica; a database of its own is used."""
     monkeypatch.setattr(shared_counts, "AWAY", 0.0)
@@ -153,6 +154,7 @@ async def test_sentinels_that_are_away_are_told_of(tmp_path: Path) -> None:
     assert "secret" not in str(lines)
 
 
+@pytest.mark.slow
 async def test_counts_in_a_redis_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each at its shard, for all servers."""
     monkeypatch.setattr(shared_counts, "ANSWER", 5.0)

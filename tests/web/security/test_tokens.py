@@ -90,6 +90,7 @@ async def begun(stage: Stage, headers: dict[str, str]) -> None:
     (await stage.asked("begin")).say("so far")
 
 
+@pytest.mark.slow
 async def test_a_named_token_lets_its_owner_in(stage: Stage, tmp_path: Path) -> None:
     """As a bearer token or by signing in; each name has chats of its own."""
     alice, bob = bearer(await add(tmp_path, "alice")), bearer(await add(tmp_path, "bob"))
@@ -105,6 +106,7 @@ async def test_a_named_token_lets_its_owner_in(stage: Stage, tmp_path: Path) -> 
         await problem(response, 404, "session_not_found")
 
 
+@pytest.mark.slow
 async def test_a_changed_token_lets_nobody_in(stage: Stage, tmp_path: Path) -> None:
     """Neither with another secret nor with another id, nor in another case."""
     token = await add(tmp_path, "alice")
@@ -123,6 +125,7 @@ async def test_a_changed_token_lets_nobody_in(stage: Stage, tmp_path: Path) -> N
             assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
+@pytest.mark.slow
 async def test_operations_are_for_admins(stage: Stage, tmp_path: Path) -> None:
     """The flag of a token; to others those addresses do not exist."""
     admin, other = await add(tmp_path, "root", is_admin=True), await add(tmp_path, "alice")
@@ -137,6 +140,7 @@ async def test_operations_are_for_admins(stage: Stage, tmp_path: Path) -> None:
             await problem(response, 401, "access_token_required")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["revoked", "replaced", "expired"])
 @pytest.mark.parametrize("by", ["bearer", "cookie"])
 async def test_what_is_open_ends_with_the_token(tmp_path: Path, way: str, by: str) -> None:
@@ -171,6 +175,7 @@ async def test_what_is_open_ends_with_the_token(tmp_path: Path, way: str, by: st
                 assert response.status == 200
 
 
+@pytest.mark.slow
 async def test_signing_out_ends_that_sign_in(stage: Stage, tmp_path: Path) -> None:
     """A copy of its cookie is void and its open responses end; another browser with the same token stays in."""
     token = await add(tmp_path, "alice")
@@ -240,6 +245,7 @@ async def test_the_cookie_is_bound_to_this_host(
                 assert response.status == 401, "a sibling domain can set that name"
 
 
+@pytest.mark.slow
 async def test_a_tossed_cookie_does_not_lock_out(stage: Stage, tmp_path: Path) -> None:
     """Another page on this host may set the same name; ours is found among them."""
     token = await add(tmp_path, "alice")
@@ -251,6 +257,7 @@ async def test_a_tossed_cookie_does_not_lock_out(stage: Stage, tmp_path: Path) -
             assert response.status == 200
 
 
+@pytest.mark.slow
 async def test_the_last_use_is_stored(stage: Stage, tmp_path: Path) -> None:
     """Soon after the first use, and not again with each further one."""
     token = await add(tmp_path, "alice")
@@ -302,6 +309,7 @@ async def test_without_a_token_nobody_is_let_in(stage: Stage) -> None:
         assert response.status == 403
 
 
+@pytest.mark.slow
 async def test_the_access_token_is_one_of_them(tmp_path: Path) -> None:
     """Its owner is `local`, an admin; named tokens work beside it."""
     only = "plum-9f3c71d2a8e4b605"

@@ -98,6 +98,7 @@ async def let_in(stage: Stage, folder: Path, way: str) -> dict[str, str]:
     return bearer(token) if way == "revoked" else {"Cookie": await sign_in(stage.client, token)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["revoked", "signed-out"])
 @pytest.mark.parametrize("more", [[], ["Connection: close"]], ids=["kept", "closing"])
 async def test_what_is_read_slowly_is_cut(stage: Stage, tmp_path: Path, way: str, more: list[str]) -> None:
@@ -120,6 +121,7 @@ async def test_what_is_read_slowly_is_cut(stage: Stage, tmp_path: Path, way: str
             assert len(await each.rest()) < 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["revoked", "signed-out"])
 async def test_a_request_that_arrives_meanwhile_is_refused(stage: Stage, tmp_path: Path, way: str) -> None:
     """It is answered without the rest of its body, and nothing comes of it."""
@@ -139,6 +141,7 @@ async def test_a_request_that_arrives_meanwhile_is_refused(stage: Stage, tmp_pat
     assert not stage.registry.statistics().active
 
 
+@pytest.mark.slow
 async def test_a_connection_of_several_owners_stays(stage: Stage, tmp_path: Path) -> None:
     """Behind a proxy, others go on with a connection on which all that was asked has been answered."""
     headers = await let_in(stage, tmp_path, "revoked")
