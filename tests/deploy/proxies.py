@@ -141,7 +141,7 @@ def nginx(folder: Path, upstream: int, *, changes: Changes = (), patience: int =
     def reload() -> None:
         subprocess.run([*command, "-s", "reload"], check=True, timeout=RELOAD, capture_output=True)
 
-    with running(command, tls, cwd=folder, env=os.environ):
+    with running(command, tls, redirect, plain, cwd=folder, env=os.environ):
         yield Site(tls, redirect, plain, made, reload)
 
 
@@ -189,7 +189,7 @@ def caddy(folder: Path, upstream: int, *, changes: Changes = (), patience: int =
         command = [program, "reload", *chosen, "--force"]
         subprocess.run(command, check=True, timeout=RELOAD, capture_output=True, env=env)
 
-    with running([program, "run", *chosen], tls, cwd=folder, env=env):
+    with running([program, "run", *chosen], tls, redirect, cwd=folder, env=env):
         yield Site(tls, redirect, 0, made, reload)
 
 

@@ -36,11 +36,12 @@ def wait_for_port(port: int, process: subprocess.Popen[Any] | Forked, output: Pa
 
 
 @contextmanager
-def running(command: list[str], port: int, *, cwd: Path, env: Mapping[str, str]) -> Iterator[None]:
-    """Run a program that listens on `port`, and end it: politely first, then for good."""
+def running(command: list[str], *ports: int, cwd: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """Run a program that listens on `ports`, and end it: politely first, then for good."""
     with subprocess.Popen(command, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL) as process:
         try:
-            wait_for_port(port, process)
+            for port in ports:
+                wait_for_port(port, process)
             yield
         finally:
             end(process, STOP)
