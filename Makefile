@@ -15,7 +15,7 @@ LOCK = $(COMPILE) --extra embedded setup.cfg
 
 # `tests/support/workers.py` sets the number of processes; an idle one takes over tests from another.
 PARALLEL = -n auto --dist worksteal
-# Ignored is what loads a large library for what no edit here changes, what needs several nodes or Redis, and sign-in.
+# Left out are tests that load a large library, the contract suites, several nodes and Redis, and sign-in.
 QUICK = -m "not slow" -p no:schemathesis --ignore=tests/web/api/test_openapi.py --ignore=tests/backends/test_official_clients.py \
 	--ignore=tests/web/nodes --ignore=tests/log/shared --ignore=tests/web/security \
 	tests/chat tests/log tests/tasks tests/streams tests/backends tests/telemetry tests/web tests/test_*.py
@@ -65,7 +65,7 @@ test: setup-test
 	$(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),$(addprefix --ignore=,$(APART)))
 	$(if $(ARGS),,$(BIN)/python -m pytest $(APART))
 
-# Between two edits: what needs no browser, no model and no process of its own, and takes no half a second for one fact.
+# Between two edits: tests that need no browser, model or process of their own, and take less than half a second each.
 # Three processes: on two cores a fourth takes longer to start than it saves.
 quick: setup-test
 	$(BIN)/ruff check --quiet .

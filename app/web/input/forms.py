@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from multidict import MultiDict
 
+from app.chat.sizes import utf8_size
 from app.web.app_keys import LIMITS
 from app.web.http.body_type import body_type
 from app.web.input import multipart_body, urlencoded
@@ -38,7 +39,7 @@ async def read_form(request: web.Request, most: int | None = None) -> MultiDict[
         if body_type(request) == URLENCODED:
             data = await read(request, min(bound, urlencoded.LONGEST * room.bytes))
             for name, value in urlencoded.parse(data):
-                room.take(len(name) + len(value))
+                room.take(utf8_size(name) + utf8_size(value))
                 fields.add(name, value)
         elif body_type(request) == "multipart/form-data":
             await multipart_body.read(request, bound, room, fields)

@@ -94,6 +94,19 @@ async def test_the_texts_of_a_form_are_bounded_together(stage: Stage, kind: str)
     assert "yyy" not in page
 
 
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
+async def test_the_texts_of_a_form_are_counted_in_bytes(stage: Stage, kind: str) -> None:
+    """In both encodings alike: 600,000 characters may be 800,000 bytes."""
+    prompt = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 200_000 + "x" * 400_000
+    if kind == "urlencoded":
+        posting = stage.http.post(STREAMS, data=io.BytesIO(b"prompt=" + prompt.encode()), headers=FORM)
+    else:
+        posting = stage.http.post(STREAMS, data=_multipart({"prompt": prompt}))
+    async with posting as response:
+        assert response.status == 413
+        assert "too long together" in await response.text()
+
+
 async def test_a_form_that_is_done_is_forgotten(stage: Stage) -> None:
     """The garbage collector looks seldom, and a form may have megabytes: nothing may wait for it."""
     gc.collect()
