@@ -6,7 +6,6 @@ What the log adds is the difference to a single server on PostgreSQL, measured i
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple
@@ -30,7 +29,7 @@ ALONE, ONE, THREE = "a single server", "one node", "three nodes"
 
 
 class Paced(NamedTuple):
-    """Some servers under load."""
+    """Some servers under a load."""
 
     cpu: float  # µs of a token, all nodes together
     valkey: float  # the same of Valkey
@@ -41,10 +40,13 @@ class Paced(NamedTuple):
         return f"{self.cpu:.1f} µs a token, {late:.2f} ms to the reader"
 
 
+Case = tuple[str, int]  # servers, and the streams at each of them
+
+
 class Round(NamedTuple):
     """What one round has measured, by what was measured."""
 
-    paced: dict[str, Paced]
+    paced: dict[Case, Paced]
     elsewhere: list[float]  # s from the model to a reader at another node, of each read
     newest: list[float]  # s from the newest prompt behind a paused owner to its first token
     log_bytes: float  # of a running stream in Redis
@@ -65,39 +67,62 @@ async def measure(bench: Bench) -> list[Row]:
     return _rows(bench, rounds)
 
 
+def _cases(bench: Bench) -> list[Case]:
+    """Few streams, whose tokens come alone; and as many as other scenarios have, which share commands and replies."""
+    few, many = bench.scale.cluster_streams, bench.scale.streams
+    return [(ALONE, few), (ONE, few), (THREE, few), (ALONE, many), (ONE, many)]
+
+
 def _rows(bench: Bench, rounds: Sequence[Round]) -> list[Row]:
-    costs: defaultdict[str, list[float]] = defaultdict(list)
-    late: defaultdict[str, list[float]] = defaultdict(list)
-    for each in rounds:
-        for name, paced in each.paced.items():
-            costs[name].append(paced.cpu)
-            late[name].append(percentile(paced.lags, 50) * MS)
-    each_node = f"{bench.scale.cluster_streams} x {PER_SECOND}/s"
+    few, many = bench.scale.cluster_streams, bench.scale.streams
     elsewhere = [percentile(each.elsewhere, 50) * MS for each in rounds]
     tokens = round(bench.scale.running * PER_SECOND)
+
+    def cost(servers: str, streams: int) -> list[float]:
+        return [each.paced[servers, streams].cpu for each in rounds]
+
+    def late(servers: str, streams: int) -> list[float]:
+        return [percentile(each.paced[servers, streams].lags, 50) * MS for each in rounds]
 
     def row(figure: str, values: Sequence[float], goal: float | None = None, form: str = "{:.1f}") -> Row:
         return Row(figure, {TAILRACE: values}, goal, form=form)
 
+    rows = []
+    for streams in (few, many):
+        load = f"{streams} x {PER_SECOND}/s"
+        rows += [
+            row(f"cluster: CPU µs per token, {ALONE} on PostgreSQL, {load}", cost(ALONE, streams)),
+            row(f"cluster: CPU µs per token, {ONE}, {load}", cost(ONE, streams)),
+            row(
+                f"cluster: the shared log adds to a token, CPU µs of the node, {load}",
+                _less(cost(ONE, streams), cost(ALONE, streams)),
+                10.0,
+            ),
+            row(
+                f"cluster: added per token at the owner, p50, ms, {load}",
+                _less(late(ONE, streams), late(ALONE, streams)),
+                1.0,
+                "{:.2f}",
+            ),
+            row(
+                f"cluster: CPU µs per token of Valkey, {load}",
+                [each.paced[ONE, streams].valkey for each in rounds],
+            ),
+        ]
     return [
-        row(f"cluster: CPU µs per token, {ALONE} on PostgreSQL, {each_node}", costs[ALONE]),
-        row(f"cluster: CPU µs per token, {ONE}, {each_node}", costs[ONE]),
-        row(
-            "cluster: the shared log adds to a token, CPU µs of the node",
-            _less(costs[ONE], costs[ALONE]),
-            10.0,
-        ),
-        row("cluster: CPU µs per token of Valkey", [each.paced[ONE].valkey for each in rounds]),
-        row(f"cluster: CPU µs per token, {THREE}, {each_node} at each", costs[THREE]),
+        *rows,
+        row(f"cluster: CPU µs per token, {THREE}, {few} x {PER_SECOND}/s at each", cost(THREE, few)),
         row(
             f"cluster: {THREE} to {ONE}, x",
-            [ours / theirs for ours, theirs in zip(costs[THREE], costs[ONE], strict=True)],
+            [ours / theirs for ours, theirs in zip(cost(THREE, few), cost(ONE, few), strict=True)],
             1.1,
             "{:.2f}",
         ),
-        row("cluster: added per token at the owner, p50, ms", _less(late[ONE], late[ALONE]), 1.0, "{:.2f}"),
         row(
-            "cluster: added per token at another node, p50, ms", _less(elsewhere, late[ALONE]), 2.0, "{:.2f}"
+            "cluster: added per token at another node, p50, ms",
+            _less(elsewhere, late(ALONE, few)),
+            2.0,
+            "{:.2f}",
         ),
         row(
             "cluster: newest prompt behind a paused owner to first token, slowest, s",
@@ -119,11 +144,12 @@ def _less(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 async def _round(bench: Bench, site: Site, number: int) -> Round:
     """Measure everything once. Servers take turns in going first."""
     under_load = {ALONE: [site.alone], ONE: [site.one], THREE: list(site.three)}
-    paced: dict[str, Paced] = {}
-    for name in list(under_load) if number % 2 else reversed(under_load):
-        paced[name] = await _paced(bench, site, under_load[name])
+    paced: dict[Case, Paced] = {}
+    cases = _cases(bench)
+    for servers, streams in cases if number % 2 else reversed(cases):
+        used = paced[servers, streams] = await _paced(bench, site, under_load[servers], streams)
         bench.model.forget()
-        bench.say(f"round {number + 1} of {bench.scale.rounds}, {name}: {paced[name]}")
+        bench.say(f"round {number + 1} of {bench.scale.rounds}, {servers}, {streams} streams: {used}")
     elsewhere = await _elsewhere(bench, site)
     newest = await _behind_a_paused_owner(bench, site)
     log_bytes = await _memory(bench, site)
@@ -173,9 +199,9 @@ class Load:
             await leave(server, answers)
 
 
-async def _paced(bench: Bench, site: Site, servers: Sequence[NodeProcess]) -> Paced:
-    """Run as many streams at each server, and measure a window."""
-    load = Load(bench, servers, bench.scale.cluster_streams)
+async def _paced(bench: Bench, site: Site, servers: Sequence[NodeProcess], streams: int) -> Paced:
+    """Run so many streams at each server, and measure a window."""
+    load = Load(bench, servers, streams)
     await load.begin()
     load.measure_lags()
     meter, valkey = Meter(load.targets, load.all), site.valkey_cpu()

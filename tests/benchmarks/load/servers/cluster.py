@@ -1,7 +1,7 @@
 """Nodes of a cluster under measurement: real processes on a real PostgreSQL and a real Valkey, without a proxy between.
 
 All nodes share the servers' core. Valkey and PostgreSQL run beside the load and the model, so that what a node uses is
-its own.
+its own. Valkey goes before both, where the user is root: else a token waits for the load, not for the log.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from app.log.shared.shared_logs import key_of
 from tests.benchmarks.load.servers import usage
 from tests.benchmarks.load.servers.errors import MissingPeerError
-from tests.benchmarks.load.servers.pinning import pin
+from tests.benchmarks.load.servers.pinning import go_first, pin
 from tests.benchmarks.load.servers.target import NODE, Target
 from tests.cluster.harness.node import NodeProcess
 from tests.support.postgres import Postgres, running_postgres
@@ -61,6 +61,8 @@ async def cluster_site(model_url: str, core: int) -> AsyncIterator[Site]:
     """Run all of it, ready. Raises `MissingPeerError` without an engine."""
     async with AsyncExitStack() as stack:
         valkey, other, postgres = _engines(stack)
+        for redis in (valkey, other):
+            go_first(redis.pid)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-bench-")))
 
         async def node(number: int, database: str, redis: Valkey | None) -> NodeProcess:
