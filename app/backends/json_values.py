@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ ITEM_BYTES, OBJECT_BYTES = 64, 256  # that an item of an array, and an object, t
 MOST_COUNT = 2**53  # exclusive: beyond it numbers in JSON are not exact (RFC 8259, section 6)
 MAX_LENIENT = 1024 * 1024  # bytes, for the slower, lenient decoder
 MAX_DIGITS = 40  # of an integer; no real count has more
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def decode(data: bytes) -> Any:
@@ -31,6 +33,12 @@ def decode(data: bytes) -> Any:
         raise ValueError("nested too deeply") from error
     except ValueError:
         return _leniently(data)
+
+
+def lacks_end(data: bytes) -> bool:
+    """Return whether what is no JSON value would go on: it ends within a string, an array or an object."""
+    rest = _STRING.sub(b"", data)
+    return b'"' in rest or rest.count(b"{") + rest.count(b"[") > rest.count(b"}") + rest.count(b"]")
 
 
 def weight(data: bytes) -> int:

@@ -319,6 +319,35 @@ def test_a_truncation_is_none_after_the_reason() -> None:
         read(openai(), [event(chunk({"content": "Hi"})).encode()])
 
 
+@pytest.mark.parametrize(
+    ("decoder", "begin", "rest"),
+    [
+        (openai, event(chunk({"content": "Hi"})), event(chunk({"content": ' {there} ["you'}))),
+        (ollama, '{"message":{"content":"Hi"}}\n', '{"message":{"content":" {there} [\\"you"}}\n'),
+    ],
+)
+@pytest.mark.parametrize("broken", [True, False])
+def test_an_answer_that_ends_anywhere_broke_off(
+    decoder: Callable[[], Decoder], begin: str, rest: str, broken: bool
+) -> None:
+    """Also within an event: the connection may end at any byte."""
+    for end in range(len(rest) + 1):
+        reader = decoder()
+        reader.feed((begin + rest[:end]).encode())
+        with pytest.raises(UpstreamTruncated, match="broke off"):
+            reader.flush(broken=broken)
+        assert "".join(text for delta in reader.take() for text in delta.texts).startswith("Hi")
+
+
+@pytest.mark.parametrize("last", ["data: {hello}", "data: {}]", '{"choices":]}'])
+def test_what_is_no_json_is_unreadable_at_the_end_too(last: str) -> None:
+    """It would not be JSON with more of it either."""
+    reader = openai()
+    reader.feed(event(chunk({"content": "Hi"})).encode() + last.encode())
+    with pytest.raises(UpstreamGarbled, match="unreadable"):
+        reader.flush()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "line",

@@ -56,6 +56,11 @@ CHAINS = {
         pace=0.1,
         settings={"first_token_timeout": 3.0, "quiet_timeout": 4.0},
     ),
+    "life after the reason": Chain(
+        pieces=[response(GOOD), *[*SIGNS.values()] * 100],
+        pace=0.1,
+        settings={"token_timeout": 3.0, "quiet_timeout": 8.0},
+    ),
     "finish reason": Chain(pieces=[response(GOOD)], stays=True, settings={"token_timeout": 20.0}),
 }
 Answers = dict[str, "asyncio.Task[list[Event]]"]
@@ -66,7 +71,6 @@ async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ans
     """What each chain answers. They are asked at once, for nearly all of their time is silence."""
     async with AsyncExitStack() as stack:
         asking: Answers = {}
-        await lay_history(tmp_path_factory.mktemp("first"))  # its tables are laid once, by one at a time
         await lay_history(tmp_path_factory.mktemp("first"))  # its tables are laid once, by one at a time
         for name, chain in CHAINS.items():
             asking[name] = asyncio.create_task(chain.ask(tmp_path_factory.mktemp("data")))
@@ -92,4 +96,10 @@ async def test_life_without_a_word_has_a_bound(answers: Answers) -> None:
 async def test_an_answer_ends_with_its_reason(answers: Answers) -> None:
     """A server that keeps the connection open after the finish reason is not waited for until it is a timeout."""
     events = await answers["finish reason"]
+    assert (events[-1].data["outcome"], text_of(events)) == ("complete", "Hello")
+
+
+async def test_life_after_the_reason_puts_off_nothing(answers: Answers) -> None:
+    """A server that says it lives after the finish reason has no more to say, and would take up a place."""
+    events = await answers["life after the reason"]
     assert (events[-1].data["outcome"], text_of(events)) == ("complete", "Hello")

@@ -13,7 +13,7 @@ from app.backends.decoding.split_characters import CharacterJoiner
 from app.backends.decoding.think_tags import ThinkTags
 from app.backends.errors.bodies import ErrorDetails, title_of, words_of
 from app.backends.errors.mapper import MAX_PAGE, ErrorMapper
-from app.backends.json_values import decode
+from app.backends.json_values import decode, lacks_end
 from app.chat.errors import UpstreamError
 from app.chat.ports import Kind
 
@@ -52,6 +52,8 @@ class AnswerReader(DeltaBuffer):
         self._attempts = 0
         self._stray = bytearray()
         self._stray_lines = 0
+        self._ended = False  # whether the connection has ended
+        self._broken = False  # and not as the protocol has it
 
         # Whether text can be added unchanged: never before the first piece or after the end.
         self.plain = False
@@ -96,17 +98,18 @@ class AnswerReader(DeltaBuffer):
 
     def flush(self, *, broken: bool = False) -> None:
         """See `Decoder`."""
+        self._ended, self._broken = True, broken
         for line in self._lines.flush():
             self.line(line if self._started else line.removeprefix(BOM))
         if self._raw and not self.done:
-            self._raw_end(broken)
+            self._raw_end()
         self._dispatch()
         if self.done:
             return
         if self.finish_reason is not None or (self._whole and self._values == 1):
             self.finish()
             return
-        self._fail(self._why_incomplete(broken))
+        self._fail(self._why_incomplete())
 
     def finish(self) -> None:
         """Complete the answer and set its finish reason. Raises `UpstreamError` if an error came in its place."""
@@ -165,7 +168,7 @@ class AnswerReader(DeltaBuffer):
         if self._name not in (b"", b"message"):
             return  # for example `event: ping`
         if data.lstrip()[:1] in (b"{", b"["):
-            self._fail(self._voice.garbled())
+            self._fail(self._no_value(data))
         self._keep(data)
 
     def _unframed(self, line: bytes) -> None:
@@ -184,21 +187,22 @@ class AnswerReader(DeltaBuffer):
         if line.rstrip() in (b"}", b"]"):
             self._complete(self._raw)
 
-    def _raw_end(self, broken: bool) -> None:
-        if not self._read(self._drop(self._raw)):
-            self._fail(self._voice.truncated() if broken else self._voice.garbled())
+    def _raw_end(self) -> None:
+        data = self._drop(self._raw)
+        if not self._read(data):
+            self._fail(self._no_value(data))
 
     def _page_line(self, line: bytes) -> None:
         self._hold(self._page, line)
         if self._size > MAX_PAGE:
-            self._fail(self._why_incomplete(broken=False))
+            self._fail(self._why_incomplete())
 
     def _keep(self, line: bytes) -> None:
         self._stray_lines += 1
         if len(self._stray) < MAX_STRAY:
             self._stray += line[:MAX_STRAY] + b"\n"
         elif self._stray_lines > MAX_STRAY_LINES:
-            self._fail(self._why_incomplete(broken=False))
+            self._fail(self._why_incomplete())
 
     def _hold(self, held: list[bytes], line: bytes) -> None:
         self._size += len(line) + LINE_BYTES
@@ -306,7 +310,12 @@ class AnswerReader(DeltaBuffer):
         self._release()
         raise error
 
-    def _why_incomplete(self, broken: bool) -> UpstreamError:
+    def _no_value(self, data: bytes) -> UpstreamError:
+        """Return what is wrong with data that begins like JSON. The last of an answer may have been cut anywhere."""
+        is_cut = self._broken or (self._ended and bool(self._values) and lacks_end(data))
+        return self._voice.truncated() if is_cut else self._voice.garbled()
+
+    def _why_incomplete(self) -> UpstreamError:
         if self._page:
             page = b"\n".join(self._page).decode("utf-8", "replace")
             if words := words_of(page):
@@ -322,6 +331,6 @@ class AnswerReader(DeltaBuffer):
                 return self._voice.truncated(stray)
             self.complaint = stray.encode()
             return self._voice.in_band(stray)
-        if broken or self._values or not self._started:
+        if self._broken or self._values or not self._started:
             return self._voice.truncated()
         return self._voice.garbled()

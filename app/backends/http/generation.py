@@ -24,7 +24,7 @@ from app.chat.errors import Refused, UpstreamError
 from app.chat.ports import Delta, Listener, Request, Usage
 from app.tasks.waiting import first_done
 
-LINGER = 3.0  # s that a connection may stay open without data after the finish reason
+LINGER = 3.0  # s that a connection may stay open without text after the finish reason
 CLOSE_TIMEOUT = 0.5  # s to wait for a refused request's connection to close before the next one is made
 
 
@@ -266,7 +266,7 @@ class HttpGeneration:
             if self._attempt is not None:
                 self._attempt.accepted()
         if decoder.finished or decoder.done or self._failure is not None:
-            self._settle(decoder)
+            self._settle(decoder, has_text=bool(deltas))
         return deltas if self._passing is None else self._passing.take(deltas, last=self._is_over)
 
     def _decode(self, decoder: Decoder, data: bytes) -> None:
@@ -285,7 +285,7 @@ class HttpGeneration:
         if self._listening is not None:
             self._listening.takes_turns = self._slices.is_slow
 
-    def _settle(self, decoder: Decoder) -> None:
+    def _settle(self, decoder: Decoder, *, has_text: bool) -> None:
         """Act on the end of the answer, on a failure, or on a finish reason."""
         if decoder.done:  # errors after the end of the answer do not matter
             self._failure = None
@@ -296,7 +296,7 @@ class HttpGeneration:
             if self._refusal is None:
                 self.abort()
         else:
-            self._wait_for_the_mark()
+            self._wait_for_the_mark(has_text)
 
     def _refused(self, failure: UpstreamError) -> Refusal | None:
         """Return a failure as a refusal if the request may still be sent in another form, else `None`."""
@@ -305,9 +305,11 @@ class HttpGeneration:
             return None
         return Refusal.after_200(body, failure)
 
-    def _wait_for_the_mark(self) -> None:
-        """Give the server `LINGER` seconds after the finish reason to send the usage and the end mark."""
+    def _wait_for_the_mark(self, has_text: bool) -> None:
+        """Give the server `LINGER` seconds after the finish reason, or later text, for the usage and the end mark."""
         if self._linger is not None:
+            if not has_text:
+                return  # keep-alives would hold the answer open for as long as they come
             self._linger.cancel()
         if self._response is not None:
             self._linger = self._loop.call_later(LINGER, self._give_up_waiting)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from app.chat.errors import TailraceError
+from app.chat.errors import SessionNotFound, TailraceError
 from app.web import problems
 from app.web.app_keys import HISTORY, OWNER
 from app.web.http.accept import wants_html
@@ -73,5 +74,6 @@ def _shown(request: web.Request) -> str:
 async def session_or_empty(request: web.Request, session_id: str) -> PageSnapshot:
     """Return a session as its page shows it, or an empty one where it does not exist."""
     if session_id and await request.app[HISTORY].check(request[OWNER], own(request, session_id)):
-        return await views.session_of(request, session_id)
+        with suppress(SessionNotFound):  # it was deleted since
+            return await views.session_of(request, session_id)
     return views.empty(session_id or secrets.token_urlsafe(12))

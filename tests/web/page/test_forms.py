@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from app.chat.ports import Options
+from app.web.app_keys import HISTORY
 from app.web.i18n.error_texts import SENTENCES
 from app.web.input.forms import FORM as FIELDS
 from tests.web.stage import Stage
@@ -63,6 +64,26 @@ async def test_a_refused_form_shows_the_page_with_what_was_typed(stage: Stage) -
     assert "&lt;b&gt;hi&lt;/b&gt;" in page
     assert "<b>hi</b>" not in page
     assert (await stage.client.get("/api/sessions/s1"))["http"] == 404
+
+
+async def test_a_refused_form_keeps_what_was_typed_in_a_chat_that_goes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chat may be deleted after it was looked for, and before its page is made."""
+    looked_for: list[str] = []
+
+    async def check(_owner: str, session_id: str) -> bool:
+        looked_for.append(session_id)
+        return True
+
+    monkeypatch.setattr(stage.live.app[HISTORY], "check", check)
+    async with stage.http.post(
+        STREAMS, data={"prompt": "typed", "model": "no/such"}, headers=FORM
+    ) as response:
+        page = await response.text()
+    assert looked_for
+    assert response.status == 422, page
+    assert "typed</textarea>" in page
 
 
 async def test_a_long_text_is_kept_whole_when_it_is_refused(stage: Stage) -> None:
