@@ -2,7 +2,8 @@
 
 import { at } from "../net/addresses.js";
 import { isAbort } from "../net/api.js";
-import { loadDraft, loadModel, saveDraft, saveModel } from "../state/storage.js";
+import { loadDraft, loadModel, loadSettings, saveDraft, saveModel, saveSettings } from "../state/storage.js";
+import { takeOut, watchComposition } from "./accepted.js";
 import { isTouch, meansSend } from "./keys.js";
 import { OptionsPanel } from "./options.js";
 import { ModelMenu } from "./model_menu.js";
@@ -22,6 +23,8 @@ class Composer extends HTMLElement {
   #attaching = null; // pending until the images added last are ready to send
   #sent = []; // images of the prompt being sent
   #asked = ""; // the prompt sent last, while it is still in the box unedited
+  #unsaved = false; // whether the settings in the panel are not those of the session yet
+  #given = {}; // the settings that were sent with a prompt
   #stopWord = this.#part("stop").textContent;
   #growsByItself = CSS.supports("field-sizing", "content");
 
@@ -33,7 +36,12 @@ class Composer extends HTMLElement {
     this.#picker = new ModelMenu(this.#select, this.#part("models"), this.#part("no-models"), signal);
     this.#options = new OptionsPanel(this.#part("options"), () => this.#keepOptions(), signal);
     this.#input.value ||= loadDraft(this.#sessionId);
-    if (isNew) this.#picker.prefer(loadModel());
+    saveDraft(this.#sessionId, this.#input.value); // as this tab's
+    if (isNew) {
+      this.#picker.prefer(loadModel());
+      if (this.#options.are({})) this.#options.value = loadSettings() ?? {};
+      this.#unsaved = true;
+    }
     this.#listen(signal);
     this.#layOut();
   }
@@ -61,14 +69,13 @@ class Composer extends HTMLElement {
   /** The prompt was accepted: remove it, but keep text typed since it was sent. */
   taken(text, sessionId) {
     saveDraft(this.#sessionId, "");
+    saveSettings(null);
     this.#sessionId = sessionId;
     this.#images?.remove(this.#sent);
-    const { value } = this.#input;
-    if (text === this.#asked && value.trim().startsWith(text)) {
-      const typed = value.trimStart().slice(text.length).trimStart();
-      this.#input.setRangeText("", 0, value.length - typed.length); // keeps the caret in place
-    }
-    this.#onInput();
+    this.#unsaved &&= !this.#options.are(this.#given);
+    if (this.#unsaved) this.#keepOptions(); // changed since the prompt was sent
+    const sent = text === this.#asked ? text : ""; // else it was edited since
+    takeOut(this.#input, sent, () => this.#onInput(), this.#listeners.signal);
   }
 
   /** Show an error next to the draft; an empty sentence hides it. */
@@ -85,7 +92,8 @@ class Composer extends HTMLElement {
     }, { signal });
     this.#input.addEventListener("input", () => this.#onInput(), { signal });
     this.#input.addEventListener("keydown", (event) => this.#onKey(event), { signal });
-    this.#input.addEventListener("paste", (event) => this.#onFiles(event, event.clipboardData), { signal });
+    watchComposition(this.#input, signal);
+    this.#input.addEventListener("paste", (event) => this.#onPaste(event), { signal });
     this.#select.addEventListener("change", () => this.#onModel(), { signal });
     this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
     this.#part("files").addEventListener("change", ({ target }) => {
@@ -104,6 +112,7 @@ class Composer extends HTMLElement {
 
   #onModel() {
     saveModel(this.model);
+    this.complain(""); // it may have been about the model
     this.#layOut();
   }
 
@@ -134,20 +143,22 @@ class Composer extends HTMLElement {
 
   #onDrop(event) {
     this.#part("box").classList.remove("target");
-    if (event.dataTransfer.types.includes("Files")) event.preventDefault();
-    this.#onFiles(event, event.dataTransfer);
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    this.#give(Array.from(event.dataTransfer.files));
   }
 
-  /** Add images from the clipboard or a drop; text is left to the browser. */
-  #onFiles(event, { files }) {
-    const images = Array.from(files).filter((file) => file.type.startsWith("image/"));
-    if (images.length === 0) return;
+  /** Add files; text is left to the browser. Office programs add a picture of the text to it, as HTML and plain. */
+  #onPaste(event) {
+    const { files, types } = event.clipboardData;
+    if (files.length === 0 || (types.includes("text/html") && types.includes("text/plain"))) return;
     event.preventDefault();
-    this.#give(images);
+    this.#give(Array.from(files));
   }
 
   #give(files) {
-    this.#attaching = Promise.all([this.#attaching, this.#attach(files)]);
+    const attaching = this.#attach(files).catch(() => this.complain(unreachable()));
+    this.#attaching = Promise.all([this.#attaching, attaching]);
   }
 
   async #attach(files) {
@@ -156,9 +167,14 @@ class Composer extends HTMLElement {
       return;
     }
     const { Images } = await import("./images.js");
-    this.#images ??= new Images(this.#part("images"), () => this.#layOut());
+    this.#images ??= new Images(this.#part("images"), () => this.#onImages());
     const refused = await this.#images.add(files);
     this.complain(refused.length > 0 ? t("Not added: %(names)s. Only PNG, JPEG, WebP and GIF images are supported.", { names: refused.join(", ") }) : "");
+  }
+
+  #onImages() {
+    this.complain(""); // it may have been about an image
+    this.#layOut();
   }
 
   /** Send the text in the box, or an example. */
@@ -176,7 +192,12 @@ class Composer extends HTMLElement {
     if (problem) return;
     this.#sent = this.#images?.all ?? [];
     this.#asked = text;
-    const detail = { text, model: this.model, options: this.#options.value, remember: true, images: this.#sent };
+    const detail = { text, model: this.model, images: this.#sent };
+    // Else those of the session hold, which another tab may have changed.
+    if (this.#unsaved) {
+      this.#given = this.#options.value;
+      Object.assign(detail, { options: this.#given, remember: true });
+    }
     this.dispatchEvent(new CustomEvent("prompt", { detail, bubbles: true }));
     this.takeFocus();
   }
@@ -195,13 +216,22 @@ class Composer extends HTMLElement {
     return t("%(model)s can't see images. Choose another model or remove the images.", { model: this.model });
   }
 
+  /** The settings were changed. The first prompt of a new session carries them. */
   async #keepOptions() {
-    if (this.#sessionId === null) return; // the first prompt carries them
+    this.#unsaved = true;
+    const options = this.#options.value;
+    if (this.#sessionId === null) {
+      saveSettings(options);
+      return;
+    }
     try {
       const { patchSession } = await import("../net/sessions.js");
-      await patchSession(this.#sessionId, { options: this.#options.value }, this.#listeners.signal);
+      await patchSession(this.#sessionId, { options }, this.#listeners.signal);
+      this.#unsaved = !this.#options.are(options);
+      this.#options.complain("");
     } catch (error) {
-      if (!isAbort(error)) this.complain(error.message);
+      const isUnloaded = error.status === undefined; // the module did not come
+      if (!isAbort(error)) this.#options.complain(isUnloaded ? unreachable() : error.message);
     }
   }
 
@@ -231,6 +261,10 @@ class Composer extends HTMLElement {
   #part(name) {
     return this.querySelector(`[data-part="${name}"]`);
   }
+}
+
+function unreachable() {
+  return t("Can't reach the server. Check your connection and try again.");
 }
 
 customElements.define("tailrace-composer", Composer);

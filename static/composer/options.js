@@ -34,6 +34,22 @@ export class OptionsPanel {
     return Object.fromEntries(set.map((field) => [field.name, valueOf(field)]));
   }
 
+  set value(options) {
+    for (const field of this.#fields) field.value = [options[field.name] ?? ""].flat().join("\n");
+  }
+
+  /** Whether these options are those in the panel. */
+  are(options) {
+    return JSON.stringify(options) === JSON.stringify(this.value);
+  }
+
+  /** Say in the panel why the options were not saved; an empty sentence hides it. */
+  complain(sentence) {
+    const error = this.#panel.querySelector('[data-part="options-error"]');
+    error.textContent = sentence;
+    error.hidden = sentence === "";
+  }
+
   /** Open the panel and mark the invalid fields. */
   report() {
     this.#panel.showPopover();

@@ -1,5 +1,6 @@
 /** What a `<tailrace-chat>` shows: the transcript and the message box. It knows nothing of the server. */
 
+import { takeOut, watchComposition } from "../composer/accepted.js";
 import { meansSend } from "../composer/keys.js";
 import { running } from "../state/reducer.js";
 import { Autoscroll } from "../transcript/autoscroll.js";
@@ -74,11 +75,8 @@ export class View {
 
   /** The server has this prompt: take it out of the box, but leave what was typed since. */
   taken(text) {
-    const { input } = this.#parts;
-    if (text === this.#asked && input.value.trim().startsWith(text)) {
-      input.value = input.value.trimStart().slice(text.length).trimStart();
-    }
-    this.#layOut();
+    const sent = text === this.#asked ? text : ""; // else it was edited since
+    takeOut(this.#parts.input, sent, () => this.#layOut(), this.#listeners.signal);
   }
 
   /** Say what is being done to reach the server; "" if nothing is. */
@@ -146,6 +144,7 @@ export class View {
 
   #listen() {
     const { signal } = this.#listeners;
+    watchComposition(this.#parts.input, signal);
     this.#parts.input.addEventListener("input", () => this.#layOut(), { signal });
     this.#parts.input.addEventListener("keydown", (event) => this.#onType(event), { signal });
     this.element.addEventListener("keydown", (event) => this.#onKey(event), { signal });

@@ -6,13 +6,27 @@
 const PREFIX = "tailrace.";
 const CHANGED = "changed";
 
-/** The draft of a session; with `null`, of this tab's new session. */
+/** This tab's draft of a session, else the last one of any tab; with `null`, of this tab's new session. */
 export function loadDraft(sessionId) {
-  return read(sessionId === null ? "sessionStorage" : "localStorage", draftKey(sessionId)) ?? "";
+  const key = draftKey(sessionId);
+  return read("sessionStorage", key) ?? (sessionId === null ? null : read("localStorage", key)) ?? "";
 }
 
 export function saveDraft(sessionId, text) {
-  write(sessionId === null ? "sessionStorage" : "localStorage", draftKey(sessionId), text);
+  const key = draftKey(sessionId);
+  const mine = read("sessionStorage", key);
+  write("sessionStorage", key, text);
+  if (sessionId === null) return;
+  if (text || mine === read("localStorage", key)) write("localStorage", key, text); // else another tab's is there
+}
+
+/** The settings of this tab's new session, `null` without. */
+export function loadSettings() {
+  return JSON.parse(read("sessionStorage", "settings"));
+}
+
+export function saveSettings(settings) {
+  write("sessionStorage", "settings", settings && JSON.stringify(settings));
 }
 
 export function loadModel() {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, FilePayload, expect
+from playwright.async_api import BrowserContext, FilePayload, Route, expect
 
 from tests.browser.chat import Chat
 from tests.support.server import LiveServer
@@ -24,6 +25,21 @@ GIVE = """([kind, type, data]) => {
     const event = kind === "paste" ? new ClipboardEvent("paste", init) : new DragEvent("drop", init);
     return document.getElementById("prompt").dispatchEvent(event);
 }"""
+
+
+# Paste something that is there in several kinds; tell whether it was left to the browser.
+PASTE = """(kinds) => {
+    const clipboardData = new DataTransfer();
+    for (const kind of kinds) {
+        if (kind.startsWith("text/")) clipboardData.setData(kind, "mill");
+        else {
+            const bytes = Uint8Array.from(atob(PIXEL), (each) => each.charCodeAt(0));
+            clipboardData.items.add(new File([bytes], "mill.png", { type: kind }));
+        }
+    }
+    const event = new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData });
+    return document.getElementById("prompt").dispatchEvent(event);
+}""".replace("PIXEL", repr(base64.b64encode(PIXEL).decode()))
 
 
 DRAW = """async ([width, height]) => {
@@ -206,10 +222,130 @@ async def test_a_large_image_is_sent_as_large_as_models_look(
     assert await image.evaluate(natural) == sent
 
 
-async def test_a_paste_without_images_is_left_to_the_browser(chat: Chat) -> None:
-    """So is a drop of text."""
-    assert await give(chat, "paste", "text/plain")
+async def test_a_paste_without_files_is_left_to_the_browser(chat: Chat) -> None:
+    """So is text with a picture of it, which office programs copy."""
+    for kinds in (["text/plain"], ["text/plain", "text/html", "image/png"]):
+        assert await chat.page.evaluate(PASTE, kinds)
+    await expect(chat.page.get_by_role("alert")).to_be_hidden()
     await expect(chat.page.locator(".thumbnails img")).to_have_count(0)
+
+
+async def test_a_picture_that_was_copied_from_a_page_is_added(chat: Chat) -> None:
+    """It comes with its address as HTML, a file with its name as text."""
+    await chat.choose("vision")
+    for number, kinds in enumerate((["text/html", "image/png"], ["text/plain", "image/png"]), start=1):
+        assert not await chat.page.evaluate(PASTE, kinds)
+        await expect(chat.page.locator(".thumbnails img")).to_have_count(number)
+
+
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+async def test_a_file_that_is_no_image_is_refused(chat: Chat, kind: str) -> None:
+    """With its name, as one that was chosen is."""
+    await chat.choose("vision")
+    assert not await give(chat, kind, "application/pdf")
+    await expect(chat.page.get_by_role("alert")).to_contain_text("mill.png")
+
+
+async def test_an_image_that_could_not_be_added_holds_up_no_prompt(
+    chat: Chat, context: BrowserContext
+) -> None:
+    """What adds images is loaded with the first one, and may not come."""
+    await chat.choose("vision")
+    await context.route("**/composer/images*", lambda route: route.abort())
+    assert not await give(chat, "paste")
+    await expect(chat.page.get_by_role("alert")).to_contain_text("Check your connection")
+    await chat.ask("hello")
+    await chat.ends("complete")
+    await expect(chat.page.get_by_role("alert")).to_be_hidden()
+
+
+async def test_another_model_takes_back_what_was_said_about_the_last(chat: Chat) -> None:
+    """So does an image that is taken away."""
+    await chat.choose("vision")
+    await give(chat, "paste")
+    complaint = chat.page.get_by_role("alert")
+    for mend in (chat.choose("vision"), chat.page.get_by_role("button", name="Remove mill.png").click()):
+        await chat.choose("echo")
+        await chat.box.fill("what is this")
+        await chat.box.press("Enter")
+        await expect(complaint).to_contain_text("can't see images")
+        await mend
+        await expect(complaint).to_be_hidden()
+
+
+async def test_what_is_composed_outlasts_the_prompt_before(chat: Chat, context: BrowserContext) -> None:
+    """The text of a prompt leaves the box once an input method has done with the text behind it."""
+    accepted = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await accepted.wait()
+        await route.continue_()
+
+    await context.route("**/streams", hold)
+    await chat.ask("first", "short")
+    await chat.box.press("ControlOrMeta+End")
+    keys = await context.new_cdp_session(chat.page)
+    await keys.send("Input.imeSetComposition", {"text": "にほ", "selectionStart": 2, "selectionEnd": 2})
+    await expect(chat.box).to_have_value("firstにほ")
+    accepted.set()
+    await chat.ends("complete")
+    await keys.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+    await keys.send("Input.insertText", {"text": "日本"})
+    await expect(chat.box).to_have_value("日本")
+
+
+async def test_settings_of_a_new_chat_outlast_a_reload(chat: Chat, server: LiveServer) -> None:
+    """The next new chat has none of them."""
+    await open_options(chat)
+    await chat.page.get_by_label("System prompt", exact=True).fill("Be brief.")
+    await chat.page.get_by_label("Stop sequences, one per line").fill("a\nb")
+    await chat.page.get_by_label("Seed").fill("7")
+    await chat.page.get_by_role("button", name="Done").click()
+    await chat.page.reload()
+    await chat.alive()
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    session = await server.client.get(f"/api/sessions/{chat.page.url.rpartition('/')[2]}")
+    assert session["options"] == {"system": "Be brief.", "stop": ["a", "b"], "seed": 7}
+    await chat.open("/")
+    await open_options(chat)
+    await expect(chat.page.get_by_label("Seed")).to_have_value("")
+
+
+async def test_settings_that_change_while_the_first_prompt_is_sent_are_kept(
+    chat: Chat, context: BrowserContext, server: LiveServer
+) -> None:
+    """The prompt carries those from before."""
+    accepted = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await accepted.wait()
+        await route.continue_()
+
+    await context.route("**/streams", hold)
+    await chat.ask("hello", "short")
+    await open_options(chat)
+    await chat.page.get_by_label("Seed").fill("7")
+    await chat.page.get_by_label("Seed").press("Enter")
+    async with chat.page.expect_response(lambda response: response.request.method == "PATCH"):
+        accepted.set()
+    session = await server.client.get(f"/api/sessions/{chat.page.url.rpartition('/')[2]}")
+    assert session["options"] == {"seed": 7}
+
+
+async def test_settings_that_are_refused_are_told_where_they_are(chat: Chat, server: LiveServer) -> None:
+    """The panel would cover what is said at the message box."""
+    await server.client.ask("s1", "hello", model="scripted/short")
+    await chat.open("/sessions/s1")
+    await open_options(chat)
+    system = chat.page.get_by_label("System prompt", exact=True)
+    await system.fill("x" * 300_000)
+    await system.press("Tab")
+    told = chat.page.locator("#options").get_by_role("alert").filter(visible=True)
+    await expect(told).to_contain_text("bytes")
+    await system.fill("x")
+    await system.press("Tab")
+    await expect(told).to_have_count(0)
 
 
 async def test_a_model_that_cannot_see_gets_no_images(chat: Chat) -> None:

@@ -337,6 +337,30 @@ async def test_a_refused_prompt_stays_in_the_box(at: Scene) -> None:
     await expect(at.chat.prompts).to_have_text(["hello"])
 
 
+async def test_what_is_composed_outlasts_the_prompt_before(at: Scene) -> None:
+    """The text of a prompt leaves the box once an input method has done with the text behind it."""
+    accepted = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await accepted.wait()
+        await route.continue_()
+
+    await expect(at.chat.box).to_be_visible()
+    await at.chat.page.route("**/api/sessions/*/streams", hold)
+    await at.chat.ask("first")
+    await at.chat.box.press("ControlOrMeta+End")
+    keys = await at.chat.page.context.new_cdp_session(at.chat.page)
+    await keys.send("Input.imeSetComposition", {"text": "にほ", "selectionStart": 2, "selectionEnd": 2})
+    await expect(at.chat.box).to_have_value("firstにほ")
+    accepted.set()
+    model = await at.generation()
+    model.say("Hi")
+    await expect(at.chat.text()).to_have_text("Hi")
+    await keys.send("Input.insertText", {"text": "日本"})
+    await expect(at.chat.box).to_have_value("日本")
+    model.finish()
+
+
 async def test_a_refusal_for_good_offers_no_retry(browser: Browser, tmp_path: Path) -> None:
     """A model that does not exist stays missing; the server's sentence comes in the language of the page."""
     async with scene(browser, tmp_path, 'session="s1" model="puppet/other" lang="de"') as at:

@@ -146,3 +146,35 @@ async def test_what_is_done_elsewhere_is_seen(browser: Browser, other: Chat, ser
     await server.client.delete("/api/sessions/s0")
     await expect(entries(other)).to_have_text(["Mills"])
     await expect(other.page.get_by_role("alert")).to_contain_text("This chat is gone")
+
+
+async def test_a_prompt_keeps_the_settings_that_another_tab_gave(
+    chat: Chat, other: Chat, server: LiveServer
+) -> None:
+    """A tab sends its own settings only if they were changed there."""
+    await chat.open("/sessions/s0")
+    await chat.page.get_by_role("button", name="Chat settings").click()
+    async with chat.page.expect_response(lambda response: response.request.method == "PATCH"):
+        await chat.page.get_by_label("System prompt", exact=True).fill("You are a pirate.")
+        await chat.page.get_by_label("System prompt", exact=True).press("Tab")
+    await other.ask("hello", "short")
+    await other.ends("complete", 1)
+    assert (await server.client.get("/api/sessions/s0"))["options"] == {"system": "You are a pirate."}
+
+
+async def test_a_prompt_keeps_the_draft_of_another_tab(chat: Chat, other: Chat) -> None:
+    """Each tab has a draft of its own, which a reload brings back; a new tab gets the last one."""
+    await chat.open("/sessions/s0")
+    await chat.box.fill("half a thought")
+    await other.ask("hello", "short")
+    await other.ends("complete", 1)
+    await chat.page.reload()
+    await expect(chat.box).to_have_value("half a thought")
+    await chat.box.fill("a whole one")
+    third = Chat(await chat.page.context.new_page(), chat.url)
+    await third.open("/sessions/s0")
+    await expect(third.box).to_have_value("a whole one")
+    await third.box.press("Enter")
+    await third.ends("complete", 2)
+    await third.page.reload()
+    await expect(third.box).to_have_value("")
