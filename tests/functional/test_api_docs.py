@@ -59,6 +59,16 @@ async def test_the_python_program_works(server: LiveServer) -> None:
     assert text == messages[-1]["content"] != ""
 
 
+async def test_the_python_program_reads_long_events(tmp_path: Path) -> None:
+    """What a model server sends at once is one event, and a line of JSON."""
+    names: dict[str, Any] = {}
+    exec(compile(program("python"), "docs/api.md", "exec"), names)
+    prompt = "\u0001" * 150_000  # six bytes each in JSON
+    async with serve(tmp_path, default_model="scripted/echo") as server:
+        text = "".join([piece async for piece in names["ask"](server.url, "demo", prompt)])
+    assert text == prompt
+
+
 def test_each_address_that_it_names_exists() -> None:
     """And none has another method."""
     paths = document()["paths"]
