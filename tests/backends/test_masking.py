@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.backends.errors.masking import Masking, Secrets
 from app.backends.errors.redaction import MARK, Redaction
+from app.backends.errors.secret_forms import bare
 from app.backends.http.secrets import configured_secrets
 from app.chat.ports import Delta, Kind
 
@@ -35,6 +36,13 @@ FORMS = {
     "HTML": "".join(f"&#{ord(char)};" for char in KEY),
     "HTML, padded": "".join(f"&#{ord(char):07};" for char in KEY),
     "HTML, hexadecimal": "".join(f"&#x{ord(char):04x};" for char in KEY),
+    "HTML, one of them": KEY.replace(KEY[7], f"&#{ord(KEY[7])};"),
+    "HTML, every other one": "".join(
+        char if place % 2 else f"&#x{ord(char):X};" for place, char in enumerate(KEY)
+    ),
+    "HTML, in all ways": "".join(
+        (char, f"&#{ord(char)};", f"&#x{ord(char):04x};")[place % 3] for place, char in enumerate(KEY)
+    ),
     "octal": "".join(f"\\{ord(char):03o}" for char in KEY),
     "octal numbers": ", ".join(map(oct, KEY.encode())),
     "hexadecimal numbers": ", ".join(map(hex, KEY.encode())),
@@ -77,6 +85,17 @@ def test_forms(form: str, size: int) -> None:
     assert not Secrets([KEY]).are_in(shown)
     if size == 1000:
         assert KEY[:6] not in Redaction([KEY]).apply(echoed)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("depth", [1, 2, 20])
+def test_one_within_the_other(depth: int, size: int) -> None:
+    """What is left around a secret is none, however many are nested."""
+    half = len(KEY) // 2
+    echoed = KEY[:half] * depth + KEY + KEY[half:] * depth
+    shown = "".join(masked(cut(f"It is {echoed}.", size), KEY))
+    assert not Secrets([KEY]).are_in(shown)
+    assert bare(KEY) not in bare(Redaction([KEY]).apply(echoed))
 
 
 @pytest.mark.parametrize("secret", [SHORT, WORDS])

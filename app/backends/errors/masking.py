@@ -8,13 +8,22 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from app.backends.errors.redaction import MARK
-from app.backends.errors.secret_forms import bare, forms, is_letter
+from app.backends.errors.secret_forms import (
+    LONGEST_SPELLING,
+    MOST_NESTED,
+    bare,
+    begins,
+    forms,
+    is_letter,
+    mixed,
+)
 from app.chat.ports import Delta, Kind
 
 SHORTEST = 6  # letters and digits of a secret that is looked for in answers
 STRONG, STRONG_WITH_DIGITS = 16, 8  # the same, of a secret that no text contains by chance
 MOST_SEED = 8  # letters and digits at its start from which on a text is held back
 GAP = 32  # characters that may be between two of its letters
+CODED = "&#"  # with it begins a code of HTML
 # Keys that are none: what documentation tells people to use with servers that want any.
 PLACEHOLDERS = {
     *(
@@ -36,7 +45,16 @@ class _Form(NamedTuple):
 
     letters: str
     seed: str  # the start of the letters
-    written: str | None  # of a weak secret
+    written: str | None = None  # of a weak secret
+    mixed: str = ""  # the secret, if HTML may code some of its characters
+
+    def begins_with(self, letters: str) -> bool:
+        """Return whether letters are the start of it."""
+        return self.letters.startswith(letters) or (self.mixed != "" and begins(letters, self.mixed))
+
+
+def _any_of(patterns: Iterable[str]) -> str:
+    return "|".join(patterns) or r"(?!)"
 
 
 class Secrets:
@@ -45,12 +63,22 @@ class Secrets:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms = [form for secret in secrets for form in _forms(secret)]
         self._forms.sort(key=lambda form: len(form.letters), reverse=True)
-        seeds = "|".join(sorted({form.seed for form in self._forms})) or r"(?!)"
+        seeds = _any_of(sorted({form.seed for form in self._forms}))
+        coded = [form for form in self._forms if form.mixed]
+        all_seeds = _any_of([seeds, *(mixed(_start(form.mixed, form.seed)) for form in coded)])
         self.seeds = re.compile(seeds)
-        self._overlapping = re.compile(f"(?={seeds})")
-        self._whole = re.compile("|".join(dict.fromkeys(form.letters for form in self._forms)) or r"(?!)")
+        self.coded_seeds = re.compile(all_seeds)  # in a text with codes of HTML
+        self._overlapping = re.compile(f"(?={all_seeds})")
+        self._whole = re.compile(
+            _any_of(
+                [*dict.fromkeys(form.letters for form in self._forms), *(mixed(form.mixed) for form in coded)]
+            )
+        )
         self.longest = max((len(form.letters) for form in self._forms), default=0)
         self.margin = max((len(form.seed) for form in self._forms), default=1) - 1
+        self.coded_margin = max(
+            (LONGEST_SPELLING * len(_start(form.mixed, form.seed)) for form in coded), default=0
+        )
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -60,10 +88,26 @@ class Secrets:
 
     def are_in(self, text: str) -> bool:
         """Return whether a text contains one."""
-        return bool(self._forms) and self.seeds.search(bare(text)) is not None and bool(self.found(text, ""))
+        return (
+            bool(self._forms)
+            and self.coded_seeds.search(bare(text)) is not None
+            and bool(self.found(text, ""))
+        )
 
     def found(self, text: str, before: str) -> list[tuple[int, int]]:
-        """Return where a text has secrets, as pairs of indices. `before` are the letters that precede it."""
+        """Return where a text has secrets, as pairs of indices. `before` are the letters that precede it.
+
+        What is around one may be another: it is looked at again without the first.
+        """
+        spans: list[tuple[int, int]] = []
+        for _ in range(MOST_NESTED):
+            if not (more := self._found(text, before)):
+                return spans
+            spans = _joined([*spans, *more])
+            text = _blanked(text, more)
+        return [(0, len(text))]
+
+    def _found(self, text: str, before: str) -> list[tuple[int, int]]:
         places = [index for index, char in enumerate(text) if is_letter(char)]
         spans: list[tuple[int, int]] = []
         for match in self._whole.finditer(before + bare(text)):
@@ -71,12 +115,13 @@ class Secrets:
             if end > 0:
                 span = (places[begin] if begin >= 0 else 0, places[end - 1] + 1)
                 seen = text[slice(*span)]
-                if any(_is_written(form, -begin, seen) for form in self._forms if form.letters == match[0]):
+                plain = [form for form in self._forms if form.letters == match[0]]
+                if not plain or any(_is_written(form, -begin, seen) for form in plain):
                     spans.append(span)
         return spans
 
-    def begun(self, text: str, before: str, since: int) -> tuple[int, str] | None:
-        """Return where a secret may begin that goes on after `text`; not before the index `since`.
+    def begun(self, text: str, before: str) -> tuple[int, str] | None:
+        """Return where a secret may begin that goes on after `text`.
 
         That is an index, and the letters of the secret that are in `before` already; `None` if there is none.
         """
@@ -86,11 +131,11 @@ class Secrets:
         for match in self._overlapping.finditer(letters, first):
             place = match.start() - len(before)
             begin = places[place] if place >= 0 else 0
-            if begin < since or _has_gap([*places[max(place, 0) :], len(text)]):
+            if _has_gap([*places[max(place, 0) :], len(text)]):
                 continue
             rest = letters[match.start() :]
             if any(
-                form.letters.startswith(rest) and _is_written(form, -place, text[begin:], ends=False)
+                form.begins_with(rest) and _is_written(form, -place, text[begin:], ends=False)
                 for form in self._forms
             ):
                 return begin, before[match.start() :] if place < 0 else ""
@@ -99,8 +144,7 @@ class Secrets:
     def is_much(self, letters: str) -> bool:
         """Return whether these letters at the start of a secret say much about it."""
         return any(
-            form.letters.startswith(letters)
-            and (len(letters) >= STRONG or 2 * len(letters) > len(form.letters))
+            form.begins_with(letters) and (len(letters) >= STRONG or 2 * len(letters) > len(form.letters))
             for form in self._forms
         )
 
@@ -135,12 +179,13 @@ class Masking:
 class _Text:
     """The pieces of one kind. Each stays a piece of its own: it is a token of the model."""
 
-    __slots__ = ("_before", "_held", "_margin", "_secrets", "_seed_in")
+    __slots__ = ("_before", "_held", "_margin", "_open", "_secrets", "_seed_in")
 
     def __init__(self, secrets: Secrets, begun: str = "") -> None:
         self._secrets = secrets
         self._seed_in = secrets.seeds.search
         self._margin = -secrets.margin
+        self._open = False  # whether the last piece may have ended within a code of HTML
         self._before = bare(begun[-GAP * secrets.longest :])[
             -secrets.longest :
         ]  # letters that are out already
@@ -151,13 +196,22 @@ class _Text:
 
     def passes(self, texts: list[str]) -> bool:
         """Return whether the texts can be shown as they are, and count them as shown if so."""
+        text = texts[0] if len(texts) == 1 else "".join(texts)
+        if CODED in text or (self._open and text.startswith(CODED[1])):
+            self._beware()
+        self._open = text.endswith(CODED[0])
         if self._held:
             return False
-        letters = self._before + bare(texts[0] if len(texts) == 1 else "".join(texts))
+        letters = self._before + bare(text)
         if self._seed_in(letters) is not None:
             return False
         self._before = letters[self._margin :]
         return True
+
+    def _beware(self) -> None:
+        """Look for characters that HTML codes. That takes longer, so only where there is a code."""
+        self._seed_in = self._secrets.coded_seeds.search
+        self._margin = -max(self._secrets.margin, self._secrets.coded_margin)
 
     def take(self, texts: list[str]) -> list[str]:
         """Return what can be shown."""
@@ -174,9 +228,10 @@ class _Text:
         spans = self._secrets.found(whole, self._before)
         since = spans[-1][1] if spans else 0
         if since:
-            self._before = ""
-        rest = self._secrets.begun(whole, self._before, since)
-        end = len(whole) if rest is None else rest[0]
+            # What is before a secret may go on after it.
+            self._before = (self._before + bare(_blanked(whole, spans)[:since]))[-self._secrets.longest :]
+        rest = self._secrets.begun(whole[since:], self._before)
+        end = len(whole) if rest is None else since + rest[0]
         out = [text for text in _cut(texts, [*spans, (end, len(whole))], len(spans)) if text]
         self._held = [] if rest is None else list(_after(texts, end))
         letters = self._before + bare(whole[since:])
@@ -190,11 +245,18 @@ def _forms(secret: str) -> Iterator[_Form]:
         return
     if len(own) < STRONG and not (len(own) >= STRONG_WITH_DIGITS and _is_mixed(own)):
         places = [place for place, char in enumerate(secret) if is_letter(char)]
-        yield _Form(own, _seed(own), secret[places[0] : places[-1] + 1])
+        yield _Form(own, _seed(own), written=secret[places[0] : places[-1] + 1])
         return
-    for letters in {bare(form) for form in forms(secret)}:
+    yield _Form(own, _seed(own), mixed=secret)
+    for letters in {bare(form) for form in forms(secret)} - {own}:
         if len(letters) >= SHORTEST:
-            yield _Form(letters, _seed(letters), None)
+            yield _Form(letters, _seed(letters))
+
+
+def _start(secret: str, seed: str) -> str:
+    """Return the start of a secret of which `bare` makes its seed."""
+    end = next(end for end in range(len(secret) + 1) if bare(secret[:end]) == seed)
+    return secret[:end]
 
 
 def _is_mixed(letters: str) -> bool:
@@ -219,6 +281,27 @@ def _is_written(form: _Form, before: int, text: str, *, ends: bool = True) -> bo
         else [form.written[places[before - 1] + 1 :], form.written[places[before] :]]
     )
     return text in rests if ends else any(rest.startswith(text) for rest in rests)
+
+
+def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return a text of the same length, without letters in the spans."""
+    kept: list[str] = []
+    since = 0
+    for begin, end in spans:
+        kept += (text[since:begin], " " * (end - begin))
+        since = end
+    return "".join(kept) + text[since:]
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined
 
 
 def _has_gap(places: Sequence[int]) -> bool:

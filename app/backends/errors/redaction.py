@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from app.backends.errors.secret_forms import bare, forms, is_letter
+from app.backends.errors.secret_forms import MOST_NESTED, bare, forms, is_letter, mixed
 
 # Letters and digits that a secret must have to be searched with other characters between; fewer match everywhere.
 SHORTEST = 6
@@ -16,16 +16,25 @@ class Redaction:
     """Finds secrets verbatim, in the encodings of `secret_forms`, and split by white space or punctuation."""
 
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
-        found = {form for secret in secrets if secret for form in forms(secret)}
+        known = [secret for secret in secrets if secret]
+        found = {form for secret in known for form in forms(secret)}
         letters = {letters for form in found if len(letters := bare(form)) >= SHORTEST}
-        self._forms = _any_of(found)
-        self._bare = _any_of(letters)
+        coded = [mixed(secret) for secret in known if len(bare(secret)) >= SHORTEST]
+        self._forms = _any_of(_literal(found))
+        self._bare = _any_of([*_literal(letters), *coded])
 
     def __repr__(self) -> str:
         return f"<Redaction {'of secrets' if self._forms else 'of nothing'}>"
 
     def apply(self, text: str) -> str:
-        """Return the text with each secret replaced by `MARK`, in linear time."""
+        """Return the text with each secret replaced by `MARK`, in linear time. What is around one may be another."""
+        for _ in range(MOST_NESTED):
+            before, text = text, self._once(text)
+            if text == before:
+                return text
+        return MARK
+
+    def _once(self, text: str) -> str:
         if self._forms is not None:
             text = self._forms.sub(MARK, text)
         if self._bare is not None and self._bare.search(bare(text)):
@@ -33,9 +42,12 @@ class Redaction:
         return text
 
 
-def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
-    longest_first = sorted(texts, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+def _literal(texts: Iterable[str]) -> list[str]:
+    return [re.escape(text) for text in sorted(texts, key=len, reverse=True)]
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(patterns)) if patterns else None
 
 
 def _without(text: str, secrets: re.Pattern[str]) -> str:

@@ -8,6 +8,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from html import escape
 from urllib.parse import quote, quote_plus
 
@@ -36,6 +37,9 @@ _MAY_BE_STYLED = re.compile(f"[{''.join(f'{chr(begin)}-{chr(end - 1)}' for begin
 _HEXADECIMAL = ("{:02x}", "x{:02x}", "0x{:02x}", "x{:04x}", "u{:02x}", "u{:04x}", "u{:08x}")
 _OCTAL = ("{:o}", "{:03o}", "0o{:o}")
 _DECIMAL = ("{:d}", *(f"{{:0{width}d}}" for width in range(3, 8)))
+MOST_ZEROS = 5  # before a code
+LONGEST_SPELLING = 9  # letters and digits
+MOST_NESTED = 3  # looks at a text for secrets that are one within the other; a text with more is not shown
 
 
 def bare(text: str) -> str:
@@ -52,6 +56,46 @@ def is_letter(char: str) -> bool:
 
 def _is_plain(char: str) -> bool:
     return char.isascii() and char.isalnum()
+
+
+@cache
+def spellings(char: str) -> tuple[str, ...]:
+    """Return what `bare` makes of a character of a secret, as it is and as HTML codes it: `v`, `&#118;`, `&#x0076;`."""
+    points = {ord(char.lower()), ord(char.upper())}
+    zeros = ["0" * count for count in range(MOST_ZEROS + 1)]
+    decimal = [f"{padding}{point}" for point in points for padding in zeros]
+    hexadecimal = [f"x{padding}{point:x}" for point in points for padding in zeros]
+    return (bare(char), *decimal, *hexadecimal)
+
+
+def mixed(secret: str) -> str:
+    """Return a pattern of what `bare` makes of a secret of which HTML codes any characters, and others not."""
+    return "".join(map(_spelling, secret))
+
+
+@cache
+def _spelling(char: str) -> str:
+    lower, upper = ord(char.lower()), ord(char.upper())
+    zeros = f"0{{0,{MOST_ZEROS}}}"
+    return f"(?:{bare(char)}|{zeros}(?:{lower}|{upper})|x{zeros}(?:{lower:x}|{upper:x}))"
+
+
+def begins(letters: str, secret: str) -> bool:
+    """Return whether letters are the start of what `mixed` matches, or all of it."""
+    places = {0}  # in the letters, up to which the characters of the secret so far may go
+    for char in secret:
+        if not places or len(letters) in places:
+            break
+        rests = [letters[place:] for place in places if len(letters) - place < LONGEST_SPELLING]
+        if any(spelling.startswith(rest) for spelling in spellings(char) for rest in rests):
+            return True
+        places = {
+            place + len(spelling)
+            for place in places
+            for spelling in spellings(char)
+            if letters.startswith(spelling, place)
+        }
+    return len(letters) in places
 
 
 def forms(secret: str) -> Iterator[str]:
