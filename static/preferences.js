@@ -2,6 +2,7 @@
 
 import { at } from "./net/addresses.js";
 import { request } from "./net/api.js";
+import { unreachable } from "./net/late.js";
 import { said, t } from "./state/i18n.js";
 
 const UPLOAD = 300_000; // ms for an upload
@@ -32,7 +33,7 @@ async function save(form) {
     if (response.type === "opaqueredirect") return true; // the redirect to the form's page is not followed
     complain(form, t("Couldn't save the preferences. Reload the page and try again."));
   } catch {
-    complain(form, t("Can't reach the server. Check your connection and try again."));
+    complain(form, unreachable());
   }
   return false;
 }

@@ -2,11 +2,12 @@
 
 import { at } from "./net/addresses.js";
 import { isAbort, loadSession, loadSource, postStream, stopStream } from "./net/api.js";
+import { unreachable } from "./net/late.js";
 import { Submissions } from "./state/submissions.js";
 import { Connection } from "./net/connection.js";
 import { answerOf } from "./state/messages.js";
 import { initial, reduce, running } from "./state/reducer.js";
-import { addSession } from "./sidebar/sidebar.js";
+import { addSession, raiseSession } from "./sidebar/sidebar.js";
 import { said, t } from "./state/i18n.js";
 import { markUnseen, retitlePage, titleOf } from "./state/page_title.js";
 
@@ -67,6 +68,10 @@ class Session extends HTMLElement {
     this.addEventListener("source", ({ detail }) => detail.taken(loadSource(this.#id, detail.id, signal)), { signal });
     document.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     document.addEventListener("visibilitychange", () => this.#onVisible(), { signal });
+    document.addEventListener("unreachable", () => {
+      this.#isCutOff = true;
+      this.#composer.complain(unreachable());
+    }, { signal });
     window.addEventListener("online", () => this.#link.hurry(), { signal });
     window.addEventListener("popstate", () => this.#link.refresh(), { signal });
     window.addEventListener("pagehide", () => this.#onAway(true), { signal }); // lets the page into the back/forward cache
@@ -107,7 +112,8 @@ class Session extends HTMLElement {
   #onAccepted(key, { text, edits }, answer) {
     this.#onReached();
     if (text !== undefined && !edits) this.#composer.taken(text, this.#id);
-    if (!this.#exists) this.#begin(text ?? this.#part("title").textContent);
+    if (this.#exists) raiseSession(this.#id);
+    else this.#begin(text ?? this.#part("title").textContent);
     if (branch()) history.replaceState(null, "", location.pathname); // the new messages are on the newest branch
     if (!answer) return;
     const { stream_id: streamId, cursor } = answer;
@@ -217,7 +223,8 @@ class Session extends HTMLElement {
   async #reachBack() {
     if (this.#earlier) return this.#earlier.update();
     if (this.#state.before === null) return;
-    const { Earlier } = await import("./transcript/earlier.js");
+    const { Earlier } = (await import("./transcript/earlier.js").catch(() => null)) ?? {};
+    if (!Earlier) return; // the link leads to a page with all messages
     this.#earlier ??= new Earlier(this.#transcript, this.#id, {
       getState: () => this.#state,
       getBranch: branch,

@@ -4,7 +4,7 @@ import { at } from "./net/addresses.js";
 
 const SINGLE = {
   "?": () => toggle("help"),
-  "/": () => document.getElementById("prompt").focus(),
+  "/": () => focus("prompt"),
 };
 const WITH_CTRL = {
   k: () => search(),
@@ -55,7 +55,13 @@ function toggle(id) {
 function search() {
   const sidebar = document.getElementById("sidebar");
   if (getComputedStyle(sidebar).display === "none") sidebar.showPopover();
-  document.getElementById("search").focus();
+  focus("search");
+}
+
+/** Focus a field of the page; an open panel would cover it. */
+function focus(id) {
+  for (const panel of document.querySelectorAll(".panel:popover-open")) panel.hidePopover();
+  document.getElementById(id).focus();
 }
 
 /** Open the next (`1`) or previous (`-1`) session in the list. */

@@ -2,6 +2,7 @@
 
 import { at } from "../net/addresses.js";
 import { isAbort } from "../net/api.js";
+import { unreachable } from "../net/late.js";
 import { loadDraft, loadModel, loadSettings, saveDraft, saveModel, saveSettings } from "../state/storage.js";
 import { takeOut, watchComposition } from "./accepted.js";
 import { isTouch, meansSend } from "./keys.js";
@@ -261,10 +262,6 @@ class Composer extends HTMLElement {
   #part(name) {
     return this.querySelector(`[data-part="${name}"]`);
   }
-}
-
-function unreachable() {
-  return t("Can't reach the server. Check your connection and try again.");
 }
 
 customElements.define("tailrace-composer", Composer);

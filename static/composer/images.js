@@ -45,10 +45,18 @@ export class Images {
     const picture = Object.assign(new Image(), { src: url, alt: name });
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "×" });
     button.setAttribute("aria-label", t("Remove %(name)s", { name }));
-    button.addEventListener("click", () => this.remove([image]));
+    button.addEventListener("click", () => this.#drop(item, image));
     item.append(picture, button);
     this.#list.append(item);
     this.#images.push(image);
+  }
+
+  /** Remove an image by its button; the focus goes to that of the next one. */
+  #drop(item, image) {
+    const next = item.nextElementSibling ?? item.previousElementSibling;
+    this.remove([image]);
+    if (next) next.querySelector("button").focus();
+    else this.#list.closest("tailrace-composer").takeFocus();
   }
 
   #changed() {

@@ -4,8 +4,13 @@ const COMPOSING = 229; // key code during input method composition; Safari sets 
 
 /** Whether a key event means send: Enter without Shift (not on touch screens), or Ctrl/⌘+Enter anywhere. */
 export function meansSend(event) {
-  if (event.key !== "Enter" || event.isComposing || event.keyCode === COMPOSING) return false;
+  if (event.key !== "Enter" || isComposing(event)) return false;
   return event.ctrlKey || event.metaKey || (!event.shiftKey && !isTouch());
+}
+
+/** Whether a key event belongs to an input method, which composes text. */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === COMPOSING;
 }
 
 /** Whether touch is the only input: Enter then inserts a newline, and focus opens the on-screen keyboard. */

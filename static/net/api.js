@@ -2,6 +2,7 @@
 
 import { Client } from "../client.js";
 import { sessionOf } from "../state/snapshot.js";
+import { unreachable } from "./late.js";
 import { t } from "../state/i18n.js";
 
 const client = new Client();
@@ -60,7 +61,7 @@ async function said(result) {
 }
 
 const SENTENCES = {
-  unreachable: () => t("Can't reach the server. Check your connection and try again."),
+  unreachable,
   signed_out: () => t("You're signed out. Reload the page to sign in again."),
   unknown: ({ status }) => t("The server returned an error (%(status)s). Try again in a moment.", { status }),
 };

@@ -100,7 +100,7 @@ export class Connection {
     }
     const { port1, port2 } = new MessageChannel(); // queues messages until the hub is loaded
     hub ??= import("./hub.js").then(({ Hub }) => new Hub());
-    hub.then((each) => each.attach(port1));
+    hub.then((each) => each.attach(port1), () => { hub = null; }); // the silence is noticed, and the next attempt loads it
     return port2;
   }
 

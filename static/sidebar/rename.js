@@ -1,5 +1,6 @@
 /** Renames a session in place. */
 
+import { isComposing } from "../composer/keys.js";
 import { RULES } from "../state/page_data.js";
 
 /** Replace `link` with a text field. Resolves to the name entered, `""` if cancelled; the link is put back first. */
@@ -9,7 +10,7 @@ export function askName(link, label) {
   const answer = new Promise((resolve) => {
     field.addEventListener("blur", () => resolve(field.value.trim()));
     field.addEventListener("keydown", (event) => {
-      if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
+      if (isComposing(event) || (event.key !== "Enter" && event.key !== "Escape")) return;
       event.preventDefault(); // Escape must neither close the sidebar nor stop an answer
       resolve(event.key === "Enter" ? field.value.trim() : "");
     });

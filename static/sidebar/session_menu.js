@@ -85,7 +85,7 @@ class SessionMenu {
   }
 
   async #delete() {
-    const [item, sessionId] = [this.#item, this.#id];
+    const [item, sessionId, isOver] = [this.#item, this.#id, this.#list.matches(":popover-open")];
     this.#menu.hidePopover();
     try {
       await deleteSession(sessionId, this.#signal);
@@ -102,10 +102,11 @@ class SessionMenu {
     item.remove();
     (place ?? this.#sidebar.list.lastElementChild)?.querySelector("a").focus();
     tend(this.#sidebar);
-    toast(t("Chat deleted"), () => this.#restore(item, place, sessionId));
+    toast(t("Chat deleted"), () => this.#restore({ item, place, sessionId, isOver }));
   }
 
-  async #restore(item, place, sessionId) {
+  /** `isOver`: the list was open over the chat, and closed when Undo, which is outside of it, was pressed. */
+  async #restore({ item, place, sessionId, isOver }) {
     try {
       const restored = await restoreSession(sessionId, this.#signal);
       tellTabs();
@@ -116,8 +117,14 @@ class SessionMenu {
     }
     this.#sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // listed by a refresh
     this.#sidebar.list.insertBefore(item, place?.parentNode === this.#sidebar.list ? place : null);
+    if (isOver) this.#list.showPopover();
     item.querySelector("a").focus();
     tend(this.#sidebar);
+  }
+
+  /** The whole list, which is a popover on a narrow screen. */
+  get #list() {
+    return this.#sidebar.querySelector("#sidebar");
   }
 
   get #id() {

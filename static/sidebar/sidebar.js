@@ -1,5 +1,6 @@
 /** `<tailrace-sidebar>`: the list of sessions. Its actions are loaded on first use. */
 
+import { late } from "../net/late.js";
 import { onTold, tellTabs } from "../state/storage.js";
 
 const PAUSE = 200; // ms without input before a search
@@ -17,6 +18,16 @@ export async function addSession(sessionId, title) {
   tellTabs();
 }
 
+/** A session has a new prompt: it is the first of the list. */
+export function raiseSession(sessionId) {
+  const { list, query } = document.querySelector("tailrace-sidebar");
+  const item = list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`);
+  if (!item || query !== "" || list.firstElementChild === item) return;
+  const focused = item.contains(document.activeElement) ? document.activeElement : null;
+  list.prepend(item);
+  focused?.focus();
+}
+
 class Sidebar extends HTMLElement {
   #listeners = null;
   #timer = 0;
@@ -30,20 +41,25 @@ class Sidebar extends HTMLElement {
       this.#findAfter(0);
     }, { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
+    this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    for (const root of [this, document.getElementById("session-entry").content]) {
+      for (const more of root.querySelectorAll("a.more")) Object.assign(more, { role: "button", ariaHasPopup: "dialog" });
+    }
     // Without a connection the list stays as it is; the next change refreshes it.
     onTold(() => import("./session_entries.js").then(({ refresh }) => refresh(this), () => {}), signal);
     document.addEventListener("submit", ({ target }) => { // an undo or an import: done once the next page loads
       if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
     }, { signal });
     const preferences = document.getElementById("preferences");
-    const late = async (name, ...given) => (await import("../preferences.js"))[name](...given);
+    const prefer = async (name, ...given) => (await late(() => import("../preferences.js")))?.[name](...given);
     preferences.querySelector('[data-part="save"]').hidden = true; // choices take effect at once
-    preferences.addEventListener("change", ({ target }) => late("choose", target.form, target), { signal });
+    preferences.addEventListener("change", ({ target }) => prefer("choose", target.form, target), { signal });
     preferences.addEventListener("submit", (event) => {
       event.preventDefault();
-      late("send", event.target);
+      prefer("send", event.target);
     }, { signal });
-    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    this.#showCurrent();
+    this.querySelector("#sidebar").addEventListener("toggle", () => this.#showCurrent(), { signal }); // on a narrow screen
     // Without the module, which a page that is left does not load, the notice stays and its form works.
     if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast(), () => {});
   }
@@ -66,17 +82,32 @@ class Sidebar extends HTMLElement {
     return this.querySelector(`[data-part="${name}"]`);
   }
 
+  #showCurrent() {
+    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }
+
   #findAfter(pause) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => (await import("./session_entries.js")).find(this), pause);
+    this.#timer = setTimeout(async () => (await this.#entries())?.find(this), pause);
   }
 
   async #onClick(event) {
     const link = event.target.closest("a.more, a.further");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    if (link.matches(".more")) (await import("./session_menu.js")).openMenu(this, link);
-    else (await import("./session_entries.js")).goOn(this);
+    if (link.matches(".more")) (await late(() => import("./session_menu.js")))?.openMenu(this, link);
+    else (await this.#entries())?.goOn(this);
+  }
+
+  /** With scripts the link to a session's options is a button, which Space presses, too. */
+  #onKey(event) {
+    if (event.key !== " " || !event.target.matches("a.more")) return;
+    event.preventDefault(); // it would scroll
+    event.target.click();
+  }
+
+  #entries() {
+    return late(() => import("./session_entries.js"));
   }
 }
 

@@ -1,6 +1,6 @@
 /** A short notice at the edge of the page, with an optional undo. */
 
-const DURATION = 10_000; // ms
+const DURATION = 10_000; // ms, and again as long as somebody is about to use it
 
 let timer = 0;
 
@@ -30,8 +30,12 @@ function show(box) {
   box.popover = "manual";
   box.hidePopover();
   box.showPopover();
+  wait(box);
+}
+
+function wait(box) {
   clearTimeout(timer);
-  timer = setTimeout(() => hide(box), DURATION);
+  timer = setTimeout(() => (box.matches(":hover, :focus-within") ? wait(box) : hide(box)), DURATION);
 }
 
 function hide(box) {

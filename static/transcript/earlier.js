@@ -51,7 +51,17 @@ export class Earlier {
   #onClick(event) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another tab or window
     event.preventDefault();
+    const [first, hadFocus] = [this.#first, this.#line.contains(document.activeElement)];
     this.#load({ all: 1 });
+    if (hadFocus) this.#loading.then(() => this.#keepFocus(first));
+  }
+
+  /** The focus goes from the line, once it is gone, to the message that was below it. */
+  #keepFocus(first) {
+    const message = this.#box.querySelector(`[data-message-id="${CSS.escape(first)}"]`);
+    if (!this.#line.hidden || !message) return;
+    message.tabIndex = -1;
+    message.focus({ preventScroll: true });
   }
 
   /** Load everything when a find or print shortcut is pressed: it arrives while the reader types. */

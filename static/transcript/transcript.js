@@ -2,6 +2,7 @@
 
 import { hasText } from "../state/answer.js";
 import { meansSend } from "../composer/keys.js";
+import { late } from "../net/late.js";
 import { loadPlace, savePlace, saveUnfolded } from "../state/storage.js";
 import { MessageView } from "./message.js";
 import { Frames } from "./frames.js";
@@ -23,7 +24,7 @@ class Transcript extends HTMLElement {
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
     this.#pin = new Autoscroll(this.#part("scroll"), (pinned) => { this.#part("jump").hidden = pinned; }, signal);
-    this.#part("jump").addEventListener("click", () => this.jump(), { signal });
+    this.#part("jump").addEventListener("click", () => this.#onJump(), { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
     this.addEventListener("submit", (event) => this.#onSubmit(event), { signal });
     this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
@@ -146,6 +147,12 @@ class Transcript extends HTMLElement {
     for (const view of this.#views.values()) view.tick(Date.now());
   }
 
+  /** The button is gone then: the focus goes to what it has scrolled. */
+  #onJump() {
+    this.#part("scroll").focus({ preventScroll: true });
+    this.jump();
+  }
+
   #onClick(event) {
     const target = event.target.closest("[data-part='copy'], .copy-code, [data-part='branches'] a[href]");
     if (!target) return;
@@ -156,7 +163,8 @@ class Transcript extends HTMLElement {
   async #onBranch(event, link) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another tab or window
     event.preventDefault();
-    const { turn } = await import("./branch_switch.js");
+    const { turn } = (await late(() => import("./branch_switch.js"))) ?? {};
+    if (!turn) return;
     const id = new URL(link.href).searchParams.get("branch");
     const show = () => new Promise((shown) => { this.#say("branch", { id, shown }); });
     await turn(link, id, show, this.#pin);
@@ -164,7 +172,8 @@ class Transcript extends HTMLElement {
 
   /** The Markdown source is fetched on demand: the page has only the HTML. */
   async #copy(button) {
-    const { copyAnswer, copyListing } = await import("../markdown/clipboard.js");
+    const { copyAnswer, copyListing } = (await late(() => import("../markdown/clipboard.js"))) ?? {};
+    if (!copyAnswer) return;
     if (button.matches(".copy-code")) return copyListing(button);
     const { message, article } = this.#viewOf(button);
     this.#say("source", { id: message.id, taken: (text) => copyAnswer(button, text, article) });

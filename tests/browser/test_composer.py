@@ -140,6 +140,22 @@ async def test_images_are_pasted_dropped_and_chosen(chat: Chat) -> None:
     await expect(chat.page.locator(".thumbnails")).to_be_hidden()
 
 
+async def test_the_focus_stays_with_the_images(chat: Chat) -> None:
+    """Whoever takes one away by keyboard is at the next one, in the end at the message box."""
+    await chat.choose("vision")
+    for _ in range(3):
+        await give(chat, "paste")
+    removes = chat.page.get_by_role("button", name="Remove mill.png")
+    await expect(removes).to_have_count(3)
+    await removes.nth(1).press("Enter")
+    await expect(removes).to_have_count(2)
+    await expect(removes.nth(1)).to_be_focused()
+    await removes.nth(1).press("Enter")
+    await expect(removes.nth(0)).to_be_focused()
+    await removes.nth(0).press("Enter")
+    await expect(chat.box).to_be_focused()
+
+
 async def test_images_go_along_with_the_prompt(chat: Chat) -> None:
     """They are shown with it, also after a reload, and the composer lets go of them."""
     await chat.choose("vision")

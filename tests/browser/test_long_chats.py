@@ -61,6 +61,18 @@ async def test_scrolling_up_brings_earlier_messages(context: BrowserContext, ser
     await expect(chat.prompts.last).to_have_text(f"prompt {EXCHANGES}")
 
 
+async def test_the_focus_stays_where_earlier_messages_were_asked_for(
+    context: BrowserContext, server: LiveServer
+) -> None:
+    """The link is gone then; the message that was below it has the focus."""
+    chat = await opened(context, server)
+    first = f"prompt {EXCHANGES - MESSAGES // 2 + 1}"
+    link = chat.page.get_by_role("link", name="Show earlier messages")
+    await link.evaluate("(link) => { link.focus({ preventScroll: true }); link.click(); }")
+    await all_prompts(chat.page, EXCHANGES)
+    await expect(chat.page.locator(".message", has=chat.page.get_by_text(first, exact=True))).to_be_focused()
+
+
 async def test_scrolling_to_the_top_ends_at_the_first_message(
     context: BrowserContext, server: LiveServer
 ) -> None:

@@ -71,13 +71,35 @@ async def test_a_session_is_managed_with_the_thumb(phone: Chat, server: LiveServ
     await server.client.ask("s1", "Rivers", model="scripted/short")
     await phone.open("/sessions/s1")
     await phone.page.get_by_label("Open chat list").tap()
-    await phone.page.get_by_role("link", name="Chat options for “Rivers”").tap()
+    await phone.page.get_by_role("button", name="Chat options for “Rivers”").tap()
     menu = phone.page.locator("#session-menu")
     await expect(menu).to_be_in_viewport(ratio=1)
     await menu.get_by_role("button", name="Rename").tap()
     await phone.page.get_by_label("Title").fill("Brooks")
     await phone.page.keyboard.press("Enter")
     await expect(phone.page.locator("#sessions .session")).to_have_text(["Brooks"])
+    await expect(phone.page.get_by_role("navigation", name="Chats")).to_be_visible()
+
+
+async def test_the_list_opens_at_the_chat_that_is_shown(phone: Chat, server: LiveServer) -> None:
+    """Also if it is far down."""
+    for number in range(30):
+        await server.client.ask(f"s{number}", f"chat {number}", model="scripted/short")
+    await phone.open("/sessions/s0")
+    await phone.page.get_by_label("Open chat list").tap()
+    await expect(phone.page.locator("#sessions [aria-current]")).to_be_in_viewport()
+
+
+async def test_an_undo_brings_the_list_back(phone: Chat, server: LiveServer) -> None:
+    """Its button is outside of the list, which closes as it is pressed."""
+    for title in ("Rivers", "Wheels"):
+        await server.client.ask(title, title, model="scripted/short")
+    await phone.open("/sessions/Rivers")
+    await phone.page.get_by_label("Open chat list").tap()
+    await phone.page.get_by_role("button", name="Chat options for “Wheels”").tap()
+    await phone.page.locator("#session-menu").get_by_role("button", name="Delete").tap()
+    await phone.page.get_by_role("button", name="Undo").tap()
+    await expect(phone.page.get_by_role("link", name="Wheels", exact=True)).to_be_focused()
     await expect(phone.page.get_by_role("navigation", name="Chats")).to_be_visible()
 
 

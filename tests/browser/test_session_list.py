@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Browser, FilePayload, Locator, Route, expect
+from playwright.async_api import Browser, BrowserContext, FilePayload, Locator, Route, expect
 
 from app.web.rules import PAGE_SIZE
 from tests.browser.chat import Chat
@@ -25,7 +25,7 @@ def entries(chat: Chat) -> Locator:
 
 async def open_menu(chat: Chat, title: str) -> Locator:
     """Open the menu of a session; return it."""
-    await chat.page.get_by_role("link", name=f"Chat options for “{title}”").focus()
+    await chat.page.get_by_role("button", name=f"Chat options for “{title}”").focus()
     await chat.page.keyboard.press("Enter")
     menu = chat.page.locator("#session-menu")
     await expect(menu).to_be_visible()
@@ -127,7 +127,86 @@ async def test_the_menu_is_used_with_the_keyboard(chat: Chat, server: LiveServer
         await expect(menu.get_by_text(name)).to_be_focused()
     await chat.page.keyboard.press("Escape")
     await expect(menu).to_be_hidden()
-    await expect(chat.page.get_by_role("link", name="Chat options for “Rivers”")).to_be_focused()
+    await expect(chat.page.get_by_role("button", name="Chat options for “Rivers”")).to_be_focused()
+
+
+async def test_space_opens_the_menu(chat: Chat, server: LiveServer) -> None:
+    """With scripts the link to a session's options is a button."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    button = chat.page.get_by_role("button", name="Chat options for “Rivers”")
+    await expect(button).to_have_attribute("aria-haspopup", "dialog")
+    await button.press(" ")
+    await expect(chat.page.locator("#session-menu")).to_be_visible()
+
+
+async def test_what_confirms_a_word_does_not_end_the_title(chat: Chat, server: LiveServer) -> None:
+    """Safari sends the Enter of an input method after the composition, with the key code 229."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Rivers")
+    await menu.get_by_role("button", name="Rename").click()
+    field = chat.page.get_by_label("Title")
+    await field.fill("川")
+    await field.dispatch_event("keydown", {"key": "Enter", "keyCode": 229, "bubbles": True})
+    await expect(field).to_be_focused()
+    await field.press("Enter")
+    await expect(entries(chat)).to_have_text(["川"])
+
+
+async def test_a_chat_with_a_new_prompt_is_the_first(chat: Chat, server: LiveServer) -> None:
+    """As it is after a reload."""
+    await begin(server, "Rivers", "Wheels", "Mills")
+    await chat.open("/sessions/s0")
+    await expect(entries(chat)).to_have_text(["Mills", "Wheels", "Rivers"])
+    await chat.ask("more", "short")
+    await expect(entries(chat)).to_have_text(["Rivers", "Mills", "Wheels"])
+    await chat.ends("complete", 1)
+    await chat.page.reload()
+    await expect(entries(chat)).to_have_text(["Rivers", "Mills", "Wheels"])
+
+
+async def test_what_does_not_load_is_told_and_loads_later(
+    chat: Chat, context: BrowserContext, server: LiveServer
+) -> None:
+    """The menu, the search and the copying come with their first use, which may be without a connection."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    complaint = chat.page.get_by_role("alert")
+    late = "**/*{session_menu,session_entries,clipboard}*.js*"
+    await context.route(late, lambda route: route.abort())
+    menu = chat.page.get_by_role("button", name="Chat options for “Wheels”")
+    copy = chat.answer().locator("[data-part=copy]")
+    for use in (
+        lambda: menu.click(),
+        lambda: chat.page.get_by_role("searchbox").fill("Wh"),
+        lambda: copy.click(),
+    ):
+        await use()
+        await expect(complaint).to_contain_text("Check your connection")
+        await chat.ask("hello", "short")
+        await expect(complaint).to_be_hidden()
+    await context.unroute(late)
+    await chat.page.get_by_role("searchbox").fill("Whe")
+    await expect(entries(chat)).to_have_text(["Wheels"])
+    await menu.click()
+    await expect(chat.page.locator("#session-menu")).to_be_visible()
+
+
+async def test_a_notice_stays_while_it_is_used(chat: Chat, server: LiveServer) -> None:
+    """Whoever has the focus on Undo is about to press it."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    await chat.page.clock.install()
+    menu = await open_menu(chat, "Wheels")
+    await menu.get_by_role("button", name="Delete").click()
+    undo = chat.page.get_by_role("button", name="Undo")
+    await undo.focus()
+    await chat.page.clock.run_for(15_000)
+    await expect(undo).to_be_focused()
+    await chat.box.focus()
+    await chat.page.clock.run_for(15_000)
+    await expect(undo).to_be_hidden()
 
 
 async def test_the_menu_exports(chat: Chat, server: LiveServer) -> None:

@@ -49,6 +49,16 @@ async def test_keys_lead_to_the_box_and_to_the_search(chat: Chat) -> None:
     await expect(chat.box).to_have_value("")
 
 
+@pytest.mark.parametrize("key", ["Control+k", "/"])
+async def test_keys_lead_out_of_a_panel(chat: Chat, key: str) -> None:
+    """It would cover what has the focus then."""
+    await chat.page.get_by_role("button", name="Preferences").click()
+    await chat.page.get_by_role("heading", name="Preferences").click()
+    await chat.page.keyboard.press(key)
+    await expect(chat.page.locator("#preferences")).to_be_hidden()
+    await expect(chat.box if key == "/" else chat.page.get_by_role("searchbox")).to_be_focused()
+
+
 async def test_keys_lead_through_the_sessions(chat: Chat, server: LiveServer) -> None:
     """Alt and an arrow to the neighbours in the list, Ctrl+Shift+O to a new one."""
     for session_id in ("s1", "s2"):

@@ -83,6 +83,7 @@ async def test_the_page_follows_an_answer_until_the_reader_scrolls_up(chat: Chat
     assert await chat.page.evaluate("document.querySelector('.scroll').scrollTop") == place
     await jump.click()
     await expect(jump).to_be_hidden()
+    await expect(chat.page.get_by_role("log")).to_be_focused()  # the button is gone
     assert await chat.page.evaluate(DISTANCE) <= 1
 
 

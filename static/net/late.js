@@ -1,0 +1,18 @@
+/** Loads parts of the page on their first use. */
+
+import { t } from "../state/i18n.js";
+
+/** The module that `load()` imports, `null` if it did not come: the page says so, and the next use tries again. */
+export async function late(load) {
+  try {
+    return await load();
+  } catch {
+    document.dispatchEvent(new Event("unreachable"));
+    return null;
+  }
+}
+
+/** What to say of a server that cannot be reached. */
+export function unreachable() {
+  return t("Can't reach the server. Check your connection and try again.");
+}
