@@ -7,7 +7,7 @@ import { Submissions } from "./state/submissions.js";
 import { Connection } from "./net/connection.js";
 import { answerOf } from "./state/messages.js";
 import { initial, reduce, running } from "./state/reducer.js";
-import { addSession, raiseSession } from "./sidebar/sidebar.js";
+import { showFirst } from "./sidebar/sidebar.js";
 import { said, t } from "./state/i18n.js";
 import { markUnseen, retitlePage, titleOf } from "./state/page_title.js";
 
@@ -112,7 +112,7 @@ class Session extends HTMLElement {
   #onAccepted(key, { text, edits }, answer) {
     this.#onReached();
     if (text !== undefined && !edits) this.#composer.taken(text, this.#id);
-    if (this.#exists) raiseSession(this.#id);
+    if (this.#exists) showFirst(this.#id);
     else this.#begin(text ?? this.#part("title").textContent);
     if (branch()) history.replaceState(null, "", location.pathname); // the new messages are on the newest branch
     if (!answer) return;
@@ -140,7 +140,7 @@ class Session extends HTMLElement {
     if (location.pathname === at("/")) history.replaceState(null, "", at(`/sessions/${this.#id}`));
     const title = titleOf(text);
     retitlePage(title);
-    addSession(this.#id, title);
+    showFirst(this.#id, title);
   }
 
   #stop() {

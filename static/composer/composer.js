@@ -1,8 +1,7 @@
 /** `<tailrace-composer>`: the prompt box. It dispatches `prompt` and `stop` events and saves the draft. */
 
 import { at } from "../net/addresses.js";
-import { isAbort } from "../net/api.js";
-import { unreachable } from "../net/late.js";
+import { late } from "../net/late.js";
 import { loadDraft, loadModel, loadSettings, saveDraft, saveModel, saveSettings } from "../state/storage.js";
 import { takeOut, watchComposition } from "./accepted.js";
 import { isTouch, meansSend } from "./keys.js";
@@ -113,7 +112,12 @@ class Composer extends HTMLElement {
 
   #onModel() {
     saveModel(this.model);
-    this.complain(""); // it may have been about the model
+    this.#reconsider();
+  }
+
+  /** What was said may have been about the model, or an image. */
+  #reconsider() {
+    this.complain("");
     this.#layOut();
   }
 
@@ -158,8 +162,7 @@ class Composer extends HTMLElement {
   }
 
   #give(files) {
-    const attaching = this.#attach(files).catch(() => this.complain(unreachable()));
-    this.#attaching = Promise.all([this.#attaching, attaching]);
+    this.#attaching = Promise.all([this.#attaching, this.#attach(files)]);
   }
 
   async #attach(files) {
@@ -167,15 +170,11 @@ class Composer extends HTMLElement {
       this.complain(this.#blindness);
       return;
     }
-    const { Images } = await import("./images.js");
-    this.#images ??= new Images(this.#part("images"), () => this.#onImages());
+    const { Images } = (await late(() => import("./images.js"))) ?? {};
+    if (!Images) return;
+    this.#images ??= new Images(this.#part("images"), () => this.#reconsider());
     const refused = await this.#images.add(files);
     this.complain(refused.length > 0 ? t("Not added: %(names)s. Only PNG, JPEG, WebP and GIF images are supported.", { names: refused.join(", ") }) : "");
-  }
-
-  #onImages() {
-    this.complain(""); // it may have been about an image
-    this.#layOut();
   }
 
   /** Send the text in the box, or an example. */
@@ -221,19 +220,10 @@ class Composer extends HTMLElement {
   async #keepOptions() {
     this.#unsaved = true;
     const options = this.#options.value;
-    if (this.#sessionId === null) {
-      saveSettings(options);
-      return;
-    }
-    try {
-      const { patchSession } = await import("../net/sessions.js");
-      await patchSession(this.#sessionId, { options }, this.#listeners.signal);
-      this.#unsaved = !this.#options.are(options);
-      this.#options.complain("");
-    } catch (error) {
-      const isUnloaded = error.status === undefined; // the module did not come
-      if (!isAbort(error)) this.#options.complain(isUnloaded ? unreachable() : error.message);
-    }
+    if (this.#sessionId === null) return saveSettings(options);
+    const { keepOptions } = (await late(() => import("./kept_options.js"))) ?? {};
+    const isKept = await keepOptions?.(this.#part("options"), this.#sessionId, options, this.#listeners.signal);
+    if (isKept) this.#unsaved = !this.#options.are(options);
   }
 
   /** Send and Stop share a place: Stop takes it while an answer is in progress and the box is empty. */

@@ -22,7 +22,7 @@ export class Images {
 
   /** Add images; resolves to the names of the files that were refused. */
   async add(files) {
-    const taken = await Promise.all(files.map(taking));
+    const taken = await Promise.all(files.map((file) => taking(file).catch(() => null)));
     for (const image of taken) if (image) this.#show(image);
     this.#changed();
     return files.filter((_, index) => taken[index] === null).map((file) => file.name);

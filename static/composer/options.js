@@ -43,13 +43,6 @@ export class OptionsPanel {
     return JSON.stringify(options) === JSON.stringify(this.value);
   }
 
-  /** Say in the panel why the options were not saved; an empty sentence hides it. */
-  complain(sentence) {
-    const error = this.#panel.querySelector('[data-part="options-error"]');
-    error.textContent = sentence;
-    error.hidden = sentence === "";
-  }
-
   /** Open the panel and mark the invalid fields. */
   report() {
     this.#panel.showPopover();

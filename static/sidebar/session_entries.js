@@ -6,6 +6,7 @@ import { loadSessions } from "../net/sessions.js";
 import { toast } from "./toast.js";
 import { RULES } from "../state/page_data.js";
 import { retitlePage } from "../state/page_title.js";
+import { tellTabs } from "../state/storage.js";
 
 let search = new AbortController(); // a new search aborts the previous one
 
@@ -50,6 +51,22 @@ export function retitle(item, title) {
   if (!link || link.textContent === title) return; // it is being renamed, or unchanged
   name(item, title);
   if (link.hasAttribute("aria-current")) retitlePage(title);
+}
+
+/** Put a session at the head of the list: a new one with this title, or one that is listed, unless it was searched for. */
+export function putFirst(sidebar, sessionId, title) {
+  const { list } = sidebar;
+  const item = list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`);
+  if (title !== undefined) {
+    item?.remove(); // stale: deleted elsewhere
+    list.prepend(entryOf({ session_id: sessionId, title }, true));
+    tend(sidebar);
+    tellTabs();
+  } else if (item && sidebar.query === "" && list.firstElementChild !== item) {
+    const focused = item.contains(document.activeElement) ? document.activeElement : null;
+    list.prepend(item);
+    focused?.focus();
+  }
 }
 
 /** Append the next page of the list. */

@@ -5,27 +5,11 @@ import { onTold, tellTabs } from "../state/storage.js";
 
 const PAUSE = 200; // ms without input before a search
 
-/** Put a new session at the head of the list. */
-export async function addSession(sessionId, title) {
-  const sidebar = document.querySelector("tailrace-sidebar");
+/** Put a session at the head of the list; `title` is that of a new one. */
+export async function showFirst(sessionId, title) {
   // A page that is left loads no module; the list of the next one has the session.
   const loaded = await import("./session_entries.js").catch(() => null);
-  if (!loaded) return;
-  const { entryOf, tend } = loaded;
-  sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // stale: deleted elsewhere
-  sidebar.list.prepend(entryOf({ session_id: sessionId, title }, true));
-  tend(sidebar);
-  tellTabs();
-}
-
-/** A session has a new prompt: it is the first of the list. */
-export function raiseSession(sessionId) {
-  const { list, query } = document.querySelector("tailrace-sidebar");
-  const item = list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`);
-  if (!item || query !== "" || list.firstElementChild === item) return;
-  const focused = item.contains(document.activeElement) ? document.activeElement : null;
-  list.prepend(item);
-  focused?.focus();
+  loaded?.putFirst(document.querySelector("tailrace-sidebar"), sessionId, title);
 }
 
 class Sidebar extends HTMLElement {
@@ -41,10 +25,6 @@ class Sidebar extends HTMLElement {
       this.#findAfter(0);
     }, { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
-    this.addEventListener("keydown", (event) => this.#onKey(event), { signal });
-    for (const root of [this, document.getElementById("session-entry").content]) {
-      for (const more of root.querySelectorAll("a.more")) Object.assign(more, { role: "button", ariaHasPopup: "dialog" });
-    }
     // Without a connection the list stays as it is; the next change refreshes it.
     onTold(() => import("./session_entries.js").then(({ refresh }) => refresh(this), () => {}), signal);
     document.addEventListener("submit", ({ target }) => { // an undo or an import: done once the next page loads
@@ -58,8 +38,9 @@ class Sidebar extends HTMLElement {
       event.preventDefault();
       prefer("send", event.target);
     }, { signal });
-    this.#showCurrent();
-    this.querySelector("#sidebar").addEventListener("toggle", () => this.#showCurrent(), { signal }); // on a narrow screen
+    const showCurrent = () => this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    showCurrent();
+    this.addEventListener("toggle", showCurrent, { signal, capture: true }); // on a narrow screen the list opens
     // Without the module, which a page that is left does not load, the notice stays and its form works.
     if (!this.part("toast").hidden) import("./toast.js").then(({ tendToast }) => tendToast(), () => {});
   }
@@ -82,10 +63,6 @@ class Sidebar extends HTMLElement {
     return this.querySelector(`[data-part="${name}"]`);
   }
 
-  #showCurrent() {
-    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
-  }
-
   #findAfter(pause) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(async () => (await this.#entries())?.find(this), pause);
@@ -97,13 +74,6 @@ class Sidebar extends HTMLElement {
     event.preventDefault();
     if (link.matches(".more")) (await late(() => import("./session_menu.js")))?.openMenu(this, link);
     else (await this.#entries())?.goOn(this);
-  }
-
-  /** With scripts the link to a session's options is a button, which Space presses, too. */
-  #onKey(event) {
-    if (event.key !== " " || !event.target.matches("a.more")) return;
-    event.preventDefault(); // it would scroll
-    event.target.click();
   }
 
   #entries() {

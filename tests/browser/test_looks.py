@@ -64,7 +64,7 @@ async def test_an_undo_covers_no_button(chat: Chat, server: LiveServer) -> None:
     await server.client.ask("s0", "Rivers", model="scripted/short")
     await chat.open("/sessions/s0")
     await chat.page.locator("#sessions li").hover()
-    await chat.page.get_by_role("button", name="Chat options for “Rivers”").click()
+    await chat.page.get_by_role("link", name="Chat options for “Rivers”").click()
     await chat.page.get_by_role("button", name="Delete").click()
     toast, foot = await place(chat.page.locator(".toast")), await place(chat.page.locator(".sidebar-foot"))
     assert toast["y"] + toast["height"] <= foot["y"]

@@ -39,7 +39,7 @@ async def test_a_session_is_renamed_in_all_tabs(chat: Chat, other: Chat) -> None
     await expect(entries(other)).to_have_text(["Wheels", "Brooks"])
     await expect(other.page).to_have_title("Brooks · Tailrace")
     await expect(other.page.get_by_role("heading", level=1)).to_have_text("Brooks")
-    await expect(other.page.get_by_role("button", name="Chat options for “Brooks”")).to_be_visible()
+    await expect(other.page.get_by_role("link", name="Chat options for “Brooks”")).to_be_visible()
     await rename(other, "Wheels", "Mills")
     await expect(entries(chat)).to_have_text(["Mills", "Brooks"])
     await expect(chat.page).to_have_title("Mills · Tailrace")
