@@ -25,6 +25,7 @@ class Sidebar extends HTMLElement {
       this.#findAfter(0);
     }, { signal });
     this.addEventListener("click", (event) => this.#onClick(event), { signal });
+    window.addEventListener("resize", () => this.#onResize(), { signal });
     // Without a connection the list stays as it is; the next change refreshes it.
     onTold(() => import("./session_entries.js").then(({ refresh }) => refresh(this), () => {}), signal);
     document.addEventListener("submit", ({ target }) => { // an undo or an import: done once the next page loads
@@ -66,6 +67,12 @@ class Sidebar extends HTMLElement {
   #findAfter(pause) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(async () => (await this.#entries())?.find(this), pause);
+  }
+
+  /** Next to the chat the list is no popover: left open, it would take the first Esc from the answer. */
+  #onResize() {
+    const open = this.querySelector("#sidebar:popover-open");
+    if (open && !open.querySelector(".only-narrow").checkVisibility()) open.hidePopover();
   }
 
   async #onClick(event) {

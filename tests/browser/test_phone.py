@@ -12,6 +12,7 @@ from tests.browser.chat import Chat
 from tests.support.server import LiveServer
 
 WIDTH, HEIGHT = 390, 844
+TABLET = (744, 1133)
 
 # The fields that are smaller than 16 px, into which a phone would zoom.
 SMALL = """() => Array.from(document.querySelectorAll("input, textarea"))
@@ -113,3 +114,31 @@ async def test_the_page_is_as_high_as_what_is_seen(phone: Chat) -> None:
     await phone.page.set_viewport_size({"width": WIDTH, "height": HEIGHT // 2})
     await expect(phone.box).to_be_in_viewport(ratio=1)
     assert await phone.page.evaluate("document.documentElement.scrollHeight") == HEIGHT // 2
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+async def test_a_list_that_is_open_stands_beside_the_chat_once_there_is_room(
+    browser: Browser, server: LiveServer, has_scripts: bool
+) -> None:
+    """Turned on its side, a tablet shows both, each where a page that was opened so has it."""
+    short, long = sorted(TABLET)
+    context = await browser.new_context(
+        viewport={"width": short, "height": long}, java_script_enabled=has_scripts
+    )
+    chat = Chat(await context.new_page(), server.url)
+    await (chat.open("/") if has_scripts else chat.page.goto(server.url))
+    await chat.page.get_by_label("Open chat list").click()
+    await chat.page.set_viewport_size({"width": long, "height": short})
+    sidebar = chat.page.locator("#sidebar")
+    if has_scripts:
+        await expect(chat.page.locator("#sidebar:popover-open")).to_have_count(
+            0
+        )  # it would take the first Esc
+    side, right = await sidebar.bounding_box(), await chat.page.locator(".chat").bounding_box()
+    assert side is not None
+    assert right is not None
+    assert (side["x"], side["y"], side["height"]) == (0, 0, short)
+    assert (right["x"], right["width"]) == (side["width"], long - side["width"])
+    await chat.page.reload()
+    assert await sidebar.bounding_box() == side
+    await context.close()
