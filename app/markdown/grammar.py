@@ -15,6 +15,7 @@ from app.markdown.bounds import limit
 from app.markdown.html.sanitizing import SCHEMES
 from app.markdown.rules.addresses import add_addresses
 from app.markdown.rules.details import add_details
+from app.markdown.rules.directions import add_directions
 from app.markdown.rules.emphasis import add_emphasis
 from app.markdown.rules.fences import add_fences
 from app.markdown.rules.footnotes import add_footnotes
@@ -38,6 +39,7 @@ _ADDITIONS = (
     add_footnotes,
     add_details,
     add_tasks,
+    add_directions,
 )
 
 

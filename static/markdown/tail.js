@@ -19,6 +19,8 @@ const RAW = new Set([...CODE, smd.EQUATION_BLOCK, smd.EQUATION_INLINE]);
 const DOCUMENT = 1, LINE_START = 101, ITEM_START = 103;
 const CLOSING = { "\\[": "\\]", "\\(": "\\)" };
 const PLAIN = /^[\p{L}\p{N}.,;:?)"'’\ufdd0]$/u; // no inline markup starts with these
+const SIDED = /^(?:[uo]l|blockquote|table|details|div)$/; // elements with a direction: see `directions.py`
+const HOLDER = /^(?:li|blockquote|details)$/;
 const LINE = /^(?:p|li|strong|em|h\d)$/; // elements with inline text
 // Marks that the server may read differently from the parser, including a partial address at the end of the text.
 const MARK =
@@ -450,7 +452,9 @@ function begin(parent, token) {
 }
 
 function add(parent, tag, properties) {
-  return Object.assign(parent.appendChild(document.createElement(tag)), properties);
+  const isFirst = HOLDER.test(parent.localName) && !parent.hasChildNodes();
+  const direction = SIDED.test(tag) && !isFirst ? { dir: "auto" } : {};
+  return Object.assign(parent.appendChild(document.createElement(tag)), direction, properties);
 }
 
 /** The section for a table's next row: the first row is the head. */

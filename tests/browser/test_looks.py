@@ -10,6 +10,7 @@ from playwright.async_api import Browser, FloatRect, Locator, expect
 
 from tests.benchmarks.page.stage import seen
 from tests.browser.chat import Chat
+from tests.browser.puppets import Led
 from tests.support.server import LiveServer
 
 LISTING = "```py\n" + "number = 1\n" * 80 + "```"
@@ -21,6 +22,66 @@ LINES = """() => Array.from(document.querySelectorAll("article:last-of-type tr")
     return Math.round((row.clientHeight - padding) / parseFloat(style.lineHeight));
 })"""
 SCROLLED = "document.querySelector('.block:has(> table)').scrollLeft > 0"
+
+# What has a side, in Arabic, in English, and in one of them within the other. Each begins with a letter of its own.
+TWO_WAYS = """- عنصر أول
+- Python: لغة برمجة
+- [x] تم
+  1. واحد
+  2. two
+
+> اقتباس من كتاب
+>
+> a quote in it
+
+> - قائمة في اقتباس
+
+| العنوان | القيمة |
+|---|---|
+| أول | one |
+
+<details open>
+<summary>المزيد</summary>
+
+text
+
+</details>
+
+[^1]: ملاحظة
+
+- one
+  - عنصر
+- مرحبا
+
+> quote
+
+| a | عربي |
+|---|---|
+| 1 | أول |
+"""
+# How far each text stands from the side where its list, quote, table, fold or footnote begins, and which side that is.
+ASIDE = """(answer) => {
+    const texts = answer.querySelectorAll("li, blockquote > p, th, td, summary, details > p, .footnote > p");
+    return Array.from(texts, (element) => {
+        const text = Array.from(element.childNodes).find((each) => each.nodeType === 3 && each.data.trim());
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const { left, right } = range.getBoundingClientRect(), box = element.getBoundingClientRect();
+        const { paddingLeft, paddingRight } = getComputedStyle(element);
+        const isRight = getComputedStyle(element.closest("[dir]")).direction === "rtl";
+        const gap = isRight ? box.right - parseFloat(paddingRight) - right : left - box.left - parseFloat(paddingLeft);
+        return [text.data.trim(), isRight, Math.round(gap)];
+    });
+}"""
+# The side of the bar of each quote, and of the bullets of each list; whether columns go from right to left.
+SIDES = """(answer) => Array.from(answer.querySelectorAll("blockquote, ul, ol, table, .footnote")).map((element) => {
+    const { borderRightWidth: bar, paddingRight: bullets } = getComputedStyle(element);
+    const box = element.getBoundingClientRect(), outer = element.parentElement.getBoundingClientRect();
+    const [first, last] = element.querySelectorAll("th, .footnote > *");
+    const isReversed = first && first.getBoundingClientRect().x > last.getBoundingClientRect().x;
+    if (element.localName === "table" && isReversed && box.right !== outer.right) return "at the wrong edge";
+    return Boolean(first ? isReversed : element.localName === "blockquote" ? parseFloat(bar) : parseFloat(bullets));
+})"""
 
 
 async def place(found: Locator) -> FloatRect:
@@ -40,6 +101,29 @@ async def test_a_wide_table_breaks_no_figure_from_its_unit(chat: Chat) -> None:
     await chat.page.keyboard.press("ArrowRight")
     await seen(chat.page, SCROLLED)
     assert await chat.page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
+async def test_bullets_bars_and_columns_stand_on_the_side_of_their_text(led: Led) -> None:
+    """In both directions, however a line begins, while the answer grows and after a reload; on paper, too."""
+    chat, generation = led.chat, await led.ask("question")
+    generation.say(TWO_WAYS)
+    await expect(chat.text().locator("td").last).to_have_text("أول")
+    growing = [await chat.text().evaluate(ASIDE), await chat.text().evaluate(SIDES)]
+    generation.finish()
+    await chat.ends("complete")
+    live = await chat.text().inner_html()
+    ended = [await chat.text().evaluate(ASIDE), await chat.text().evaluate(SIDES)]
+    assert ended == growing
+    texts, sides = ended
+    assert [(words, gap) for words, _, gap in texts if words not in ("المزيد", "تم") and abs(gap) > 1] == []
+    arabic = [is_right for _, is_right, _ in texts]
+    assert arabic[: arabic.index(False)] == [True] * 15
+    assert sides == [True] * 7 + [False, True, False, False]
+    await chat.page.reload()
+    await chat.alive()
+    assert await chat.text().inner_html() == live
+    await chat.page.emulate_media(media="print")
+    assert await chat.text().evaluate(SIDES) == sides
 
 
 async def test_a_long_listing_is_copied_from_anywhere_in_it(chat: Chat) -> None:

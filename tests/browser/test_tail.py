@@ -34,16 +34,17 @@ def paint(modules: Modules, *pieces: str, is_over: bool = True) -> str:
         ("## Title\ntext", '<h3 class="lift-1">Title</h3><p>text</p>'),
         ("# One\n### Two\nThree\n---\n# Four", "<h3>One</h3><h4>Two</h4><p>Three</p><hr><h3>Four</h3>"),
         ("a *b* **c** ~~d~~ `e`", "<p>a <em>b</em> <strong>c</strong> <s>d</s> <code>e</code></p>"),
-        ("- a\n- b", "<ul><li>a</li><li>b</li></ul>"),
-        ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
-        ("> said", "<blockquote><p>said</p></blockquote>"),
+        ("- a\n- b", '<ul dir="auto"><li>a</li><li>b</li></ul>'),
+        ("3. a\n4. b", '<ol dir="auto" start="3"><li>a</li><li>b</li></ol>'),
+        ("> said", '<blockquote dir="auto"><p>said</p></blockquote>'),
         ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
         (
             "- [ ] do\n- [x] done",
-            '<ul><li><span class="task">☐</span> do</li><li><span class="task done">☑</span> done</li></ul>',
+            '<ul dir="auto"><li><span class="task">☐</span> do</li>'
+            '<li><span class="task done">☑</span> done</li></ul>',
         ),
         ("one  \ntwo", "<p>one <br>two</p>"),
-        ("- a\n\n  b\n- c", "<ul><li>a<p>b</p></li><li>c</li></ul>"),
+        ("- a\n\n  b\n- c", '<ul dir="auto"><li>a<p>b</p></li><li>c</li></ul>'),
     ],
 )
 def test_the_elements_are_those_of_the_server(modules: Modules, source: str, html: str) -> None:
@@ -72,14 +73,17 @@ BOTH = """async ([url, pieces, html]) => {
         for (const span of box.querySelectorAll("span:not(.task)")) span.replaceWith(...span.childNodes);
         for (const first of box.querySelectorAll("li > p:first-child"))
             if (!first.previousSibling?.data.trim()) first.replaceWith(...first.childNodes);
-        for (const each of box.querySelectorAll("*"))
+        for (const each of box.querySelectorAll("*")) {
+            const direction = each.dir;
             for (const name of ["tabindex", "dir"]) each.removeAttribute(name);
+            if (direction) each.dir = direction; // as the last attribute
+        }
         for (const code of box.querySelectorAll("pre > code")) code.textContent = code.textContent.trim();
         box.normalize();
         const texts = document.createNodeIterator(box, NodeFilter.SHOW_TEXT);
         for (let text; (text = texts.nextNode()); )
             if (!text.parentElement.closest("pre")) text.data = text.data.replace(/\\s+/g, " ");
-        const names = "p|[uo]l|li|br|pre|h.|details|summary|div|sup|t\\\\w+";
+        const names = "p|blockquote|[uo]l|li|br|pre|h.|details|summary|div|sup|t\\\\w+";
         return box.innerHTML.replace(new RegExp(` ?(</?(?:${names})\\\\b[^>]*>) ?`, "g"), "$1");
     };
     const [box, block] = [document.createElement("div"), document.createElement("div")];
@@ -164,6 +168,10 @@ SAME = {
     "folds": (
         "a\n\n<details>\n<summary>b **c** `d`</summary>\n\ne\n"
         "\n- f\n\n```html\n</details>\n```\n\n</details>\n\ng"
+    ),
+    "directions": (
+        "- a\n  - b\n\nc\n\n> > d\n\n| e |\n|---|\n| f |\n\n<details>\n<summary>g</summary>\n\n- h\n\n</details>\n"
+        "\n<details>\n- i\n</details>\n\n[^1]: j\n\n> - k\n> - l\n"
     ),
     "folds in one line": "<details open><summary>a</summary>b</details>\nc\n<details>\nd\n</details>\n",
     "folds in each other": "<details>\n<summary>a</summary>\n<details>\nb\n</details>\nc\n</details>\nd",

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from app.markdown.bounds import Deadline
 from app.markdown.grammar import is_allowed
 from app.markdown.html.rendering import PARSER, RENDERER
+from app.markdown.rules.directions import add_directions
 from tests.markdown.corpus import EXAMPLES
 from tests.markdown.pieces import PATIENT
 
@@ -33,10 +34,11 @@ OTHERS = {
 
 @cache
 def _commonmark() -> MarkdownIt:
-    """Return CommonMark as it is, but for what a page of ours never has: raw HTML, and links into itself."""
+    """Return CommonMark as it is, but without raw HTML and links into the page, and with the directions of ours."""
     parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False})
     parser.disable(["html_block", "html_inline"])
     parser.validateLink = is_allowed  # type: ignore[method-assign]
+    add_directions(parser)
     parser.renderer = RENDERER
     return parser
 

@@ -9,6 +9,7 @@ import pytest
 
 from app.markdown.code.highlighting import BOX_LINES
 from app.markdown.html.rendering import render
+from app.markdown.html.sanitizing import sanitize
 from tests.markdown.rendered import document, opened
 from tests.markdown.shown import Shown
 
@@ -25,12 +26,15 @@ def shown(text: str) -> Shown:
     [
         ("*a* **b** ~~c~~ `d`", "<p><em>a</em> <strong>b</strong> <s>c</s> <code>d</code></p>"),
         ("a <a>b</a> &amp; c", "<p>a &lt;a&gt;b&lt;/a&gt; &amp; c</p>"),
-        ("3. a\n4. b", '<ol start="3">\n<li>a</li>\n<li>b</li>\n</ol>'),
+        ("3. a\n4. b", '<ol start="3" dir="auto">\n<li>a</li>\n<li>b</li>\n</ol>'),
         ("a  \nb", "<p>a<br>\nb</p>"),
         ("$5 and $6", "<p>$5 and $6</p>"),
-        ("- [ ] a", '<ul>\n<li><span class="task">☐</span> a</li>\n</ul>'),
-        ("1. [X] *a*", '<ol>\n<li><span class="task done">☑</span> <em>a</em></li>\n</ol>'),
-        ("- [x] a\n\n  b", '<ul>\n<li>\n<p><span class="task done">☑</span> a</p>\n<p>b</p>\n</li>\n</ul>'),
+        ("- [ ] a", '<ul dir="auto">\n<li><span class="task">☐</span> a</li>\n</ul>'),
+        ("1. [X] *a*", '<ol dir="auto">\n<li><span class="task done">☑</span> <em>a</em></li>\n</ol>'),
+        (
+            "- [x] a\n\n  b",
+            '<ul dir="auto">\n<li>\n<p><span class="task done">☑</span> a</p>\n<p>b</p>\n</li>\n</ul>',
+        ),
     ],
 )
 def test_markdown_is_html(text: str, html: str) -> None:
@@ -147,6 +151,40 @@ def test_alignment_is_a_class() -> None:
     """The page allows no styles."""
     found = shown("| a | b | c |\n|:-:|--:|---|\n| 1 | 2 | 3 |")
     assert found.classes == ["align-center", "align-right"] * 2
+
+
+SIDED = ["- a", "1. a", "> a", "| a |\n|---|", "<details>\na\n</details>", "[^1]: a"]
+
+
+@pytest.mark.parametrize("text", SIDED)
+def test_what_has_a_side_takes_it_from_its_text(text: str) -> None:
+    """The browser finds the first letter; a bullet, a bar or a first column then stands on its side."""
+    assert document(text).blocks[0].count(' dir="auto"') == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("> - a", '<blockquote dir="auto">\n<ul>\n<li>a</li>\n</ul>\n</blockquote>'),
+        ("- > a", '<ul dir="auto">\n<li>\n<blockquote>\n<p>a</p>\n</blockquote>\n</li>\n</ul>'),
+        ("- a\n  - b", '<ul dir="auto">\n<li>a\n<ul dir="auto">\n<li>b</li>\n</ul>\n</li>\n</ul>'),
+        ("- 1. a", '<ul dir="auto">\n<li>\n<ol>\n<li>a</li>\n</ol>\n</li>\n</ul>'),
+    ],
+)
+def test_what_stands_first_in_another_has_its_direction(text: str, html: str) -> None:
+    """With a `dir` of its own it would hide its letters from what is around it."""
+    assert document(text).blocks == [html]
+
+
+def test_no_other_direction_passes() -> None:
+    """The filter knows the values, too: nothing but code is always left to right."""
+    assert (
+        sanitize('<ul dir="rtl"></ul><p dir="auto"></p><pre dir="rtl"></pre>')
+        == "<ul></ul><p></p><pre></pre>"
+    )
+    assert (
+        sanitize('<ul dir="auto"></ul><pre dir="ltr"></pre>') == '<ul dir="auto"></ul><pre dir="ltr"></pre>'
+    )
 
 
 def test_definitions_come_from_outside_and_from_within() -> None:

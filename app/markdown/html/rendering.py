@@ -70,7 +70,8 @@ def _footnote(token: Token, env: Any) -> str:
 
 
 def _footnote_open(token: Token, _: Any) -> str:
-    return f'<div class="footnote">\n<sup>[{escape(token.info)}]</sup>\n'
+    direction = f' dir="{token.attrs["dir"]}"' if "dir" in token.attrs else ""
+    return f'<div class="footnote"{direction}>\n<sup>[{escape(token.info)}]</sup>\n'
 
 
 def _link_open(token: Token, env: Any) -> str:

@@ -29,7 +29,7 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "details": {"open"},
     "div": {"class"},
     "ol": {"start"},
-    "pre": {"class", "dir"},
+    "pre": {"class"},
     "span": {"class"},
     "sup": {"class"},
     "td": {"class"},
@@ -37,10 +37,16 @@ _ATTRIBUTES: dict[str, set[str]] = {
     **{tag: set(_MATHS_ATTRIBUTES.split()) for tag in _MATHS.split()},
     "math": {"display"},
 }
+# The only values that an attribute may have.
+_VALUES: dict[str, dict[str, set[str]]] = {
+    "pre": {"dir": {"ltr"}},
+    **{tag: {"dir": {"auto"}} for tag in ("ul", "ol", "blockquote", "table", "details", "div")},
+}
 
 _cleaner = nh3.Cleaner(
     tags={*_TEXT.split(), *_MATHS.split()},
     attributes=_ATTRIBUTES,
+    tag_attribute_values=_VALUES,
     clean_content_tags={"script", "style"},
     url_schemes=SCHEMES,
     url_relative="deny",
