@@ -104,7 +104,7 @@ export class View {
 
   #made() {
     const say = (name) => this.#texts.say(name);
-    const input = make("textarea", { id: "prompt", rows: 1, placeholder: say("placeholder"), autocomplete: "off", enterKeyHint: "enter" });
+    const input = make("textarea", { id: "prompt", dir: "auto", rows: 1, placeholder: say("placeholder"), autocomplete: "off", enterKeyHint: "enter" });
     input.part.add("input");
     return {
       input,

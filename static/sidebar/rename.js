@@ -5,7 +5,7 @@ import { RULES } from "../state/page_data.js";
 
 /** Replace `link` with a text field. Resolves to the name entered, `""` if cancelled; the link is put back first. */
 export function askName(link, label) {
-  const field = Object.assign(document.createElement("input"), { className: "rename", value: link.textContent, maxLength: RULES.title.most });
+  const field = Object.assign(document.createElement("input"), { className: "rename", dir: "auto", value: link.textContent, maxLength: RULES.title.most });
   field.setAttribute("aria-label", label);
   const answer = new Promise((resolve) => {
     field.addEventListener("blur", () => resolve(field.value.trim()));

@@ -68,6 +68,16 @@ async def styles(browser: Browser, folder: Path, page: str) -> list[str]:
         return found
 
 
+async def test_right_to_left_text_stands_on_the_right(browser: Browser, tmp_path: Path) -> None:
+    """What is typed, and the bullets of a list with its text."""
+    async with scene(browser, tmp_path) as at:
+        await answered(at, "سؤال", "- عنصر\n\n> اقتباس")
+        for found in (at.chat.text().locator("ul"), at.chat.text().locator("blockquote")):
+            assert await found.evaluate("(found) => getComputedStyle(found).paddingLeft") == "0px"
+        await at.chat.box.fill("سؤال")
+        assert await at.chat.box.evaluate("(box) => getComputedStyle(box).direction") == "rtl"
+
+
 async def test_no_style_of_the_page_gets_in(browser: Browser, tmp_path: Path) -> None:
     """Neither by selectors nor by inheritance; sizes follow one custom property, whatever the page takes for a rem."""
     size = "<style>tailrace-chat { --tailrace-font-size: 16px; width: 600px; }</style></head>"

@@ -83,6 +83,12 @@ SIDES = """(answer) => Array.from(answer.querySelectorAll("blockquote, ul, ol, t
     return Boolean(first ? isReversed : element.localName === "blockquote" ? parseFloat(bar) : parseFloat(bullets));
 })"""
 
+# The direction of each field for words, once it has that text.
+DIRECTIONS = """(text) => Array.from(document.querySelectorAll("textarea, .rename, #search"), (field) => {
+    field.value = text;
+    return [field.id || field.className || field.name, getComputedStyle(field).direction];
+})"""
+
 
 async def place(found: Locator) -> FloatRect:
     """Return where an element stands, once it is there to be seen."""
@@ -124,6 +130,25 @@ async def test_bullets_bars_and_columns_stand_on_the_side_of_their_text(led: Led
     assert await chat.text().inner_html() == live
     await chat.page.emulate_media(media="print")
     assert await chat.text().evaluate(SIDES) == sides
+
+
+async def test_what_is_typed_takes_its_direction_from_its_first_letter(chat: Chat) -> None:
+    """In each field for text, also that for a new title, and in titles, which stay on their side."""
+    await chat.ask("سؤال (اختبار)", "short")
+    await chat.ends("complete")
+    page = chat.page
+    await page.get_by_text("Edit", exact=True).click()
+    await page.get_by_role("link", name="Chat options for “سؤال (اختبار)”").focus()
+    await page.keyboard.press("Enter")
+    title, entry = page.get_by_role("heading", level=1), page.locator("#sessions .session")
+    for shown in (title, entry):
+        assert await shown.evaluate("(shown) => getComputedStyle(shown).direction") == "rtl"
+        assert await shown.evaluate("(shown) => getComputedStyle(shown).textAlign") == "left"
+    await page.get_by_role("button", name="Rename").click()
+    await page.locator(".rename").wait_for()
+    fields = ["search", "rename", "prompt", "prompt", "system", "stop"]
+    assert await page.evaluate(DIRECTIONS, "اسم") == [[name, "rtl"] for name in fields]
+    assert await page.evaluate(DIRECTIONS, "name") == [[name, "ltr"] for name in fields]
 
 
 async def test_a_long_listing_is_copied_from_anywhere_in_it(chat: Chat) -> None:
