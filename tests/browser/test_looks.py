@@ -89,6 +89,20 @@ DIRECTIONS = """(text) => Array.from(document.querySelectorAll("textarea, .renam
     return [field.id || field.className || field.name, getComputedStyle(field).direction];
 })"""
 
+# What is seen where the browser replaces the colours: shapes and chosen items that stand out, and edges.
+FORCED = """() => {
+    const of = (selector, part) => getComputedStyle(document.querySelector(selector), part);
+    const ground = getComputedStyle(document.body).backgroundColor;
+    const lost = [
+        [".stop", "::before"], [".copy-code", "::before"], [".tail > p", "::after"], [".tune", "::after"], [".pulse"],
+        [".segments :checked + span"],
+    ].filter(([selector, part]) => of(selector, part).backgroundColor === ground);
+    const edgeless = [
+        ["[data-role=user] > .text", "borderTopStyle"], [".box", "outlineStyle"], ["#sessions li", "outlineStyle"],
+    ].filter(([selector, edge]) => of(selector)[edge] === "none");
+    return [lost.flat().join(""), edgeless.join(", "), of(".send").backgroundColor === ground];
+}"""
+
 
 async def place(found: Locator) -> FloatRect:
     """Return where an element stands, once it is there to be seen."""
@@ -149,6 +163,26 @@ async def test_what_is_typed_takes_its_direction_from_its_first_letter(chat: Cha
     fields = ["search", "rename", "prompt", "prompt", "system", "stop"]
     assert await page.evaluate(DIRECTIONS, "اسم") == [[name, "rtl"] for name in fields]
     assert await page.evaluate(DIRECTIONS, "name") == [[name, "ltr"] for name in fields]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_is_lost_where_the_browser_chooses_the_colours(led: Led, scheme: str) -> None:
+    """Icons, the caret, dots, the edge of a prompt, what is chosen and what has the focus."""
+    chat = led.chat
+    await chat.page.emulate_media(
+        forced_colors="active", color_scheme="dark" if scheme == "dark" else "light"
+    )
+    generation = await led.ask("question")
+    generation.say("```py\nnumber = 1\n```\n\nIt grows")
+    await expect(chat.text().locator(".tail > p")).to_have_text("It grows")
+    await expect(chat.text().locator(".copy-code")).to_be_attached()
+    await chat.page.get_by_role("button", name="Chat settings").click()
+    await chat.page.get_by_label("System prompt").fill("Be brief.")
+    await chat.page.get_by_role("button", name="Done").click()
+    await chat.box.focus()
+    assert await chat.page.evaluate(FORCED) == ["", "", True]
+    generation.finish()
+    await chat.ends("complete")
 
 
 async def test_a_long_listing_is_copied_from_anywhere_in_it(chat: Chat) -> None:
