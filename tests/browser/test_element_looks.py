@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,20 @@ async def test_texts_are_those_of_the_page_of_the_product(browser: Browser, tmp_
 def braced(html: str) -> str:
     """Return HTML as a part of `HOST`, which is formatted."""
     return html.replace("{", "{{").replace("}", "}}")
+
+
+async def test_the_way_back_down_and_a_lost_connection_cover_nothing(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Each has a row of its own, also where the element is narrow."""
+    async with scene(browser, tmp_path) as at:
+        await at.chat.host.evaluate("(host) => { host.style.width = '300px'; }")
+        await answered(at, text="\n\n".join(f"paragraph {number}" for number in range(80)))
+        await at.chat.log.evaluate("(log) => { log.scrollTop = 0; }")
+        jump, link = at.chat.host.locator(".jump"), at.chat.host.locator(".link")
+        await expect(jump).to_be_visible()
+        await link.evaluate("(link) => { link.hidden = false; link.append('Reconnecting…'); }")
+        rows = [await each.bounding_box() for each in (at.chat.log, jump, link, at.chat.host.locator(".box"))]
+        assert all(
+            upper and lower and upper["y"] + upper["height"] <= lower["y"] for upper, lower in pairwise(rows)
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -328,6 +329,11 @@ async def test_the_way_back_down_covers_nothing(browser: Browser, server: LiveSe
     composer = await place(chat.page.locator(".composer .box"))
     assert log["y"] + log["height"] <= box["y"]
     assert box["y"] + box["height"] <= composer["y"]
+    link = chat.page.locator("[data-part=link]")
+    await link.evaluate("(link) => { link.hidden = false; }")
+    rows = [await place(each) for each in (chat.page.get_by_role("log"), chat.jump, link)]
+    assert all(upper["y"] + upper["height"] <= lower["y"] for upper, lower in pairwise([*rows, composer]))
+    await link.evaluate("(link) => { link.hidden = true; }")
     await chat.jump.click()
     await expect(chat.jump).to_be_hidden()
     await seen(
