@@ -25,6 +25,15 @@ HEIGHTS = """() => Object.fromEntries(Array.from(document.styleSheets[0].cssRule
     .filter((rule) => [".with-sidebar", ".sidebar", ".chat"].includes(rule.selectorText) && rule.style.height)
     .map((rule) => [rule.selectorText, rule.style.height]))"""
 
+# What is outside of its panel, or of the line below an answer, beyond which the padding of its buttons reaches.
+OUTSIDE = """() => Array.from(document.querySelectorAll(".panel:popover-open, .after"), (around) => {
+    const { left, right } = around.getBoundingClientRect();
+    const isOutside = (box) => box.left < left - 15 || box.right > right + 1;
+    return Array.from(around.querySelectorAll("*"))
+        .filter((each) => each.checkVisibility() && isOutside(each.getBoundingClientRect()))
+        .map((each) => each.outerHTML.slice(0, 60));
+}).flat()"""
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def phone(browser: Browser, server: LiveServer) -> AsyncIterator[Chat]:
@@ -142,3 +151,23 @@ async def test_a_list_that_is_open_stands_beside_the_chat_once_there_is_room(
     await chat.page.reload()
     assert await sidebar.bounding_box() == side
     await context.close()
+
+
+async def test_all_of_it_fits_with_letters_of_twice_the_size(phone: Chat, server: LiveServer) -> None:
+    """As a browser's own setting has them: nothing is cut off, or peeks in, and the model's name can be read."""
+    await server.client.ask("s1", "Rivers", model="scripted/short")
+    await phone.open("/sessions/s1")
+    await phone.page.evaluate("document.documentElement.style.fontSize = '32px'")
+    await expect(phone.page.get_by_role("link", name="Skip to message box")).not_to_be_in_viewport()
+    for control in (phone.page.get_by_label("Model", exact=True), phone.send):
+        await expect(control).to_be_in_viewport(ratio=1)
+        box = await control.bounding_box()
+        assert box is not None
+        assert box["width"] > 100
+    assert await phone.page.evaluate(OUTSIDE) == []
+    for name in ("options", "preferences", "models", "help"):
+        await phone.page.evaluate("(name) => document.getElementById(name).showPopover()", name)
+        assert await phone.page.evaluate(OUTSIDE) == []
+        await phone.page.evaluate("(name) => document.getElementById(name).hidePopover()", name)
+    await phone.page.locator(".skip").focus()
+    await expect(phone.page.locator(".skip")).to_be_in_viewport(ratio=1)
