@@ -223,7 +223,7 @@ class Session extends HTMLElement {
   async #reachBack() {
     if (this.#earlier) return this.#earlier.update();
     if (this.#state.before === null) return;
-    const { Earlier } = (await import("./transcript/earlier.js").catch(() => null)) ?? {};
+    const { Earlier } = await import("./transcript/earlier.js").catch(() => ({}));
     if (!Earlier) return; // the link leads to a page with all messages
     this.#earlier ??= new Earlier(this.#transcript, this.#id, {
       getState: () => this.#state,

@@ -60,7 +60,7 @@ function search() {
 
 /** Focus a field of the page; an open panel would cover it. */
 function focus(id) {
-  for (const panel of document.querySelectorAll(".panel:popover-open")) panel.hidePopover();
+  document.querySelector(".panel:popover-open")?.hidePopover();
   document.getElementById(id).focus();
 }
 

@@ -170,7 +170,7 @@ class Composer extends HTMLElement {
       this.complain(this.#blindness);
       return;
     }
-    const { Images } = (await late(() => import("./images.js"))) ?? {};
+    const { Images } = await late(() => import("./images.js"));
     if (!Images) return;
     this.#images ??= new Images(this.#part("images"), () => this.#reconsider());
     const refused = await this.#images.add(files);
@@ -221,7 +221,7 @@ class Composer extends HTMLElement {
     this.#unsaved = true;
     const options = this.#options.value;
     if (this.#sessionId === null) return saveSettings(options);
-    const { keepOptions } = (await late(() => import("./kept_options.js"))) ?? {};
+    const { keepOptions } = await late(() => import("./kept_options.js"));
     const isKept = await keepOptions?.(this.#part("options"), this.#sessionId, options, this.#listeners.signal);
     if (isKept) this.#unsaved = !this.#options.are(options);
   }

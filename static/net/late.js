@@ -2,13 +2,13 @@
 
 import { t } from "../state/i18n.js";
 
-/** The module that `load()` imports, `null` if it did not come: the page says so, and the next use tries again. */
+/** What `load()` imports; nothing of it if it did not come: the page says so, and the next use tries again. */
 export async function late(load) {
   try {
     return await load();
   } catch {
     document.dispatchEvent(new Event("unreachable"));
-    return null;
+    return {};
   }
 }
 

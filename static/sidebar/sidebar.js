@@ -32,7 +32,7 @@ class Sidebar extends HTMLElement {
       if (target.method === "post") window.addEventListener("pagehide", tellTabs, { once: true });
     }, { signal });
     const preferences = document.getElementById("preferences");
-    const prefer = async (name, ...given) => (await late(() => import("../preferences.js")))?.[name](...given);
+    const prefer = async (name, ...given) => (await late(() => import("../preferences.js")))[name]?.(...given);
     preferences.querySelector('[data-part="save"]').hidden = true; // choices take effect at once
     preferences.addEventListener("change", ({ target }) => prefer("choose", target.form, target), { signal });
     preferences.addEventListener("submit", (event) => {
@@ -66,7 +66,7 @@ class Sidebar extends HTMLElement {
 
   #findAfter(pause) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => (await this.#entries())?.find(this), pause);
+    this.#timer = setTimeout(async () => (await this.#entries()).find?.(this), pause);
   }
 
   /** Next to the chat the list is no popover: left open, it would take the first Esc from the answer. */
@@ -79,8 +79,8 @@ class Sidebar extends HTMLElement {
     const link = event.target.closest("a.more, a.further");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    if (link.matches(".more")) (await late(() => import("./session_menu.js")))?.openMenu(this, link);
-    else (await this.#entries())?.goOn(this);
+    if (link.matches(".more")) (await late(() => import("./session_menu.js"))).openMenu?.(this, link);
+    else (await this.#entries()).goOn?.(this);
   }
 
   #entries() {

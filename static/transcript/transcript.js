@@ -163,7 +163,7 @@ class Transcript extends HTMLElement {
   async #onBranch(event, link) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // opens another tab or window
     event.preventDefault();
-    const { turn } = (await late(() => import("./branch_switch.js"))) ?? {};
+    const { turn } = await late(() => import("./branch_switch.js"));
     if (!turn) return;
     const id = new URL(link.href).searchParams.get("branch");
     const show = () => new Promise((shown) => { this.#say("branch", { id, shown }); });
@@ -172,7 +172,7 @@ class Transcript extends HTMLElement {
 
   /** The Markdown source is fetched on demand: the page has only the HTML. */
   async #copy(button) {
-    const { copyAnswer, copyListing } = (await late(() => import("../markdown/clipboard.js"))) ?? {};
+    const { copyAnswer, copyListing } = await late(() => import("../markdown/clipboard.js"));
     if (!copyAnswer) return;
     if (button.matches(".copy-code")) return copyListing(button);
     const { message, article } = this.#viewOf(button);

@@ -167,17 +167,14 @@ async def test_what_does_not_load_is_told_and_loads_later(
     await context.route(late, lambda route: route.abort())
     menu = chat.page.get_by_role("link", name="Chat options for “Wheels”")
     copy = chat.answer().locator("[data-part=copy]")
-    for use in (
-        lambda: menu.click(),
-        lambda: chat.page.get_by_role("searchbox").fill("Wh"),
-        lambda: copy.click(),
-    ):
-        await use()
+    searchbox = chat.page.get_by_role("searchbox")
+    for use in (menu.click(), searchbox.fill("Wh"), copy.click()):
+        await use
         await expect(complaint).to_contain_text("Check your connection")
         await chat.ask("hello", "short")
         await expect(complaint).to_be_hidden()
     await context.unroute(late)
-    await chat.page.get_by_role("searchbox").fill("Whe")
+    await searchbox.fill("Whe")
     await expect(entries(chat)).to_have_text(["Wheels"])
     await menu.click()
     await expect(chat.page.locator("#session-menu")).to_be_visible()
