@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 from app.chat.errors import HistoryUnavailable, LeaseLost
 from app.chat.ports import Logger
-from app.cluster.ports import Estate, Lease, Leases, Node, Settled
+from app.cluster.ports import UNOWNED, Estate, Lease, Leases, Node, Settled
 from app.streams.registry import Registry
 from app.tasks.reports import report
 
 KEPT_SECONDS = 60.0  # for which a session is owned that nobody uses
-WHOEVER = 0  # the epoch of a lease that nobody has: the node that is asked takes the session itself
 AT_ONCE = 16  # sessions that are given up at the same time
 TAKEN_AT_ONCE = 64  # sessions of a dead node that are taken over at the same time, in shared transactions
 MOST_AT_ONCE = 1000  # the same when each waits for its answer to end
@@ -119,7 +118,7 @@ class Ownership:
         """Return the lease of a session, after taking it if that is possible. `over` is the epoch to take it from.
 
         A node that leaves, or is not sure of its own leases, takes nothing: then the lease of a free session names
-        another node and the epoch `WHOEVER`. Raises `HistoryUnavailable`.
+        another node and the epoch `UNOWNED`. Raises `HistoryUnavailable`.
         """
         while True:
             if (busy := self._busy.get(session_id)) is not None:
@@ -185,7 +184,7 @@ class Ownership:
         others = [node for node in await self._leases.nodes() if node.id != self.node.id]
         if not others:
             raise HistoryUnavailable("The server is starting or shutting down. Try again in a moment.")
-        return Lease(session_id, random.choice(others), WHOEVER, True)  # noqa: S311 - any of them will do
+        return Lease(session_id, random.choice(others), UNOWNED, True)  # noqa: S311 - any of them will do
 
     async def _take(self, session_id: str, over: int | None) -> Lease:
         sure_until = self.sure_until

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+UNOWNED = 0  # the epoch of a lease that nobody has: the node that is asked takes the session itself
+
 
 class Node(NamedTuple):
     """A server of the cluster. Each start of a server is a node of its own."""

@@ -6,7 +6,7 @@ Names that OpenTelemetry's semantic conventions for generative AI define are use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,39 +30,44 @@ CHAT = "chat"  # gen_ai.operation.name
 MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
-class _Collector(Collector):
-    """A collector whose registration reads nothing."""
+class Exported(Collector):
+    """Exports the figures of the sources. Each scrape reads each source once."""
 
-    def describe(self) -> list[Metric]:
-        """Return nothing, so that registration does not call `collect`."""
-        return []
-
-
-class StreamCollector(_Collector):
-    """Exports the statistics of streams."""
-
-    def __init__(self, read: Callable[[], Statistics]) -> None:
-        self._read = read
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client`."""
-        now = self._read()
-        yield GaugeMetricFamily("tailrace_streams_active", "Streams thinking or streaming.", now.active)
-        yield GaugeMetricFamily("tailrace_streams_limit", "Maximum of active streams.", now.limit)
-        yield GaugeMetricFamily("tailrace_streams_queued", "Streams waiting for a predecessor.", now.queued)
-        yield GaugeMetricFamily(
-            "tailrace_streams_zombie", "Fenced streams that have not ended yet.", now.zombies
-        )
-        yield GaugeMetricFamily("tailrace_viewers", "Open event streams.", now.viewers)
-        yield GaugeMetricFamily("tailrace_log_bytes", "Size of all session logs.", now.log_bytes)
-        yield CounterMetricFamily("tailrace_streams_started", "Streams registered.", now.started)
-        yield CounterMetricFamily("tailrace_tokens", "Tokens received from models.", now.tokens)
-        yield _counter("tailrace_streams_ended", "Streams ended, by outcome.", ["outcome"], now.ended)
-        yield CounterMetricFamily(
-            "tailrace_log_lines_lost", "Log lines that could not be written.", LineWriter.lost
-        )
-        yield from _lines(now)
-        yield from _measured(now.measures)
+        sources = self._sources
+        yield from _streams(sources.statistics())
+        if sources.viewers is not None:
+            yield from _viewers(sources.viewers)
+        if sources.history is not None:
+            yield from _history(sources.history())
+        if sources.backends is not None:
+            yield from _backends(sources.backends())
+        if sources.loop is not None:
+            yield from _loop(sources.loop)
+        if sources.cluster is not None:
+            yield from _node(sources.cluster())
+
+
+def _streams(now: Statistics) -> Iterator[Metric]:
+    """Convert the statistics of streams."""
+    yield GaugeMetricFamily("tailrace_streams_active", "Streams thinking or streaming.", now.active)
+    yield GaugeMetricFamily("tailrace_streams_limit", "Maximum of active streams.", now.limit)
+    yield GaugeMetricFamily("tailrace_streams_queued", "Streams waiting for a predecessor.", now.queued)
+    yield GaugeMetricFamily("tailrace_streams_zombie", "Fenced streams that have not ended yet.", now.zombies)
+    yield GaugeMetricFamily("tailrace_viewers", "Open event streams.", now.viewers)
+    yield GaugeMetricFamily("tailrace_log_bytes", "Size of all session logs.", now.log_bytes)
+    yield CounterMetricFamily("tailrace_streams_started", "Streams registered.", now.started)
+    yield CounterMetricFamily("tailrace_tokens", "Tokens received from models.", now.tokens)
+    yield _counter("tailrace_streams_ended", "Streams ended, by outcome.", ["outcome"], now.ended)
+    yield CounterMetricFamily(
+        "tailrace_log_lines_lost", "Log lines that could not be written.", LineWriter.lost
+    )
+    yield from _lines(now)
+    yield from _measured(now.measures)
 
 
 def _lines(now: Statistics) -> Iterator[Metric]:
@@ -135,128 +140,95 @@ def _measured(measures: StreamMeasures) -> Iterator[Metric]:
     )
 
 
-class ViewerCollector(_Collector):
-    """Exports the figures of viewers."""
-
-    def __init__(self, figures: ViewerFigures) -> None:
-        self._figures = figures
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client`."""
-        behind, most = self._figures.lag()
-        yield GaugeMetricFamily("tailrace_viewers_behind", "Viewers that are behind their log.", behind)
-        yield GaugeMetricFamily(
-            "tailrace_viewer_lag_events", "Events that the slowest viewer has not been sent.", most
-        )
-        yield _histogram(
-            "tailrace_viewer_lag_seconds",
-            "Time that viewers were behind, from a full connection until they had caught up.",
-            self._figures.behind,
-        )
-        yield _counter(
-            "tailrace_resets",
-            "Viewers that had to load a snapshot, by reason.",
-            ["reason"],
-            self._figures.resets,
-        )
+def _viewers(figures: ViewerFigures) -> Iterator[Metric]:
+    """Convert the figures of viewers."""
+    behind, most = figures.lag()
+    yield GaugeMetricFamily("tailrace_viewers_behind", "Viewers that are behind their log.", behind)
+    yield GaugeMetricFamily(
+        "tailrace_viewer_lag_events", "Events that the slowest viewer has not been sent.", most
+    )
+    yield _histogram(
+        "tailrace_viewer_lag_seconds",
+        "Time that viewers were behind, from a full connection until they had caught up.",
+        figures.behind,
+    )
+    yield _counter(
+        "tailrace_resets",
+        "Viewers that had to load a snapshot, by reason.",
+        ["reason"],
+        figures.resets,
+    )
 
 
-class HistoryCollector(_Collector):
-    """Exports how far the history is behind, and how long its transactions take."""
-
-    def __init__(self, read: Callable[[], HistoryLoad]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client`."""
-        load = self._read()
-        yield GaugeMetricFamily(
-            "tailrace_history_backlog_changes", "Changes waiting to be written.", load.changes
-        )
-        yield GaugeMetricFamily("tailrace_history_backlog_bytes", "Their size.", load.bytes)
-        yield GaugeMetricFamily(
-            "tailrace_history_available", "Whether the last attempt to write succeeded.", not load.failing
-        )
-        yield _histogram("tailrace_history_batch_seconds", "Time of a transaction.", load.batches)
+def _history(load: HistoryLoad) -> Iterator[Metric]:
+    """Convert how far the history is behind, and how long its transactions take."""
+    yield GaugeMetricFamily(
+        "tailrace_history_backlog_changes", "Changes waiting to be written.", load.changes
+    )
+    yield GaugeMetricFamily("tailrace_history_backlog_bytes", "Their size.", load.bytes)
+    yield GaugeMetricFamily(
+        "tailrace_history_available", "Whether the last attempt to write succeeded.", not load.failing
+    )
+    yield _histogram("tailrace_history_batch_seconds", "Time of a transaction.", load.batches)
 
 
-class BackendCollector(_Collector):
-    """Exports whether model servers respond."""
-
-    def __init__(self, read: Callable[[], Sequence[BackendHealth]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client`."""
-        up = GaugeMetricFamily(
-            "tailrace_backend_up",
-            "Whether the model server responds.",
-            labels=["backend"],
-        )
-        models = GaugeMetricFamily(
-            "tailrace_backend_models", "Models that the backend offers.", labels=["backend"]
-        )
-        for health in self._read():
-            if health.age is not None:
-                up.add_metric([health.backend], health.available)
-            models.add_metric([health.backend], health.models)
-        yield up
-        yield models
+def _backends(healths: Sequence[BackendHealth]) -> Iterator[Metric]:
+    """Convert whether model servers respond."""
+    up = GaugeMetricFamily(
+        "tailrace_backend_up",
+        "Whether the model server responds.",
+        labels=["backend"],
+    )
+    models = GaugeMetricFamily(
+        "tailrace_backend_models", "Models that the backend offers.", labels=["backend"]
+    )
+    for health in healths:
+        if health.age is not None:
+            up.add_metric([health.backend], health.available)
+        models.add_metric([health.backend], health.models)
+    yield up
+    yield models
 
 
-class ClusterCollector(_Collector):
-    """Exports the figures of a node of a cluster."""
-
-    def __init__(self, read: Callable[[], ClusterFigures]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client`."""
-        now = self._read()
-        yield GaugeMetricFamily("tailrace_node_sessions", "Sessions that this node owns.", now.owned)
-        yield GaugeMetricFamily("tailrace_node_peers", "Other nodes that are alive.", now.peers)
-        yield GaugeMetricFamily("tailrace_redis_up", "Whether Redis responds.", now.redis)
-        yield GaugeMetricFamily(
-            "tailrace_log_lag_events", "Events not shown yet: Redis has not acknowledged them.", now.lag
-        )
-        yield CounterMetricFamily(
-            "tailrace_takeovers", "Sessions taken by force, or with unfinished answers.", now.takeovers
-        )
-        yield CounterMetricFamily(
-            "tailrace_takeover_interrupted", "Answers ended for another node.", now.interrupted
-        )
-        yield CounterMetricFamily("tailrace_sessions_lost", "Sessions that another node took.", now.losses)
-        yield CounterMetricFamily("tailrace_logs_fenced", "Logs that another owner fenced off.", now.fenced)
-        yield CounterMetricFamily(
-            "tailrace_log_repaired_events", "Events that Redis had lost, and got again.", now.repaired
-        )
-        yield CounterMetricFamily(
-            "tailrace_logs_detached",
-            "Times that a log was shown without Redis' acknowledgement.",
-            now.detached,
-        )
-        yield CounterMetricFamily(
-            "tailrace_requests_passed_on", "Requests passed on to owner nodes.", now.passed_on
-        )
-        yield _histogram("tailrace_redis_round_trip_seconds", "Time of a command to Redis.", now.round_trips)
+def _node(now: ClusterFigures) -> Iterator[Metric]:
+    """Convert the figures of a node of a cluster."""
+    yield GaugeMetricFamily("tailrace_node_sessions", "Sessions that this node owns.", now.owned)
+    yield GaugeMetricFamily("tailrace_node_peers", "Other nodes that are alive.", now.peers)
+    yield GaugeMetricFamily("tailrace_redis_up", "Whether Redis responds.", now.redis)
+    yield GaugeMetricFamily(
+        "tailrace_log_lag_events", "Events not shown yet: Redis has not acknowledged them.", now.lag
+    )
+    yield CounterMetricFamily(
+        "tailrace_takeovers", "Sessions taken by force, or with unfinished answers.", now.takeovers
+    )
+    yield CounterMetricFamily(
+        "tailrace_takeover_interrupted", "Answers ended for another node.", now.interrupted
+    )
+    yield CounterMetricFamily("tailrace_sessions_lost", "Sessions that another node took.", now.losses)
+    yield CounterMetricFamily("tailrace_logs_fenced", "Logs that another owner fenced off.", now.fenced)
+    yield CounterMetricFamily(
+        "tailrace_log_repaired_events", "Events that Redis had lost, and got again.", now.repaired
+    )
+    yield CounterMetricFamily(
+        "tailrace_logs_detached",
+        "Times that a log was shown without Redis' acknowledgement.",
+        now.detached,
+    )
+    yield CounterMetricFamily(
+        "tailrace_requests_passed_on", "Requests passed on to owner nodes.", now.passed_on
+    )
+    yield _histogram("tailrace_redis_round_trip_seconds", "Time of a command to Redis.", now.round_trips)
 
 
-class LoopCollector(_Collector):
-    """Exports how long the event loop was blocked."""
-
-    def __init__(self, health: LoopHealth) -> None:
-        self._health = health
-
-    def collect(self) -> Iterator[Metric]:
-        """See `prometheus_client`."""
-        health = self._health
-        yield CounterMetricFamily(
-            "tailrace_loop_blocked_seconds", "Time that the event loop was blocked.", health.blocked
-        )
-        yield CounterMetricFamily("tailrace_loop_blocks", "How often it was blocked.", health.blocks)
-        yield GaugeMetricFamily(
-            "tailrace_loop_blocked_worst_seconds", "The longest block since the start.", health.worst
-        )
+def _loop(health: LoopHealth) -> Iterator[Metric]:
+    """Convert how long the event loop was blocked."""
+    yield CounterMetricFamily(
+        "tailrace_loop_blocked_seconds", "Time that the event loop was blocked.", health.blocked
+    )
+    yield CounterMetricFamily("tailrace_loop_blocks", "How often it was blocked.", health.blocks)
+    yield GaugeMetricFamily(
+        "tailrace_loop_blocked_worst_seconds", "The longest block since the start.", health.worst
+    )
 
 
 def _counter(
@@ -284,19 +256,9 @@ def _by_model(name: str, help_text: str, histograms: Histograms, *more: str) -> 
 
 
 def collectors(sources: Sources) -> CollectorRegistry:
-    """Return a registry with the metrics of the sources and of the process. Each scrape reads each source once."""
+    """Return a registry with the metrics of the sources and of the process."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(StreamCollector(sources.statistics))
-    if sources.viewers is not None:
-        registry.register(ViewerCollector(sources.viewers))
-    if sources.history is not None:
-        registry.register(HistoryCollector(sources.history))
-    if sources.backends is not None:
-        registry.register(BackendCollector(sources.backends))
-    if sources.loop is not None:
-        registry.register(LoopCollector(sources.loop))
-    if sources.cluster is not None:
-        registry.register(ClusterCollector(sources.cluster))
+    registry.register(Exported(sources))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """`_bytes` fields are bytes; waits and `retry_after` are seconds."""
+    """`_bytes` fields are bytes; waits are seconds."""
 
     max_prompt_bytes: int = 262_144
     max_image_bytes: int = 8 * 1024 * 1024  # for all images of a prompt together
@@ -17,7 +17,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     owner_event_streams: int = 128  # open ones of each owner
     max_stop_wait: float = 5.0
     default_stop_wait: float = 2.0
-    retry_after: int = 2
 
     @property
     def max_text_bytes(self) -> int:

@@ -13,7 +13,7 @@ from app.web.i18n import translations
 from app.web.i18n.error_texts import said
 from app.web.input import bodies
 from app.web.page.model_menu import MOST_MODELS, matching
-from app.web.problems import ProblemError
+from app.web.problems import RETRY_AFTER, ProblemError
 
 METRICS: web.AppKey[Callable[[], bytes]] = web.AppKey("metrics")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # the text format of Prometheus
@@ -43,7 +43,7 @@ async def servez(request: web.Request) -> web.StreamResponse:
 
 
 def _check(request: web.Request, reasons: Sequence[str]) -> None:
-    headers = {"Retry-After": "2"}
+    headers = {"Retry-After": RETRY_AFTER}
     if request.app[REGISTRY].draining:
         raise ProblemError(503, "draining", "The server is shutting down.", headers=headers)
     if reasons:

@@ -20,6 +20,7 @@ from app.web.ops import handlers as ops
 from app.web.page import composer_forms, models_page, preferences, session_forms, views
 from app.web.page.live import snapshots
 from app.web.page.model_menu import MOST_MODELS
+from app.web.rules import LARGEST_PAGE
 from app.web.security.login import LoginPage
 
 
@@ -117,7 +118,7 @@ API = (
         parameters=[
             parameter("q", "Words that must all occur in the title or messages.", maxLength=MOST_CHARACTERS),
             parameter("after", "`next` of the previous page.", maxLength=LONGEST_CURSOR),
-            parameter("limit", "Sessions per page.", "integer", minimum=1, maximum=200),
+            parameter("limit", "Sessions per page.", "integer", minimum=1, maximum=LARGEST_PAGE),
         ],
     ),
     operation(

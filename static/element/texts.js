@@ -1,4 +1,4 @@
-/** What `<tailrace-chat>` says, in English and German. A page may replace each sentence: docs/element.md lists the names. */
+/** What `<tailrace-chat>` says, in English and German. A page may replace each sentence: `TailraceChat.TEXTS` has the names. */
 
 import { hasText } from "../state/answer.js";
 

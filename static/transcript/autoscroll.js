@@ -19,10 +19,6 @@ export class Autoscroll {
     box.addEventListener("scroll", () => this.#look(), { passive: true, signal });
   }
 
-  get isPinned() {
-    return this.#pinned;
-  }
-
   /** Scroll to the bottom if pinned; call it whenever the content has grown. */
   follow() {
     if (!this.#pinned) return;

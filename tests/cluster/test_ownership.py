@@ -10,8 +10,8 @@ import pytest
 from app.chat.errors import HistoryUnavailable, LeaseLost
 from app.chat.records import Admission, Exchange
 from app.chat.states import Outcome
-from app.cluster.ownership import KEPT_SECONDS, WHOEVER
-from app.cluster.ports import Lease
+from app.cluster.ownership import KEPT_SECONDS
+from app.cluster.ports import UNOWNED, Lease
 from tests.doubles.estate import AWAY, OWNER, ToyNode
 from tests.doubles.leases import LeaseTable, Row
 from tests.support.waiting import until
@@ -377,7 +377,7 @@ async def test_a_request_during_the_move_waits_for_it(a: ToyNode, b: ToyNode) ->
     giving = asyncio.ensure_future(a.ownership.give_all(wait=5))
     await until(lambda: stream.cancelled)
     lease = await a.ownership.owner("s")  # the move may be over by now: in either case it is not this node's
-    assert (lease.node, lease.epoch) == (b.node, WHOEVER)
+    assert (lease.node, lease.epoch) == (b.node, UNOWNED)
     await giving
 
 
@@ -386,7 +386,7 @@ async def test_a_node_that_leaves_takes_nothing(a: ToyNode, b: ToyNode) -> None:
     await b.ownership.owner("s")
     a.ownership.claiming = False
     assert await a.ownership.owner("s") == Lease("s", b.node, 1, True)
-    assert await a.ownership.owner("t") == Lease("t", b.node, WHOEVER, True)
+    assert await a.ownership.owner("t") == Lease("t", b.node, UNOWNED, True)
     assert await a.ownership.reap(10) == 0
     await b.leases.leave()
     with pytest.raises(HistoryUnavailable, match="shutting down"):
@@ -404,7 +404,7 @@ async def test_a_node_that_was_not_renewed_trusts_nothing(a: ToyNode, b: ToyNode
     clock.now = 200.0
     await b.leases.renew()
     clock.now = 301.0
-    assert await a.ownership.owner("s") == Lease("s", b.node, WHOEVER, True)
+    assert await a.ownership.owner("s") == Lease("s", b.node, UNOWNED, True)
     assert await b.ownership.reap(10) == 1
     assert await a.ownership.owner("s") == Lease("s", b.node, 2, True)
     a.lose_all()
@@ -524,7 +524,7 @@ async def test_a_node_that_leaves_gives_up_what_it_does_not_know_to_have(a: ToyN
     with pytest.raises(HistoryUnavailable):
         await a.ownership.owner("s")
     a.ownership.claiming = False
-    assert await a.ownership.owner("s") == Lease("s", b.node, WHOEVER, True)
+    assert await a.ownership.owner("s") == Lease("s", b.node, UNOWNED, True)
     assert await b.ownership.owner("s") == Lease("s", b.node, 2, True)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.chat.errors import HistoryUnavailable, LeaseLost
-from app.cluster.ports import Lease, Node
-from app.web.nodes.nodes import NEW_LEASE
+from app.cluster.ports import UNOWNED, Lease, Node
 
 
 class OwnerTable:
@@ -63,7 +62,7 @@ class TableOwners:
         if not self.claiming:
             if self.elsewhere is None:
                 raise LeaseLost
-            return Lease(session_id, self.elsewhere, NEW_LEASE, True)
+            return Lease(session_id, self.elsewhere, UNOWNED, True)
         return self._table.give(session_id, self.node)
 
     async def log_ready(self, session_id: str) -> None:

@@ -24,7 +24,7 @@ from app.chat.message_range import MessageRange
 from app.chat.ports import Logger
 from app.cluster.cluster import LIST_CHANGED, OWNER_CHANGED, Cluster
 from app.cluster.moves import pauses
-from app.cluster.ports import Lease
+from app.cluster.ports import UNOWNED, Lease
 from app.log.cursors import Cursor
 from app.web.api.awaited_session import exists
 from app.web.api.streams import check_prompt
@@ -70,14 +70,13 @@ from app.web.nodes.repeated import done_before
 from app.web.nodes.routes import Need, asks_for_answer, need_of, session_of, stops
 from app.web.nodes.signature import NO_SESSION
 from app.web.nodes.sources import Sources
-from app.web.problems import ProblemError
+from app.web.problems import RETRY_AFTER, ProblemError
 
 MOST_MOVES = 8  # of a session while a request looks for it
 PAUSE_SECONDS = 0.05  # before the second look at a lease; it grows with each
 SILENCES = 2.5  # heartbeat intervals without a byte, after which an owner node is taken for gone
 END_SECONDS = 1.0  # for reading tasks at the end
 LEEWAY = 2.0  # s, beyond the time to live of a node, in which its sessions are taken over
-NEW_LEASE = 0  # the epoch for a node that has to take the session first
 
 
 class Nodes:
@@ -256,7 +255,7 @@ class Nodes:
     async def _owns(self, session_id: str, epoch: int) -> bool:
         """Return whether this node owns a session under an epoch. Raises `HistoryUnavailable`."""
         owners = self.cluster.owners
-        if epoch == NEW_LEASE:
+        if epoch == UNOWNED:
             return (await owners.owner(session_id)).node.id == owners.node.id
         if not owners.holds(session_id, epoch) and owners.is_sure:
             # It may be taking the session right now. Or PostgreSQL says that it has a lease which it does not know of,
@@ -492,5 +491,5 @@ def unreachable() -> ProblemError:
         503,
         "node_unreachable",
         "The server that has this chat isn't responding. Try again in a moment.",
-        headers={"Retry-After": "2"},
+        headers={"Retry-After": RETRY_AFTER},
     )

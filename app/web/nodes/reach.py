@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from app.cluster.ports import Lease, Node
+from app.cluster.ports import UNOWNED, Lease, Node
 from app.web.nodes.peers import Peers
 
 FRESH_SECONDS = 1.0  # for which an answer of all nodes is good: many readers may ask
 AGAIN_SECONDS = 60.0  # before a reader of this node takes the same session again
 END_SECONDS = 1.0  # for questions at the end
-NOBODYS = 0  # the epoch of a lease that nobody has
 
 
 class Taken(NamedTuple):
@@ -52,7 +51,7 @@ class Reach:
         Not from a node that answers, not if this node reaches less than half of the others that live, and not again
         within a minute: two nodes that do not reach each other would take it from each other all the time.
         """
-        if lease.epoch == NOBODYS:
+        if lease.epoch == UNOWNED:
             return False  # this node takes nothing now
         if (taken := self._before(lease)) is not None:
             return taken
