@@ -50,6 +50,7 @@ class Membership:
         self._logger = logger
         self._log_is_up = log_is_up
         self._has_lost = False  # sessions, since the last renewal
+        self._trusts_from = 0.0  # loop time from which on nodes that are not renewed are taken for dead
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -138,6 +139,8 @@ class Membership:
     async def _renew(self, began: float) -> None:
         if not await self._leases.renew():
             self._logger.warning("node_had_expired", node=self._ownership.node.id)
+            # PostgreSQL may have been away for the other nodes, too. Each that lives has tried again twice by then.
+            self._trusts_from = self._loop.time() + 2 * self._interval + RETRY_SECONDS
         # What others took meanwhile is lost before the rest counts as sure.
         await self._ownership.check()
         self._renewed(began)
@@ -175,6 +178,8 @@ class Membership:
         await self._repeat(self._reap, min(LOOK_SECONDS, self.ttl / 6))
 
     async def _reap(self) -> None:
+        if self._loop.time() < self._trusts_from:
+            return
         while await self._ownership.reap(ORPHANS):
             pass  # more may be left
 

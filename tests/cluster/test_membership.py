@@ -113,6 +113,33 @@ async def test_dead_nodes_are_looked_after(a: ToyNode, table: LeaseTable) -> Non
     assert a.logger.fields["session_taken_over"]["interrupted"] == 1
 
 
+@pytest.mark.slow
+async def test_a_node_that_had_expired_gives_the_others_time(table: LeaseTable) -> None:
+    """PostgreSQL was away for all of them: whoever reaches it first does not take the others for dead."""
+    loop = asyncio.get_running_loop()
+    a, b = ToyNode("a", table, ttl=3.0), ToyNode("b", table, ttl=3.0)
+    for node in (a, b):
+        await node.membership.join(node.node)
+    dead = await ToyNode("dead", table, ttl=3.0).join()
+    await dead.ownership.owner("t")
+    await b.post()
+    for node in (a, b):
+        node.leases.away = True
+    await until(lambda: not any(table.is_alive(name) for name in ("a", "b", "dead")), within=30)
+    a.leases.away = False
+    await until(lambda: table.is_alive("a") and a.ownership.is_sure, within=30)
+    renewed = loop.time()
+    await until(lambda: loop.time() > renewed + 0.8, within=30)  # it has looked for dead nodes meanwhile
+    b.leases.away = False
+    await until(lambda: table.leases["t"].node_id != "dead", within=30)
+    assert b.ownership.holds("s", 1)
+    assert not b.stream().cancelled
+    for node in (a, b):
+        await node.membership.leave()
+        await node.registry.close()
+    await dead.registry.close()
+
+
 async def test_a_node_that_leaves_is_not_waited_for(a: ToyNode, table: LeaseTable) -> None:
     """What it could not give up is taken at once."""
     b = ToyNode("b", table, ttl=300.0)
