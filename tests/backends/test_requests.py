@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from yarl import URL
 
+from app.backends.errors.bodies import read_error_body
 from app.backends.errors.mapper import ErrorMapper
 from app.backends.http.client import proxy_for
 from app.backends.ollama.backend import OllamaBackend
@@ -254,3 +255,32 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for host in ("127.0.0.1", "127.1.2.3", "localhost", "x.localhost", "[::1]"):
         assert proxy_for(URL(f"http://{host}:11434")) is None
     assert not is_loopback("localhost.example.com")
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/v2/chat?key=1", "/v2/chat"),
+        ("https://user@other.example/v2?key=1#top", "https://other.example/v2"),
+        ("?a=b", "?a=b"),
+        ("#top", "#top"),
+        ("http://[", "http://["),
+    ],
+)
+def test_a_redirect_says_where_to(target: str, shown: str) -> None:
+    """Without what may be secret, as long as something is left."""
+    error = ErrorMapper("It").rejected(301, b"", {"Location": target})
+    assert str(error) == f"It redirects to {shown} (301). Check its URL."
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("<html><head><TITLE lang=tr>İİ Bad gateway</Title></head></html>", "İİ Bad gateway"),
+        ("<p>İİİİİİİİİİ</p><h1>Not here</h1>", "Not here"),
+        ("<Error><!--İİİİ--><Message>No such model</Message></Error>", "No such model"),
+    ],
+)
+def test_a_letter_that_is_longer_in_lower_case_moves_nothing(page: str, message: str) -> None:
+    """İ is two characters in lower case."""
+    assert read_error_body(page.encode()).message == message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -96,14 +97,19 @@ def words_of(document: str) -> str:
 
 def _element(page: str, tags: tuple[str, ...]) -> str:
     """Return the text of the first of these elements that has nothing but text."""
-    lower = page.lower()
     for tag in tags:
-        start = lower.find(f"<{tag}")
-        begin = lower.find(">", start) + 1 if start >= 0 else 0
-        end = lower.find(f"</{tag}", begin) if begin else -1
+        start = _find(f"<{tag}", page, 0)
+        begin = page.find(">", start) + 1 if start >= 0 else 0
+        end = _find(f"</{tag}", page, begin) if begin else -1
         if end > begin and (title := page[begin:end].strip()) and "<" not in title:
             return title
     return ""
+
+
+def _find(tag: str, page: str, begin: int) -> int:
+    """Return the place of a tag in any case, -1 without one. Some letters are longer in lower case, so not in that."""
+    found = re.compile(re.escape(tag), re.ASCII | re.IGNORECASE).search(page, begin)
+    return found.start() if found else -1
 
 
 def _fine(value: Any, depth: int = 0) -> bool:

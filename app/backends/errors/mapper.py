@@ -167,7 +167,8 @@ class ErrorMapper:
     def _redirect(self, status: int, target: str) -> str:
         try:
             url = URL(target)
-            target = str(url.with_user(None).with_query(None).with_fragment(None) if url.host else url.path)
+            public = url.with_user(None) if url.host else url
+            target = str(public.with_query(None).with_fragment(None)) or target
         except ValueError:
             pass  # not a URL: quote it unchanged
         return f"{self.label} redirects to {self.quote(target)} ({status}). Check its URL."

@@ -58,9 +58,15 @@ async def test_a_choice_that_there_is_not_counts_as_none(stage: Stage, form: dic
 
 
 @pytest.mark.parametrize(
-    ("target", "location"), [("/sessions/s1?q=x", "/sessions/s1?q=x"), ("//evil", "/"), ("", "/")]
+    ("target", "location"),
+    [
+        ("/sessions/s1?q=x", "/sessions/s1?q=x"),
+        ("/sessions/é?q=100%25 ü#x", "/sessions/%C3%A9?q=100%25%20%C3%BC#x"),
+        ("//evil", "/"),
+        ("", "/"),
+    ],
 )
 async def test_the_reader_comes_back_to_the_page(stage: Stage, target: str, location: str) -> None:
-    """To a page of this server, and to no other."""
+    """To a page of this server, and to no other, in ASCII, as a header must be."""
     async with stage.http.post("/preferences", data={"next": target}, allow_redirects=False) as response:
         assert response.headers["Location"] == location
