@@ -17,7 +17,8 @@ from app.chat.titles import TITLE_LENGTH
 OVERHEAD = 512  # approximate bytes per message or stream, not counting its text
 
 Id = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
-Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$", max_length=40)]
+_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?(Z|\\+00:00)$"
+Time = Annotated[str, Meta(pattern=_TIME, max_length=40)]  # of UTC; whether it is a date the reader checks
 Title = Annotated[str, Meta(max_length=TITLE_LENGTH)]
 LONGEST_WORD = 1000  # characters
 Word = Annotated[str, Meta(max_length=LONGEST_WORD)]  # a machine-made string: a model's name, a code

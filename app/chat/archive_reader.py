@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -20,9 +22,10 @@ from app.chat.archive import (
     ArchivedMessage,
     ArchivedStream,
 )
-from app.chat.archive_splitter import Part, SplitError, Splitter
+from app.chat.archive_splitter import AGAIN, CHOOSE, Part, SplitError, Splitter
 from app.chat.sizes import utf8_size
 from app.chat.states import Outcome
+from app.chat.titles import one_line, title_of
 
 MOST_RECORDS = 200_000  # messages, and streams
 ERROR_CODE, ERROR_MESSAGE = 200, 20_000  # characters of a stream's error
@@ -55,16 +58,24 @@ class Limits(NamedTuple):
 class ArchiveReader:
     """Takes the bytes of one file. Each method raises `BadArchive`.
 
-    `check_image` raises `BadArchive` for an image that must not be stored; `new_id` makes the ids of images.
+    `check_image` raises `BadArchive` for an image that must not be stored; `new_id` makes the ids of images. `now`
+    (RFC 3339, UTC) takes the place of later times: a session of the future would be the newest one until then.
     """
 
     def __init__(
-        self, limits: Limits, *, check_image: Callable[[ArchivedImage], None], new_id: Callable[[], str]
+        self,
+        limits: Limits,
+        *,
+        check_image: Callable[[ArchivedImage], None],
+        new_id: Callable[[], str],
+        now: str,
     ) -> None:
         self._splitter = Splitter(limits.part)
         self._limits = limits
         self._check_image = check_image
         self._new_id = new_id
+        self._now = now
+        self._derived_title: str | None = None  # from the first prompt
         self._key = secrets.token_bytes(16)
         self._messages: set[int] = set()
         self._streams: set[int] = set()
@@ -95,7 +106,7 @@ class ArchiveReader:
             rest = self._splitter.finish()
         except SplitError as error:
             raise _bad(error) from error
-        archive = _parsed(rest, Archive, "$")
+        archive = _parsed(rest, Archive)
         batch = Batch([], [])
         if (archive.messages and self._messages) or (archive.streams and self._streams):
             raise BadArchive("It has `messages` or `streams` twice.")
@@ -105,12 +116,21 @@ class ArchiveReader:
             self._take_stream(stream, batch)
         if self._missing:
             raise BadArchive("This export is inconsistent. It names streams that are missing.")
-        return msgspec.structs.replace(archive, messages=[], streams=[], keys=[]), batch
+        known = msgspec.structs.replace(
+            archive,
+            title=one_line(archive.title) or self._derived_title or "",
+            created_at=self._past(archive.created_at),
+            updated_at=self._past(archive.updated_at),
+            messages=[],
+            streams=[],
+            keys=[],
+        )
+        return known, batch
 
     # ---- parts -----------------------------------------------------------------------------------------------
 
     def _read(self, part: Part, batch: Batch) -> None:
-        where = f"$.{part.of}[{part.place}]"
+        where = f"{part.of}[{part.place}]"
         if part.of == "messages":
             self._take_message(_parsed(part.data, ArchivedMessage, where), batch)
         else:
@@ -118,6 +138,8 @@ class ArchiveReader:
 
     def _take_message(self, message: ArchivedMessage, batch: Batch) -> None:
         self._check_message(message)
+        if self._derived_title is None and message.role == "user":
+            self._derived_title = one_line(title_of(message.content))
         parent = message.parent_id
         if parent is not None and self._number("m", parent) not in self._messages:
             raise BadArchive(
@@ -133,6 +155,7 @@ class ArchiveReader:
                 message_id=self._renamed("m", message.message_id),
                 parent_id=None if parent is None else self._renamed("m", parent),
                 stream_id=None if message.stream_id is None else self._renamed("s", message.stream_id),
+                created_at=self._past(message.created_at),
                 images=[msgspec.structs.replace(image, image_id=self._new_id()) for image in message.images],
             )
         )
@@ -159,6 +182,7 @@ class ArchiveReader:
                 stream_id=self._renamed("s", stream.stream_id),
                 message_id=self._renamed("m", stream.message_id),
                 continues=None if stream.continues is None else self._renamed("s", stream.continues),
+                created_at=None if stream.created_at is None else self._past(stream.created_at),
                 outcome=stream.outcome or Outcome.INTERRUPTED,
             )
         )
@@ -167,6 +191,14 @@ class ArchiveReader:
         number = self._number("s", stream_id)
         if number not in self._streams:
             self._missing.add(number)
+
+    def _past(self, time: str) -> str:
+        """Return a time that is not later than now. Raises `BadArchive` for what only has the form of one."""
+        try:
+            datetime.fromisoformat(time)
+        except ValueError as error:
+            raise _changed(f"`{time}` is no date") from error
+        return min(time, self._now)
 
     # ---- ids -------------------------------------------------------------------------------------------------
 
@@ -207,17 +239,51 @@ def _check_stream(stream: ArchivedStream) -> None:
         raise BadArchive(f"The error of stream {stream.stream_id} is too long.")
 
 
-def _parsed(data: bytes, kind: type[T], where: str) -> T:
+class _Label(msgspec.Struct):
+    """What says that a file is an export, and of which version."""
+
+    kind: str = ""
+    version: int = 1
+
+
+def _parsed(data: bytes, kind: type[T], where: str = "") -> T:
+    """Parse the part of the file at `where`, or without that the whole but for its parts."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise BadArchive(f"This isn't a Tailrace export: {_at(error, where)}.") from error
+        if not where:
+            _check_label(data)
+        raise _changed(_wrong(str(error), where)) from error
     except RecursionError as error:
         raise BadArchive("It is nested too deeply.") from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise BadArchive(f"The file isn't valid JSON: {_at(error, where)}.", is_json=False) from error
+        raise BadArchive(f"The file isn't valid JSON. {AGAIN}", is_json=False) from error
 
 
-def _at(error: Exception, where: str) -> str:
-    """Return a parser's message with the place in the whole file."""
-    return str(error).replace("`$", f"`{where}", 1)[:200]
+def _check_label(data: bytes) -> None:
+    try:
+        label = msgspec.json.decode(data, type=_Label)
+    except msgspec.DecodeError:
+        return  # there is more wrong with it
+    if label.kind != "tailrace-session":
+        raise BadArchive(f"This isn't a Tailrace export. {CHOOSE}")
+    if label.version > 1:
+        raise BadArchive(
+            "This export is of a newer version of Tailrace. Update this server, then import it again."
+        )
+
+
+def _wrong(error: str, where: str) -> str:
+    """Return what is wrong, from the parser's message: what is missing in a place, or the place of a value."""
+    place = where + (found[1] if (found := _PLACE.search(error)) else "")
+    if missing := _MISSING.match(error):
+        return f"`{place}.{missing[1]}` is missing".replace("`.", "`")
+    return f"`{place}` is invalid".replace("`.", "`")
+
+
+_MISSING = re.compile("Object missing required field `(.+?)`")
+_PLACE = re.compile(r" - at `\$([^`]{1,100})`$")
+
+
+def _changed(what: str) -> BadArchive:
+    return BadArchive(f"This isn't a Tailrace export, or it was changed: {what}. {AGAIN}")

@@ -21,6 +21,10 @@ _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 _KEY = re.compile(rb'[{,]\s*"(messages|streams)"\s*:\s*$')
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _OPENING, _CLOSING = b"{[", b"}]"
+_BLANK = b" \t\r\n"
+
+CHOOSE = "Choose a file saved with “Export as JSON”."  # what to do
+AGAIN = "Export the chat again."
 
 
 class SplitError(ValueError):
@@ -83,8 +87,15 @@ class Splitter:
     def finish(self) -> bytes:
         """Return the rest: the object without the members of its lists. Raises `SplitError` if it has not ended."""
         if not self._ended:
-            raise SplitError("It ends too early.", is_json=False)
+            raise self._unfinished()
         return bytes(self._rest)
+
+    def _unfinished(self) -> SplitError:
+        if self._depth:
+            return SplitError(f"It ends too early. {AGAIN}", is_json=False)
+        if self._buffer.strip(_BLANK):
+            return _no_object()
+        return SplitError(f"It is empty. {CHOOSE}", is_json=False)
 
     def _leave_string(self) -> bool:
         """Go to the end of the string; return whether it has arrived."""
@@ -118,11 +129,11 @@ class Splitter:
 
     def _begin(self, place: int) -> None:
         if self._ended:
-            raise SplitError("There is something after its end.", is_json=False)
-        if bytes(self._buffer[:place]).strip(b" \t\r\n"):
-            raise SplitError("It doesn't begin with an object.", is_json=False)
+            raise SplitError(f"There is something after its end. {AGAIN}", is_json=False)
+        if bytes(self._buffer[:place]).strip(_BLANK):
+            raise _no_object()
         if self._buffer[place] != ord("{"):
-            raise SplitError("It must be an object.", is_json=True)
+            raise SplitError(f"It must be an object. {CHOOSE}", is_json=True)
 
     def _begin_list(self, place: int) -> None:
         """Note whether this is one of the lists. What came before it, and its bracket, belongs to the rest."""
@@ -133,26 +144,26 @@ class Splitter:
             return
         name = found[1].decode()
         if name in self._seen:
-            raise SplitError(f"It has `{name}` twice.", is_json=True)
+            raise SplitError(f"It has `{name}` twice. {AGAIN}", is_json=True)
         self._seen.add(name)
         self._list, self._count = name, 0
 
     def _expect_separator(self, place: int) -> None:
-        between = bytes(self._buffer[:place]).strip(b" \t\r\n")
+        between = bytes(self._buffer[:place]).strip(_BLANK)
         if between != (b"," if self._count else b""):
-            raise SplitError(f"`{self._list}` must be a list of objects.", is_json=True)
+            raise SplitError(f"`{self._list}` must be a list of objects. {AGAIN}", is_json=True)
 
     def _close(self, place: int) -> Part | None:
         self._depth -= 1
         if self._depth < 0:
-            raise SplitError("It has a bracket too many.", is_json=False)
+            raise SplitError(f"It has a bracket too many. {AGAIN}", is_json=False)
         if self._depth == 0:
             self._keep(place + 1)
             self._at = 0
             self._ended = True
         elif self._depth == 1 and self._list is not None:
-            if bytes(self._buffer[:place]).strip(b" \t\r\n"):
-                raise SplitError(f"`{self._list}` must be a list of objects.", is_json=True)
+            if bytes(self._buffer[:place]).strip(_BLANK):
+                raise SplitError(f"`{self._list}` must be a list of objects. {AGAIN}", is_json=True)
             self._drop(place)  # the closing bracket belongs to the rest
             self._list = None
             self._at = 1
@@ -181,8 +192,8 @@ class Splitter:
     def _forget(self) -> None:
         """Bound what is kept until more data comes."""
         if self._ended:
-            if bytes(self._buffer).strip(b" \t\r\n"):
-                raise SplitError("There is something after its end.", is_json=False)
+            if bytes(self._buffer).strip(_BLANK):
+                raise SplitError(f"There is something after its end. {AGAIN}", is_json=False)
             self._buffer.clear()
             self._at = 0
         elif self._list is None and self._depth and not self._in_string:
@@ -190,3 +201,7 @@ class Splitter:
             self._at = 0
         if len(self._buffer) > self._most:
             raise SplitError(f"A part of it is larger than {self._most // 2**20} MiB.", is_json=True)
+
+
+def _no_object() -> SplitError:
+    return SplitError(f"It doesn't begin with `{{`. {CHOOSE}", is_json=False)

@@ -1,4 +1,4 @@
-"""Titles, search words and paging of the session list, shared by all histories."""
+"""Search words and paging of the session list, shared by all histories."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ from datetime import UTC, datetime
 
 from app.chat.records import SessionInfo
 from app.chat.searches import MOST_CHARACTERS, MOST_WORDS
-from app.chat.titles import DERIVED_TITLE_LENGTH
 
 SEARCH_SECONDS = 1.0  # that a search may take, not counting the wait for its turn
-
-
-def title_of(prompt: str) -> str:
-    """Return the title of a session: the beginning of its first prompt on one line, with an ellipsis if it is cut."""
-    # Each word has at least one character.
-    words = prompt.split(maxsplit=DERIVED_TITLE_LENGTH + 1)[: DERIVED_TITLE_LENGTH + 1]
-    line = " ".join(words)
-    if len(line) <= DERIVED_TITLE_LENGTH:
-        return line
-    return line[: DERIVED_TITLE_LENGTH - 1].rstrip() + "…"
 
 
 def words_of(query: str) -> list[str]:

@@ -19,6 +19,7 @@ from app.chat.archive_splitter import DEPTH, REST_BYTES
 from tests.history.archives import archive, archives, renamed
 
 BOUNDS = Limits(part=100_000, text=50_000)
+NOW = "2026-06-01T00:00:00.000+00:00"
 
 
 def accept(_: ArchivedImage) -> None:
@@ -28,7 +29,7 @@ def accept(_: ArchivedImage) -> None:
 def read(data: bytes, size: int = 2**20) -> tuple[Archive, Batch]:
     """Read a file that arrives in pieces of `size` bytes. Raises `BadArchive`."""
     names = (f"image-{number}" for number in itertools.count())
-    reader = ArchiveReader(BOUNDS, check_image=accept, new_id=lambda: next(names))
+    reader = ArchiveReader(BOUNDS, check_image=accept, new_id=lambda: next(names), now=NOW)
     batches = [reader.take(data[begin : begin + size]) for begin in range(0, len(data), size)]
     whole, last = reader.finish()
     batches.append(last)
@@ -52,7 +53,7 @@ def same(one: Archive, other: Archive) -> bool:
 @given(kept=archives(), size=st.integers(1, 300), indent=st.sampled_from([None, 0, 2]))
 def test_a_session_is_read_however_its_bytes_arrive(kept: Archive, size: int, indent: int | None) -> None:
     """All of it, in its order, under new ids that fit together."""
-    plain = msgspec.structs.replace(kept, keys=[])
+    plain = msgspec.structs.replace(kept, keys=[], title="One line")
     data = json.dumps(json.loads(msgspec.json.encode(plain)), indent=indent, ensure_ascii=size % 2 == 0)
     whole, batch = read(data.encode(), size)
     found = msgspec.structs.replace(whole, messages=batch.messages, streams=batch.streams)
@@ -120,6 +121,112 @@ def test_what_is_no_export_is_refused(kind: str, size: int) -> None:
         read(BROKEN[kind].encode(), size)
     assert str(refused.value)
     assert len(str(refused.value)) < 300
+
+
+def prompt_of(**changes: Any) -> dict[str, Any]:
+    """The first message, without its images, and with other members."""
+    return {**json.loads(WHOLE)["messages"][0], "images": [], **changes}
+
+
+CHOOSE = "Choose a file saved with “Export as JSON”."
+SENTENCES = {
+    '{"x": 1}': f"This isn't a Tailrace export. {CHOOSE}",
+    '{"title": 7}': f"This isn't a Tailrace export. {CHOOSE}",
+    text(kind="other"): f"This isn't a Tailrace export. {CHOOSE}",
+    "[]": f"This isn't a Tailrace export. It must be an object. {CHOOSE}",
+    text(
+        version=2
+    ): "This export is of a newer version of Tailrace. Update this server, then import it again.",
+    text(
+        title=7
+    ): "This isn't a Tailrace export, or it was changed: `title` is invalid. Export the chat again.",
+    text(options={"stop": [1]}): (
+        "This isn't a Tailrace export, or it was changed: `options.stop[0]` is invalid. Export the chat again."
+    ),
+    text(messages=[{}]): (
+        "This isn't a Tailrace export, or it was changed: `messages[0].message_id` is missing. Export the chat again."
+    ),
+    text(messages=[prompt_of(), prompt_of(images=[{}])]): (
+        "This isn't a Tailrace export, or it was changed: `messages[1].images[0].image_id` is missing. "
+        "Export the chat again."
+    ),
+    text(messages=[prompt_of(role="system\n - at `$.x`")]): (
+        "This isn't a Tailrace export, or it was changed: `messages[0].role` is invalid. Export the chat again."
+    ),
+    text(created_at="2026-02-30T00:00:00Z"): (
+        "This isn't a Tailrace export, or it was changed: `2026-02-30T00:00:00Z` is no date. Export the chat again."
+    ),
+    "not json": f"The file isn't valid JSON. It doesn't begin with `{{`. {CHOOSE}",
+    "x" + WHOLE: f"The file isn't valid JSON. It doesn't begin with `{{`. {CHOOSE}",
+    " \n": f"The file isn't valid JSON. It is empty. {CHOOSE}",
+    WHOLE[:-1]: "The file isn't valid JSON. It ends too early. Export the chat again.",
+    "{x}": "The file isn't valid JSON. Export the chat again.",
+    WHOLE.replace('"tokens": 2', '"tokens": two', 1): "The file isn't valid JSON. Export the chat again.",
+}
+
+
+@pytest.mark.parametrize("data", SENTENCES)
+def test_what_is_wrong_and_what_to_do_is_said(data: str) -> None:
+    """In plain words, for somebody who has chosen the wrong file as for somebody who has written one."""
+    with pytest.raises(BadArchive) as refused:
+        read(data.encode())
+    assert str(refused.value) == SENTENCES[data]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "9999-99-99T99:99:99.1Z",
+        "2026-02-30T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T00:00:60Z",
+        "٢٠٢٦-01-01T00:00:00Z",
+        "2026-01-01T00:00:00Z\n",
+    ],
+)
+@pytest.mark.parametrize("place", ["session", "message", "stream"])
+def test_a_time_is_a_date(time: str, place: str) -> None:
+    """Whatever else has its form."""
+    whole = json.loads(WHOLE)
+    record = {"session": whole, "message": whole["messages"][0], "stream": whole["streams"][0]}[place]
+    record["created_at"] = time
+    with pytest.raises(BadArchive):
+        read(json.dumps(whole).encode())
+
+
+def test_no_time_is_in_the_future() -> None:
+    """A chat of next year would be the first of the list until then."""
+    whole = json.loads(WHOLE)
+    for record in (whole, whole["messages"][0], whole["streams"][0]):
+        record["created_at"] = "2027-01-01T00:00:00.1Z"
+    kept, batch = read(json.dumps({**whole, "updated_at": "9999-12-31T23:59:59Z"}).encode())
+    assert (kept.created_at, kept.updated_at) == (NOW, NOW)
+    assert (batch.messages[0].created_at, batch.streams[0].created_at) == (NOW, NOW)
+    assert batch.messages[1].created_at == whole["messages"][1]["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("  a\r\nb\t c ", "a b c"),
+        ("\0", "\ufffd"),
+        ("", "Why is the sky blue?"),
+        ("  \n", "Why is the sky blue?"),
+    ],
+)
+def test_a_title_is_one_line(title: str, kept: str) -> None:
+    """As that of every chat is. A blank one begins as that of a new chat does."""
+    answer = prompt_of(message_id="a", role="assistant", content="No", stream_id=None)
+    asked = prompt_of(message_id="b", content="Why is\nthe sky blue?", stream_id=None)
+    more = prompt_of(message_id="c", content="More", stream_id=None)
+    whole, _ = read(text(title=title, messages=[answer, asked, more]).encode())
+    assert whole.title == kept
+
+
+def test_a_chat_without_prompts_may_have_no_title() -> None:
+    """The page calls it "Untitled"."""
+    assert read(text(title=" ", messages=[], streams=[]).encode())[0].title == ""
 
 
 def test_other_members_are_ignored() -> None:

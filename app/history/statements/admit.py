@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, case, func, select, update
 from app.chat.errors import AnswerMoved, BeingDeleted, CannotContinue, Refused, SessionNotFound
 from app.chat.records import Admission, Exchange, Message, StreamState
 from app.chat.scoped_ids import owner_of
-from app.history.session_list import title_of
+from app.chat.titles import title_of
 from app.history.statements.make_way import is_kept, make_way
 from app.history.statements.prepared import Prepared
 from app.history.statements.read import read_key, read_options, read_owner

@@ -15,8 +15,9 @@ from app.chat.figures import completion_tokens, tokens_per_second
 from app.chat.ports import ImageData, Options, Usage
 from app.chat.records import KnownKey, Message, SessionInfo, StreamState
 from app.chat.states import Outcome, Status
+from app.chat.storable import storable
 from app.history.statements.prepared import Prepared
-from app.history.statements.tables import DELETED, Name, images, keys, messages, sessions, storable, streams
+from app.history.statements.tables import DELETED, Name, images, keys, messages, sessions, streams
 
 LIST_CHARACTERS = 1_000_000  # of the options of the sessions in one part of the list
 

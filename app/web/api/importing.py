@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -76,6 +77,7 @@ async def _import(request: web.Request, data: AsyncIterator[bytes]) -> Imported:
         Limits(part=limits.max_part_bytes, text=limits.max_text_bytes),
         check_image=_check_image,
         new_id=archives.new_id,
+        now=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     try:
         async with archives.adopting(request[OWNER]) as adopted:

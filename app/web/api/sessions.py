@@ -12,7 +12,7 @@ from app.chat.errors import LeaseLost, SessionNotFound
 from app.chat.ports import Options
 from app.chat.records import Excerpt, Message, SessionInfo
 from app.chat.states import Status
-from app.chat.titles import TITLE_LENGTH
+from app.chat.titles import TITLE_LENGTH, one_line
 from app.log.cursors import Cursor
 from app.streams.registry import Registry
 from app.streams.session import Session
@@ -192,7 +192,7 @@ async def patch_session(request: web.Request) -> web.StreamResponse:
 
 def checked_title(text: str) -> str:
     """Return a title with its whitespace collapsed. Raises a 422 if it is then empty or too long."""
-    title = " ".join(text.split())
+    title = one_line(text)
     if not 0 < len(title) <= TITLE_LENGTH:
         raise ProblemError(422, "invalid_title", f"A title must have 1 to {TITLE_LENGTH} characters.")
     return title

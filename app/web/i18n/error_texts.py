@@ -43,14 +43,16 @@ SENTENCES = {
     "images_too_large": marked("The images are too large. Choose smaller ones."),
     "import_too_large": marked("The file is too large."),
     "internal": marked("Something went wrong on the server. Try again."),
-    "invalid_archive": marked("This isn't a Tailrace export."),
+    "invalid_archive": marked(
+        "This isn't a Tailrace export, or it was changed. Choose a file saved with “Export as JSON”."
+    ),
     "invalid_form": marked("Couldn't read the form. Send it again."),
     "invalid_max_tokens": marked("Maximum tokens must be a whole number, 1 or more."),
     "invalid_seed": marked("Seed must be a whole number from -2147483648 to 2147483647."),
     "invalid_stop": marked("Enter at most 16 stop sequences, one per line."),
     "invalid_temperature": marked("Temperature must be a number from 0 to 2."),
     "invalid_top_p": marked("Top-p must be a number from 0 to 1."),
-    "invalid_json": marked("The file isn't valid JSON."),
+    "invalid_json": marked("The file isn't valid JSON. Choose a file saved with “Export as JSON”."),
     "invalid_request": marked("A value in this request is invalid."),
     "invalid_title": marked("A title must have 1 to 200 characters."),
     "line_full": marked(

@@ -129,6 +129,29 @@ async def test_an_exported_session_is_imported(stage: Stage) -> None:
     assert len(json.loads((await export(stage.client, "s1"))[0])["messages"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("title", "kept"), [("a\r\nb", "a b"), ("\0", "\ufffd"), (" \n", "hello"), ("Größe", "Größe")]
+)
+async def test_the_answer_has_the_title_that_is_stored(stage: Stage, title: str, kept: str) -> None:
+    """Also where that is not the one of the file; as after a change of the title."""
+    await stage.answer("s1", "hello", "Hi")
+    whole = json.loads((await export(stage.client, "s1"))[0])
+    imported = await (await stage.http.post(IMPORT, json=changed(whole, title=title))).json()
+    session = await stage.client.get(f"/api/sessions/{imported['session_id']}")
+    assert imported["title"] == session["title"] == kept
+
+
+async def test_an_imported_chat_takes_its_place_in_the_list(stage: Stage) -> None:
+    """One of the future is as old as its import, so a newer prompt comes before it."""
+    await stage.answer("s1", "hello", "Hi")
+    whole = json.loads((await export(stage.client, "s1"))[0])
+    response = await stage.http.post(IMPORT, json=changed(whole, updated_at="2999-01-01T00:00:00.000+00:00"))
+    imported = (await response.json())["session_id"]
+    await stage.answer("s1", "again", "Hi")
+    listed = (await stage.client.get("/api/sessions"))["sessions"]
+    assert [session["session_id"] for session in listed] == ["s1", imported]
+
+
 async def test_images_go_out_and_in(stage: Stage) -> None:
     """As base64 and under new ids; what only calls itself an image is refused."""
     data = png() + b" and the rest"
