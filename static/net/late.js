@@ -2,7 +2,10 @@
 
 import { t } from "../state/i18n.js";
 
-/** What `load()` imports; nothing of it if it did not come: the page says so, and the next use tries again. */
+/**
+ * What `load()` imports; nothing of it if it did not come: the page says so, and the next use tries again. Firefox
+ * keeps a module that failed until the page is loaded again, so there it is said each time.
+ */
 export async function late(load) {
   try {
     return await load();
