@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.backends.errors.masking import Masking, Secrets
 from app.backends.errors.redaction import MARK, Redaction
-from app.backends.errors.secret_forms import bare
+from app.backends.errors.secret_forms import bare, begins, mixed
 from app.backends.http.secrets import configured_secrets
 from app.chat.ports import Delta, Kind
 
@@ -85,6 +86,23 @@ def test_forms(form: str, size: int) -> None:
     assert not Secrets([KEY]).are_in(shown)
     if size == 1000:
         assert KEY[:6] not in Redaction([KEY]).apply(echoed)
+
+
+@settings(deadline=None)
+@given(
+    chars=st.lists(
+        st.tuples(st.sampled_from("aZ5x0-é€😀"), st.sampled_from(["{}", "&#00000{:d};", "&#x00000{:X};"])),
+        min_size=1,
+    )
+)
+def test_a_coded_secret_is_known_by_each_of_its_beginnings(chars: list[tuple[str, str]]) -> None:
+    """And by all of it; what begins or ends otherwise is another text."""
+    secret = "".join(char for char, _ in chars)
+    coded = bare("".join(form.format(char if form == "{}" else ord(char)) for char, form in chars))
+    assert re.fullmatch(mixed(secret), coded)
+    assert all(begins(coded[:end], secret) for end in range(len(coded) + 1))
+    assert not begins(f"q{coded}", secret)
+    assert not begins(f"{coded}q", secret)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -11,6 +11,7 @@ from app.backends.errors.redaction import MARK
 from app.backends.errors.secret_forms import (
     LONGEST_SPELLING,
     MOST_NESTED,
+    any_of,
     bare,
     begins,
     forms,
@@ -53,24 +54,20 @@ class _Form(NamedTuple):
         return self.letters.startswith(letters) or (self.mixed != "" and begins(letters, self.mixed))
 
 
-def _any_of(patterns: Iterable[str]) -> str:
-    return "|".join(patterns) or r"(?!)"
-
-
 class Secrets:
     """The secrets of one server, as they may appear in its answers, and the names of its models."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms = [form for secret in secrets for form in _forms(secret)]
         self._forms.sort(key=lambda form: len(form.letters), reverse=True)
-        seeds = _any_of(sorted({form.seed for form in self._forms}))
+        seeds = any_of(sorted({form.seed for form in self._forms}))
         coded = [form for form in self._forms if form.mixed]
-        all_seeds = _any_of([seeds, *(mixed(_start(form.mixed, form.seed)) for form in coded)])
+        all_seeds = any_of([seeds, *(mixed(_start(form.mixed, form.seed)) for form in coded)])
         self.seeds = re.compile(seeds)
         self.coded_seeds = re.compile(all_seeds)  # in a text with codes of HTML
         self._overlapping = re.compile(f"(?={all_seeds})")
         self._whole = re.compile(
-            _any_of(
+            any_of(
                 [*dict.fromkeys(form.letters for form in self._forms), *(mixed(form.mixed) for form in coded)]
             )
         )

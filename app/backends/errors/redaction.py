@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from app.backends.errors.secret_forms import MOST_NESTED, bare, forms, is_letter, mixed
+from app.backends.errors.secret_forms import MOST_NESTED, any_of, bare, forms, is_letter, mixed
 
 # Letters and digits that a secret must have to be searched with other characters between; fewer match everywhere.
 SHORTEST = 6
@@ -20,14 +20,17 @@ class Redaction:
         found = {form for secret in known for form in forms(secret)}
         letters = {letters for form in found if len(letters := bare(form)) >= SHORTEST}
         coded = [mixed(secret) for secret in known if len(bare(secret)) >= SHORTEST]
-        self._forms = _any_of(_literal(found))
-        self._bare = _any_of([*_literal(letters), *coded])
+        self._forms = re.compile(any_of(_literal(found)))
+        self._bare = re.compile(any_of([*_literal(letters), *coded]))
+        self._secrets = len(known)
 
     def __repr__(self) -> str:
-        return f"<Redaction {'of secrets' if self._forms else 'of nothing'}>"
+        return f"<Redaction secrets={self._secrets}>"
 
     def apply(self, text: str) -> str:
         """Return the text with each secret replaced by `MARK`, in linear time. What is around one may be another."""
+        if not self._secrets:
+            return text  # that of a local server: nothing is looked for
         for _ in range(MOST_NESTED):
             before, text = text, self._once(text)
             if text == before:
@@ -35,19 +38,12 @@ class Redaction:
         return MARK
 
     def _once(self, text: str) -> str:
-        if self._forms is not None:
-            text = self._forms.sub(MARK, text)
-        if self._bare is not None and self._bare.search(bare(text)):
-            text = _without(text, self._bare)
-        return text
+        text = self._forms.sub(MARK, text)
+        return _without(text, self._bare) if self._bare.search(bare(text)) else text
 
 
 def _literal(texts: Iterable[str]) -> list[str]:
     return [re.escape(text) for text in sorted(texts, key=len, reverse=True)]
-
-
-def _any_of(patterns: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(patterns)) if patterns else None
 
 
 def _without(text: str, secrets: re.Pattern[str]) -> str:

@@ -7,7 +7,7 @@ import math
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from html import escape
 from urllib.parse import quote, quote_plus
@@ -38,7 +38,7 @@ _HEXADECIMAL = ("{:02x}", "x{:02x}", "0x{:02x}", "x{:04x}", "u{:02x}", "u{:04x}"
 _OCTAL = ("{:o}", "{:03o}", "0o{:o}")
 _DECIMAL = ("{:d}", *(f"{{:0{width}d}}" for width in range(3, 8)))
 MOST_ZEROS = 5  # before a code
-LONGEST_SPELLING = 9  # letters and digits
+LONGEST_SPELLING = MOST_ZEROS + 7  # letters and digits, of the last of all characters
 MOST_NESTED = 3  # looks at a text for secrets that are one within the other; a text with more is not shown
 
 
@@ -56,6 +56,11 @@ def is_letter(char: str) -> bool:
 
 def _is_plain(char: str) -> bool:
     return char.isascii() and char.isalnum()
+
+
+def any_of(patterns: Iterable[str]) -> str:
+    """Return a pattern of any of these, the first that matches; of nothing without one."""
+    return "|".join(patterns) or "(?!)"
 
 
 @cache
@@ -81,7 +86,7 @@ def _spelling(char: str) -> str:
 
 
 def begins(letters: str, secret: str) -> bool:
-    """Return whether letters are the start of what `mixed` matches, or all of it."""
+    """Return whether letters are the start of what `mixed` matches, or all of it. A pattern cannot tell that."""
     places = {0}  # in the letters, up to which the characters of the secret so far may go
     for char in secret:
         if not places or len(letters) in places:
