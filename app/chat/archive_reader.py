@@ -29,6 +29,9 @@ from app.chat.titles import one_line, title_of
 
 MOST_RECORDS = 200_000  # messages, and streams
 ERROR_CODE, ERROR_MESSAGE = 200, 20_000  # characters of a stream's error
+# In what the parser says.
+_MISSING = re.compile("Object missing required field `(.+?)`")
+_PLACE = re.compile(r" - at `\$([^`]{1,100})`$")
 
 T = TypeVar("T")
 
@@ -279,10 +282,6 @@ def _wrong(error: str, where: str) -> str:
     if missing := _MISSING.match(error):
         return f"`{place}.{missing[1]}` is missing".replace("`.", "`")
     return f"`{place}` is invalid".replace("`.", "`")
-
-
-_MISSING = re.compile("Object missing required field `(.+?)`")
-_PLACE = re.compile(r" - at `\$([^`]{1,100})`$")
 
 
 def _changed(what: str) -> BadArchive:

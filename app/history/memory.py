@@ -43,11 +43,12 @@ from app.chat.records import (
 )
 from app.chat.scoped_ids import scoped
 from app.chat.states import Outcome
+from app.chat.times import utc_now
 from app.chat.titles import title_of
 from app.history.archive_records import archived, info_of, messages_of, states_of
 from app.history.matching import Deadline, OutOfTime, text_holds
 from app.history.search_lane import SearchLane
-from app.history.session_list import SEARCH_SECONDS, place_of, utc_now, words_of
+from app.history.session_list import SEARCH_SECONDS, place_of, words_of
 from app.history.stored_bytes import of_archive, of_exchange, of_message, of_options
 from app.history.tokens import MemoryTokens
 from app.history.undo_buffer import UndoBuffer

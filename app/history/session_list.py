@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from app.chat.records import SessionInfo
 from app.chat.searches import MOST_CHARACTERS, MOST_WORDS
 
@@ -18,8 +16,3 @@ def words_of(query: str) -> list[str]:
 def place_of(info: SessionInfo) -> str:
     """Return the paging cursor of a session. Cursors sort in the order of the list."""
     return f"{info.updated_at} {info.session_id}"
-
-
-def utc_now() -> str:
-    """Return the current time as RFC 3339, with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

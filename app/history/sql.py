@@ -45,12 +45,13 @@ from app.chat.records import (
     Unfinished,
 )
 from app.chat.scoped_ids import owner_of
+from app.chat.times import utc_now
 from app.chat.tokens import TokenStore
 from app.history.database import Database, T, Work
 from app.history.expiry import Expiry
 from app.history.fence import Fence
 from app.history.search_lane import SearchLane
-from app.history.session_list import SEARCH_SECONDS, place_of, utc_now, words_of
+from app.history.session_list import SEARCH_SECONDS, place_of, words_of
 from app.history.session_writer import WholeSessions, Writing
 from app.history.statements.archive import is_long_session, read_archive
 from app.history.statements.deleted import NotKept, can_be_kept, read_restorable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -12,6 +11,7 @@ from app.chat.archive import ArchivedImage
 from app.chat.archive_reader import ArchiveReader, BadArchive, Limits
 from app.chat.errors import OwnerPrompts
 from app.chat.scoped_ids import bare
+from app.chat.times import utc_now
 from app.web.api.import_lane import ImportLane
 from app.web.api.schemas import Imported
 from app.web.app_keys import LIMITS, LISTS, OWNER, REGISTRY
@@ -77,7 +77,7 @@ async def _import(request: web.Request, data: AsyncIterator[bytes]) -> Imported:
         Limits(part=limits.max_part_bytes, text=limits.max_text_bytes),
         check_image=_check_image,
         new_id=archives.new_id,
-        now=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        now=utc_now(),
     )
     try:
         async with archives.adopting(request[OWNER]) as adopted:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from aiohttp import web
 
 from app.chat.scoped_ids import bare
+from app.chat.times import utc_now
 from app.log.entries import Entry, ResetReason
 from app.streams.session import Session
 from app.web.app_keys import BASE, CHANNELS, PULSE, VIEWERS
@@ -94,7 +94,7 @@ class Viewer(LiveViewer):
 
 def heartbeat() -> Heartbeat:
     """Return a heartbeat with the current time, to the millisecond."""
-    return Heartbeat(datetime.now(UTC).isoformat(timespec="milliseconds"))
+    return Heartbeat(utc_now())
 
 
 def reset(base: str, session_id: str, reason: ResetReason) -> Reset:

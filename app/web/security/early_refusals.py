@@ -12,9 +12,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import _ErrInfo
 
 from app.web.http.accept import PROBLEM
+from app.web.problems import RETRY_AFTER
 from app.web.security import headers
 
-RETRY_AFTER = "2"  # seconds
 # What is split before a request is let in. Browsers send a tenth of it; a header of 8 KiB has room for thousands, and
 # aiohttp's router looks a path up once for each of its slashes.
 MOST_SLASHES = 64
