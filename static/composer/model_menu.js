@@ -37,7 +37,7 @@ export class ModelMenu {
   prefer(model) {
     const option = this.#usable.find((each) => each.value === model);
     if (option) option.selected = true;
-    else if (model && this.#opener && !this.#opener.hidden) this.#finder.then((finder) => finder.prefer(model), () => {});
+    else if (model && this.#opener && !this.#opener.hidden) this.#finder.then((finder) => finder?.prefer(model));
   }
 
   /** All options, disabled ones included. */
@@ -82,8 +82,10 @@ export class ModelMenu {
   }
 
   get #finder() {
-    this.#finding ??= import("./model_finder.js").then(({ ModelFinder }) => new ModelFinder(this.#select, this.#panel, this.#signal));
-    this.#finding.catch(() => { this.#finding = null; });
+    this.#finding ??= import("./model_finder.js").then(
+      ({ ModelFinder }) => new ModelFinder(this.#select, this.#panel, this.#signal),
+      () => { this.#finding = null; },
+    );
     return this.#finding;
   }
 
