@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 
 import pytest
-from playwright.async_api import BrowserContext, FilePayload, Route, expect
+from playwright.async_api import BrowserContext, FilePayload, expect
 
 from tests.browser.chat import Chat
+from tests.browser.held import POSTS, hold
 from tests.support.server import LiveServer
 
 PIXEL = base64.b64decode(
@@ -291,19 +291,13 @@ async def test_another_model_takes_back_what_was_said_about_the_last(chat: Chat)
 
 async def test_what_is_composed_outlasts_the_prompt_before(chat: Chat, context: BrowserContext) -> None:
     """The text of a prompt leaves the box once an input method has done with the text behind it."""
-    accepted = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await accepted.wait()
-        await route.continue_()
-
-    await context.route("**/streams", hold)
+    held = await hold(chat, POSTS)
     await chat.ask("first", "short")
     await chat.box.press("ControlOrMeta+End")
     keys = await context.new_cdp_session(chat.page)
     await keys.send("Input.imeSetComposition", {"text": "にほ", "selectionStart": 2, "selectionEnd": 2})
     await expect(chat.box).to_have_value("firstにほ")
-    accepted.set()
+    held.release()
     await chat.ends("complete")
     await keys.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
     await keys.send("Input.insertText", {"text": "日本"})
@@ -332,19 +326,13 @@ async def test_settings_that_change_while_the_first_prompt_is_sent_are_kept(
     chat: Chat, context: BrowserContext, server: LiveServer
 ) -> None:
     """The prompt carries those from before."""
-    accepted = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await accepted.wait()
-        await route.continue_()
-
-    await context.route("**/streams", hold)
+    held = await hold(chat, POSTS)
     await chat.ask("hello", "short")
     await open_options(chat)
     await chat.page.get_by_label("Seed").fill("7")
     await chat.page.get_by_label("Seed").press("Enter")
     async with chat.page.expect_response(lambda response: response.request.method == "PATCH"):
-        accepted.set()
+        held.release()
     session = await server.client.get(f"/api/sessions/{chat.page.url.rpartition('/')[2]}")
     assert session["options"] == {"seed": 7}
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from tests.browser.embedded import LISTEN, Scene, scene
+from tests.browser.held import POSTS, Held
 from tests.support.waiting import until
 
 MARKDOWN = """# Heading
@@ -339,20 +340,15 @@ async def test_a_refused_prompt_stays_in_the_box(at: Scene) -> None:
 
 async def test_what_is_composed_outlasts_the_prompt_before(at: Scene) -> None:
     """The text of a prompt leaves the box once an input method has done with the text behind it."""
-    accepted = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await accepted.wait()
-        await route.continue_()
-
     await expect(at.chat.box).to_be_visible()
-    await at.chat.page.route("**/api/sessions/*/streams", hold)
+    held = Held()
+    await at.chat.page.route(POSTS, held.keep)
     await at.chat.ask("first")
     await at.chat.box.press("ControlOrMeta+End")
     keys = await at.chat.page.context.new_cdp_session(at.chat.page)
     await keys.send("Input.imeSetComposition", {"text": "にほ", "selectionStart": 2, "selectionEnd": 2})
     await expect(at.chat.box).to_have_value("firstにほ")
-    accepted.set()
+    held.release()
     model = await at.generation()
     model.say("Hi")
     await expect(at.chat.text()).to_have_text("Hi")

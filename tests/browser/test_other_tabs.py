@@ -6,7 +6,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.browser.chat import Chat
-from tests.browser.test_session_list import begin, entries, open_menu
+from tests.browser.test_session_list import begin, begin_title, entries, open_menu
 from tests.support.server import LiveServer
 
 
@@ -21,10 +21,9 @@ async def other(context: BrowserContext, server: LiveServer) -> Chat:
 
 async def rename(chat: Chat, before: str, after: str) -> None:
     """Give a session another title."""
-    menu = await open_menu(chat, before)
-    await menu.get_by_role("button", name="Rename").click()
-    await chat.page.get_by_label("Title").fill(after)
-    await chat.page.keyboard.press("Enter")
+    field = await begin_title(chat, before)
+    await field.fill(after)
+    await field.press("Enter")
 
 
 async def delete(chat: Chat, title: str) -> None:
@@ -57,9 +56,7 @@ async def test_a_new_session_is_listed_in_all_tabs(chat: Chat, other: Chat) -> N
 
 async def test_a_title_that_is_typed_stays(chat: Chat, other: Chat) -> None:
     """What another tab changes does not take the field away."""
-    menu = await open_menu(other, "Rivers")
-    await menu.get_by_role("button", name="Rename").click()
-    field = other.page.get_by_label("Title")
+    field = await begin_title(other, "Rivers")
     await field.fill("Broo")
     await chat.ask("Bread", "short")
     await expect(entries(other)).to_have_text(["Bread", "Wheels"])

@@ -32,6 +32,15 @@ async def open_menu(chat: Chat, title: str) -> Locator:
     return menu
 
 
+async def begin_title(chat: Chat, title: str) -> Locator:
+    """Choose Rename in the menu of a session; return the field."""
+    menu = await open_menu(chat, title)
+    await menu.get_by_role("button", name="Rename").click()
+    field = chat.page.get_by_label("Title")
+    await expect(field).to_be_focused()
+    return field
+
+
 async def test_the_list_is_searched_as_one_types(chat: Chat, server: LiveServer) -> None:
     """In titles and messages, without leaving the page; emptying the field brings all back."""
     await begin(server, "Rivers", "The overshot wheel", "Bread")
@@ -68,10 +77,7 @@ async def test_a_session_is_renamed_in_place(chat: Chat, server: LiveServer) -> 
     """Enter keeps the new title, wherever the page says it, and the server has it."""
     await begin(server, "Rivers")
     await chat.open("/sessions/s0")
-    menu = await open_menu(chat, "Rivers")
-    await menu.get_by_role("button", name="Rename").click()
-    field = chat.page.get_by_label("Title")
-    await expect(field).to_be_focused()
+    field = await begin_title(chat, "Rivers")
     await field.fill("Brooks & streams")
     await field.press("Enter")
     await expect(entries(chat)).to_have_text(["Brooks & streams"])
@@ -86,9 +92,7 @@ async def test_escape_leaves_the_title(chat: Chat, server: LiveServer) -> None:
     await chat.open("/sessions/s0")
     await chat.ask("tell a long story", "long")
     await chat.streams()
-    menu = await open_menu(chat, "Rivers")
-    await menu.get_by_role("button", name="Rename").click()
-    await chat.page.get_by_label("Title").fill("Something else")
+    await (await begin_title(chat, "Rivers")).fill("Something else")
     await chat.page.keyboard.press("Escape")
     await expect(entries(chat)).to_have_text(["Rivers"])
     await expect(chat.answer()).to_have_attribute("data-status", "streaming")
@@ -109,9 +113,7 @@ async def test_a_refused_title_is_taken_back(chat: Chat, server: LiveServer) -> 
             await route.continue_()
 
     await chat.page.route("**/api/sessions/s0", refuse)
-    menu = await open_menu(chat, "Rivers")
-    await menu.get_by_role("button", name="Rename").click()
-    await chat.page.get_by_label("Title").fill("Something else")
+    await (await begin_title(chat, "Rivers")).fill("Something else")
     await chat.page.keyboard.press("Enter")
     await expect(chat.page.locator("[data-part=toast]")).to_contain_text("Not this title.")
     await expect(entries(chat)).to_have_text(["Rivers"])
@@ -134,9 +136,7 @@ async def test_what_confirms_a_word_does_not_end_the_title(chat: Chat, server: L
     """Safari sends the Enter of an input method after the composition, with the key code 229."""
     await begin(server, "Rivers")
     await chat.open("/sessions/s0")
-    menu = await open_menu(chat, "Rivers")
-    await menu.get_by_role("button", name="Rename").click()
-    field = chat.page.get_by_label("Title")
+    field = await begin_title(chat, "Rivers")
     await field.fill("川")
     await field.dispatch_event("keydown", {"key": "Enter", "keyCode": 229, "bubbles": True})
     await expect(field).to_be_focused()
