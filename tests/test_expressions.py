@@ -28,6 +28,7 @@ USES = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "find
 MADE = {
     "app/markdown/code/scanning.py": "of the tables of languages: tests/markdown/test_colours.py tries all of them",
     "app/backends/http/refusals.py": "a word in the place of a name, in a message that is cut short before",
+    "app/backends/errors/bodies.py": "the name of a tag, letter by letter",
     "app/backends/errors/redaction.py": "secrets of the operator, letter by letter",
     "app/backends/errors/masking.py": "secrets of the operator: tests/backends/test_masking.py tries them",
     "app/config/servers.py": "for what the operator has written",
