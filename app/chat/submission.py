@@ -34,6 +34,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     options: Options = Options()
     remember: bool = False  # whether to store the options as those of the session
     if_active: IfActive = "supersede"
+    replaces: Sequence[str] = ()  # interrupted streams; a rollback drops their exchanges like those that run
     key: str | None = None
     request_hash: str = ""
     trace: Trace = UNTRACED

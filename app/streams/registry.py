@@ -300,6 +300,7 @@ class Registry:
             logger=self._logger,
             trace=ask.trace,
             ticket=line.ticket(ask.owner) if line is not None else None,
+            replaces=ask.replaces,
         )
 
     # ---- stopping --------------------------------------------------------------------------------------------

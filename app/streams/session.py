@@ -253,6 +253,7 @@ class Session:
     async def _turn(self, stream: Stream) -> None:
         """Run one stream from its `start` to its `end`. Resumes a stream that an earlier conductor left unfinished."""
         if stream.view is None:
+            await self._drop_replaced(stream)
             await self.log.append(stream.fence, stream.start_event())
             stream.view = self.log.written
             stream.trace.turn()
@@ -267,6 +268,13 @@ class Session:
             elif stream.signalled_at is not None and stream.generation is not None and stream.produced.closed:
                 self._tally.measures.closed.observe(self._loop.time() - stream.signalled_at)
         await self._end(stream)
+
+    async def _drop_replaced(self, stream: Stream) -> None:
+        try:
+            for stream_id in stream.replaces:
+                await self._history.discard(stream_id)
+        except Exception as error:  # noqa: BLE001 - it is logged; the prompt is answered all the same
+            self._log_error("history_failed", stream, error)
 
     async def _begin(self, stream: Stream, view: AnswerView) -> None:
         stream.enter(Status.THINKING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -77,6 +78,7 @@ class Stream:
         "produced",
         "producer",
         "prompt",
+        "replaces",
         "session_id",
         "signalled_at",
         "status",
@@ -100,6 +102,7 @@ class Stream:
         logger: Logger,
         trace: Trace = UNTRACED,
         ticket: Ticket | None = None,
+        replaces: Sequence[str] = (),
     ) -> None:
         self.trace = trace
         self.ticket = ticket  # its place in line for the model server, `None` if that has no line
@@ -132,6 +135,7 @@ class Stream:
         self.outcome: Outcome | None = None
         self.problem: Problem | None = None
         self.discarded = False  # a rollback removes the exchange from the conversation
+        self.replaces = replaces  # streams whose exchanges are removed before it starts
         self.told = False  # its `end` is in the log, or on its way there
         self.elsewhere = False  # an earlier owner has begun it, and may have a request to the model still
         self.lost = False  # another node has ended it; what this one knows of it is old

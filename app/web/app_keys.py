@@ -64,5 +64,7 @@ OWNER = web.RequestKey("owner", str)  # of the grant
 # Of a request that another node passed on, and of one that this node may pass on.
 PASSED = web.RequestKey("passed", Passed)  # what the other node said and signed
 BODY = web.RequestKey("body", bytes)  # read already; the connection has no more of it
-INTERRUPTED = web.RequestKey("interrupted", str)  # the stream that ran when its node was given up
+UNFINISHED = web.RequestKey(
+    "unfinished", tuple[str, ...]
+)  # the streams that it ends, as they were when it came
 KEY = web.RequestKey("key", str)  # stands for an Idempotency-Key that the client did not send

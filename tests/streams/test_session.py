@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
-from app.chat.errors import QueueFull, SessionBusy
-from app.chat.states import Outcome, Status
+from app.chat.errors import HistoryUnavailable, QueueFull, SessionBusy
+from app.chat.states import Outcome, Reason, Status
 from app.log.entries import End, Event
 from app.streams.bounds import Bounds
 from tests.streams.conftest import OWNER, Heart, content
@@ -160,6 +161,37 @@ async def test_rollback_drops_the_old_exchange(heart: Heart) -> None:
     generation.finish()
     assert await new.wait_ended(5)
     assert [m.content for m in await heart.history.messages(OWNER, "s") if m.role == "user"] == ["new"]
+
+
+async def test_rollback_of_what_another_node_ran(heart: Heart) -> None:
+    """The exchanges that it names are gone before the model reads the conversation."""
+    old = heart.stream(await heart.post(prompt="old"))
+    (await heart.opened("old")).say("half")
+    await until(lambda: old.tokens)
+    old.signal(Reason.SHUTDOWN)
+    assert await old.wait_ended(5)
+    await heart.post(prompt="new", if_active="rollback", replaces=[old.stream_id])
+    generation = await heart.opened("new")
+    assert [message.content for message in generation.request.messages] == ["new"]
+    assert [m.content for m in await heart.history.messages(OWNER, "s")] == ["new", ""]
+
+
+async def test_a_rollback_that_is_not_stored(heart: Heart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged, and the prompt is answered all the same."""
+    old = heart.stream(await heart.post(prompt="old"))
+    old.signal(Reason.SHUTDOWN)
+    assert await old.wait_ended(5)
+
+    async def away(_: str) -> None:
+        raise HistoryUnavailable("away")
+
+    monkeypatch.setattr(heart.history, "discard", away)
+    with capture_logs() as lines:
+        new = heart.stream(await heart.post(prompt="new", if_active="rollback", replaces=[old.stream_id]))
+        (await heart.opened("new")).finish()
+        assert await new.wait_ended(5)
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["history_failed"]
+    assert new.outcome is Outcome.COMPLETE
 
 
 async def test_the_model_reads_the_stopped_answer_with_a_mark(heart: Heart) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from app.chat.branches import path
-from app.chat.errors import Draining, Limited, OwnerPrompts, TailraceError
+from app.chat.errors import Draining, Limited, OwnerPrompts, StreamNotFound, TailraceError
+from app.chat.records import StreamState
 from app.chat.scoped_ids import bare
+from app.chat.states import Outcome
 from app.chat.submission import Submission
 from app.chat.tracing import Trace
 from app.log.cursors import Cursor
@@ -23,7 +26,6 @@ from app.web.api.rendered import is_asked, show
 from app.web.app_keys import (
     CATALOG,
     HISTORY,
-    INTERRUPTED,
     LIMITS,
     LISTS,
     OPEN_STREAMS,
@@ -31,6 +33,7 @@ from app.web.app_keys import (
     PASSED,
     REGISTRY,
     TRACER,
+    UNFINISHED,
 )
 from app.web.events.response import EventStream, LineStream
 from app.web.events.viewer import refuse
@@ -101,6 +104,7 @@ async def _register(request: web.Request, session_id: str, trace: Trace) -> Regi
             "continue_off",
             "Continuing answers is turned off (TAILRACE_CONTINUE=off). Regenerate the answer instead.",
         )
+    replaced = await _interrupted(request) if body.if_active == "rollback" else ()
     pictures = await images_of(request, body.images)
     if registry.draining and key is None:  # with a key, it may repeat a request that was accepted
         raise Draining("The server is shutting down. Try again in a moment.")
@@ -120,6 +124,7 @@ async def _register(request: web.Request, session_id: str, trace: Trace) -> Regi
         backend=backend,
         options=body.options,
         if_active=body.if_active,
+        replaces=[state.stream_id for state in replaced],
         key=key,
         request_hash=request_hash(body) if key is not None else "",
         trace=trace,
@@ -247,11 +252,20 @@ async def delete_session_stream(request: web.Request) -> web.StreamResponse:
     began = time.monotonic()
     registry, owner = request.app[REGISTRY], request[OWNER]
     state = await registry.stop_session(owner, session_id, wait=wait)
-    if state is None and INTERRUPTED in request:
-        state = await registry.stream_state(owner, request[INTERRUPTED])
+    if state is None:
+        state = next(iter(await _interrupted(request)), None)
     if state is None:
         return web.Response(status=204)
     return _stopped(state.outcome, state.upstream_closed, time.monotonic() - began)
+
+
+async def _interrupted(request: web.Request) -> list[StreamState]:
+    """Return the streams that ran when the request came, and that a change of the session's node has interrupted."""
+    states = []
+    for stream_id in request.get(UNFINISHED, ()):
+        with suppress(StreamNotFound):
+            states.append(await request.app[HISTORY].stream(request[OWNER], stream_id))
+    return [state for state in states if state.outcome is Outcome.INTERRUPTED]
 
 
 def _stop_wait(request: web.Request) -> float:

@@ -20,7 +20,6 @@ from app.chat.errors import (
     SessionNotFound,
     TailraceError,
 )
-from app.chat.message_range import MessageRange
 from app.chat.ports import Logger
 from app.cluster.cluster import LIST_CHANGED, OWNER_CHANGED, Cluster
 from app.cluster.moves import pauses
@@ -31,19 +30,17 @@ from app.web.api.streams import check_prompt
 from app.web.app_keys import (
     BODY,
     HISTORY,
-    INTERRUPTED,
     KEY,
     LIMITS,
     LISTS,
     NODES,
-    OWNER,
     PASSED,
     REGISTRY,
     TURN,
 )
 from app.web.events.response import EventStream
 from app.web.input import reading
-from app.web.nodes import receiving
+from app.web.nodes import receiving, unfinished
 from app.web.nodes.begun import Begun, show_begun
 from app.web.nodes.leaving import begins, is_answering, may_begin, was_accepted
 from app.web.nodes.outgoing import outgoing
@@ -305,23 +302,14 @@ class _Search:
         self._pauses = pauses()
 
     async def run(self) -> web.StreamResponse:
-        moves = 0
-        if asks_for_answer(self._request) and "Idempotency-Key" not in self._request.headers:
-            self._request[KEY] = secrets.token_urlsafe(16)  # it may be tried again, here or elsewhere
+        moves, lease = 0, None
+        await self._prepare()
+        latest = self._loop.time() + self._nodes.cluster.ttl + LEEWAY  # for when the engines are slow
         while moves < MOST_MOVES:
             try:
                 lease = await self._lease()
                 if lease is None or lease.node.id == self._owners.node.id:
-                    if lease is not None:
-                        self._nodes.sources.moved(lease.session, lease.epoch)  # hints are for the other nodes
-                    if (
-                        moves
-                        and (turn := self._request.get(TURN)) is not None
-                        and not _is_write(self._request)
-                    ):
-                        await turn.take()  # it was given back for the node that was asked before
-                    self._nodes.stopped(self._request, self._session_id)
-                    return await self._answered(self._handler(self._request))
+                    return await self._here(lease, has_moved=moves > 0)
                 try:
                     return await self._answered(self._passed_on(lease))
                 except Unreachable as error:
@@ -336,8 +324,27 @@ class _Search:
                     raise unreachable() from error
             except (Refused, LeaseLost):  # nothing was written
                 moves += 1
+                if self._loop.time() >= latest:
+                    break
                 await asyncio.sleep(PAUSE_SECONDS * moves)
+        if lease is not None and lease.epoch == UNOWNED:
+            raise HistoryUnavailable("No server can take this chat at the moment. Try again soon.")
         raise unreachable()
+
+    async def _prepare(self) -> None:
+        if self._need is Need.WRITE and not self._owners.holds(self._session_id):
+            await unfinished.note(self._request, self._session_id)
+        if asks_for_answer(self._request) and "Idempotency-Key" not in self._request.headers:
+            self._request[KEY] = secrets.token_urlsafe(16)  # it may be tried again, here or elsewhere
+
+    async def _here(self, lease: Lease | None, *, has_moved: bool) -> web.StreamResponse:
+        """Handle the request at this node."""
+        if lease is not None:
+            self._nodes.sources.moved(lease.session, lease.epoch)  # hints are for the other nodes
+        if has_moved and (turn := self._request.get(TURN)) is not None and not _is_write(self._request):
+            await turn.take()  # it was given back for the node that was asked before
+        self._nodes.stopped(self._request, self._session_id)
+        return await self._answered(self._handler(self._request))
 
     async def _answered(self, answering: Awaitable[web.StreamResponse]) -> web.StreamResponse:
         """Return the response, unless it is that there is nothing left to do because a node has done it."""
@@ -395,7 +402,6 @@ class _Search:
     async def _without(self, lease: Lease, error: Unreachable) -> int:
         """Decide what to do without the owner. Return 1 if that counts as a move of the session."""
         if self._need is Need.WRITE:
-            await self._note_answer()
             self._over = lease.epoch or None
             return 1
         # If it is dead, its lease runs out meanwhile.
@@ -420,20 +426,6 @@ class _Search:
             raise unreachable() from error  # the answer that runs there goes on
         await self._owners.log_ready(self._session_id)
         self._over = lease.epoch or None
-
-    async def _note_answer(self) -> None:
-        """Note for a stop what the takeover is about to interrupt: afterwards nothing runs that could be stopped."""
-        if not stops(self._request):
-            return
-        history, owner = self._request.app[HISTORY], self._request[OWNER]
-        try:
-            found = await history.excerpt(owner, self._session_id, None, MessageRange())
-        except SessionNotFound:
-            return  # the handler says so
-        for message in found.messages:
-            if message.stream_id is not None and message.role == "assistant" and message.outcome is None:
-                self._request[INTERRUPTED] = message.stream_id
-                return
 
     async def _passed_on(self, lease: Lease) -> web.StreamResponse:
         if (turn := self._request.get(TURN)) is not None:

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from app.cluster.ports import Lease
-from app.web.app_keys import BODY, KEY, OWNER
+from app.web.app_keys import BODY, KEY, OWNER, UNFINISHED
 from app.web.http import forwarded
 from app.web.nodes import headers
 from app.web.nodes.signature import HEADER, Passed, Target, digest, sign
@@ -24,6 +24,7 @@ class Outgoing(NamedTuple):
     body: bytes
     owner: str
     client: str
+    unfinished: tuple[str, ...] = ()
 
     def signed(self, secret: bytes, lease: Lease, sender: str, at: float) -> CIMultiDict[str]:
         """Return the headers with the signature for the owner node of `lease`."""
@@ -36,6 +37,7 @@ class Outgoing(NamedTuple):
             client=self.client,
             digest=digest(self.body),
             at=at,
+            unfinished=self.unfinished,
         )
         headers = CIMultiDict(self.headers)
         key, content_type = headers.get("Idempotency-Key", ""), headers.get("Content-Type", "")
@@ -58,4 +60,5 @@ def outgoing(request: web.Request, address: URL) -> Outgoing:
         request.get(BODY, b""),
         request[OWNER],
         forwarded.client(request),
+        request.get(UNFINISHED, ()),
     )

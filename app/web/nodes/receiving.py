@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from app.cluster.ports import Node
-from app.web.app_keys import BODY, GRANT, LIMITS, OWNER, PASSED
+from app.web.app_keys import BODY, GRANT, LIMITS, OWNER, PASSED, UNFINISHED
 from app.web.grants import Grant
 from app.web.http.incoming import Incoming
 from app.web.input import reading
@@ -40,6 +40,7 @@ def middleware(
             return web.Response(headers={NAME: passed.receiver})  # no other server says that
         request[PASSED] = passed
         request[OWNER] = passed.owner
+        request[UNFINISHED] = passed.unfinished
         # It ends where the client was let in. About itself a node is asked for admins alone.
         request[GRANT] = Grant(passed.owner, is_admin=passed.session == NO_SESSION)
         if isinstance(request.protocol, Incoming):

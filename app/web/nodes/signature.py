@@ -30,6 +30,7 @@ class Passed(msgspec.Struct, frozen=True, array_like=True):
     client: str  # the address of the client
     digest: str  # SHA-256 of the body, in hex
     at: float  # seconds since the epoch when it was signed, by the clock of all nodes
+    unfinished: tuple[str, ...] = ()  # streams, if it ends what runs: see `app.web.nodes.unfinished`
 
 
 class Target(NamedTuple):

@@ -16,6 +16,7 @@ from app.chat.errors import BeingDeleted, DiskFull, HistoryUnavailable, OwnerPro
 from app.chat.submission import Submission
 from app.cluster.ports import Lease
 from app.streams.registry import Registered
+from app.web.nodes import nodes
 from tests.doubles.owners import OwnerTable
 from tests.web.nodes.stage import StagedNode, staged_node
 from tests.web.stage import problem
@@ -315,6 +316,27 @@ async def test_it_is_never_passed_on_twice(
         await problem(response, 503, "node_unreachable")
         assert response.headers["Retry-After"] == "2"
     assert a.nodes.forwarded == b.nodes.forwarded == 0
+
+
+async def test_nobody_takes_it(pair: Pair) -> None:
+    """No node is blamed if none may take a free session."""
+    a, b = pair
+    a.owners.claiming, a.owners.elsewhere = False, b.node
+    b.owners.claiming, b.owners.elsewhere = False, a.node
+    answer = await a.client.post("s1", "Hello", model="scripted/short")
+    assert (answer["http"], answer["code"]) == (503, "history_unavailable")
+
+
+async def test_a_search_is_bounded_in_time(
+    pair: Pair, table: OwnerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the engines are slow, each of its moves may take seconds."""
+    a, b = pair
+    monkeypatch.setattr(nodes, "LEEWAY", -a.nodes.cluster.ttl)
+    a.owners.claiming, a.owners.elsewhere = False, b.node
+    b.owners.claiming = False
+    assert (await a.client.post("s1", "Hello", model="scripted/short"))["http"] == 503
+    assert a.owners.asked == ["s1"]
 
 
 async def test_a_node_that_leaves_passes_new_prompts_on(pair: Pair, table: OwnerTable) -> None:
