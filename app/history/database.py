@@ -34,7 +34,10 @@ class Database(ABC):
         self.left: list[str] = []  # sessions that an earlier run did not store or delete completely
 
     async def read(self, work: Work[T]) -> T:
-        """Run read-only work in one transaction. Raises what the work raises, or `HistoryUnavailable`."""
+        """Run read-only work. Raises what it raises, or `HistoryUnavailable`.
+
+        On SQLite it sees one state; on PostgreSQL each of its statements sees what is committed then.
+        """
         try:
             return await self._read(work)
         except TailraceError:

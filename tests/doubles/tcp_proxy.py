@@ -20,6 +20,7 @@ class TcpProxy:
         self.delay = 0.0  # s that each chunk is on the way
         self.loses_replies = False  # what the target sends is thrown away
         self.connections = 0  # so far
+        self.sent = 0  # chunks of clients so far: of one that waits for each reply, its round trips
         self.target = target  # a port, or the path of a socket
         self._flows = asyncio.Event()
         self._flows.set()
@@ -114,6 +115,7 @@ class TcpProxy:
         delivering = asyncio.create_task(self._deliver(way, writer, is_reply=is_reply))
         try:
             while data := await reader.read(CHUNK):
+                self.sent += not is_reply
                 await way.put((loop.time() + self.delay, data))
             await way.put((0.0, b""))
             await delivering

@@ -1,6 +1,6 @@
-"""Batches reads: equal reads that wait are done once, and several waiting reads share a transaction.
+"""Batches reads: equal reads that wait are done once, and several waiting reads share a connection.
 
-After a restart all viewers reconnect within a second. They are served by a few transactions instead of one for each
+After a restart all viewers reconnect within a second. They are served by a few connections instead of one for each
 viewer, with at most `LANES` at a time.
 """
 
@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 from app.chat.errors import HistoryUnavailable, TailraceError
 from app.history.database import Database, T, Work
 
-LANES = 2  # concurrent transactions
-TOGETHER = 16  # reads per transaction
+LANES = 2  # connections at a time
+TOGETHER = 16  # reads in a row on one
 
 
 class _Read:
