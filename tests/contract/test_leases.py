@@ -387,11 +387,8 @@ async def test_epochs_of_a_deleted_session_are_not_given_again(on_postgres: Post
 
 
 @pytest.mark.slow
-async def test_without_postgresql_nothing_is_known(
-    on_postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_postgresql_nothing_is_known(on_postgres: PostgresCluster) -> None:
     """An error that says so, within a bound."""
-    monkeypatch.setattr("app.history.leases.STATEMENT_SECONDS", 0.2)
     a = await on_postgres.node(A)
     blocking = await asyncpg.connect(on_postgres.url)
     try:
