@@ -27,7 +27,7 @@ from app.streams.stream import INTERNAL, Stream
 from app.tasks.waiting import first_done
 
 # Superseded streams leave the queue within the bound; only a flood of prompts behind a hanging stream gets this far.
-LINE_LIMIT = 256
+MOST_QUEUED = 256
 
 
 class Session:
@@ -102,7 +102,7 @@ class Session:
             raise SessionBusy("This chat is being deleted. Start a new one.")
         if if_active == "reject" and any(not stream.cancelled for stream in self._line):
             raise SessionBusy("An answer is in progress. Wait for it, or stop it.")
-        if len(self._line) >= (self._bounds.queue_limit if if_active == "enqueue" else LINE_LIMIT):
+        if len(self._line) >= (self._bounds.queue_limit if if_active == "enqueue" else MOST_QUEUED):
             raise QueueFull(f"{len(self._line)} messages are already waiting in this chat. Try again later.")
 
     def claim(self, stream: Stream, if_active: IfActive) -> int:

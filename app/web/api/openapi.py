@@ -19,11 +19,11 @@ from app.web.blocks.events import BLOCK_EVENTS
 from app.web.events.encoders import EVENTS
 from app.web.http.accept import EVENTS as EVENT_STREAM
 from app.web.http.accept import LINES
+from app.web.http.addresses import HEALTH
 from app.web.input.bodies import ID_PATTERN, Changes
 from app.web.input.query_names import only
 from app.web.input.stream_request import WHAT, StreamRequest
 
-OPEN = ("/healthz", "/readyz", "/servez")  # to everybody; other reads take turns by owner
 COMPONENTS = (
     StreamRequest,
     Changes,
@@ -105,7 +105,7 @@ def operation(
     statuses |= {400, 413, 415, 422} if body else set()
     statuses |= {422} if parameters or route.path.startswith("/api/") else set()
     statuses |= {403} if route.method != "GET" else set()
-    statuses |= {429} if route.method == "GET" and route.path not in OPEN else set()
+    statuses |= {429} if route.method == "GET" and route.path not in HEALTH else set()
     described = {
         "summary": summary,
         "parameters": [*in_path, *parameters],

@@ -16,6 +16,8 @@ from app import hosts
 from app.web.app_keys import BASE
 from app.web.http import forwarded
 
+HEALTH = ("/healthz", "/readyz", "/servez")  # for every machine that asks, and without waiting for a turn
+
 
 def at(request: web.Request, path: str) -> str:
     """Return `path`, which starts with a slash, with the base path in front."""

@@ -19,6 +19,7 @@ from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from app.web.grants import AccessOver, Grant
+from app.web.http.addresses import HEALTH
 from app.web.http.discarding import discard
 from app.web.http.incoming import BodyTooSlow, Incoming
 from app.web.security import early_refusals, headers, malformed_requests
@@ -143,7 +144,7 @@ class Connection(web.RequestHandler, Incoming):
             super().close()  # after the response; what follows an upgrade that is declined may be anything
 
     def _refusal(self, message: RawRequestMessage) -> Refusal | None:
-        if self.is_reserve and not message.path.endswith(early_refusals.HEALTH):
+        if self.is_reserve and not message.path.endswith(HEALTH):
             return early_refusals.FULL
         return early_refusals.refusal_of(message)
 

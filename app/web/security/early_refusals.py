@@ -30,7 +30,6 @@ LISTS = (
     hdrs.X_FORWARDED_FOR,
     hdrs.FORWARDED,
 )
-HEALTH = ("/healthz", "/readyz", "/servez")
 
 
 class Refusal(HttpProcessingError):
