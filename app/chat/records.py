@@ -251,6 +251,9 @@ class History(Protocol):
     async def check(self, owner: str, session_id: str) -> bool:
         """Return whether the session exists. Raises `SessionNotFound` if it has another owner."""
 
+    async def running(self, owner: str, session_id: str) -> list[str]:
+        """Return the streams of a session that have not ended, oldest first; none if it does not exist."""
+
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
         """Return the registration with that idempotency key in the session, or `None`."""
 

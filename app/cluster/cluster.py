@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from app.cluster.moves import Moves
@@ -57,7 +57,7 @@ class Owners(Protocol):
         """Return the session's lease without taking it; `None` if nobody owns it. Raises `HistoryUnavailable`."""
         ...
 
-    async def owner(self, session_id: str, *, over: int | None = None) -> Lease:
+    async def owner(self, session_id: str, *, over: int | None = None, avoid: Collection[str] = ()) -> Lease:
         """Return the session's lease, after taking it if that is possible; see `Ownership`.
 
         Raises `HistoryUnavailable`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
@@ -114,11 +114,12 @@ class Ownership:
 
     # ---- taking ----------------------------------------------------------------------------------------------
 
-    async def owner(self, session_id: str, *, over: int | None = None) -> Lease:
+    async def owner(self, session_id: str, *, over: int | None = None, avoid: Collection[str] = ()) -> Lease:
         """Return the lease of a session, after taking it if that is possible. `over` is the epoch to take it from.
 
         A node that leaves, or is not sure of its own leases, takes nothing: then the lease of a free session names
-        another node and the epoch `UNOWNED`. Raises `HistoryUnavailable`.
+        another node and the epoch `UNOWNED`. Nodes to `avoid` are named if there are no others. Raises
+        `HistoryUnavailable`.
         """
         while True:
             if (busy := self._busy.get(session_id)) is not None:
@@ -130,7 +131,7 @@ class Ownership:
                 return held.lease
             elif not (self.claiming and self.is_sure):
                 try:
-                    return await self._elsewhere(session_id)
+                    return await self._elsewhere(session_id, avoid)
                 except LeaseLost:
                     raise
                 except HistoryUnavailable:
@@ -173,7 +174,7 @@ class Ownership:
         if isinstance(error, Exception) and not isinstance(error, HistoryUnavailable):
             report("a lease could not be taken or given up", error)
 
-    async def _elsewhere(self, session_id: str) -> Lease:
+    async def _elsewhere(self, session_id: str, avoid: Collection[str]) -> Lease:
         lease = await self._leases.find(session_id)
         if lease is not None and lease.alive:
             if lease.node.id != self.node.id:
@@ -184,7 +185,8 @@ class Ownership:
         others = [node for node in await self._leases.nodes() if node.id != self.node.id]
         if not others:
             raise HistoryUnavailable("The server is starting or shutting down. Try again in a moment.")
-        return Lease(session_id, random.choice(others), UNOWNED, True)  # noqa: S311 - any of them will do
+        likely = [node for node in others if node.id not in avoid] or others
+        return Lease(session_id, random.choice(likely), UNOWNED, True)  # noqa: S311 - any of them will do
 
     async def _take(self, session_id: str, over: int | None) -> Lease:
         sure_until = self.sure_until

@@ -30,12 +30,13 @@ AT_ONCE = 2000  # leases of dead nodes that are released in a transaction
 EXPIRED_SECONDS = 3600.0  # for which a node that has expired is told of
 MOST_EXPIRED = 16
 ATTEMPTS = 5  # while others take and release the same session in between
-# A timeout is an OSError. The last one: no host is what `target_session_attrs` asks for, such as during a failover.
+# A timeout is an OSError. The last one: no host is what `target_session_attrs` asks for, such as during a failover, or
+# a connection ended while it was given back, which asyncpg notices in the middle of its next statement.
 _TROUBLE = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.InternalClientError,
 )
 
 _JOIN = """

@@ -178,6 +178,13 @@ class MemoryHistory:
         """See `History`."""
         return session_id in self._sessions and bool(self._owned(owner, session_id))
 
+    async def running(self, owner: str, session_id: str) -> list[str]:
+        """See `History`."""
+        if session_id not in self._sessions or self._sessions[session_id].owner != owner:
+            return []
+        of_session = (state for state in self._streams.values() if state.session_id == session_id)
+        return [state.stream_id for state in of_session if state.outcome is None]
+
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
         """See `History`."""
         if not await self.check(owner, session_id):

@@ -25,7 +25,7 @@ _TROUBLE = (
     ValueError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.InternalClientError,
 )
 
 

@@ -71,6 +71,7 @@ from app.history.statements.read import (
     read_key,
     read_messages,
     read_owner,
+    read_running,
     read_session,
     read_sessions,
     read_stream,
@@ -194,6 +195,18 @@ class SqlHistory:
         return await self._read(
             session_id, ("owner", owner), lambda connection: _is_there(connection, owner, session_id)
         )
+
+    async def running(self, owner: str, session_id: str) -> list[str]:
+        """See `History`."""
+        found = await self._read(
+            session_id, ("running", owner), lambda connection: read_running(connection, owner, session_id)
+        )
+        ends = map(self._unwritten.find, found)
+        return [
+            stream_id
+            for stream_id, end in zip(found, ends, strict=True)
+            if end is None or end.state.outcome is None
+        ]
 
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:
         """See `History`."""

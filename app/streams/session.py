@@ -253,6 +253,8 @@ class Session:
     async def _turn(self, stream: Stream) -> None:
         """Run one stream from its `start` to its `end`. Resumes a stream that an earlier conductor left unfinished."""
         if stream.view is None:
+            if self._moving and stream.ending is not None and stream.ending.reason is Reason.SHUTDOWN:
+                raise Fenced("the next owner of the session starts it, or tells its end")
             await self._drop_replaced(stream)
             await self.log.append(stream.fence, stream.start_event())
             stream.view = self.log.written

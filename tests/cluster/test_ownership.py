@@ -393,6 +393,18 @@ async def test_a_node_that_leaves_takes_nothing(a: ToyNode, b: ToyNode) -> None:
         await a.ownership.owner("t")
 
 
+async def test_a_node_that_leaves_names_one_that_may_take_it(
+    a: ToyNode, b: ToyNode, table: LeaseTable
+) -> None:
+    """Others that leave, too, have refused it. If all have, one of them may have changed its mind."""
+    c = await ToyNode("c", table).join()
+    a.ownership.claiming = False
+    for session in map(str, range(20)):
+        lease = await a.ownership.owner(session, avoid={b.node.id})
+        assert (lease.node, lease.epoch) == (c.node, UNOWNED)
+    assert (await a.ownership.owner("s", avoid={b.node.id, c.node.id})).node in (b.node, c.node)
+
+
 async def test_a_node_that_was_not_renewed_trusts_nothing(a: ToyNode, b: ToyNode, clock: Clock) -> None:
     """Its leases may be others' by now, and its running answers end."""
     await a.post()

@@ -462,6 +462,24 @@ async def test_an_answer_that_ends_after_its_session_is_not_kept(history: Histor
     assert await titles(history, "late") == []
 
 
+# ---- what runs -----------------------------------------------------------------------------------------------
+
+
+async def test_what_runs_in_a_session(history: History) -> None:
+    """Its streams that have not ended, in their order, at once."""
+    assert await history.running(OWNER, "s") == []
+    first, second = exchange(prompt="one"), exchange(prompt="two")
+    await history.admit(first)
+    await history.admit(second)
+    await history.admit(exchange("other"))
+    assert await history.running(OWNER, "s") == [first.stream.stream_id, second.stream.stream_id]
+    assert await history.running(OTHER, "s") == []
+    await history.finish(ended(first), "done", "")
+    assert await history.running(OWNER, "s") == [second.stream.stream_id]
+    await history.delete(OWNER, "s")
+    assert await history.running(OWNER, "s") == []
+
+
 # ---- keys ----------------------------------------------------------------------------------------------------
 
 

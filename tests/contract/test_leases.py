@@ -402,6 +402,23 @@ async def test_without_postgresql_nothing_is_known(on_postgres: PostgresCluster)
 
 
 @pytest.mark.slow
+async def test_a_connection_that_ends_in_the_middle(
+    on_postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver calls that an internal error, if it was being given back meanwhile."""
+    a = await on_postgres.node(A)
+
+    async def torn(*_: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "fetch", torn)
+        with pytest.raises(HistoryUnavailable):
+            await a.find("s")
+    assert await a.find("s") is None
+
+
+@pytest.mark.slow
 async def test_the_clock_of_all_nodes(on_postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is PostgreSQL's, from the start and after each renewal, whatever the machine's says."""
     before = await on_postgres.run("SELECT extract(epoch FROM clock_timestamp())::float8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from app.chat.errors import HistoryUnavailable, LeaseLost
 from app.cluster.ports import UNOWNED, Lease, Node
@@ -51,7 +51,7 @@ class TableOwners:
         self.asked.append(session_id)
         return self._table.leases.get(session_id)
 
-    async def owner(self, session_id: str, *, over: int | None = None) -> Lease:
+    async def owner(self, session_id: str, *, over: int | None = None, avoid: Collection[str] = ()) -> Lease:
         """See `Owners`."""
         self.asked.append(session_id)
         if self.unavailable:

@@ -52,9 +52,9 @@ async def test_of_a_node_that_is_dead(nodes: LiveNodes, monkeypatch: pytest.Monk
     await hanging(a)
     owner = b.ownership.owner
 
-    async def late(session_id: str, *, over: int | None = None) -> Lease:
+    async def late(session_id: str, **how: Any) -> Lease:
         await c.ownership.owner(session_id, over=1)
-        return await owner(session_id, over=over)
+        return await owner(session_id, **how)
 
     monkeypatch.setattr(b.ownership, "owner", late)
     await roll_back(b)

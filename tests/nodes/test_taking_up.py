@@ -245,3 +245,26 @@ async def test_a_node_that_leaves(nodes: LiveNodes) -> None:
     await a.server.departure.close()
     await until(lambda: b.ownership.holds("s", 2), within=30)
     assert (await ended(b, stream)).outcome is Outcome.COMPLETE
+
+
+@pytest.mark.parametrize("how", ["it leaves", "it gives the session up"])
+async def test_prompts_that_wait_where_a_node_leaves(nodes: LiveNodes, how: str) -> None:
+    """None gets a `start` there any more, which would have no end: the next node tells all of them."""
+    a, b = await nodes.start(), answers(await nodes.start())
+    first = await silent(a)
+    waiting = [
+        (await b.client.post("s", f"number {number}", model="scripted/short", if_active="enqueue"))[
+            "stream_id"
+        ]
+        for number in range(2)
+    ]
+    if how == "it leaves":
+        await a.server.departure.close()
+        await b.ownership.own("s")
+        streams = [first, *waiting]
+    else:
+        a.ownership.claiming = False
+        streams = [first, *waiting, (await b.client.post("s", "new", model="scripted/short"))["stream_id"]]
+    await ended(b, streams[-1])
+    shown = [(entry.stream_id, entry.name) for entry in entries(b) if entry.name in ("start", "end")]
+    assert shown == [(stream, name) for stream in streams for name in ("start", "end")]

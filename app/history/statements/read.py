@@ -17,7 +17,7 @@ from app.chat.records import KnownKey, Message, SessionInfo, StreamState
 from app.chat.states import Outcome, Status
 from app.chat.storable import storable
 from app.history.statements.prepared import Prepared
-from app.history.statements.tables import DELETED, Name, images, keys, messages, sessions, streams
+from app.history.statements.tables import DELETED, IS_RUNNING, Name, images, keys, messages, sessions, streams
 
 LIST_CHARACTERS = 1_000_000  # of the options of the sessions in one part of the list
 
@@ -94,6 +94,13 @@ _STREAM = (
     select(streams, sessions.c.owner)
     .join(sessions)
     .where(streams.c.stream_id == bindparam("stream_id", type_=Name))
+)
+_RUNNING = (
+    select(streams.c.stream_id)
+    .join(sessions)
+    .where(streams.c.session_id == _SESSION_ID, IS_RUNNING)
+    .where(sessions.c.owner == bindparam("owner", type_=Name))
+    .order_by(streams.c.created_at, streams.c.stream_id)
 )
 _KEY = (
     select(keys.c.stream_id, keys.c.request_hash)
@@ -194,6 +201,11 @@ def read_stream(connection: Connection, owner: str, stream_id: str) -> StreamSta
     if row is None or row.owner != owner:
         raise StreamNotFound()
     return state_of(row)
+
+
+def read_running(connection: Connection, owner: str, session_id: str) -> list[str]:
+    """Return the streams of a session that have not ended, oldest first."""
+    return list(connection.scalars(_RUNNING, {"session_id": session_id, "owner": owner}))
 
 
 def read_sessions(connection: Connection, owner: str, after: str | None, limit: int) -> Found:

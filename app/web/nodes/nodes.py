@@ -296,6 +296,7 @@ class _Search:
         self._need = need
         self._over: int | None = None  # the epoch to take the session from
         self._is_repeated = False  # a node that gave no answer may have done what was asked
+        self._refused: set[str] = set()  # nodes that do not take the session, such as ones that leave, too
         self._waited_for: int | None = None  # the epoch of the first owner that a reader has not reached
         self._loop = asyncio.get_running_loop()
         self._until = 0.0  # loop time for which a reader waits for that owner
@@ -324,6 +325,8 @@ class _Search:
                     raise unreachable() from error
             except (Refused, LeaseLost):  # nothing was written
                 moves += 1
+                if lease is not None and lease.epoch == UNOWNED:
+                    self._refused.add(lease.node.id)
                 if self._loop.time() >= latest:
                     break
                 await asyncio.sleep(PAUSE_SECONDS * moves)
@@ -385,7 +388,7 @@ class _Search:
                     or not await exists(self._request, self._session_id)
                 ):
                     return None
-            return await self._owners.owner(self._session_id, over=over)
+            return await self._owners.owner(self._session_id, over=over, avoid=self._refused)
         except LeaseLost:
             raise
         except HistoryUnavailable:

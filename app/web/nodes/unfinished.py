@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from app.chat.errors import SessionNotFound
-from app.chat.message_range import MessageRange
 from app.web.app_keys import HISTORY, OWNER, UNFINISHED
 from app.web.http.body_type import body_type
 from app.web.input.bodies import FORMS
@@ -23,15 +21,8 @@ async def note(request: web.Request, session_id: str) -> None:
     """Note the unfinished streams of a session that runs elsewhere, if at all. Raises `HistoryUnavailable`."""
     if is_answering(request, session_id) or not await _ends_what_runs(request):
         return
-    try:
-        found = await request.app[HISTORY].excerpt(request[OWNER], session_id, None, MessageRange())
-    except SessionNotFound:
-        return  # the handler says so
-    request[UNFINISHED] = tuple(
-        message.stream_id
-        for message in found.messages
-        if message.stream_id is not None and message.role == "assistant" and message.outcome is None
-    )[-MOST:]
+    found = await request.app[HISTORY].running(request[OWNER], session_id)
+    request[UNFINISHED] = tuple(found[-MOST:])
 
 
 async def _ends_what_runs(request: web.Request) -> bool:

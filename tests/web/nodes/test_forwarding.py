@@ -285,8 +285,8 @@ async def test_the_owner_moved(pair: Pair, table: OwnerTable, monkeypatch: pytes
     looked: list[Lease] = []
     find = a.owners.owner
 
-    async def outdated(session_id: str, *, over: int | None = None) -> Lease:
-        lease = await find(session_id, over=over)
+    async def outdated(session_id: str, **how: Any) -> Lease:
+        lease = await find(session_id, **how)
         if not looked:
             looked.append(lease)
             table.give("s1", a.node)
@@ -307,7 +307,7 @@ async def test_it_is_never_passed_on_twice(
     """A node that is taken for the owner says so; nodes that disagree do not send a request round."""
     a, b = pair
 
-    async def always_b(session_id: str, *, over: int | None = None) -> Lease:
+    async def always_b(session_id: str, **_: Any) -> Lease:
         return table.leases[session_id]._replace(node=b.node, epoch=99)
 
     table.give("s1", a.node)
@@ -325,6 +325,22 @@ async def test_nobody_takes_it(pair: Pair) -> None:
     b.owners.claiming, b.owners.elsewhere = False, a.node
     answer = await a.client.post("s1", "Hello", model="scripted/short")
     assert (answer["http"], answer["code"]) == (503, "history_unavailable")
+
+
+async def test_nodes_that_leave_together(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is asked names another one after the other: each that has refused is avoided."""
+    a, b = pair
+    owner, avoided = a.owners.owner, list[set[str]]()
+
+    async def watched(session_id: str, *, avoid: set[str], **how: Any) -> Lease:
+        avoided.append(set(avoid))
+        b.owners.claiming = len(avoided) > 1
+        return await owner(session_id, **how)
+
+    a.owners.claiming, a.owners.elsewhere = False, b.node
+    monkeypatch.setattr(a.owners, "owner", watched)
+    assert (await a.client.post("s1", "Hello", model="scripted/short"))["http"] == 201
+    assert avoided == [set(), {b.node.id}]
 
 
 async def test_a_search_is_bounded_in_time(

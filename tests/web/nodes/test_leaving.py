@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.chat.errors import LeaseLost
+from app.chat.errors import LeaseLost, LongChatsBusy
 from app.chat.submission import Submission
 from app.cluster.ports import Node
 from app.streams.registry import Registered
+from app.web.app_keys import HISTORY
 from tests.doubles.owners import OwnerTable
 from tests.web.nodes.stage import StagedNode
 from tests.web.stage import problem
@@ -85,6 +86,21 @@ async def test_a_stop_that_takes_over(pair: Pair, table: OwnerTable, method: str
         assert response.status < 500
     assert table.leases["s1"].node == b.node
     assert table.forgotten == ["s1", "s1"]
+
+
+async def test_a_stop_waits_for_no_readers_of_long_chats(
+    pair: Pair, table: OwnerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through another node, too: that one looks for nothing but what runs."""
+    a, b = pair
+    assert (await a.client.register("s1", **HANG))["http"] == 201
+
+    async def busy(*_: Any, **__: Any) -> None:
+        raise LongChatsBusy
+
+    monkeypatch.setattr(b.app[HISTORY], "excerpt", busy)
+    stopped = await b.client.delete("/api/sessions/s1/stream")
+    assert (stopped["http"], stopped["outcome"]) == (200, "stopped")
 
 
 async def test_a_takeover_that_stops_nothing(pair: Pair, table: OwnerTable) -> None:

@@ -141,9 +141,9 @@ async def test_while_the_session_is_being_taken(node: StagedNode, monkeypatch: p
     headers = outgoing().signed(SECRET, await node.owners.owner("alice/s1"), SENDER.id, time.time())
     is_taken, holds, owner = False, node.owners.holds, node.owners.owner
 
-    async def taking(session_id: str, *, over: int | None = None) -> Lease:
+    async def taking(session_id: str, **how: Any) -> Lease:
         nonlocal is_taken
-        lease = await owner(session_id, over=over)
+        lease = await owner(session_id, **how)
         is_taken = True
         return lease
 
