@@ -23,12 +23,13 @@ from app.chat.archive import (
     ArchivedStream,
 )
 from app.chat.archive_splitter import AGAIN, CHOOSE, Part, SplitError, Splitter
+from app.chat.contents import Problem
 from app.chat.sizes import utf8_size
 from app.chat.states import Outcome
 from app.chat.titles import one_line, title_of
 
 MOST_RECORDS = 200_000  # messages, and streams
-ERROR_CODE, ERROR_MESSAGE = 200, 20_000  # characters of a stream's error
+ERROR_CODE, ERROR_MESSAGE = 200, 2_000  # characters of a stream's error; the rest is cut off
 # In what the parser says.
 _MISSING = re.compile("Object missing required field `(.+?)`")
 _PLACE = re.compile(r" - at `\$([^`]{1,100})`$")
@@ -187,6 +188,8 @@ class ArchiveReader:
                 continues=None if stream.continues is None else self._renamed("s", stream.continues),
                 created_at=None if stream.created_at is None else self._past(stream.created_at),
                 outcome=stream.outcome or Outcome.INTERRUPTED,
+                error=stream.error
+                and Problem(stream.error.code[:ERROR_CODE], stream.error.message[:ERROR_MESSAGE]),
             )
         )
 
@@ -237,9 +240,6 @@ def _check_stream(stream: ArchivedStream) -> None:
         raise BadArchive(
             f"This export is inconsistent. Stream {stream.stream_id} has an impossible token usage."
         )
-    error = stream.error
-    if error is not None and (len(error.code) > ERROR_CODE or len(error.message) > ERROR_MESSAGE):
-        raise BadArchive(f"The error of stream {stream.stream_id} is too long.")
 
 
 class _Label(msgspec.Struct):

@@ -143,11 +143,16 @@ def is_full(error: Exception) -> bool:
     )
 
 
+def _is_bad_value(error: sql.DBAPIError) -> bool:
+    """Return whether PostgreSQL refuses a value (SQLSTATE 22...). SQLAlchemy takes that of asyncpg for any error."""
+    return str(getattr(error.orig, "sqlstate", "")).startswith("22")
+
+
 def _translated(error: Exception) -> Exception:
     """Return `HistoryUnavailable` for transient errors; errors of the statement itself are returned unchanged."""
     own_fault = (sql.IntegrityError, sql.DataError, sql.ProgrammingError, sql.InterfaceError)
     if isinstance(error, sql.DBAPIError):
-        passing = error.connection_invalidated or not isinstance(error, own_fault)
+        passing = error.connection_invalidated or not (isinstance(error, own_fault) or _is_bad_value(error))
     else:
         # SQLAlchemy does not wrap asyncpg's errors while a connection is being made.
         passing = isinstance(error, (sql.TimeoutError, OSError)) or type(error).__module__.startswith(

@@ -49,7 +49,7 @@ from app.history.archive_records import archived, info_of, messages_of, states_o
 from app.history.matching import Deadline, OutOfTime, text_holds
 from app.history.search_lane import SearchLane
 from app.history.session_list import SEARCH_SECONDS, place_of, words_of
-from app.history.stored_bytes import of_archive, of_exchange, of_message, of_options
+from app.history.stored_bytes import of_archive, of_exchange, of_message, of_options, of_spare_streams
 from app.history.tokens import MemoryTokens
 from app.history.undo_buffer import UndoBuffer
 
@@ -65,6 +65,7 @@ class MemorySession:
         self.keys: dict[str, KnownKey] = {}
         self.registered: dict[str, str | None] = {}  # the time of registration of each stream
         self.bytes = 0  # as `stored_bytes` counts them
+        self.spare = 0  # of these, for imported streams without a message
         self.before: dict[str, Message] = {}  # by stream: the answer before that stream continued it
         self.halted: set[str] = set()  # streams whose answer only the user may continue
 
@@ -155,7 +156,7 @@ class MemoryHistory:
 
     def _count_again(self, session: MemorySession) -> None:
         """Count a session whose size has changed in some other way than by an addition."""
-        whole = sum(map(of_message, session.messages)) + of_options(session.info.options)
+        whole = sum(map(of_message, session.messages)) + of_options(session.info.options) + session.spare
         self._count(session, whole - session.bytes)
 
     def _check_room(self, owner: str, size: int, *, adds_session: bool = False) -> None:
@@ -467,6 +468,7 @@ class MemoryHistory:
             self._streams[state.stream_id] = state
         for image in (image for message in archive.messages for image in message.images):
             session.images[image.image_id] = ImageData(image.media_type, image.data)
+        session.spare = of_spare_streams(archive)
         self._count(session, of_archive(archive), sessions=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from app.chat.archive import Archive
+from app.chat.archive import Archive, ArchivedStream
 from app.chat.ports import Options
 from app.chat.quotas import MESSAGE_BYTES
 from app.chat.records import Exchange, Message
@@ -35,4 +35,23 @@ def of_archive(archive: Archive) -> int:
     """Return the bytes of a whole session."""
     texts = sum(utf8_size(message.content) + utf8_size(message.reasoning) for message in archive.messages)
     images = sum(len(image.data) for message in archive.messages for image in message.images)
-    return texts + images + MESSAGE_BYTES * len(archive.messages) + of_options(archive.options)
+    own = MESSAGE_BYTES * len(archive.messages) + of_options(archive.options)
+    return texts + images + own + of_spare_streams(archive)
+
+
+def of_spare_streams(archive: Archive) -> int:
+    """Return the bytes of the streams that no message has, such as those that another one went on with.
+
+    The others count with their messages. Those of an import would be a way to store anything for nothing.
+    """
+    had = {message.stream_id for message in archive.messages}
+    return sum(_of_stream(stream) for stream in archive.streams if stream.stream_id not in had)
+
+
+def _of_stream(stream: ArchivedStream) -> int:
+    texts = [stream.model, stream.finish_reason or ""]
+    if stream.error is not None:
+        texts += [stream.error.code, stream.error.message]
+    return MESSAGE_BYTES + sum(
+        map(len, texts)
+    )  # these texts are short, and not all databases count their bytes

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.chat.contents import Image
+from app.chat.contents import Image, Problem
 from app.chat.errors import AnswerMoved, CannotContinue, ImageNotFound, SessionNotFound, StreamNotFound
 from app.chat.ports import ImageData, Options
 from app.chat.records import Admission, Exchange, History, KnownKey, Message
@@ -385,6 +385,17 @@ async def test_a_session_keeps_its_options(history: History) -> None:
     assert (await history.configure(OWNER, "s", Options(seed=1))).options == Options(seed=1)
     with pytest.raises(SessionNotFound):
         await history.configure(OTHER, "s", chosen)
+
+
+async def test_words_of_model_servers_that_no_database_stores(history: History) -> None:
+    """A name, a reason and an error: each has a sign in the place of NUL."""
+    asked = exchange()
+    named = msgspec.structs.replace(asked, stream=msgspec.structs.replace(asked.stream, model="a\0b"))
+    await history.admit(named)
+    problem = Problem("c\0d", "It broke\0.")
+    await history.finish(ended(named, Outcome.FAILED, finish_reason="e\0f", error=problem), "", "")
+    await history.admit(exchange("t"))
+    assert [message.content for message in await history.messages(OWNER, "t")] == ["hello", ""]
 
 
 # ---- taking back ---------------------------------------------------------------------------------------------

@@ -10,15 +10,16 @@ import msgspec
 import pytest
 import structlog
 
-from app.chat.contents import Image
+from app.chat.contents import Image, Problem
 from app.chat.errors import OwnerBytes, OwnerSessions, ServerFull, StorageFull
 from app.chat.ports import ImageData, Options
 from app.chat.quotas import MESSAGE_BYTES, StorageLimits, Usage
 from app.chat.records import Exchange, History
 from app.chat.scoped_ids import LOCAL
+from app.chat.states import Outcome
 from app.history.opening import MEMORY, opened
 from app.history.stored_bytes import of_archive
-from tests.history.archives import archive, renamed
+from tests.history.archives import archive, message, name, renamed, stream
 from tests.history.samples import OWNER, continued, ended, exchange, failed, regenerated
 
 PAIR = 2 * MESSAGE_BYTES  # a prompt and its answer without their texts
@@ -193,6 +194,25 @@ async def test_an_owner_keeps_so_many_bytes_and_no_more(small: History) -> None:
     with pytest.raises(OwnerBytes):
         await small.admit(image)
     await small.admit(exchange("a", prompt="y"))
+
+
+async def test_imported_streams_without_a_message_are_counted(small: History) -> None:
+    """Nothing is stored for nothing. Those with a message count with that."""
+    spare = [
+        stream("none", outcome=Outcome.FAILED, error=Problem("c", "x" * MESSAGE_BYTES)) for _ in range(2)
+    ]
+    asked = message(None, "user", "", stream_id=name("stream"))
+    own = stream(asked.message_id, stream_id=asked.stream_id)
+    kept = archive(options=Options(), messages=[asked], streams=[own, *spare], keys=[])
+    await small.restore(OWNER, kept)
+    used = await small.usage(OWNER)
+    assert used == Usage(1, of_archive(kept))
+    assert used.bytes > 5 * MESSAGE_BYTES
+    more = archive(messages=[], streams=[stream("none") for _ in range(6)], keys=[])
+    with pytest.raises(OwnerBytes):
+        await small.restore(OWNER, more)
+    await small.delete(OWNER, kept.session_id)
+    assert await small.usage(OWNER) == Usage()
 
 
 async def test_shorter_options_are_always_taken(small: History) -> None:

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, text
 from yarl import URL
 
 from app.chat.message_range import MessageRange
-from app.chat.records import History
+from app.chat.records import Admission, History
 from app.history.opening import opened
 from app.history.postgres import PostgresDatabase
 from tests.doubles.tcp_proxy import TcpProxy
@@ -120,6 +121,18 @@ async def test_a_connection_that_is_known_to_have_ended_is_not_tried(postgres: P
         await until_told(partial(is_gone, url, first), within=10)
         assert await database.write(work) != first
         assert len(tries) == 2
+
+
+async def test_a_value_that_no_database_stores(distant: Distant) -> None:
+    """It is its own change's fault: the others of the batch are written, and nobody is told to try again."""
+    bad = exchange("t")
+    bad = msgspec.structs.replace(bad, answer=msgspec.structs.replace(bad.answer, message_id="a\0b"))
+    good = [exchange(f"good-{number}") for number in range(4)]
+    written = await asyncio.gather(
+        *map(distant.history.admit, [*good[:2], bad, *good[2:]]), return_exceptions=True
+    )
+    assert "couldn't save this" in str(written.pop(2))
+    assert all(isinstance(each, Admission) for each in written)
 
 
 async def is_gone(url: str, pid: int) -> bool:

@@ -6,13 +6,16 @@ A session of 100,000 messages takes seconds to store. In one transaction every p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, bindparam, delete, func, select, update
+from sqlalchemy import Column, Connection, Table, bindparam, delete, func, literal, select, update
 
 from app.chat.archive import Archive, ArchivedKey, ArchivedMessage, ArchivedStream
 from app.chat.errors import Refused, SessionExists, SessionNotFound
+from app.chat.quotas import MESSAGE_BYTES
 from app.chat.records import KnownKey
 from app.history.archive_records import archived, stream_state
 from app.history.statements.admit import stream_row
@@ -113,11 +116,38 @@ def fill(connection: Connection, node: int, group: Sequence[Fill]) -> list[None]
     return [None] * len(group)
 
 
+_HAD = select(messages.c.stream_id).where(messages.c.session_id == _OF, messages.c.stream_id.is_not(None))
+_TEXTS = (streams.c.model, streams.c.finish_reason, streams.c.error_code, streams.c.error_message)
+_SPARE = (
+    select(
+        func.coalesce(
+            func.sum(
+                reduce(
+                    add,
+                    (func.coalesce(func.length(text), 0) for text in _TEXTS),
+                    literal(MESSAGE_BYTES),
+                )
+            ),
+            0,
+        )
+    )
+    .where(streams.c.session_id == _OF, streams.c.stream_id.not_in(_HAD))
+    .scalar_subquery()
+)
+# No trigger counts streams: they go with messages, but for these. See `stored_bytes`.
+_COUNT_SPARE = (
+    update(sessions)
+    .where(sessions.c.session_id == _OF, sessions.c.owner == HIDDEN)
+    .values(bytes=sessions.c.bytes + _SPARE)
+)
+
+
 def reveal(connection: Connection, _: int, group: Sequence[Reveal]) -> list[Refused | None]:
     """Give hidden sessions to their owners, unless those have no room for them."""
     room = Room(connection)
     results: list[Refused | None] = []
     for owner, archive, limits in group:
+        connection.execute(_COUNT_SPARE, {"of_session": archive.session_id})
         no_room = room.take(owner, _stored(connection, archive), limits, adds_session=True, is_stored=True)
         results.append(no_room)
         if no_room is not None:

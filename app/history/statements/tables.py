@@ -77,10 +77,10 @@ streams = Table(
     Column("continues", Name),  # the earlier stream whose answer this one continues
     Column("created_at", Time),  # time of registration; NULL in rows older than this column
     Column("node", BigInteger, nullable=False),  # the server that runs it; see `Database.node`
-    Column("model", Text, nullable=False),
+    Column("model", StorableText, nullable=False),
     Column("status", Text, nullable=False),
     Column("outcome", Text),  # NULL while it runs
-    Column("finish_reason", Text),
+    Column("finish_reason", StorableText),
     Column("tokens", BigInteger, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),
     Column("ttft_ms", BigInteger),
@@ -89,7 +89,7 @@ streams = Table(
     Column("upstream_closed", Boolean, nullable=False),
     Column("prompt_tokens", BigInteger),  # as counted by the model server
     Column("completion_tokens", BigInteger),
-    Column("error_code", Text),
+    Column("error_code", StorableText),
     Column("error_message", StorableText),
     Column("request", StorableText),  # the options that were asked for, JSON; while it may go on
     Column("halted", Boolean),  # whether only its user may continue it; NULL: no

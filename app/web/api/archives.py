@@ -16,7 +16,7 @@ from app.chat.archive import Archive
 from app.chat.records import Records
 from app.streams.archives import Archives
 from app.web.api.markdown_export import as_markdown, title_line
-from app.web.api.message_range import WHOLE
+from app.web.api.message_range import WHOLE, branch
 from app.web.api.pieces import send_pieces
 from app.web.api.sessions import TOGETHER, earlier_messages, snapshot_of
 from app.web.app_keys import HISTORY, LISTS, OWNER, REGISTRY, TURN
@@ -36,7 +36,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
         case "json":
             return await _as_json(request, session_id)
         case "markdown":
-            return await _as_markdown(request, session_id, request.query.get("branch"))
+            return await _as_markdown(request, session_id, branch(request))
         case _:
             raise ProblemError(422, "invalid_query", "format must be json or markdown.")
 

@@ -17,7 +17,7 @@ from app.log.cursors import Cursor
 from app.streams.registry import Registry
 from app.streams.session import Session
 from app.web.api.awaited_session import events_to_come
-from app.web.api.message_range import WHOLE, MessageRange
+from app.web.api.message_range import WHOLE, MessageRange, branch
 from app.web.api.pieces import send_pieces
 from app.web.api.rendered import is_asked, render_message, show
 from app.web.api.schemas import SessionList
@@ -167,7 +167,7 @@ async def earlier_messages(
 async def get_session(request: web.Request) -> web.StreamResponse:
     """GET /api/sessions/{session_id}?branch=&render="""
     is_asked(request)  # a wrong value is refused before anything is read
-    return await whole_session(request, path_session(request), request.query.get("branch"))
+    return await whole_session(request, path_session(request), branch(request))
 
 
 async def patch_session(request: web.Request) -> web.StreamResponse:

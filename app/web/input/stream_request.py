@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from app.chat.ports import Options
 from app.chat.states import IfActive
+from app.chat.storable import storable
 from app.web.app_keys import LIMITS
 from app.web.http.body_type import body_type
 from app.web.i18n.error_texts import SENTENCES
@@ -25,7 +26,8 @@ from app.web.problems import ProblemError
 from app.web.rules import MOST_STOPS
 
 LONGEST_MODEL = 1000  # characters of a name; no model has a longer one
-MessageId = Annotated[str, Meta(max_length=64)]  # or the id of an image
+# Or the id of an image. No database can be asked for NUL.
+MessageId = Annotated[str, Meta(max_length=64, pattern=r"^[^\x00]*$")]
 
 WHAT = ("prompt", "regenerate", "continue")  # a request has exactly one of these
 IMAGES = ("image", "images")  # form fields that may be files
@@ -65,6 +67,8 @@ async def read_stream_request(request: web.Request) -> StreamRequest:
         body = msgspec.structs.replace(body, model=f"{body.model[:LONGEST_MODEL]}…")
     if body.prompt is not None:
         _check_prompt(body.prompt, request.app[LIMITS].max_prompt_bytes)
+        if "\0" in body.prompt:  # no database stores it, and what is shown at once is what is stored
+            body = msgspec.structs.replace(body, prompt=storable(body.prompt))
     return body
 
 

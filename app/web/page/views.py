@@ -44,7 +44,7 @@ async def new_session_page(request: web.Request) -> web.StreamResponse:
 async def session_page(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}?branch=&from=&all="""
     session_id = bodies.path_id(request, "session_id")
-    session = await session_of(request, session_id, request.query.get("branch"))
+    session = await session_of(request, session_id, message_range.branch(request))
     if growing_page.COOKIE in request.cookies and (answer := _growing(request, session)):
         return await _flow(request, session, answer)
     return await show(request, session)

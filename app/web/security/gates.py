@@ -61,7 +61,7 @@ class ProxyGate:
         named = request.headers.getall(self._header, ())
         if len(named) != 1 or not _is_from_proxy(request):
             return None
-        owner = named[0].strip()
+        owner = named[0].strip(" \t")
         known = self._grants.get(owner)
         if known is None and owner != LOCAL and is_owner(owner):
             if len(self._grants) >= MOST_GRANTS:

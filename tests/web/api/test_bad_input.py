@@ -54,6 +54,8 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "far too long": (b'{"prompt":"%b"}' % (b"x" * 3_000_000), 413, "prompt_too_long"),
     "far too long, of another member": (b'{"model":"%b"}' % (b"x" * 3_000_000), 413, "prompt_too_long"),
     "far too long, and cut off": (b'{"prompt":"%b' % (b"x" * 3_000_000), 400, "invalid_json"),
+    "no id": (b'{"regenerate":"\\u0000"}', 422, "invalid_request"),
+    "no id of an image": (b'{"prompt":"a","images":[{"image_id":"\\u0000"}]}', 422, "invalid_request"),
     "images": (b'{"prompt":"a","images":[%b]}' % MANY, 413, "too_many_images"),
     "images, replaced": (b'{"prompt":"a","images":[%b],"images":[]}' % MANY, 413, "too_many_images"),
     "stops": (b'{"prompt":"a","options":{"stop":[%b]}}' % MANY, 422, "invalid_stop"),

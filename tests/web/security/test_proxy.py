@@ -78,7 +78,9 @@ async def test_a_list_is_paged_by_bare_ids(proxied: LiveServer) -> None:
         assert seen == ["s4", "s3", "s2", "s1", "s0"]
 
 
-@pytest.mark.parametrize("name", ["", " ", "local", "a b", "a/b", "a,b", "é", "x" * 129])
+@pytest.mark.parametrize(
+    "name", ["", " ", "local", "a b", "a/b", "a,b", "é", "x" * 129, "bob\u00a0", "\u2003bob"]
+)
 async def test_a_name_that_cannot_be_used_is_refused(proxied: LiveServer, name: str) -> None:
     """401, with the header and what may be in it; `local` is the owner of the chats from before."""
     async with proxied.client.http.get("/api/sessions", headers={HEADER: name}) as response:

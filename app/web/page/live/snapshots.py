@@ -65,7 +65,7 @@ async def rendered(
 async def get_page_snapshot(request: web.Request) -> web.StreamResponse:
     """GET /sessions/{session_id}/snapshot?branch=&from=&before=&all="""
     session_id = path_session(request)
-    through, part = request.query.get("branch"), message_range.asked(request)
+    through, part = message_range.branch(request), message_range.asked(request)
     snapshot = await take_snapshot(request, session_id, through, part)
     return bodies.respond_json(await rendered(request.app[RENDERER], snapshot, session_id))
 
