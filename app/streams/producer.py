@@ -21,7 +21,6 @@ from app.chat.ports import Delta, Generation, Logger, Note, Request
 from app.chat.records import History
 from app.chat.sizes import utf8_size
 from app.chat.states import Reason, Status
-from app.chat.storable import storable
 from app.log.answer_view import AnswerView
 from app.log.entries import StatusChange
 from app.log.session_log import SessionLog
@@ -174,12 +173,9 @@ class Producer:
         stream, produced, view = self._stream, self._stream.produced, self._view
         self._patience.feed()
         position = view.tokens if delta.kind == "token" else view.thought_tokens
+        self._log.append_text(stream.fence, delta.kind, stream.stream_id, position, delta.texts)
         texts = delta.texts
-        text = texts[0] if len(texts) == 1 else "".join(texts)
-        if "\0" in text:  # no database stores it, and what is read live is what is stored
-            texts = list(map(storable, texts))
-        self._log.append_text(stream.fence, delta.kind, stream.stream_id, position, texts)
-        produced.size += utf8_size(text)
+        produced.size += utf8_size(texts[0] if len(texts) == 1 else "".join(texts))
         self._log_tokens(stream, delta, position)
 
     def _check_size(self) -> None:

@@ -172,10 +172,14 @@ async def test_a_second_server_is_refused(
         pass
 
 
-async def test_a_read_that_was_held_up_is_repeated(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("how", "expected"), [("read", 1), ("write", 2)])
+async def test_work_that_was_held_up(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, how: str, expected: int
 ) -> None:
-    """PostgreSQL ends the connection of a node that does nothing in a transaction, so that no lock outlives it."""
+    """PostgreSQL ends the connection of a node that does nothing in a transaction, so that no lock outlives it.
+
+    The transaction is repeated. A read has none.
+    """
     monkeypatch.setitem(LET_GO, "idle_in_transaction_session_timeout", "100")
     url, tries = await postgres.database(), 0
 
@@ -188,5 +192,6 @@ async def test_a_read_that_was_held_up_is_repeated(
         return connection.exec_driver_sql("SELECT 2").scalar()
 
     async with PostgresDatabase.opened(url, logger=Recorder(), shared=True) as database:
-        assert await database.read(held_up) == 2
-    assert tries == 2
+        work = database.read if how == "read" else database.write
+        assert await work(held_up) == 2
+    assert tries == expected

@@ -55,17 +55,6 @@ async def test_reasoning_and_answer_are_told_apart(heart: Heart) -> None:
     assert stream.produced.usage == Usage(5, 3)
 
 
-async def test_what_is_read_live_is_what_is_stored(heart: Heart) -> None:
-    """No database stores NUL, so viewers get the sign in its place, too."""
-    stream = heart.stream(await heart.post())
-    generation = await heart.opened()
-    generation.say("a\0", "b")
-    generation.say("\0\0", kind="reasoning")
-    generation.finish()
-    assert await stream.wait_ended(5)
-    assert (content(stream), thoughts(stream)) == ("a\ufffdb", "\ufffd\ufffd")
-
-
 async def test_a_stop_while_the_upstream_is_closing_keeps_the_answer_complete(heart: Heart) -> None:
     """Once the model has finished, a signal comes too late to change the outcome or to break the clean-up."""
     stream = heart.stream(await heart.post())

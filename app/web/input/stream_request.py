@@ -14,7 +14,6 @@ from msgspec import Meta
 
 from app.chat.ports import Options
 from app.chat.states import IfActive
-from app.chat.storable import storable
 from app.web.app_keys import LIMITS
 from app.web.http.body_type import body_type
 from app.web.i18n.error_texts import SENTENCES
@@ -67,8 +66,6 @@ async def read_stream_request(request: web.Request) -> StreamRequest:
         body = msgspec.structs.replace(body, model=f"{body.model[:LONGEST_MODEL]}…")
     if body.prompt is not None:
         _check_prompt(body.prompt, request.app[LIMITS].max_prompt_bytes)
-        if "\0" in body.prompt:  # no database stores it, and what is shown at once is what is stored
-            body = msgspec.structs.replace(body, prompt=storable(body.prompt))
     return body
 
 
