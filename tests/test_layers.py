@@ -141,7 +141,7 @@ LAYERS = {
     "token_commands": layer("chat config history private tokens", "structlog"),
     "systemd": layer("", "structlog"),
     "doctor": layer("config wiring.models telemetry doctor.inside doctor.outside", "yarl"),
-    "doctor.inside": layer("chat config doctor history tasks", "asyncpg"),
+    "doctor.inside": layer("chat config doctor history tasks wiring.errors", "asyncpg"),
     "doctor.outside": layer(
         "config doctor tasks web.security", "aiohttp multidict yarl", never="aiohttp.web"
     ),

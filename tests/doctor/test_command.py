@@ -41,6 +41,18 @@ def test_a_problem_is_told_with_its_remedy(
     assert "         mend: " in out
 
 
+@pytest.mark.parametrize("agent", ["json:dumps", "this:s", "nope.nope:x"])
+def test_agents_that_cannot_be_used_are_a_problem(
+    agent: str, machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words with which the server refuses to start; the other checks are made all the same."""
+    monkeypatch.setenv("TAILRACE_AGENTS", agent)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert f"problem  models: TAILRACE_AGENTS: {agent}" in out
+    assert "open files: " in out
+
+
 def test_the_report_as_json(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object, and nothing else."""
     assert main(["doctor", "--json"]) == 0

@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager
 
 from app.chat.ports import Catalog
 from app.config.settings import Settings
-from app.doctor.findings import Finding
+from app.doctor.findings import Finding, problem
 from app.doctor.inside import backends, clock, database, disk, open_files, permissions, port
+from app.wiring.errors import StartupError
 
 Open = Callable[[Settings], AbstractAsyncContextManager[Catalog]]
 
@@ -16,9 +17,12 @@ Open = Callable[[Settings], AbstractAsyncContextManager[Catalog]]
 async def check(settings: Settings, catalog: Open) -> AsyncIterator[Finding]:
     """Check the machine of a server with these settings. `catalog` opens its model servers."""
     yield await port.check(settings)
-    async with catalog(settings) as opened:
-        async for finding in backends.check(opened, settings.default_model):
-            yield finding
+    try:
+        async with catalog(settings) as opened:
+            async for finding in backends.check(opened, settings.default_model):
+                yield finding
+    except StartupError as error:
+        yield problem(backends.CHECK, str(error), "Correct it. The server does not start until then.")
     for finding in await database.check(settings):
         yield finding
     for finding in (*disk.check(settings.data_dir), *permissions.check(settings.data_dir)):
