@@ -25,13 +25,14 @@ def kept_secret(path: Path) -> bytes:
     have written, a symbolic link, and contents that are empty, too short or all zeros.
     """
     with suppress(FileNotFoundError):
-        return _read(path)
+        return read_secret(path)
     made = secrets.token_bytes(LENGTH)
     _write(path, made)
     return made
 
 
-def _read(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
+    """Return the secret in `path`. Raises as `kept_secret` does, and `FileNotFoundError` if there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:

@@ -140,8 +140,8 @@ LAYERS = {
     "tokens": layer("chat", "argon2"),
     "token_commands": layer("chat config history private tokens", "structlog"),
     "systemd": layer("", "structlog"),
-    "doctor": layer("config wiring.models telemetry doctor.inside doctor.outside", "yarl"),
-    "doctor.inside": layer("chat config doctor history tasks wiring.errors", "asyncpg"),
+    "doctor": layer("config wiring.models wiring.obstacles telemetry doctor.inside doctor.outside", "yarl"),
+    "doctor.inside": layer("chat config doctor history secret tasks wiring.errors", "asyncpg"),
     "doctor.outside": layer(
         "config doctor tasks web.security", "aiohttp multidict yarl", never="aiohttp.web"
     ),

@@ -104,6 +104,7 @@ async def _inside(environ: Mapping[str, str]) -> AsyncGenerator[Finding, None]:
     from app.doctor.inside import look, settings
     from app.telemetry import logging
     from app.wiring import models
+    from app.wiring.obstacles import obstacles
 
     read = settings.read(environ)
     for finding in read.findings:
@@ -111,6 +112,8 @@ async def _inside(environ: Mapping[str, str]) -> AsyncGenerator[Finding, None]:
     if read.chosen is None:
         return
     logging.configure("logfmt", "error")  # the findings say what the log would
+    for reason in obstacles(read.chosen):
+        yield problem("start", reason, "Correct it. The server does not start until then.")
     async for finding in look.check(read.chosen, models.opened_catalog):
         yield finding
 

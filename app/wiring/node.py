@@ -12,6 +12,7 @@ from app.chat.ports import Logger
 from app.config.settings import Settings
 from app.history.memory import MemoryHistory
 from app.history.sql import SqlHistory
+from app.redis_url import RedisUrl
 from app.streams.registry import Registry
 from app.wiring.errors import StartupError
 
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from app.nodes.starting import ClusterNode
 
 
-@asynccontextmanager
-async def opened_shared(settings: Settings, logger: Logger) -> AsyncIterator[Shared | None]:
-    """Yield what a node of a cluster shares with the others; `None` for a single server. Raises `StartupError`."""
+def check(settings: Settings) -> None:
+    """Raise `StartupError` if the settings of a node are not enough for one. Connects to nothing."""
     if settings.redis_url is None:
-        yield None
         return
     if not find_spec("hiredis"):
         raise StartupError("TAILRACE_REDIS_URL needs the Redis client: pip install 'tailrace[redis]'")
@@ -33,6 +32,19 @@ async def opened_shared(settings: Settings, logger: Logger) -> AsyncIterator[Sha
             "TAILRACE_REDIS_URL makes this server a node of a cluster, which needs one PostgreSQL for all. "
             "Set TAILRACE_DATABASE_URL to postgresql://…, or unset TAILRACE_REDIS_URL."
         )
+    try:
+        RedisUrl.parse(settings.redis_url)
+    except ValueError as error:
+        raise StartupError(f"TAILRACE_REDIS_URL: {error}") from error
+
+
+@asynccontextmanager
+async def opened_shared(settings: Settings, logger: Logger) -> AsyncIterator[Shared | None]:
+    """Yield what a node of a cluster shares with the others; `None` for a single server. Raises `StartupError`."""
+    check(settings)
+    if settings.redis_url is None:
+        yield None
+        return
     from app.nodes import starting
 
     with _node_errors(starting.NodeUnusable):

@@ -53,6 +53,30 @@ def test_agents_that_cannot_be_used_are_a_problem(
     assert "open files: " in out
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("REDIS_URL", "redis://127.0.0.1:1", "needs one PostgreSQL"),
+        ("REDIS_URL", "redis://h:0x/9", "TAILRACE_REDIS_URL: expected an address such as"),
+        ("GUESSES_URL", "redis://h:0x/9", "TAILRACE_GUESSES_URL: expected an address such as"),
+    ],
+)
+def test_settings_that_the_server_refuses_at_its_start_are_a_problem(
+    name: str,
+    value: str,
+    told: str,
+    machine: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In its words, without connecting to anything."""
+    monkeypatch.setenv(f"TAILRACE_{name}", value)
+    assert main(["doctor"]) == 1
+    starts = [line for line in capsys.readouterr().out.splitlines() if line.startswith("problem  start: ")]
+    assert any(told in line for line in starts)
+    assert list(machine.iterdir()) == []
+
+
 def test_the_report_as_json(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object, and nothing else."""
     assert main(["doctor", "--json"]) == 0

@@ -218,6 +218,19 @@ def test_permissions(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
+@pytest.mark.parametrize("contents", [b"", b"short", bytes(32)])
+def test_a_secret_that_is_easy_to_guess_is_a_problem(contents: bytes, tmp_path: Path) -> None:
+    """The server does not start with it. It is left as it is."""
+    tmp_path.chmod(0o700)
+    secret = tmp_path / "secret.key"
+    secret.write_bytes(contents)
+    secret.chmod(0o600)
+    [found] = wrong(permissions.check(tmp_path))
+    assert found.level is Level.PROBLEM
+    assert "empty or too short" in found.text
+    assert secret.read_bytes() == contents
+
+
 async def test_the_port(tmp_path: Path, unused_tcp_port: int) -> None:
     """Free, taken by a server, or by somebody else."""
     assert (await port.check(Settings(port=unused_tcp_port))).level is Level.NOTE

@@ -1,4 +1,7 @@
-"""Who can read the files of the server: chats and the secret that signs cookies are the owner's alone."""
+"""Who can read the files of the server: chats and the secret that signs cookies are the owner's alone.
+
+The secret is read, too: the server does not start with one that is easy to guess.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.doctor.findings import Finding, ok, problem, warning
+from app.secret import UnsafeSecret, read_secret
 
 CHECK = "permissions"
-SECRETS = ("secret.key", "tailrace.db", "tailrace.db-wal", "tailrace.db-shm", "tailrace.lock")
+SECRET = "secret.key"
+SECRETS = (SECRET, "tailrace.db", "tailrace.db-wal", "tailrace.db-shm", "tailrace.lock")
 
 
 def check(folder: Path) -> Iterator[Finding]:
@@ -41,6 +46,10 @@ def _file(path: Path) -> Iterator[Finding]:
         yield problem(CHECK, f"{path} is a symbolic link", "Stop the server, and put the file itself there.")
     elif status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and path.name != "tailrace.lock":
         yield problem(CHECK, f"other users can read {path}", f"chmod 600 {path}")
+    elif (
+        path.name == SECRET and status.st_uid == os.geteuid()
+    ):  # else the server, as another user, may read it
+        yield from _secret(path)
     owner = path.parent.stat().st_uid
     if status.st_uid != owner:
         yield warning(
@@ -48,3 +57,12 @@ def _file(path: Path) -> Iterator[Finding]:
             f"{path} belongs to another user than its folder",
             f"chown --reference={path.parent} {path}",
         )
+
+
+def _secret(path: Path) -> Iterator[Finding]:
+    try:
+        read_secret(path)
+    except UnsafeSecret as error:
+        yield problem(CHECK, str(error), "The server does not start until then.")
+    except OSError as error:
+        yield problem(CHECK, f"{path}: {error.strerror}", f"chmod 600 {path}")
