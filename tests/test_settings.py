@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 import uuid
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -206,6 +208,19 @@ def test_each_setting_refuses_what_it_is_not(row: Row) -> None:
     [line] = refusal(**{row.env.removeprefix("TAILRACE_"): WRONG[row.field]})
     assert line.startswith(row.env)
     assert line.endswith(f"expected {row.expects}")
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.field)
+def test_no_setting_takes_bytes_that_are_not_utf_8(row: Row) -> None:
+    """But for paths, which may have any."""
+    value = os.fsdecode(b"a\xff")
+    if row.field in ANYTHING_GOES:
+        assert getattr(load({row.env: value}), row.field) == Path(value)
+        return
+    [line] = refusal(**{row.env.removeprefix("TAILRACE_"): value})
+    assert line.startswith(row.env)
+    assert line.endswith(f"expected {row.expects}")
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize(

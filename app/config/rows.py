@@ -45,6 +45,8 @@ class Row(NamedTuple):
         """Convert `raw`. Raises `msgspec.ValidationError` if it is invalid or `None`."""
         if raw is None:
             raise msgspec.ValidationError("a value of another type")
+        if self.type.__origin__ is not Path and not _is_utf_8(raw):  # a path may have any bytes
+            raise msgspec.ValidationError("not UTF-8")
         if raw and raw == self.none:
             return None
         value = _entries(raw) if self.is_list else raw
@@ -92,6 +94,15 @@ class Row(NamedTuple):
 
 def _entries(raw: str) -> list[str]:
     return [entry.strip() for entry in raw.split(",") if entry.strip()]
+
+
+def _is_utf_8(raw: str) -> bool:
+    """Return whether a variable was UTF-8. Python reads other bytes as surrogates."""
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _made(kind: type, value: Any) -> Any:
