@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,10 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         help="check log files",
         description="Check log lines (logfmt or JSON) against the invariants of every session. "
         "Several files are the logs of the nodes of a cluster, and are read as one. The exit code is 1 if any was "
-        "violated.",
+        "violated, and 2 if no line is one of Tailrace's log.",
     )
     check.add_argument("files", metavar="FILE", nargs="+", help="log file, or - for standard input")
-    check.add_argument("--bound", type=float, default=2.0, help="the server's TAILRACE_SUPERSEDE_TIMEOUT")
+    check.add_argument("--bound", type=_bound, default=2.0, help="the server's TAILRACE_SUPERSEDE_TIMEOUT")
     check.add_argument("--owner", metavar="NAME", help="check only the lines about this owner")
     check.set_defaults(run=_audit)
     doctor = commands.add_parser(
@@ -97,6 +98,16 @@ def _days(text: str) -> int:
     return days
 
 
+def _bound(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError("expected a number of seconds above 0")
+    return seconds
+
+
 def _token(arguments: argparse.Namespace) -> int:
     try:
         environ = with_credentials(os.environ)
@@ -135,7 +146,9 @@ def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 def _log(name: str) -> TextIO:
     # Tolerate invalid UTF-8: the rest of the log can still be audited.
-    return sys.stdin if name == "-" else Path(name).open(errors="replace")
+    if name == "-":
+        return open(sys.stdin.fileno(), errors="replace", closefd=False)
+    return Path(name).open(errors="replace")
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -148,7 +161,10 @@ def _audit(arguments: argparse.Namespace) -> int:
             else:
                 report = audit.audit_nodes(logs, bound=arguments.bound, owner=arguments.owner)
     except OSError as error:
-        return _refuse(f"cannot read {error.filename}: {error.strerror}")
+        return _refuse(f"cannot read {error.filename or 'the log'}: {error.strerror}")
+    if not report.ours:
+        names = ", ".join("standard input" if name == "-" else name for name in logs)
+        return _refuse(f"there is nothing to judge: no line of {names} is one of Tailrace's log")
     for violation in report.violations:
         print(violation)
     for exception in report.exceptions:

@@ -151,3 +151,35 @@ def test_audit_tells_what_is_broken(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "exception: line 3: session=s trace=a: the next prompt waited 6000 ms" in capsys.readouterr().out
     assert main(["audit", str(tmp_path / "none")]) == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_audit_of_another_file_judges_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is violated in a file that is no log; that is not said of it. A quiet server's log is one."""
+    log = tmp_path / "log"
+    for other in (b"", bytes(range(256)) * 100, b"hello\n"):
+        log.write_bytes(other)
+        assert main(["audit", str(log)]) == 2
+        told = capsys.readouterr()
+        assert (told.out, "nothing to judge" in told.err) == ("", True)
+    piped = subprocess.run(
+        [sys.executable, "-m", "app", "audit", "-"],
+        cwd=processes.ROOT,
+        env={**environment(tmp_path), "PYTHONIOENCODING": "utf-8:strict"},  # as in most locales
+        input=b"\xff" * 100,
+        capture_output=True,
+        timeout=BOUND,
+        check=False,
+    )
+    assert piped.returncode == 2
+    assert piped.stderr.startswith(b"tailrace: there is nothing to judge: no line of standard input is ")
+    log.write_text("2026-01-01T00:00:00Z info config_read path=/etc/tailrace.toml\n")
+    assert main(["audit", str(log)]) == 0
+
+
+@pytest.mark.parametrize("bound", ["nan", "-1", "0", "1e400", "soon"])
+def test_audit_takes_a_bound_above_0(bound: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With another one nothing could be judged."""
+    with pytest.raises(SystemExit) as left:
+        main(["audit", f"--bound={bound}", "-"])
+    assert left.value.code == 2
+    assert "expected a number of seconds above 0" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -46,13 +47,16 @@ class Violation(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = f"{self.file}, line" if self.file else "line"
-        return f"{place} {self.line}: session={self.session} trace={self.trace}: {self.what}"
+        text = f"{place} {self.line}: session={self.session} trace={self.trace}: {self.what}"
+        # A damaged line may hold what a terminal obeys, or cannot be printed.
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class Report(msgspec.Struct, kw_only=True):
     """The result of an audit."""
 
     lines: int = 0
+    ours: int = 0  # lines that Tailrace wrote
     events: int = 0  # lines about streams
     sessions: int = 0
     streams: int = 0
@@ -104,16 +108,20 @@ def audit_nodes(
         auditor.report.lines += 1
         if not fields:
             continue
+        auditor.report.ours += 1
         if fields["event"] in (REDIS_LOST, REDIS_BACK, STARTED):  # concerns all owners
             auditor.connected(file, fields, is_lost=fields["event"] == REDIS_LOST)
         if owner is not None and _owner(fields) != owner:
             continue
         if fields["event"] == TAKEOVER:
-            auditor.taken_over(file, str(fields.get("session")), fields.get("goes_on"))
+            goes_on = fields.get("goes_on")
+            auditor.taken_over(
+                file, str(fields.get("session")), str(goes_on) if goes_on is not None else None
+            )
         elif fields.get("trace") and fields.get("session"):
             auditor.see(Place(number, file), fields)
         elif fields["event"] in REFUSALS:
-            auditor.report.refusals += int(fields.get("count", 1))
+            auditor.report.refusals += int(_number(fields, "count", 1))
     return auditor.conclude()
 
 
@@ -143,18 +151,35 @@ def parse(line: str) -> dict[str, Any] | None:
     """Return the fields of a log line, with the event name as `event`, or `None` if the line is not Tailrace's."""
     line = line.rstrip("\n")
     if line.startswith("{"):
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            return None
+        fields = _decoded(line)
         return fields if isinstance(fields, dict) and "event" in fields else None
     match = _LOGFMT.match(line)
-    return {"timestamp": match[1], "event": match[2], **dict(_pairs(match[3]))} if match else None
+    if match is None:
+        return None
+    fields = {"timestamp": match[1], "event": match[2], **dict(_pairs(match[3]))}
+    return None if None in fields.values() else fields
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
+def _decoded(text: str) -> Any:
+    """Return a JSON value, or `None` if it cannot be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str | None]]:
     for name, value in _FIELD.findall(text):
-        yield name, json.loads(value) if value.startswith('"') else value
+        yield name, _decoded(value) if value.startswith('"') else value
+
+
+def _number(fields: dict[str, Any], name: str, default: float) -> float:
+    """Return a figure of a line, or `default` if it has none that can be read."""
+    try:
+        number = float(str(fields.get(name, default)))
+    except ValueError:
+        return default
+    return number if math.isfinite(number) else default
 
 
 def _seconds(fields: dict[str, Any]) -> float | None:
@@ -261,7 +286,7 @@ class _Auditor:
             del self._open[session]
 
     def _wait(self, trace: str, session: str, place: Place, fields: dict[str, Any]) -> Iterator[str]:
-        waited = float(fields.get("waited_ms", 0))
+        waited = _number(fields, "waited_ms", 0)
         if waited <= self._most_ms:
             return
         what = f"the next prompt waited {waited:.0f} ms, longer than the bound"

@@ -85,6 +85,38 @@ def test_other_lines_are_passed_over() -> None:
     assert audit(others).events == 0
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"event": ' + "[" * 100_000,
+        line("stream_start", session='"s\\q"'),
+        line("request_refused", count="x"),
+        line("refusals_left_out", trace="", count="x"),
+        line("prev_stream_finished_cleanly", waited_ms="x"),
+        line("prev_stream_finished_cleanly", waited_ms="nan"),
+        json.dumps({"event": "refusals_left_out", "count": []}),
+        json.dumps({"event": "session_taken_over", "session": "s", "goes_on": []}),
+        json.dumps({"event": ["stream_start"], "trace": [], "session": {"s": 1}}),
+        json.dumps({"event": "redis_lost", "timestamp": "0001-01-01T00:00:00+23:59"}),
+        json.dumps({"event": "redis_lost", "timestamp": ["x"]}),
+    ],
+    ids=lambda odd: odd[:60],
+)
+def test_odd_lines_are_skipped(odd: str) -> None:
+    """What cannot be read is no reason to end, nor a violation; the rest is judged."""
+    report = audit([odd, *GOOD])
+    assert report.violations == []
+    assert report.streams == 3
+
+
+def test_what_a_terminal_obeys_is_escaped() -> None:
+    """A violation quotes the log."""
+    [found] = audit(
+        [json.dumps({"event": "stream_start", "trace": "\x1b[31m", "session": "\ud800"})]
+    ).violations
+    assert str(found) == "line 1: session=\\ud800 trace=\\x1b[31m: never ended"
+
+
 MIXED = [
     line("stream_start", "a", "alice/s", owner="alice"),
     line("stream_start", "b", "bob/s", owner="bob"),
