@@ -68,7 +68,7 @@ def show(settings: Settings) -> int:
 
 def revoke(settings: Settings, name: str) -> int:
     """Revoke a token. Return 1 if there is none of this name. Raises `TokenCommandError`."""
-    if _run(settings, lambda store: store.revoke(name)):
+    if is_owner(name) and _run(settings, lambda store: store.revoke(name)):  # no other name has a token
         return 0
     _note(f"there is no token {name[:80]!r}; see `tailrace token list`")
     return NOT_FOUND

@@ -94,6 +94,15 @@ def test_a_mistake_is_told_in_a_sentence(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("name", [os.fsdecode(b"a\xff"), "a/b", "", "nobody"])
+def test_a_name_without_a_token_cannot_be_revoked(tmp_path: Path, name: str) -> None:
+    """Also one that no token can have: 1, and a sentence."""
+    done = tailrace(tmp_path, "revoke", name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is no token {name!r}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_mode_without_tokens_is_mentioned(tmp_path: Path) -> None:
     """The token is made, and the output is the same."""
     done = tailrace(tmp_path, "add", "alice", TAILRACE_AUTH="")
