@@ -191,6 +191,11 @@ def test_all_mistakes_are_told_together_each_with_its_line(folder: Path) -> None
         ("TAILRACE_PORT = 1\n", "line 1: TAILRACE_PORT: there is no such setting. Did you mean port?"),
         ("data_dir = 5\n", "line 1: data_dir='5': expected a folder path"),
         ("openai_url = 'http://a'\n[servers.openai]\nurl = 'http://b'\n", "line 2: name: 'openai' is taken"),
+        (
+            "[servers.gpu]\nurl = 'http://a'\nmodels = ['a', \"b\\u0000\"]\n",
+            r"line 3: models: 'b\x00' has characters that cannot be shown",
+        ),
+        ('default_model = "gpu/\\u202Ea"\n', "expected a model as backend/name"),
     ],
 )
 def test_a_mistake_names_its_line(folder: Path, text: str, expected: str) -> None:

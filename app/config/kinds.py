@@ -84,7 +84,9 @@ NodeUrl = Annotated[
     ),
 ]
 UrlOrOff = Annotated[str, kind("an http:// or https:// URL, or off", none="off", check=is_address)]
-ModelName = Annotated[str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$")]
+ModelName = Annotated[
+    str, kind("a model as backend/name", pattern=r"^[^\s/]+/\S(.*\S)?$", check=str.isprintable)
+]
 Agents = Annotated[
     tuple[
         Annotated[

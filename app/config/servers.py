@@ -258,10 +258,13 @@ class _Reader:
 
     def _models(self) -> list[str]:
         models = self._table.get("models", [])
-        if isinstance(models, list) and all(isinstance(name, str) and name.strip() for name in models):
-            return [name.strip() for name in models]
-        self._complain("models", 'expected a list of names, as models = ["a", "b"]')
-        return []
+        if not isinstance(models, list) or not all(isinstance(name, str) and name.strip() for name in models):
+            self._complain("models", 'expected a list of names, as models = ["a", "b"]')
+            return []
+        for name in models:
+            if not name.strip().isprintable():
+                self._complain("models", f"{_shown(name)} has characters that cannot be shown")
+        return [name.strip() for name in models]
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
