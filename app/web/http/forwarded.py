@@ -66,11 +66,15 @@ def is_https(request: web.Request) -> bool:
 
 def asked(request: web.Request) -> hosts.Authority | None:
     """Return the host that the request was sent to; `None` if `Host` is missing or malformed."""
+    name = named(request)
+    return None if name is None else hosts.authority(name)
+
+
+def named(request: web.Request) -> str | None:
+    """Return the host that the request was sent to, as it was written; `None` if `Host` is missing."""
     header = request.headers.get(hdrs.HOST)
-    if header is None:
-        return None
     # If the target is in absolute form, `Host` is ignored (RFC 9112, section 3.2.2).
-    return hosts.authority(header if request.host == header else request.url.authority)
+    return header if header is None or request.host == header else request.url.raw_authority
 
 
 def host(request: web.Request) -> hosts.Authority | None:

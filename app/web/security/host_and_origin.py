@@ -44,7 +44,7 @@ def middleware(
             return await handler(request)
         asked = forwarded.asked(request)
         if asked is None or not hosts.is_allowed(asked, forwarded.scheme(request), allowed):
-            raise ProblemError(421, "host_not_allowed", _not_allowed(request.headers.get(hdrs.HOST, "")))
+            raise ProblemError(421, "host_not_allowed", _not_allowed(forwarded.named(request) or ""))
         if others.allow(request):
             return preflight(request) if is_preflight(request) else await handler(request)
         is_safe = request.method in SAFE_METHODS
@@ -69,7 +69,7 @@ def _foreign(request: web.Request) -> str:
     blocked = "Blocked: the request came from another site."
     if sites.SITE in request.headers:
         return blocked
-    origin, host = request.headers.get(hdrs.ORIGIN, ""), request.headers.get(hdrs.HOST, "")
+    origin, host = request.headers.get(hdrs.ORIGIN, ""), forwarded.named(request) or ""
     scheme = forwarded.scheme(request)
     told = f", X-Forwarded-Proto {scheme!r}" if scheme else ""
     advice = f"{PROXY_ADVICE} If it speaks HTTPS to the browser, it must send X-Forwarded-Proto."

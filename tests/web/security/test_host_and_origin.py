@@ -115,7 +115,7 @@ async def test_a_refusal_says_what_to_set(stage: Stage) -> None:
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "TAILRACE_ALLOWED_HOSTS"),
         (
             b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-            "TAILRACE_ALLOWED_HOSTS",
+            "the name 'evil.example'. To allow a name, add it to TAILRACE_ALLOWED_HOSTS",
         ),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n", "8190 bytes"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 40, "plain HTTP"),
