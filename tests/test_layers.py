@@ -66,7 +66,7 @@ LAYERS = {
     "history.statements": layer("chat history history.write_queue.changes", "sqlalchemy"),
     "history.write_queue": layer("chat tasks history history.statements measures", "sqlalchemy"),
     "history.migrations": layer("chat history.statements", "sqlalchemy alembic"),
-    "telemetry": layer("chat streams measures", "structlog prometheus_client opentelemetry"),
+    "telemetry": layer("chat streams measures printable", "structlog prometheus_client opentelemetry"),
     "markdown": layer("markdown.blocks markdown.html markdown.rules", "markdown_it"),
     "markdown.rules": layer("markdown", "markdown_it"),
     "markdown.blocks": layer("markdown markdown.rules", "markdown_it"),
@@ -136,11 +136,14 @@ LAYERS = {
     "watchdog": layer(),
     "allocator": layer(),
     "private": layer(),
+    "printable": layer(),
     "secret": layer(),
     "tokens": layer("chat", "argon2"),
     "token_commands": layer("chat config history private tokens", "structlog"),
     "systemd": layer("", "structlog"),
-    "doctor": layer("config wiring.models wiring.obstacles telemetry doctor.inside doctor.outside", "yarl"),
+    "doctor": layer(
+        "config printable wiring.models wiring.obstacles telemetry doctor.inside doctor.outside", "yarl"
+    ),
     "doctor.inside": layer("chat config doctor history secret tasks wiring.errors", "asyncpg"),
     "doctor.outside": layer(
         "config doctor tasks web.security", "aiohttp multidict yarl", never="aiohttp.web"

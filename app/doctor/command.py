@@ -52,6 +52,10 @@ def _url(text: str) -> URL:
     url = URL(text if "://" in text else f"https://{text}")
     if url.scheme not in ("http", "https") or not url.host:
         raise ArgumentTypeError(f"not an http:// or https:// address: {text!r}")
+    try:
+        url.host.encode("idna")  # as it is looked up
+    except UnicodeError:
+        raise ArgumentTypeError(f"not the name of a machine: {url.host[:80]!r}") from None
     if url.user is not None or url.password is not None:
         raise ArgumentTypeError("an address without a user and password; use --token")
     return url.with_path(url.path.rstrip("/") + "/").with_fragment(None)

@@ -7,6 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
+from app.printable import printable
+
+LONGEST = 500  # characters of a text: servers and libraries say more than helps
+
 
 class Level(StrEnum):
     """How bad a finding is."""
@@ -26,24 +30,30 @@ class Finding(msgspec.Struct, frozen=True):
     mend: str = ""  # what to do about it
 
 
+def _found(check: str, level: Level, text: str, mend: str = "") -> Finding:
+    """Return a finding. Its text may quote what a server or a file says, so it is cut, and made fit for a terminal."""
+    line = printable(" ".join(text[:LONGEST].splitlines()))
+    return Finding(check, level, line if len(text) <= LONGEST else f"{line}…", printable(mend))
+
+
 def ok(check: str, text: str) -> Finding:
     """Return a finding that all is well."""
-    return Finding(check, Level.OK, text)
+    return _found(check, Level.OK, text)
 
 
 def note(check: str, text: str, mend: str = "") -> Finding:
     """Return a fact worth knowing."""
-    return Finding(check, Level.NOTE, text, mend)
+    return _found(check, Level.NOTE, text, mend)
 
 
 def warning(check: str, text: str, mend: str) -> Finding:
     """Return a finding that should be mended."""
-    return Finding(check, Level.WARNING, text, mend)
+    return _found(check, Level.WARNING, text, mend)
 
 
 def problem(check: str, text: str, mend: str) -> Finding:
     """Return a finding that must be mended."""
-    return Finding(check, Level.PROBLEM, text, mend)
+    return _found(check, Level.PROBLEM, text, mend)
 
 
 def failed(findings: Sequence[Finding]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.chat.scoped_ids import owner_of
+from app.printable import printable
 from app.streams.bounds import Bounds
 
 # `time level event key=value key="JSON string" …`, as written by `telemetry.logging`
@@ -48,8 +49,7 @@ class Violation(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         place = f"{self.file}, line" if self.file else "line"
         text = f"{place} {self.line}: session={self.session} trace={self.trace}: {self.what}"
-        # A damaged line may hold what a terminal obeys, or cannot be printed.
-        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+        return printable(text)
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -99,6 +99,8 @@ def test_credentials_that_cannot_be_read_are_a_problem(
     [
         ["--url", "ftp://chat.example.org"],
         ["--url", "https://user:password@chat.example.org"],
+        ["--url", "http://" + "a" * 64],
+        ["--url", "http://chat..example.org"],
         ["--seconds", "0"],
         ["--seconds", "601"],
         ["--seconds", "soon"],

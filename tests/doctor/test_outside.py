@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from yarl import URL
 
-from app.doctor.findings import Finding, Level
+from app.doctor.findings import Finding, Level, as_json, as_text
 from app.doctor.outside import visit
 from tests.deploy.proxies import certificate
 from tests.doubles.proxy import ProxyDouble, Wrong
@@ -123,6 +125,44 @@ async def test_a_version_is_only_noted(protected: LiveServer, tmp_path: Path) ->
         findings = await visited(url, ca)
     assert wrongs(findings) == []
     assert any("proxy/1.2.3" in finding.text for finding in findings)
+
+
+@asynccontextmanager
+async def saying(answer: bytes) -> AsyncIterator[URL]:
+    """A server that answers everything with these bytes."""
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):  # one connection is made and closed
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nServer: 1\x1b[31m\xff\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b'{"status":"ok"}',
+        HEAD + b"[" * 10_000 + b'"status"',
+        b"HTTP/1.1 \x1b[31m" + b"x" * 4000 + b"\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /\xff" + b"x" * 4000 + b"\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["odd header", "nested", "status line", "long address"],
+)
+async def test_odd_answers_are_quoted_fit_for_a_terminal(answer: bytes) -> None:
+    """On a line of bounded length, without what a terminal obeys; as JSON, too."""
+    async with saying(answer) as url:
+        findings = await visited(url, None, seconds=0.2)
+    assert findings
+    for finding in findings:
+        assert as_text(finding).replace("\n", "").isprintable()
+        assert len(finding.text) < 1000
+    assert json.loads(as_json(findings))
 
 
 async def test_a_user_header_of_strangers_is_found(tmp_path: Path) -> None:

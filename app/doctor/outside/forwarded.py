@@ -90,7 +90,7 @@ def _problem(answer: Answer) -> tuple[str, str]:
     """Return code and detail of a problem that Tailrace reports, else empty texts (RFC 9457)."""
     try:
         body: Any = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "", ""
     if not isinstance(body, dict):
         return "", ""
