@@ -141,6 +141,15 @@ async def test_databases_that_do_not_fit(tmp_path: Path) -> None:
     assert levels(await database.check(Settings(database_url="memory:"))) == [Level.NOTE]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+async def test_a_pipe_in_place_of_the_database_is_not_waited_for(tmp_path: Path) -> None:
+    """Nor is a folder a database."""
+    path = tmp_path / "tailrace.db"
+    os.mkfifo(path)
+    [found] = await database.check(Settings(data_dir=tmp_path))
+    assert (found.level, found.text) == (Level.PROBLEM, f"{path} is not a file")
+
+
 async def test_a_server_whose_tokens_are_missing_lets_nobody_in(tmp_path: Path) -> None:
     """Unless it has the one of TAILRACE_ACCESS_TOKEN."""
     async with serve(tmp_path):

@@ -44,6 +44,9 @@ def _sqlite(path: Path, *, needs_tokens: bool) -> Iterator[Finding]:
     if not path.exists():
         yield note(CHECK, f"{path} does not exist yet; the server creates it")
         return
+    if not path.is_file():  # to open a pipe would wait for ever
+        yield problem(CHECK, f"{path} is not a file", BACKUP)
+        return
     began = time.monotonic()
 
     def is_late() -> bool:
