@@ -237,6 +237,11 @@ def test_where_it_is_looked_for(folder: Path) -> None:
     assert find({"TAILRACE_CONFIG": "off"}, data) is None
 
 
+def test_there_is_none_in_a_folder_that_cannot_be_looked_into(folder: Path) -> None:
+    """Whether the server can use the folder shows when it opens it."""
+    assert find({}, folder / ("a" * 300)) is None
+
+
 @pytest.mark.parametrize(
     ("text", "exposed"),
     [

@@ -50,7 +50,15 @@ def find(environ: Mapping[str, str], data_dir: Path) -> Path | None:
         return None
     if named:
         return Path(named).expanduser()
-    return next((path for path in (Path(NAME), data_dir / NAME) if path.is_file()), None)
+    return next((path for path in (Path(NAME), data_dir / NAME) if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is such a file. In a folder that cannot be looked into there is none to read."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read(path: Path) -> ConfigFile:

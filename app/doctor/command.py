@@ -98,7 +98,10 @@ async def _run(arguments: Namespace) -> int:
         if not arguments.json:
             print(findings.as_text(found[-1]))
     except OSError as error:
-        print(f"tailrace: cannot read {arguments.ca}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"tailrace: cannot read {arguments.ca or error.filename}: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return WRONG_USE
     print(findings.as_json(found) if arguments.json else findings.summary(found))
     return 1 if findings.failed(found) else 0

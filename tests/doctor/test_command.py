@@ -77,6 +77,20 @@ def test_settings_that_the_server_refuses_at_its_start_are_a_problem(
     assert list(machine.iterdir()) == []
 
 
+def test_a_data_folder_that_cannot_be_looked_into_is_a_problem(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named; the other checks are made all the same."""
+    folder = machine / ("a" * 300)
+    monkeypatch.chdir(machine)
+    monkeypatch.delenv("TAILRACE_CONFIG")
+    monkeypatch.setenv("TAILRACE_DATA_DIR", str(folder))
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert f"problem  disk: cannot look into {folder}: File name too long" in out
+    assert "open files: " in out
+
+
 def test_the_report_as_json(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object, and nothing else."""
     assert main(["doctor", "--json"]) == 0

@@ -23,9 +23,15 @@ async def check(settings: Settings, catalog: Open) -> AsyncIterator[Finding]:
                 yield finding
     except StartupError as error:
         yield problem(backends.CHECK, str(error), "Correct it. The server does not start until then.")
-    for finding in await database.check(settings):
-        yield finding
-    for finding in (*disk.check(settings.data_dir), *permissions.check(settings.data_dir)):
-        yield finding
+    try:
+        for finding in await database.check(settings):
+            yield finding
+        for finding in (*disk.check(settings.data_dir), *permissions.check(settings.data_dir)):
+            yield finding
+    except OSError as error:
+        text = f"cannot look into {settings.data_dir}: {error.strerror}"
+        yield problem(
+            disk.CHECK, text, "Run this as the server's user, or set TAILRACE_DATA_DIR to another folder."
+        )
     yield clock.check()
     yield open_files.check(settings.max_streams)
