@@ -122,6 +122,41 @@ def test_an_address_of_a_node(url: str) -> None:
     assert load({"TAILRACE_NODE_URL": url}).node_url == url
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://h:notaport/x",
+        "postgresql://h:70000/x",
+        "postgresql://[::1/x",
+        "postgresql://a,,b/x",
+        *("postgresql://me:pass/word@h/x", "postgresql://me:p#w@h/x", "postgresql://me:p@w@h/x"),
+    ],
+)
+def test_an_address_of_postgresql_without_a_host_is_refused(url: str) -> None:
+    """Its client would call a part of the password a bad number, and show it."""
+    (line,) = refusal(DATABASE_URL=url)
+    assert line.startswith("TAILRACE_DATABASE_URL (value hidden): expected postgresql://user:password@host")
+    assert "%2F for /" in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory:",
+        "postgresql:///x?host=/run/postgresql&port=5433",
+        *("postgresql://me@/x", "postgresql://me:p%40w@h/x", "postgresql://h", "postgresql://a:1,b,c:3/x"),
+        *(
+            "postgresql://me:p:w@[::1]:5432/x",
+            "postgresql://[fe80::1%eth0]:5432/x",
+            "postgresql://%2Frun%2Fpostgresql/x",
+        ),
+    ],
+)
+def test_an_address_of_a_database(url: str) -> None:
+    """One host or several, or a socket."""
+    assert load({"TAILRACE_DATABASE_URL": url}).database_url == url
+
+
 def test_a_model_s_name_may_have_spaces() -> None:
     """Also as the default."""
     assert load({"TAILRACE_DEFAULT_MODEL": "gpu/my own model"}).default_model == "gpu/my own model"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from app.chat.scoped_ids import OWNER_PATTERN
+from app.config.database_urls import is_database_url
 from app.config.node_urls import is_node_url
 from app.config.servers import is_address
 from app.hosts import HostPattern, OriginText
@@ -55,7 +56,14 @@ Owners = Annotated[
 ]
 Key = Annotated[str, kind("visible ASCII characters without spaces", secret=True, pattern=r"^[!-~]+$")]
 Database = Annotated[
-    str, kind("postgresql://… or memory:", secret=True, pattern=r"^(postgresql://\S+|memory:)$")
+    str,
+    kind(
+        "postgresql://user:password@host:5432/database (in a password, %2F for /, %3F for ?, %23 for # and %40 for @) "
+        "or memory:",
+        secret=True,
+        pattern=r"^(postgresql://\S+|memory:)$",
+        check=is_database_url,
+    ),
 ]
 Redis = Annotated[
     str,
