@@ -99,7 +99,7 @@ def test_a_name_without_a_token_cannot_be_revoked(tmp_path: Path, name: str) -> 
     """Also one that no token can have: 1, and a sentence."""
     done = tailrace(tmp_path, "revoke", name)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"there is no token {name!r}" in done.stderr
+    assert "there is no token" in done.stderr
     assert "Traceback" not in done.stderr
 
 
