@@ -1,11 +1,11 @@
 /** The HTTP side of the protocol: prompts, stops, snapshots, and errors as sentences. */
 
-import { Client } from "../client.js";
+import { Requests } from "./requests.js";
 import { sessionOf } from "../state/snapshot.js";
 import { unreachable } from "./late.js";
 import { t } from "../state/i18n.js";
 
-const client = new Client();
+const client = new Requests();
 
 /** Register a stream. `key` is the idempotency key. Resolves to `{stream_id, cursor, …}`. */
 export function postStream(sessionId, { prompt, ...fields }, key, signal) {

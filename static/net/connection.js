@@ -1,6 +1,6 @@
 /** A tab's end of the shared event stream: subscribes to the session that the tab shows and receives its events. */
 
-import { backoff } from "../client.js";
+import { backoff } from "./requests.js";
 import { workerURL } from "../markdown/html.js";
 import { listChanged } from "../state/storage.js";
 

@@ -1,6 +1,6 @@
 /** Sends the user's requests: each is shown at once and undone if the server refuses it. */
 
-import { newKey } from "../client.js";
+import { newKey } from "../net/requests.js";
 
 /**
  * A wish is `{text, parentId?, images?, edits?}` (a prompt; it replaces what followed `parentId`, and `edits` is the id

@@ -22,7 +22,7 @@ _TEXT_IMPORT = re.compile(
 )
 _LATE = re.compile(r"""(\bimport\(|\bnew URL\()"(\.{1,2}/[^"]+)\"""")
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.MULTILINE)
-_EXPORT_LIST = re.compile(r"(?:^|(?<=\})|(?<=;))export\s*\{([^}]*)\};?\s*\Z")
+_EXPORT_LIST = re.compile(r"(?:^|(?<=[};\n]))export\s*\{([^}]*)\};?\s*\Z")
 _LEFT = re.compile(r"^\s*(?:import\b(?!\s*[(.])|export\b).*", re.MULTILINE)
 _STYLE_IMPORT = re.compile(r"""^@import "(\.{1,2}/[^"]+)";\n""", re.MULTILINE)
 _AS = re.compile(r"(\w+|\$)\s+as\s+(\w+)")

@@ -1,8 +1,8 @@
 """Serves the static files: read once, compressed, at addresses that a browser may cache forever.
 
 A page loads them from `/static/<hash of all files>/`. There the script and the style sheet are one bundle each, and
-`import()` finds further scripts beside them. Without the hash each file is served as written, except the script of
-`<tailrace-chat>`: other pages load it, as one file, at an address that stays the same.
+`import()` finds further scripts beside them. Without the hash each file is served as written, except the modules for
+other pages: they are one file each, at an address that stays the same.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from app.web.http import accept
 FOR_EVER = "public, max-age=31536000, immutable"
 PAGE = "main.js"  # the entry script of a page
 WORKER = "worker.js"  # the script that all tabs share
-ELEMENT = (
-    "element.js"  # the script of `<tailrace-chat>`, for other pages: one file at an address without the hash
-)
+FOR_OTHERS = ("client.js", "element.js")  # modules for other pages: one file each, without the hash
 ASK_AGAIN = "no-cache"  # for addresses without the hash or with that of another version
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _INDENT = re.compile(r"\n\s+")
@@ -75,7 +73,7 @@ class StaticFiles:
         page = joiner.join(PAGE)
         yield PAGE, page.shared
         for name in self._plain:
-            if name in (WORKER, ELEMENT):
+            if name in (WORKER, *FOR_OTHERS):
                 yield name, joiner.join(name).text
             elif name.endswith(".js") and name != PAGE:
                 yield name, joiner.beside(name, PAGE, page)
@@ -88,7 +86,7 @@ class StaticFiles:
         """GET /static/{path}, with or without the hash before the name."""
         path = request.match_info["path"]
         version, _, name = path.partition("/")
-        if path == ELEMENT:
+        if path in FOR_OTHERS:
             return _respond(request, self._joined[path], ASK_AGAIN)
         if path in self._plain:
             return _respond(request, self._plain[path], ASK_AGAIN)

@@ -74,6 +74,17 @@ async def test_other_pages_get_the_element_as_one_file(client: Client) -> None:
     assert "/**" not in script
 
 
+async def test_other_pages_get_the_client_as_one_file(client: Client) -> None:
+    """With all that it exports; the page itself takes only the part that it needs."""
+    async with client.http.get("/static/client.js") as file:
+        script = await file.text()
+        assert file.headers["Cache-Control"] == "no-cache"
+    assert not re.search(r"^import ", script, re.MULTILINE)
+    assert "export class Client" in script
+    assert script.rstrip().endswith("export{ApiError,backoff,newKey};")
+    assert b"TextDecoderStream" not in static_files().joined("main.js").body
+
+
 async def test_a_page_gets_a_module_with_its_imports(client: Client) -> None:
     """One file where the page asks; by itself without the hash."""
     async with client.http.get(f"{static_files().address}/main.js") as file:
