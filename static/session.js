@@ -163,7 +163,7 @@ class Session extends HTMLElement {
 
   async #showBranch(id) {
     history.pushState(null, "", `?branch=${id}`);
-    if (await this.#catchUp() === "later") location.reload();
+    if (await this.#link.refresh() === "later") location.reload();
     else this.#transcript.showNow(this.#state);
   }
 
@@ -200,6 +200,7 @@ class Session extends HTMLElement {
     try {
       const query = { branch: branch(), from: this.#state.messages[0]?.id };
       const session = await loadSession(this.#id, query, this.#listeners.signal);
+      if (query.branch !== branch()) return this.#catchUp(); // another version was chosen meanwhile, or a prompt sent
       const awaited = running(this.#state);
       this.#dispatch({ type: "snapshot", ...session });
       if (!this.#exists) this.#take(session.title);

@@ -25,6 +25,7 @@ export class Connection {
   #reason = null; // likewise: the server's sentence, if it gave one
   #attempts = 0; // failed attempts to load the snapshot
   #kept = null; // events received while the snapshot loads
+  #loads = 0; // snapshots that are loading
   #isReset = false; // whether to watch the session again, from the snapshot's cursor
   #heard = 0; // time of the last message, `performance.now()`
   #looked = 0; // time of the last check
@@ -59,18 +60,28 @@ export class Connection {
     if (this.#timers.retry) this.refresh();
   }
 
-  /** Load the snapshot. Events received meanwhile are queued; the reducer drops those that it covers, by their ids. */
+  /**
+   * Load the snapshot; resolves to its outcome. Events received meanwhile are queued until no snapshot is loading, since
+   * each replaces what is shown; the reducer drops those that the last one covers, by their ids.
+   */
   async refresh() {
     clearTimeout(this.#timers.retry);
     this.#timers.retry = 0;
     const port = this.#port;
     this.#kept ??= [];
+    this.#loads += 1;
     const outcome = await this.#hooks.catchUp();
-    if (port !== this.#port) return;
+    this.#loads -= 1;
+    if (port === this.#port) this.#goOn(outcome);
+    return outcome;
+  }
+
+  #goOn(outcome) {
     if (outcome === "gone") return this.close();
     if (outcome === "later") return this.#refreshLater();
     this.#attempts = 0;
     this.#tellLink();
+    if (this.#loads > 0) return;
     const kept = this.#kept ?? [];
     this.#kept = null;
     for (const event of kept) this.#hooks.onEvent(...event);

@@ -20,6 +20,10 @@ class Led(NamedTuple):
         place = len(self.backend.generations)
         await self.chat.page.get_by_label("Model", exact=True).select_option("puppet/puppet")
         await self.chat.ask(prompt)
+        return await self.next(place)
+
+    async def next(self, place: int) -> PuppetGeneration:
+        """Return the generation of this number, once it has begun."""
         await until(lambda: len(self.backend.generations) > place)
         generation = self.backend.generations[place]
         await generation.opened.wait()

@@ -9,8 +9,10 @@ import pytest
 from playwright.async_api import BrowserContext, Locator, Route, expect
 
 from app.backends.scripted.scripts import SCRIPTS
-from tests.browser.chat import Chat
-from tests.browser.held import POSTS
+from tests.browser.chat import TWO_FRAMES, Chat
+from tests.browser.held import BRANCHES, POSTS, hold_answers
+from tests.browser.puppets import Led
+from tests.support.puppet import PuppetGeneration
 from tests.support.server import LiveServer
 
 STORY = SCRIPTS["long"].text or ""
@@ -20,6 +22,12 @@ PROBLEM = '{"title": "Too many", "status": 429, "code": "too_many_streams", "det
 def button(chat: Chat, name: str, index: int = -1) -> Locator:
     """Return a button under an answer."""
     return chat.answer(index).get_by_role("button", name=name, exact=True)
+
+
+def say_all(generation: PuppetGeneration) -> None:
+    """Let a model give a short answer."""
+    generation.say("All of it.")
+    generation.finish()
 
 
 async def edit(chat: Chat, text: str, index: int = -1) -> None:
@@ -66,6 +74,74 @@ async def test_branches_are_switched_without_a_reload(chat: Chat) -> None:
     await chat.page.reload()
     await expect(chat.text()).to_have_text(first)
     await expect(chat.answer().get_by_text("1/2")).to_be_visible()
+
+
+async def test_an_answer_ends_while_its_version_is_loaded(led: Led) -> None:
+    """On a slow network its last words overtake the rest: they are shown, and Stop goes."""
+    chat = led.chat
+    say_all(await led.ask("hello"))
+    await chat.ends("complete")
+    other = Chat(await chat.page.context.new_page(), chat.url)
+    await other.open(chat.page.url.removeprefix(chat.url))
+    await button(chat, "Regenerate").click()
+    generation = await led.next(1)
+    generation.say("It begins, ")
+    await chat.streams()
+    await chat.answer().get_by_label("Previous version").click()
+    await expect(chat.answer().get_by_text("1/2")).to_be_visible()
+    held = await hold_answers(chat, BRANCHES)
+    await chat.answer().get_by_label("Next version").click()
+    await held.answered.wait()
+    generation.say("and it ends.")
+    generation.finish()
+    await other.ends("complete")  # the two tabs share their events
+    held.release()
+    await chat.ends("complete")
+    await expect(chat.text()).to_have_text("It begins, and it ends.")
+    await expect(chat.stop).to_be_hidden()
+
+
+async def test_the_version_chosen_last_is_shown(chat: Chat) -> None:
+    """Also if that of an earlier choice comes later."""
+    for model in ("short", "reasoning"):
+        await chat.choose(model)
+        await (button(chat, "Regenerate").click() if await chat.answers.count() else chat.ask("hello"))
+        await chat.ends("complete")
+    versions = chat.answer().locator("[data-part=branches]")
+    first = await versions.get_by_label("Previous version").get_attribute("href")
+    assert first is not None
+    held = await hold_answers(chat, f"**/snapshot{first}*")
+    await versions.get_by_label("Previous version").click()
+    await held.answered.wait()
+    async with chat.page.expect_response(re.compile(r"/snapshot[?]from=")):
+        await chat.page.go_back()
+    async with chat.page.expect_response(BRANCHES) as late:
+        held.release()
+    await (await late.value).finished()
+    await chat.page.evaluate(TWO_FRAMES)
+    await expect(versions).to_contain_text("2/2")
+    await expect(chat.text()).to_have_text("It is forty-two.")
+
+
+async def test_a_prompt_sent_while_a_version_is_loaded_stays(led: Led) -> None:
+    """It follows what was shown, and so does its answer."""
+    chat = led.chat
+    say_all(await led.ask("hello"))
+    await chat.ends("complete")
+    await button(chat, "Regenerate").click()
+    say_all(await led.next(1))
+    await chat.ends("complete")
+    held = await hold_answers(chat, BRANCHES)
+    await chat.answer().get_by_label("Previous version").click()
+    await held.answered.wait()
+    generation = await led.ask("and then?")
+    await expect(chat.page).to_have_url(re.compile(r"/sessions/[^?]+$"))
+    async with chat.page.expect_response(BRANCHES):
+        held.release()
+    generation.say("Then this.")
+    await expect(chat.prompts).to_have_text(["hello", "and then?"])
+    await expect(chat.text()).to_have_text("Then this.")
+    await expect(chat.answer(0).get_by_text("2/2")).to_be_visible()
 
 
 async def test_an_edited_prompt_begins_a_branch(chat: Chat) -> None:
