@@ -267,7 +267,7 @@ class Session extends HTMLElement {
   }
 
   #onKey(event) {
-    const isTaken = event.defaultPrevented || event.isComposing || document.querySelector(":popover-open");
+    const isTaken = event.defaultPrevented || event.isComposing || document.querySelector("[popover='']:popover-open");
     if (event.key === "Escape" && !isTaken && !isElsewhere(event.target)) this.#stop();
   }
 

@@ -42,4 +42,5 @@ function hide(box) {
   clearTimeout(timer);
   if (box.contains(document.activeElement)) document.activeElement.blur();
   box.hidden = true;
+  box.hidePopover();
 }

@@ -9,6 +9,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.chat import Chat
 from tests.browser.held import POSTS, STOPS, hold
+from tests.browser.test_session_list import begin, entries, open_menu
 from tests.support.server import LiveServer
 
 
@@ -51,6 +52,23 @@ async def test_escape_in_another_field_is_meant_for_that(chat: Chat) -> None:
     await chat.streams()
     await chat.box.press("Escape")
     await chat.ends("stopped")
+
+
+async def test_escape_stops_beside_a_notice(chat: Chat, server: LiveServer) -> None:
+    """While the notice is shown, and once it is gone: it takes no key."""
+    await begin(server, "Rivers")
+    await chat.page.reload()
+    await chat.alive()
+    await chat.ask("tell a long story", "long")
+    await chat.streams()
+    await (await open_menu(chat, "Rivers")).get_by_role("button", name="Delete").click()
+    undo = chat.page.get_by_role("button", name="Undo")
+    await expect(undo).to_be_visible()
+    await chat.box.press("Escape")
+    await chat.ends("stopped")
+    await undo.click()
+    await expect(entries(chat)).to_have_count(2)
+    await expect(chat.page.locator(":popover-open")).to_have_count(0)
 
 
 async def test_a_stop_names_its_stream(chat: Chat) -> None:
