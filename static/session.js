@@ -68,10 +68,7 @@ class Session extends HTMLElement {
     this.addEventListener("source", ({ detail }) => detail.taken(loadSource(this.#id, detail.id, signal)), { signal });
     document.addEventListener("keydown", (event) => this.#onKey(event), { signal });
     document.addEventListener("visibilitychange", () => this.#onVisible(), { signal });
-    document.addEventListener("unreachable", () => {
-      this.#isCutOff = true;
-      this.#composer.complain(unreachable());
-    }, { signal });
+    document.addEventListener("unreachable", () => this.#complain({ status: 0, message: unreachable() }), { signal });
     window.addEventListener("online", () => this.#link.hurry(), { signal });
     window.addEventListener("popstate", () => this.#link.refresh(), { signal });
     window.addEventListener("pagehide", () => this.#onAway(true), { signal }); // lets the page into the back/forward cache
@@ -86,6 +83,7 @@ class Session extends HTMLElement {
 
   /** The pressed control is replaced by the answer: move the focus to the composer, where Stop is. */
   #askHere(wish) {
+    this.#composer.complain("");
     this.#ask({ model: this.#composer.model, ...wish });
     this.#composer.takeFocus();
   }
@@ -129,8 +127,12 @@ class Session extends HTMLElement {
       this.#transcript.showNow(this.#state); // the old prompt again; its editor keeps the new text
       this.#transcript.edit(edits, text);
     }
-    this.#isCutOff = error.status === 0;
-    this.#composer.complain(error.message);
+    this.#complain(error);
+  }
+
+  #complain({ status, message }) {
+    this.#isCutOff = status === 0;
+    this.#composer.complain(message);
   }
 
   /** The first prompt creates the session: set the page's URL and title. */
@@ -157,7 +159,7 @@ class Session extends HTMLElement {
       if (isAbort(error)) return;
       this.#dispatch({ type: "stopping", key, value: false });
       if (error.status === 404) this.#link.refresh(); // the server does not know the stream: load its state
-      else this.#composer.complain(error.message);
+      else this.#complain(error);
     }
   }
 

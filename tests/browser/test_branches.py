@@ -191,6 +191,7 @@ async def test_a_refused_edit_keeps_what_was_written(chat: Chat) -> None:
     await chat.page.locator("[data-part=edit-form]").get_by_role("button", name="Send").click()
     await expect(chat.prompts).to_have_text(["uno"])
     await expect(chat.text()).to_have_text("uno")
+    await expect(chat.page.get_by_role("alert")).to_have_count(0)
 
 
 async def test_an_editor_is_sent_by_the_keyboard(chat: Chat) -> None:

@@ -134,6 +134,24 @@ async def test_a_complaint_about_the_network_goes_with_its_cause(
         await expect(chat.box).to_have_value("are you there")
 
 
+async def test_a_stop_that_did_not_arrive_is_told_until_the_network_is_back(
+    context: BrowserContext, server: LiveServer
+) -> None:
+    """Then it can be pressed again."""
+    async with wire_to(server.url) as wire:
+        chat = Chat(await context.new_page(), wire.url)
+        await chat.open("/")
+        await chat.ask("hello", "hang-middle")
+        await chat.streams()
+        wire.cut()
+        await chat.stop.click()
+        await expect(chat.page.get_by_role("alert")).to_contain_text("Can't reach the server")
+        wire.mend()
+        await expect(chat.page.get_by_role("alert")).to_have_count(0)
+        await chat.stop.click()
+        await chat.ends("stopped")
+
+
 async def test_the_draft_survives_a_reload(chat: Chat) -> None:
     """What was typed and not sent is there again, for the session that it was typed in."""
     await chat.ask("hello", "short")
