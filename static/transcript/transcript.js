@@ -154,9 +154,10 @@ class Transcript extends HTMLElement {
   }
 
   #onClick(event) {
-    const target = event.target.closest("[data-part='copy'], .copy-code, [data-part='branches'] a[href]");
+    const target = event.target.closest("[data-part='copy'], .copy-code, summary, [data-part='branches'] a[href]");
     if (!target) return;
     if (target.matches("a")) this.#onBranch(event, target);
+    else if (target.matches("summary")) this.#onSummary(target.parentElement);
     else this.#copy(target);
   }
 
@@ -206,10 +207,16 @@ class Transcript extends HTMLElement {
   #onToggle({ target }) {
     if (target.dataset.part === "edit") this.#onEditor(target);
     else if (target.dataset.part === "reasoning-box") saveUnfolded(this.#viewOf(target).message.id, target.open);
-    else if (target.open && target.dataset.part === "fold") this.#stay();
   }
 
-  /** Stop following once a prompt is unfolded: the reader wants to read it. */
+  /** What the reader unfolds stays where it is. An editor goes to its place, and reasoning before its answer is followed. */
+  #onSummary(box) {
+    const { part } = box.dataset;
+    if (box.open || part === "edit" || (part === "reasoning-box" && !hasText(this.#viewOf(box).message))) return;
+    box.addEventListener("toggle", () => this.#stay(), { once: true }); // once it has its height
+  }
+
+  /** Stop following, if there is something to scroll. */
   #stay() {
     const { scrollHeight, clientHeight, scrollTop } = this.#part("scroll");
     if (scrollHeight > clientHeight) this.#pin.restore(scrollTop);

@@ -144,6 +144,37 @@ async def test_the_toggle_of_the_reasoning_is_the_readers(chat: Chat) -> None:
     await expect(first).not_to_have_attribute("open", re.compile(".*"))
 
 
+@pytest.mark.parametrize("what", ["reasoning", "answer"])
+async def test_what_is_unfolded_stays_in_its_place(led: Led, what: str) -> None:
+    """More of the answer comes below, and is not followed: the reader reads what was unfolded."""
+    chat, generation = led.chat, await led.ask("go")
+    if what == "reasoning":
+        generation.say(PARAGRAPHS * 4, kind="reasoning")
+        generation.say("An answer.\n\nMore of it ")
+    else:
+        generation.say(
+            f"<details>\n<summary>A list</summary>\n\n{PARAGRAPHS * 4}\n\n</details>\n\nMore of it "
+        )
+    await expect(chat.text()).to_contain_text("More of it")
+    summary = (chat.answer() if what == "reasoning" else chat.text()).locator("summary").first
+    place = await summary.bounding_box()
+    await summary.click()
+    await expect(chat.jump).to_be_visible()
+    generation.say("and more\n\nand the last")
+    await expect(chat.text()).to_contain_text("and the last")
+    assert await summary.bounding_box() == place
+
+
+async def test_reasoning_that_is_unfolded_before_its_answer_is_followed(led: Led) -> None:
+    """The reader sees the newest thought."""
+    chat, generation = led.chat, await led.ask("think")
+    generation.say("First thought.\n\n", kind="reasoning")
+    await chat.answer().locator("details.reasoning > summary").click()
+    generation.say(PARAGRAPHS * 4, "\n\nA last thought.", kind="reasoning")
+    await expect(chat.answer().get_by_text("A last thought.")).to_be_in_viewport()
+    await expect(chat.jump).to_be_hidden()
+
+
 async def test_a_tab_that_comes_back_has_everything(chat: Chat, server: LiveServer) -> None:
     """What happened while nobody looked is there, and was not asked for meanwhile."""
     await chat.ask("hello", "short")
