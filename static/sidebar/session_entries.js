@@ -39,8 +39,7 @@ export async function refresh(sidebar) {
   show(sidebar, page, (entries) => entries.forEach((entry, index) => {
     const item = shown.get(entry.dataset.sessionId) ?? entry;
     retitle(item, entry.querySelector(".session").textContent);
-    const place = sidebar.list.children[index];
-    if (place !== item) sidebar.list.insertBefore(item, place ?? null);
+    move(sidebar.list, item, sidebar.list.children[index] ?? null);
   }));
   if (document.querySelector("[data-gone]") && sidebar.list.querySelector("[aria-current]")) location.reload();
 }
@@ -62,11 +61,17 @@ export function putFirst(sidebar, sessionId, title) {
     list.prepend(entryOf({ session_id: sessionId, title }, true));
     tend(sidebar);
     tellTabs();
-  } else if (item && sidebar.query === "" && list.firstElementChild !== item) {
-    const focused = item.contains(document.activeElement) ? document.activeElement : null;
-    list.prepend(item);
-    focused?.focus();
+  } else if (item && sidebar.query === "") {
+    move(list, item, list.firstElementChild);
   }
+}
+
+/** Move an entry to a place in the list, and the focus with it; not while it is renamed: to lose the focus ends that. */
+function move(list, item, place) {
+  if (place === item || item.querySelector(".rename")) return;
+  const focused = item.contains(document.activeElement) ? document.activeElement : null;
+  list.insertBefore(item, place);
+  focused?.focus();
 }
 
 /** Append the next page of the list. */

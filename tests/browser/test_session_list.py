@@ -8,7 +8,8 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, FilePayload, Locator, Route, expect
 
 from app.web.rules import PAGE_SIZE
-from tests.browser.chat import Chat
+from tests.browser.chat import TWO_FRAMES, Chat
+from tests.browser.held import POSTS, hold
 from tests.support.server import LiveServer
 
 
@@ -206,6 +207,24 @@ async def test_the_menu_exports(chat: Chat, server: LiveServer) -> None:
             link = menu.get_by_role("link", name=f"Export as {name}")
             await expect(link).to_have_attribute("href", f"/api/sessions/{session_id}/export?format={form}")
         await chat.page.keyboard.press("Escape")
+
+
+async def test_a_rename_outlives_a_prompt_that_is_accepted(chat: Chat, server: LiveServer) -> None:
+    """The session goes to the head of the list; while its title is typed it stays, and so does the field."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    held = await hold(chat, POSTS)
+    await chat.ask("and brooks", "short")
+    field = await begin_title(chat, "Rivers")
+    await field.press_sequentially("Rivers and ")
+    async with chat.page.expect_response(POSTS):
+        held.release()
+    await chat.ends("complete", 1)
+    await chat.page.evaluate(TWO_FRAMES)
+    await expect(field).to_be_focused()
+    await field.press_sequentially("brooks")
+    await field.press("Enter")
+    await expect(entries(chat)).to_have_text(["Rivers and brooks", "Wheels"])
 
 
 async def test_deleting_another_session_leaves_the_page(chat: Chat, server: LiveServer) -> None:
