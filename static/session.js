@@ -139,7 +139,7 @@ class Session extends HTMLElement {
   #begin(text) {
     this.#exists = true;
     delete this.dataset.gone;
-    if (location.pathname === at("/")) history.replaceState(null, "", at(`/sessions/${this.#id}`));
+    history.replaceState(null, "", at(`/sessions/${this.#id}`));
     const title = titleOf(text);
     retitlePage(title);
     showFirst(this.#id, title);

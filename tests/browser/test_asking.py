@@ -73,6 +73,22 @@ async def test_seconds_are_shown_from_the_third_on(chat: Chat) -> None:
     await chat.ends("complete")
 
 
+async def test_a_chat_that_begins_on_an_error_page_has_its_address(chat: Chat) -> None:
+    """A form that was sent before the scripts came leads to the API's address: a reload shows the chat."""
+    held = await hold(chat, "**/main.js")
+    await chat.page.goto(chat.url, wait_until="commit")
+    await chat.box.fill("  ")
+    await chat.send.click()
+    await expect(chat.page).to_have_url(re.compile("/api/"))
+    held.release()
+    await chat.alive()
+    await chat.ask("hello", "short")
+    await chat.ends("complete")
+    await expect(chat.page).to_have_url(re.compile(r"/sessions/[^/]+$"))
+    await chat.page.reload()
+    await expect(chat.prompts).to_have_text("hello")
+
+
 async def test_each_step_of_an_answer_is_said_once(chat: Chat) -> None:
     """The conversation itself is silent for a screen reader, however much comes: the status speaks for it."""
     await chat.page.evaluate(LISTEN)
