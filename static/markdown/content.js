@@ -64,9 +64,13 @@ export class Content {
     const moves = closed !== this.#base;
     if (moves && isSelected(this.#end)) return false;
     while (this.#blocks.length > blocks.length) this.#drop();
+    const count = this.#blocks.length;
     const isDone = blocks.map((html, index) => this.#put(index, html)).every(Boolean);
     this.#seen = isDone ? blocks : null;
-    if (moves) this.#startTail(closed);
+    if (moves) {
+      keepFolds(this.#end, this.#blocks.slice(count));
+      this.#startTail(closed);
+    }
     return isDone;
   }
 
@@ -75,6 +79,7 @@ export class Content {
     const shown = this.#blocks[index];
     if (shown && (html === null || html === this.#html[index])) return true;
     const block = made(index, html);
+    if (shown) keepFolds(shown, [block]);
     if (!shown) {
       this.#group().append(block);
     } else if (!block.isEqualNode(shown)) {
@@ -148,6 +153,16 @@ function made(index, html) {
   setHTML(block, html);
   dress(block);
   return block;
+}
+
+/** What the reader unfolded stays so in the blocks that take its place, and its line keeps the focus. */
+function keepFolds(shown, blocks) {
+  const folds = blocks.flatMap((block) => Array.from(block.querySelectorAll("details")));
+  shown.querySelectorAll("details").forEach((fold, index) => {
+    if (!folds[index]) return;
+    folds[index].open = fold.open;
+    if (fold.firstElementChild === document.activeElement) folds[index].firstElementChild?.focus({ preventScroll: true });
+  });
 }
 
 function isSelected(element) {

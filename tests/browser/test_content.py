@@ -25,6 +25,7 @@ SET_UP = """async ([url]) => {
         return content.paint({ ...answer }, false);
     };
 }"""
+FOLD = "<details><summary>more</summary><p>of it</p></details>"
 ONE, TWO, THREE = "<p>one</p>", "<pre><code>two</code></pre>", "<p>three</p>"
 
 
@@ -127,6 +128,31 @@ def test_a_block_that_comes_before_its_last_token_leaves_nothing_twice(page: Mod
     assert tail(page) == ""
     paint(page, text="three\n\nnext")
     assert tail(page) == "<p>next</p>"
+
+
+def test_what_the_reader_unfolded_stays_so(page: Modules) -> None:
+    """In the block that takes the place of the tail, with the focus; and in one that comes again, or another time."""
+    unfold = "document.querySelector('summary').click(); document.querySelector('summary').focus()"
+    focused = "document.activeElement.textContent"
+    is_open = "document.querySelector('.block details').open"
+    source = "<details>\n<summary>more</summary>\n\nof it\n\n</details>"
+    paint(page, text=source)
+    page.page.evaluate(unfold)
+    paint(page, text=f"{source}\n\nnext", blocks=[ONE, TWO, FOLD], closed=12 + len(source))
+    assert (page.page.evaluate(is_open), page.page.evaluate(focused)) == (True, "more")
+    mark(page)
+    paint(page, blocks=[ONE, TWO, FOLD + " "])
+    assert (page.page.evaluate(is_open), kept(page)) == (True, [True, True, False])
+
+
+def test_an_unfolded_block_that_came_with_the_page_stays(page: Modules) -> None:
+    """It is equal to the one that comes, though the reader has opened it."""
+    page.page.evaluate("(fold) => { document.querySelector('.block').innerHTML = fold; }", FOLD)
+    page.page.evaluate("document.querySelector('summary').click()")
+    mark(page)
+    assert paint(page, blocks=[FOLD, TWO])
+    assert kept(page) == [True, True]
+    assert page.page.evaluate("document.querySelector('details').open")
 
 
 def test_the_same_html_replaces_nothing(page: Modules) -> None:
