@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.chat.errors import NothingToRestore
 
-SECONDS = 10.0  # for which a deleted session is kept
+SECONDS = 60.0  # for which a deleted session is kept; longer than a page offers its undo, see `toast.js`
 MOST = 64  # sessions of all owners
 MOST_BYTES = 32 * 1024 * 1024  # of all owners
 

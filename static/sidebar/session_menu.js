@@ -106,13 +106,15 @@ class SessionMenu {
   }
 
   /** `isOver`: the list was open over the chat, and closed when Undo, which is outside of it, was pressed. */
-  async #restore({ item, place, sessionId, isOver }) {
+  async #restore(gone) {
+    const { item, place, sessionId, isOver } = gone;
     try {
       const restored = await restoreSession(sessionId, this.#signal);
       tellTabs();
       if (restored.session_id !== sessionId) return location.assign(at(`/sessions/${restored.session_id}`)); // new id
     } catch (error) {
-      if (!isAbort(error)) toast(error.status === 404 ? t("This chat can't be restored any more.") : error.message);
+      if (error.status === 404) toast(t("This chat can't be restored any more."));
+      else if (!isAbort(error)) toast(error.message, () => this.#restore(gone)); // perhaps the network is back soon
       return;
     }
     this.#sidebar.list.querySelector(`[data-session-id="${CSS.escape(sessionId)}"]`)?.remove(); // listed by a refresh

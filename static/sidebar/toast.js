@@ -1,6 +1,7 @@
 /** A short notice at the edge of the page, with an optional undo. */
 
 const DURATION = 10_000; // ms, and again as long as somebody is about to use it
+const MOST = 40_000; // ms in all: the server keeps a deleted chat for 60 s, and its answer takes some of them
 
 let timer = 0;
 
@@ -30,12 +31,13 @@ function show(box) {
   box.popover = "manual";
   box.hidePopover();
   box.showPopover();
-  wait(box);
+  wait(box, Date.now() + MOST);
 }
 
-function wait(box) {
+function wait(box, end) {
   clearTimeout(timer);
-  timer = setTimeout(() => (box.matches(":hover, :focus-within") ? wait(box) : hide(box)), DURATION);
+  const isUsed = () => box.matches(":hover, :focus-within") && Date.now() < end;
+  timer = setTimeout(() => (isUsed() ? wait(box, end) : hide(box)), DURATION);
 }
 
 function hide(box) {

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, BrowserContext, FilePayload, Locator, Route, expect
 
+from app.chat import undo
 from app.web.rules import PAGE_SIZE
 from tests.browser.chat import TWO_FRAMES, Chat
 from tests.browser.held import POSTS, hold
@@ -195,6 +196,38 @@ async def test_a_notice_stays_while_it_is_used(chat: Chat, server: LiveServer) -
     await chat.box.focus()
     await chat.page.clock.run_for(15_000)
     await expect(undo).to_be_hidden()
+
+
+async def test_an_undo_is_not_offered_for_longer_than_it_is_possible(chat: Chat, server: LiveServer) -> None:
+    """Whoever forgets the pointer on it: the server has deleted the chat for good by then."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    await chat.page.clock.install()
+    menu = await open_menu(chat, "Wheels")
+    await menu.get_by_role("button", name="Delete").click()
+    undo_button = chat.page.get_by_role("button", name="Undo")
+    await undo_button.hover()
+    await chat.page.clock.run_for(30_000)
+    await expect(undo_button).to_be_visible()
+    await chat.page.clock.run_for((undo.SECONDS - 30 - 10) * 1000)  # its answer, and the restoring, take a while
+    await expect(undo_button).to_be_hidden()
+
+
+async def test_an_undo_that_does_not_reach_the_server_is_offered_again(
+    chat: Chat, server: LiveServer
+) -> None:
+    """With the sentence that says why."""
+    await begin(server, "Rivers", "Wheels")
+    await chat.open("/sessions/s0")
+    menu = await open_menu(chat, "Wheels")
+    await menu.get_by_role("button", name="Delete").click()
+    undo_button = chat.page.get_by_role("button", name="Undo")
+    await chat.page.route("**/restore", lambda route: route.abort())
+    await undo_button.click()
+    await expect(chat.page.locator("[data-part=toast-text]")).to_contain_text("reach")
+    await chat.page.unroute("**/restore")
+    await undo_button.click()
+    await expect(entries(chat)).to_have_text(["Wheels", "Rivers"])
 
 
 async def test_the_menu_exports(chat: Chat, server: LiveServer) -> None:

@@ -30,7 +30,7 @@ async def refused(stage: Stage, session_id: str) -> None:
     """See that there is nothing to restore."""
     async with stage.http.post(f"/api/sessions/{session_id}/restore") as response:
         body = await problem(response, 404, "nothing_to_restore")
-        assert "10 s" in body["detail"]
+        assert "60 s" in body["detail"]
 
 
 @pytest.mark.slow
