@@ -209,7 +209,8 @@ async def test_an_undo_is_not_offered_for_longer_than_it_is_possible(chat: Chat,
     await undo_button.hover()
     await chat.page.clock.run_for(30_000)
     await expect(undo_button).to_be_visible()
-    await chat.page.clock.run_for((undo.SECONDS - 30 - 10) * 1000)  # its answer, and the restoring, take a while
+    rest = undo.SECONDS - 30 - 10  # the answer to the deletion, and the restoring, take a while
+    await chat.page.clock.run_for(rest * 1000)
     await expect(undo_button).to_be_hidden()
 
 
@@ -314,6 +315,11 @@ async def test_deleting_the_session_that_is_shown_leads_to_a_new_one(chat: Chat,
     await chat.page.get_by_role("button", name="Undo").click()
     await chat.page.wait_for_url("**/sessions/s0")
     await expect(chat.prompts).to_have_text("Rivers")
+    await chat.page.go_back()
+    await chat.page.wait_for_url("**/?deleted=s0")
+    await chat.alive()
+    await expect(entries(chat)).to_have_text(["Rivers"])
+    assert await chat.page.locator("[data-part=toast]").is_hidden()  # it is done
 
 
 async def test_the_list_works_without_scripts(browser: Browser, server: LiveServer) -> None:
@@ -431,7 +437,9 @@ async def test_a_mistake_in_a_form_is_told_on_its_page(browser: Browser, server:
     await page.get_by_role("button", name="Import", exact=True).click()
     await expect(page.locator("[data-part=error]")).to_contain_text("JSON")
     await expect(page.locator("article[data-role=user] [data-part=content]")).to_have_text("Rivers")
-    await page.goto(f"{server.url}/?deleted=gone")
+    await server.client.delete("/api/sessions/s0")
+    await page.goto(f"{server.url}/?deleted=s0")
+    await page.request.post(f"{server.url}/api/sessions/s0/restore")  # in another tab
     await page.get_by_role("button", name="Undo").click()
     await expect(page.locator("[data-part=error]")).to_contain_text("restored")
     await expect(page.get_by_label("Message", exact=True)).to_be_visible()

@@ -14,13 +14,13 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from app import __version__
-from app.chat.errors import TailraceError
+from app.chat.errors import NothingToRestore, TailraceError
 from app.chat.ports import Options
 from app.log.entries import Begun
 from app.web.api import message_range
 from app.web.api.rendered import RenderedMessage
 from app.web.api.sessions import take_snapshot
-from app.web.app_keys import CATALOG, LIMITS, PULSE, REGISTRY, RENDERER, TURN
+from app.web.app_keys import CATALOG, HISTORY, LIMITS, OWNER, PULSE, REGISTRY, RENDERER, TURN
 from app.web.http.addresses import at, cookie_path, here
 from app.web.i18n import translations
 from app.web.input import bodies
@@ -166,7 +166,7 @@ async def _context(
         "earlier": _earlier(address, session),
         "in_progress": any(each.role == "assistant" and each.outcome is None for each in session.messages),
         "listing": await sidebar_list(request, address, session.session_id if session.cursor else None),
-        "deleted": _deleted(request),
+        "deleted": await _deleted(request),
         "picker": model_menu(
             listed,
             translations.of(request),
@@ -215,7 +215,13 @@ def _last_model(session: PageSnapshot) -> str | None:
     return next((message.model for message in messages if message.role == "assistant"), None)
 
 
-def _deleted(request: web.Request) -> str | None:
-    """Return the id of the session just deleted, from `?deleted=`."""
+async def _deleted(request: web.Request) -> str | None:
+    """Return the id of the session just deleted, from `?deleted=`, if it can be restored still."""
     session_id = request.query.get("deleted", "")
-    return session_id if re.fullmatch(bodies.ID_PATTERN, session_id) else None
+    if not re.fullmatch(bodies.ID_PATTERN, session_id):
+        return None
+    try:
+        await request.app[HISTORY].restorable(request[OWNER], own(request, session_id))
+    except NothingToRestore:
+        return None
+    return session_id

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.web.stage import Stage
 
 PAGE = {"Accept": "text/html"}
@@ -84,11 +86,14 @@ async def test_a_session_is_deleted_by_a_form(stage: Stage) -> None:
     async with stage.http.post("/sessions/s1/restore", allow_redirects=False) as response:
         assert (response.status, response.headers["Location"]) == (303, "/sessions/s1")
     assert "Hi" in await page(stage, "/sessions/s1")
+    again = await page(stage, "/?deleted=s1")  # by the browser's Back
+    assert 'data-part="toast" role="status" hidden' in again
 
 
-async def test_an_id_that_is_none_offers_no_undo(stage: Stage) -> None:
+@pytest.mark.parametrize("session_id", ["%22%3E%3Cscript%3E", "nobody"])
+async def test_an_id_that_is_none_offers_no_undo(stage: Stage, session_id: str) -> None:
     """Whatever the address says."""
-    shown = await page(stage, "/?deleted=%22%3E%3Cscript%3E")
+    shown = await page(stage, f"/?deleted={session_id}")
     assert 'data-part="toast" role="status" hidden' in shown
 
 
