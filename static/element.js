@@ -135,7 +135,7 @@ export class TailraceChat extends HTMLElement {
   }
 
   #renew() {
-    const draft = this.#view?.draft ?? "";
+    const before = this.#view;
     this.#end();
     this.#said = new Texts(this.#language, this.#texts);
     this.#state = null;
@@ -146,8 +146,9 @@ export class TailraceChat extends HTMLElement {
       onRetry: () => this.#retry(),
       onRegenerate: ({ id }) => this.#ask({ regenerate: id }),
     });
-    this.#root.replaceChildren(make("div", { className: "tailrace-root" }, this.#view.element));
-    this.#view.draft = draft;
+    this.#root.prepend(make("div", { className: "tailrace-root" }, this.#view.element));
+    if (before) this.#view.succeed(before); // while it is there: it may have the focus
+    before?.element.parentElement.remove();
     if (!ID.test(this.session)) return this.#onFailed({ status: 0, code: "session" });
     this.#feed = new Feed(this.session, this.#client(), {
       onState: (state) => this.#show(state),

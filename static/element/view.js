@@ -61,6 +61,15 @@ export class View {
     this.#parts.input.focus(options);
   }
 
+  /** Take over from another view what was typed, the caret and the focus: the reader may be typing. */
+  succeed(view) {
+    const [input, { input: typed }] = [this.#parts.input, view.#parts];
+    const focused = view.element.getRootNode().activeElement;
+    this.draft = typed.value;
+    input.setSelectionRange(typed.selectionStart, typed.selectionEnd, typed.selectionDirection);
+    if (focused) (focused === typed ? input : this.#parts.scroll).focus({ preventScroll: true });
+  }
+
   /** Show the reducer's state in the next free frame. */
   show(state) {
     this.#state = state;

@@ -438,6 +438,19 @@ async def test_a_token_is_a_property(browser: Browser, tmp_path: Path) -> None:
         await expect(at.chat.text()).to_have_text("Hi")
 
 
+async def test_a_new_token_interrupts_no_typing(at: Scene) -> None:
+    """A page renews it now and then: what is typed meanwhile goes on where the caret was."""
+    await at.chat.box.fill("half a sentence")
+    for _ in "sentence":
+        await at.chat.box.press("ArrowLeft")
+    await at.chat.host.evaluate("(host) => { host.token = 'a new one'; }")
+    await at.chat.page.keyboard.type("long ")
+    await expect(at.chat.box).to_have_value("half a long sentence")
+    await at.chat.log.focus()
+    await at.chat.host.evaluate("(host) => { host.token = 'the next one'; }")
+    await expect(at.chat.log).to_be_focused()
+
+
 async def test_another_session_is_another_chat(at: Scene) -> None:
     """When the attribute changes; what was typed stays, and without the attribute the chat is one of the tab's own."""
     model = await at.ask("hello")
