@@ -122,7 +122,7 @@ export class View {
       welcome: make("p", { className: "welcome", hidden: true }, say("welcome")),
       column: make("div", { className: "column" }),
       scroll: make("div", { className: "scroll", role: "log", ariaLive: "off", ariaLabel: say("chat"), tabIndex: 0 }),
-      jump: make("button", { className: "jump", type: "button", hidden: true, onclick: () => this.jump() }, say("latest")),
+      jump: make("button", { className: "jump", type: "button", hidden: true, onclick: () => this.#onJump() }, say("latest")),
       link: make("p", { className: "link", hidden: true }, pulse()),
       linkText: make("span"),
       complaint: make("div", { className: "complaint", role: "alert", hidden: true }),
@@ -177,6 +177,12 @@ export class View {
   #onSubmit(event) {
     event.preventDefault();
     this.#send();
+  }
+
+  /** The button is gone then: the focus goes to what it has scrolled. */
+  #onJump() {
+    this.#parts.scroll.focus({ preventScroll: true });
+    this.jump();
   }
 
   #onStop(event) {

@@ -451,6 +451,21 @@ async def test_a_new_token_interrupts_no_typing(at: Scene) -> None:
     await expect(at.chat.log).to_be_focused()
 
 
+async def test_jump_keeps_the_focus_in_the_chat(at: Scene) -> None:
+    """The button is gone once it is pressed: the next key scrolls what it has scrolled."""
+    model = await at.ask("hello")
+    model.say("\n\n".join(f"Paragraph {number}" for number in range(80)))
+    model.finish()
+    await at.chat.ends("complete")
+    jump = at.chat.page.get_by_role("button", name="Jump to latest")
+    await at.chat.log.focus()
+    await at.chat.page.keyboard.press("Home")
+    await jump.focus()
+    await at.chat.page.keyboard.press("Enter")
+    await expect(jump).to_be_hidden()
+    await expect(at.chat.log).to_be_focused()
+
+
 async def test_another_session_is_another_chat(at: Scene) -> None:
     """When the attribute changes; what was typed stays, and without the attribute the chat is one of the tab's own."""
     model = await at.ask("hello")
