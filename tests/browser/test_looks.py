@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, FloatRect, Locator, expect
+from playwright.async_api import Browser, FilePayload, FloatRect, Locator, expect
 
 from tests.benchmarks.page.stage import seen
-from tests.browser.chat import Chat
+from tests.browser.chat import TWO_FRAMES, Chat
 from tests.browser.puppets import Led
 from tests.support.server import LiveServer
 
+PNG = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 LISTING = "```py\n" + "number = 1\n" * 80 + "```"
 WIDE = "\n".join(f"| {' | '.join([cell] * 12)} |" for cell in ("a number", "---", "value 0.10"))
 # The height of each row of the last answer's table, in lines.
@@ -342,6 +347,53 @@ async def test_the_way_back_down_covers_nothing(browser: Browser, server: LiveSe
         " return log.scrollHeight - log.clientHeight - log.scrollTop < 2; })()",
     )
     await context.close()
+
+
+async def low_screen(browser: Browser, server: LiveServer, width: int, height: int) -> Chat:
+    """Return a session with an answer in a small window."""
+    await server.client.ask("s0", "Rivers", model="scripted/short")
+    context = await browser.new_context(viewport={"width": width, "height": height})
+    chat = Chat(await context.new_page(), server.url)
+    await chat.open("/sessions/s0")
+    return chat
+
+
+@pytest.mark.parametrize("size", [(320, 568), (390, 844)])
+async def test_many_images_leave_room_for_send(
+    browser: Browser, server: LiveServer, size: tuple[int, int]
+) -> None:
+    """They scroll by themselves, so the message box stays on the screen."""
+    chat = await low_screen(browser, server, *size)
+    await chat.choose("vision")
+    pictures: list[FilePayload] = [
+        {"name": f"{number}.png", "mimeType": "image/png", "buffer": PNG} for number in range(32)
+    ]
+    await chat.page.locator("[data-part=files]").set_input_files(pictures)
+    await expect(chat.page.locator(".thumbnails li")).to_have_count(32)
+    await expect(chat.send).to_be_in_viewport(ratio=1)
+    await expect(chat.box).to_be_in_viewport(ratio=1)
+    await chat.page.locator(".thumbnails button").last.click()
+    await expect(chat.page.locator(".thumbnails li")).to_have_count(31)
+    await chat.page.context.close()
+
+
+async def test_a_message_box_higher_than_the_screen_scrolls(browser: Browser, server: LiveServer) -> None:
+    """As on a phone with large letters: the wheel over the box brings Send."""
+    chat = await low_screen(browser, server, 320, 256)
+    await chat.page.locator("[data-part=error]").evaluate(
+        "(error) => { error.hidden = false; error.textContent = 'Wait until one of them has ended. '.repeat(4); }"
+    )
+    await chat.box.fill("\n".join(f"line {number}" for number in range(8)))
+    await expect(chat.send).not_to_be_in_viewport()
+    await chat.page.locator("[data-part=error]").hover()
+    async with asyncio.timeout(15):
+        while not await chat.page.evaluate(
+            "document.querySelector('.send').getBoundingClientRect().bottom <= innerHeight"
+        ):
+            await chat.page.mouse.wheel(0, 100)
+            await chat.page.evaluate(TWO_FRAMES)
+    await expect(chat.send).to_be_in_viewport(ratio=1)
+    await chat.page.context.close()
 
 
 @pytest.mark.parametrize("is_open", [True, False], ids=["list", "chat"])
