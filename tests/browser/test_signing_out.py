@@ -47,7 +47,12 @@ async def test_signing_out_is_noticed_by_other_tabs(context: BrowserContext, loc
     await expect(other.box).to_have_value("half a thought")
     await page.goto(locked.url + "/")
     await expect(page.get_by_label("Access token")).to_be_visible()
-    await other.page.get_by_role("link", name="Sign in").click()
+    link = other.page.get_by_role("link", name="Sign in")
+    places = [await each.bounding_box() for each in (other.page.get_by_role("alert"), link, other.box)]
+    error, button, box = [place for place in places if place]
+    assert error["y"] + error["height"] < button["y"]  # in a row of its own
+    assert button["y"] + button["height"] < box["y"]
+    await link.click()
     await other.page.get_by_label("Access token").fill(TOKEN)
     await other.page.get_by_role("button", name="Sign in").click()
     await expect(other.box).to_have_value("half a thought")
