@@ -100,9 +100,7 @@ class Composer extends HTMLElement {
       this.#give(Array.from(target.files));
       target.value = ""; // so the same file can be chosen again
     }, { signal });
-    this.addEventListener("dragover", (event) => this.#onDrag(event), { signal });
-    this.addEventListener("dragleave", () => this.#part("box").classList.remove("target"), { signal });
-    this.addEventListener("drop", (event) => this.#onDrop(event), { signal });
+    for (const type of ["dragover", "dragleave", "drop"]) document.addEventListener(type, (event) => this.#onDrag(event), { signal });
   }
 
   #onInput() {
@@ -140,17 +138,13 @@ class Composer extends HTMLElement {
     this.dispatchEvent(new CustomEvent("stop", { bubbles: true }));
   }
 
+  /** Files may be dropped anywhere on the page; a field for files takes its own. */
   #onDrag(event) {
-    if (!event.dataTransfer.types.includes("Files")) return;
+    const { type, target, dataTransfer } = event;
+    if (!dataTransfer.types.includes("Files") || target.type === "file") return;
     event.preventDefault(); // otherwise the browser navigates to the file
-    this.#part("box").classList.add("target");
-  }
-
-  #onDrop(event) {
-    this.#part("box").classList.remove("target");
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    this.#give(Array.from(event.dataTransfer.files));
+    this.#part("box").classList.toggle("target", type === "dragover");
+    if (type === "drop") this.#give(Array.from(dataTransfer.files));
   }
 
   /** Add files; text is left to the browser. Office programs add a picture of the text to it, as HTML and plain. */

@@ -27,6 +27,15 @@ GIVE = """([kind, type, data]) => {
 }"""
 
 
+# Drag a file over a part of the page, or drop it there; tell whether it was left to the browser.
+DROP = """([kind, part]) => {
+    const dataTransfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(PIXEL), (each) => each.charCodeAt(0));
+    dataTransfer.items.add(new File([bytes], "mill.png", { type: "image/png" }));
+    const event = new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer });
+    return document.querySelector(part).dispatchEvent(event);
+}""".replace("PIXEL", repr(base64.b64encode(PIXEL).decode()))
+
 # Paste something that is there in several kinds; tell whether it was left to the browser.
 PASTE = """(kinds) => {
     const clipboardData = new DataTransfer();
@@ -138,6 +147,18 @@ async def test_images_are_pasted_dropped_and_chosen(chat: Chat) -> None:
         await chat.page.get_by_role("button", name="Remove mill.png").first.click()
         await expect(thumbnails).to_have_count(left)
     await expect(chat.page.locator(".thumbnails")).to_be_hidden()
+
+
+async def test_an_image_may_be_dropped_anywhere(chat: Chat) -> None:
+    """The browser would leave the page for it; but a field for files has its own use of them."""
+    await chat.choose("vision")
+    for part in (".scroll", ".top", ".sidebar"):
+        for kind in ("dragover", "drop"):
+            assert not await chat.page.evaluate(DROP, [kind, part]), part
+        await expect(chat.page.locator(".box")).not_to_have_class("box target")
+    await expect(chat.page.locator(".thumbnails img")).to_have_count(3)
+    assert await chat.page.evaluate(DROP, ["drop", "#preferences input[type=file]"])
+    await expect(chat.page.locator(".thumbnails img")).to_have_count(3)
 
 
 async def test_the_focus_stays_with_the_images(chat: Chat) -> None:
