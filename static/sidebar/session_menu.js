@@ -100,9 +100,10 @@ class SessionMenu {
     }
     const place = item.nextElementSibling;
     item.remove();
-    (place ?? this.#sidebar.list.lastElementChild)?.querySelector("a").focus();
     tend(this.#sidebar);
     toast(t("Chat deleted"), () => this.#restore({ item, place, sessionId, isOver }));
+    const next = place ?? this.#sidebar.list.lastElementChild;
+    (next?.querySelector("a") ?? this.#sidebar.querySelector('[data-part="undo"] button')).focus();
   }
 
   /** `isOver`: the list was open over the chat, and closed when Undo, which is outside of it, was pressed. */

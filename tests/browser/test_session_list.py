@@ -273,6 +273,18 @@ async def test_deleting_another_session_leaves_the_page(chat: Chat, server: Live
     assert (await server.client.get("/api/sessions/s1"))["http"] == 404
 
 
+async def test_the_focus_goes_to_undo_once_no_chat_is_left(chat: Chat, server: LiveServer) -> None:
+    """There is no other entry that could have it."""
+    await begin(server, "Rivers")
+    await chat.open("/")
+    menu = await open_menu(chat, "Rivers")
+    await menu.get_by_role("button", name="Delete").press("Enter")
+    await expect(entries(chat)).to_have_count(0)
+    await expect(chat.page.get_by_role("button", name="Undo")).to_be_focused()
+    await chat.page.keyboard.press("Enter")
+    await expect(entries(chat).first).to_be_focused()
+
+
 async def test_a_deletion_is_undone(chat: Chat, server: LiveServer) -> None:
     """The session stands where it stood, with its messages."""
     await begin(server, "Rivers", "Wheels", "Bread")
