@@ -3,9 +3,14 @@
 import { isComposing } from "../composer/keys.js";
 import { RULES } from "../state/page_data.js";
 
-/** Replace `link` with a text field. Resolves to the name entered, `""` if cancelled; the link is put back first. */
-export function askName(link, label) {
-  const field = Object.assign(document.createElement("input"), { className: "rename", dir: "auto", value: link.textContent, maxLength: RULES.title.most });
+/**
+ * Replace `link` with a text field. Resolves to the name entered, `""` if cancelled; the link is put back first.
+ * With `typed`, a name to try again, the field takes the focus only from the link: the user may be elsewhere by now.
+ */
+export function askName(link, label, typed) {
+  const isMeant = typed === undefined || document.activeElement === link;
+  const value = typed ?? link.textContent;
+  const field = Object.assign(document.createElement("input"), { className: "rename", dir: "auto", value, maxLength: RULES.title.most });
   field.setAttribute("aria-label", label);
   const answer = new Promise((resolve) => {
     field.addEventListener("blur", () => resolve(field.value.trim()));
@@ -16,8 +21,10 @@ export function askName(link, label) {
     });
   });
   link.replaceWith(field);
-  field.focus();
-  field.select();
+  if (isMeant) {
+    field.focus();
+    field.select();
+  }
   return answer.then((name) => {
     const hadFocus = document.activeElement === field;
     field.replaceWith(link);

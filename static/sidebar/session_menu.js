@@ -29,7 +29,10 @@ class SessionMenu {
     this.#sidebar = sidebar;
     this.#menu = sidebar.querySelector("#session-menu");
     this.#menu.addEventListener("keydown", (event) => this.#onKey(event));
-    this.#part("rename").addEventListener("click", () => this.#rename());
+    this.#part("rename").addEventListener("click", () => {
+      this.#menu.hidePopover();
+      this.#rename(this.#item);
+    });
     this.#part("delete").addEventListener("click", () => this.#delete());
     for (const format of FORMATS) this.#part(format).addEventListener("click", () => this.#menu.hidePopover());
   }
@@ -64,12 +67,12 @@ class SessionMenu {
     if (more.isConnected && (document.activeElement === document.body || this.#menu.contains(document.activeElement))) more.focus();
   }
 
-  async #rename() {
-    const link = this.#item.querySelector(".session");
+  /** `typed` is a name that did not reach the server. */
+  async #rename(item, typed) {
+    const link = item.querySelector(".session");
+    if (!link) return item.querySelector(".rename").focus(); // its name did not reach the server, see below
     const before = link.textContent;
-    this.#menu.hidePopover();
-    const item = this.#item;
-    const title = await askName(link, t("Title"));
+    const title = await askName(link, t("Title"), typed);
     if (title === "" || title === before) return;
     link.textContent = title;
     try {
@@ -81,6 +84,7 @@ class SessionMenu {
       if (isAbort(error)) return;
       link.textContent = before;
       toast(error.message);
+      if (error.isPassing && link.isConnected) this.#rename(item, title);
     }
   }
 

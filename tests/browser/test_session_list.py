@@ -121,6 +121,30 @@ async def test_a_refused_title_is_taken_back(chat: Chat, server: LiveServer) -> 
     await expect(entries(chat)).to_have_text(["Rivers"])
 
 
+async def test_a_title_that_does_not_reach_the_server_is_kept(chat: Chat, server: LiveServer) -> None:
+    """In its field, so that Enter tries again; but the field takes no focus from what the user does meanwhile."""
+    await begin(server, "Rivers")
+    await chat.open("/sessions/s0")
+    await chat.page.route("**/api/sessions/s0", lambda route: route.abort())
+    field = await begin_title(chat, "Rivers")
+    await field.fill("Brooks")
+    await field.press("Enter")
+    await expect(chat.page.locator("[data-part=toast]")).to_contain_text("Check your connection")
+    await expect(field).to_be_focused()
+    await expect(field).to_have_value("Brooks")
+    await field.fill("Brooks & streams")
+    await chat.box.focus()
+    await expect(field).to_have_value("Brooks & streams")
+    await expect(chat.box).to_be_focused()
+    await chat.page.unroute("**/api/sessions/s0")
+    menu = await open_menu(chat, "Rivers")
+    await menu.get_by_role("button", name="Rename").click()
+    await expect(field).to_be_focused()
+    await field.press("Enter")
+    await expect(entries(chat)).to_have_text(["Brooks & streams"])
+    assert (await server.client.get("/api/sessions/s0"))["title"] == "Brooks & streams"
+
+
 async def test_the_menu_is_used_with_the_keyboard(chat: Chat, server: LiveServer) -> None:
     """Arrows go round in it; Escape closes it and gives the focus back."""
     await begin(server, "Rivers")
