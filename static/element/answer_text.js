@@ -10,6 +10,7 @@ export class AnswerText {
   #tail = make("div", { className: "tail" });
   #blocks = []; // elements
   #html = []; // of each block
+  #closed = 0; // source offset at which the tail starts
   #texts;
 
   constructor(texts) {
@@ -17,14 +18,24 @@ export class AnswerText {
     this.element = make("div", { className: "text markdown" }, this.#tail);
   }
 
-  /** Show an answer, in the reducer's fields. What has not changed is left alone. */
+  /**
+   * Show an answer, in the reducer's fields. What has not changed is left alone. Returns whether all of it is shown: while
+   * something in the tail is selected, the tail only grows.
+   */
   paint({ blocks, closed, from, text }) {
+    const isKept = closed !== this.#closed && from <= this.#closed && isSelected(this.#tail);
+    if (!isKept) this.#close(blocks, closed);
+    this.#grow(text.slice(this.#closed - from).replace(/^\n+/, ""));
+    return !isKept;
+  }
+
+  #close(blocks, closed) {
     while (this.#blocks.length > blocks.length) {
       this.#blocks.pop().parentElement.remove();
       this.#html.pop();
     }
     blocks.forEach((html, index) => this.#put(index, html));
-    this.#grow(text.slice(closed - from).replace(/^\n+/, ""));
+    this.#closed = closed;
   }
 
   #put(index, html) {
@@ -72,5 +83,23 @@ export class AnswerText {
     if (text === shown) return;
     if (shown !== "" && text.startsWith(shown)) this.#tail.lastChild.appendData(text.slice(shown.length));
     else this.#tail.textContent = text;
+  }
+}
+
+function isSelected(element) {
+  const range = selected(element.getRootNode());
+  if (!range || range.collapsed) return false;
+  const live = new Range();
+  live.setStart(range.startContainer, range.startOffset);
+  live.setEnd(range.endContainer, range.endOffset);
+  return live.intersectsNode(element);
+}
+
+/** What is selected in a shadow tree, if the browser tells. */
+function selected(root) {
+  try {
+    return getSelection().getComposedRanges({ shadowRoots: [root] })[0];
+  } catch {
+    return undefined; // it is too old for this
   }
 }

@@ -17,6 +17,7 @@ export class PromptView {
 
   update({ text, images }) {
     write(this.#text, [text, ...images.map(() => `[${this.imageLine}]`)].join("\n"));
+    return true;
   }
 }
 
@@ -35,6 +36,7 @@ export class AnswerView {
   #retry;
   #after;
   #shown = null;
+  #isDone = true;
 
   constructor(texts, retry) {
     this.#texts = texts;
@@ -50,12 +52,14 @@ export class AnswerView {
       make("div", { className: "answer" }, this.#thinking, this.#text.element), this.#problemBox, this.#after);
   }
 
+  /** Returns whether all of it is shown. */
   update(message, isLast) {
-    if (message === this.#shown?.message && isLast === this.#shown.isLast) return;
+    if (this.#isDone && message === this.#shown?.message && isLast === this.#shown.isLast) return true;
     const isNews = this.#shown !== null && this.#shown.message.status !== "ended";
     this.#shown = { message, isLast };
-    this.#text.paint(message);
+    this.#isDone = this.#text.paint(message);
     this.#describe(message, isLast, isNews);
+    return this.#isDone;
   }
 
   #describe(message, isLast, isNews) {

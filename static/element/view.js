@@ -20,6 +20,7 @@ export class View {
   #texts;
   #hooks;
   #state = { messages: [] };
+  #isDone = true; // whether all of the state is shown
   #views = new Map(); // by message key
   #most = PART;
   #asked = ""; // the text sent last
@@ -157,6 +158,7 @@ export class View {
     this.#parts.input.addEventListener("input", () => this.#layOut(), { signal });
     this.#parts.input.addEventListener("keydown", (event) => this.#onType(event), { signal });
     this.element.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    document.addEventListener("selectionchange", () => this.#onSelection(), { signal });
   }
 
   #onType(event) {
@@ -211,16 +213,22 @@ export class View {
     if (!GROWS) input.rows = Math.min(MOST_ROWS, input.value.split("\n").length);
   }
 
+  /** Updates wait for the end of a selection: try again. */
+  #onSelection() {
+    if (!this.#isDone) this.#frames.request();
+  }
+
   /** Show what the state has changed, the newest messages only. */
   #paint() {
     const { column, earlier, welcome } = this.#parts;
     const messages = this.#state.messages.slice(-this.#most);
     const gone = new Map(this.#views);
     let place = welcome;
+    this.#isDone = true;
     messages.forEach((message, index) => {
       const view = this.#views.get(message.key) ?? this.#create(message);
       gone.delete(message.key);
-      view.update(message, index === messages.length - 1);
+      this.#isDone = view.update(message, index === messages.length - 1) && this.#isDone;
       if (place.nextElementSibling !== view.element) place.after(view.element);
       place = view.element;
     });

@@ -466,6 +466,31 @@ async def test_jump_keeps_the_focus_in_the_chat(at: Scene) -> None:
     await expect(at.chat.log).to_be_focused()
 
 
+async def test_a_selection_outlives_the_end_of_its_block(at: Scene) -> None:
+    """What is copied meanwhile is what was selected; the block is rendered once the selection is gone."""
+    model = await at.ask("hello")
+    model.say("An open *paragraph*")
+    tail = at.chat.text().locator(".tail")
+    await expect(tail).to_have_text("An open *paragraph*")
+    place = await tail.bounding_box()
+    assert place
+    mouse = at.chat.page.mouse
+    await mouse.move(place["x"] + 1, place["y"] + 10)
+    await mouse.down()
+    await mouse.move(place["x"] + 60, place["y"] + 10, steps=3)
+    await mouse.up()
+    selected: str = await at.chat.page.evaluate("String(getSelection())")
+    assert selected
+    model.say(" that ends.\n\nThe next")
+    model.finish()
+    await at.chat.ends("complete")
+    await expect(tail).to_have_text("An open *paragraph* that ends. The next")
+    assert await at.chat.page.evaluate("String(getSelection())") == selected
+    await at.chat.box.click()
+    await expect(at.chat.text().locator(".block")).to_have_text(["An open paragraph that ends.", "The next"])
+    await expect(tail).to_be_empty()
+
+
 async def test_another_session_is_another_chat(at: Scene) -> None:
     """When the attribute changes; what was typed stays, and without the attribute the chat is one of the tab's own."""
     model = await at.ask("hello")
