@@ -95,6 +95,7 @@ class Composer extends HTMLElement {
     watchComposition(this.#input, signal);
     this.#input.addEventListener("paste", (event) => this.#onPaste(event), { signal });
     this.#select.addEventListener("change", () => this.#onModel(), { signal });
+    this.#part("options").addEventListener("toggle", ({ newState }) => { if (newState === "open") this.#onOptions(); }, { signal });
     this.#part("stop").addEventListener("click", (event) => this.#onStop(event), { signal });
     this.#part("files").addEventListener("change", ({ target }) => {
       this.#give(Array.from(target.files));
@@ -208,6 +209,13 @@ class Composer extends HTMLElement {
 
   get #blindness() {
     return t("%(model)s can't see images. Choose another model or remove the images.", { model: this.model });
+  }
+
+  /** Another tab may have changed the settings of the session. */
+  async #onOptions() {
+    if (this.#unsaved || !this.#options.isValid) return; // what was entered here stays
+    const kept = await import("./kept_options.js").catch(() => null); // without a connection those shown stay
+    kept?.showKept(this.#options, this.#sessionId, this.#listeners.signal);
   }
 
   /** The settings were changed. The first prompt of a new session carries them. */

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
 
-from tests.browser.chat import Chat
+from tests.browser.chat import TWO_FRAMES, Chat
+from tests.browser.held import hold
 from tests.browser.test_session_list import begin, begin_title, entries, open_menu
 from tests.support.server import LiveServer
 
@@ -157,6 +158,30 @@ async def test_a_prompt_keeps_the_settings_that_another_tab_gave(
     await other.ask("hello", "short")
     await other.ends("complete", 1)
     assert (await server.client.get("/api/sessions/s0"))["options"] == {"system": "You are a pirate."}
+
+
+async def test_the_settings_panel_shows_what_another_tab_gave(
+    chat: Chat, other: Chat, server: LiveServer
+) -> None:
+    """Once it opens, so what is changed there next sends no old ones back. What is typed there meanwhile stays."""
+    await server.client.http.patch("/api/sessions/s0", json={"options": {"system": "You are a pirate."}})
+    system = other.page.get_by_label("System prompt", exact=True)
+    await expect(system).to_have_value("")
+    await other.page.get_by_role("button", name="Chat settings").click()
+    await expect(system).to_have_value("You are a pirate.")
+    async with other.page.expect_response(lambda response: response.request.method == "PATCH"):
+        await other.page.get_by_label("Seed").fill("7")
+        await other.page.get_by_role("button", name="Done").click()
+    options = {"system": "You are a pirate.", "seed": 7}
+    assert (await server.client.get("/api/sessions/s0"))["options"] == options
+    await server.client.http.patch("/api/sessions/s0", json={"options": {"system": "You are a parrot."}})
+    held = await hold(other, "**/snapshot*")
+    async with other.page.expect_response("**/snapshot*"):
+        await other.page.get_by_role("button", name="Chat settings").click()
+        await system.fill("You are a king.")
+        held.release()
+    await other.page.evaluate(TWO_FRAMES)
+    await expect(system).to_have_value("You are a king.")
 
 
 async def test_a_prompt_keeps_the_draft_of_another_tab(chat: Chat, other: Chat) -> None:
