@@ -234,7 +234,7 @@ async def test_an_undo_is_not_offered_for_longer_than_it_is_possible(chat: Chat,
     await chat.page.clock.run_for(30_000)
     await expect(undo_button).to_be_visible()
     rest = undo.SECONDS - 30 - 10  # the answer to the deletion, and the restoring, take a while
-    await chat.page.clock.run_for(rest * 1000)
+    await chat.page.clock.run_for(round(rest * 1000))
     await expect(undo_button).to_be_hidden()
 
 
