@@ -94,13 +94,24 @@ export class MessageView {
     this.#reasoning.describe(message, now);
   }
 
-  /** Put the editor of a prompt into its open box, and focus it; `text` replaces what it contains. */
-  edit(text) {
+  /** What was typed in the open editor of a prompt, `null` without. */
+  get typed() {
+    const text = this.#parts.edit?.open ? this.#form.elements.prompt.value : this.message.text;
+    return text === this.message.text ? null : text;
+  }
+
+  /** Put the editor of a prompt into its open box; `text` replaces what it contains. */
+  openEditor(text) {
     const { edit } = this.#parts;
-    const { prompt } = this.#form.elements;
     edit.open = true;
     if (!this.#form.isConnected) edit.append(this.#form);
-    if (text !== undefined) prompt.value = text;
+    if (text !== undefined) this.#form.elements.prompt.value = text;
+  }
+
+  /** Open the editor and focus it. */
+  edit(text) {
+    this.openEditor(text);
+    const { prompt } = this.#form.elements;
     prompt.focus();
     prompt.setSelectionRange(prompt.value.length, prompt.value.length);
   }

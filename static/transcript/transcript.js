@@ -11,6 +11,7 @@ import { Autoscroll } from "./autoscroll.js";
 
 class Transcript extends HTMLElement {
   #views = new Map(); // by message key
+  #typed = new Map(); // what was typed in the editors of prompts that are not shown now, by their ids
   #state = { messages: [], before: null };
   #isDone = true;
   #pin = null;
@@ -94,10 +95,12 @@ class Transcript extends HTMLElement {
       gone.delete(message.key);
       const parentId = index > 0 ? messages[index - 1].id : before;
       isDone = view.update(message, { isLast: index === messages.length - 1, parentId }) && isDone;
+      if (this.#typed.has(message.id)) this.#giveBack(view);
       if (place.nextElementSibling !== view.article) place.after(view.article);
       place = view.article;
     });
     for (const [key, view] of gone) {
+      if (view.typed !== null) this.#typed.set(view.message.id, view.typed);
       view.article.remove();
       this.#views.delete(key);
     }
@@ -134,6 +137,13 @@ class Transcript extends HTMLElement {
     this.#expect([message]);
     this.#views.set(message.key, view);
     return view;
+  }
+
+  /** Open the editor of a prompt that is shown again, with what was typed there. */
+  #giveBack(view) {
+    const { id } = view.message;
+    view.openEditor(this.#typed.get(id));
+    this.#typed.delete(id);
   }
 
   /** Run a single timer, only while an answer waits for its first token. */
@@ -224,8 +234,8 @@ class Transcript extends HTMLElement {
 
   #onEditor(box) {
     const view = this.#viewOf(box);
-    if (box.open) view.edit();
-    else view.closeEditor();
+    if (!box.open) view.closeEditor();
+    else if (!box.querySelector("form")) view.edit(); // else it was given back, and takes no focus
   }
 
   #viewOf(element) {

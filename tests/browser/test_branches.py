@@ -194,6 +194,30 @@ async def test_a_refused_edit_keeps_what_was_written(chat: Chat) -> None:
     await expect(chat.page.get_by_role("alert")).to_have_count(0)
 
 
+async def test_what_is_typed_in_an_editor_outlives_its_branch(chat: Chat, server: LiveServer) -> None:
+    """Another tab may change that under the hand; the way back leads to the open editor. What was sent is not kept."""
+    await chat.choose("echo")
+    for prompt in ("one", "two"):
+        await chat.ask(prompt)
+        await chat.ends("complete")
+    prompts = chat.page.locator("article[data-role=user]")
+    await prompts.nth(1).get_by_text("Edit", exact=True).click()
+    await chat.page.keyboard.type(" or three")
+    other = Chat(await chat.page.context.new_page(), server.url)
+    await other.open(chat.page.url.removeprefix(server.url))
+    await button(other, "Regenerate", 0).click()
+    editor = chat.page.get_by_label("Edit message")
+    await expect(editor).to_have_count(0)
+    await chat.answer().get_by_label("Previous version").click()
+    await expect(editor).to_have_value("two or three")
+    await expect(chat.answer(0).get_by_label("Next version")).to_be_focused()
+    await editor.press("Enter")
+    await expect(chat.prompts).to_have_text(["one", "two or three"])
+    await prompts.nth(1).get_by_label("Previous version").click()
+    await expect(chat.prompts).to_have_text(["one", "two"])
+    await expect(editor).to_be_hidden()
+
+
 async def test_an_editor_is_sent_by_the_keyboard(chat: Chat) -> None:
     """By the keys of the message box: Enter, while Shift makes a new line; then the composer has the focus."""
     await chat.ask("one", "echo")
