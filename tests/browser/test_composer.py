@@ -287,6 +287,8 @@ async def test_an_image_that_could_not_be_added_holds_up_no_prompt(
     chat: Chat, context: BrowserContext
 ) -> None:
     """What adds images is loaded with the first one, and may not come."""
+    await chat.ask("before")
+    await chat.ends("complete")  # so the page is connected: that would take the complaint back
     await chat.choose("vision")
     await context.route("**/composer/images*", lambda route: route.abort())
     assert not await give(chat, "paste")
