@@ -336,9 +336,12 @@ class Session:
                 content, reasoning = stream.answer.content, stream.answer.reasoning
             else:
                 content, reasoning = stream.view.content, stream.view.thoughts
-            await self._history.finish(stream.state(), content, reasoning)
+            state = stream.state()
+            await self._history.finish(state, content, reasoning)
             if stream.discarded:
                 await self._history.discard(stream.stream_id)
+                if stream.unasked and state.continues is not None:
+                    await self._history.discard(state.continues)  # to its user it was one answer all the time
         except Exception as error:  # noqa: BLE001 - it is logged
             # The viewers already have the answer, so a failure to store it must not fail the stream.
             self._log_error("history_failed", stream, error)

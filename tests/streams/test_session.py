@@ -163,6 +163,23 @@ async def test_rollback_drops_the_old_exchange(heart: Heart) -> None:
     assert [m.content for m in await heart.history.messages(OWNER, "s") if m.role == "user"] == ["new"]
 
 
+@pytest.mark.parametrize(("unasked", "left"), [(True, ["new"]), (False, ["old", "new"])])
+async def test_rollback_of_an_answer_that_goes_on(heart: Heart, unasked: bool, left: list[str]) -> None:
+    """If the server continues it by itself, it is the answer that ran; if its user does, it was there before."""
+    old = heart.stream(await heart.post(prompt="old"))
+    (await heart.opened("old")).say("half")
+    await until(lambda: old.tokens)
+    old.signal(Reason.SHUTDOWN)
+    assert await old.wait_ended(5)
+    again = heart.stream(await heart.post(prompt="", continues=old.answer.message_id, unasked=unasked))
+    await until(lambda: len(heart.backend.generations) == 2)
+    await heart.post(prompt="new", if_active="rollback")
+    assert await again.wait_ended(5)
+    generation = await heart.opened("new")
+    assert [m.content for m in generation.request.messages if m.role == "user"] == left
+    assert [m.content for m in await heart.history.messages(OWNER, "s") if m.role == "user"] == left
+
+
 async def test_rollback_of_what_another_node_ran(heart: Heart) -> None:
     """The exchanges that it names are gone before the model reads the conversation."""
     old = heart.stream(await heart.post(prompt="old"))
