@@ -10,7 +10,6 @@ export class Autoscroll {
   #up = 0; // px scrolled up in this movement, even if growing text scrolled it back
   #upAt = 0; // time of that scroll, `performance.now()`
   #pinned = true;
-  #isPressed = false; // by a pointer, which may select
   #onChange;
 
   /** `onChange(isPinned)` is called when the reader leaves the bottom or returns to it. */
@@ -18,14 +17,11 @@ export class Autoscroll {
     this.#box = box;
     this.#onChange = onChange;
     box.addEventListener("scroll", () => this.#look(), { passive: true, signal });
-    box.addEventListener("pointerdown", ({ button }) => { this.#isPressed = button === 0; }, { signal });
-    for (const type of ["pointerup", "pointercancel"]) document.addEventListener(type, () => { this.#isPressed = false; }, { signal });
   }
 
-  /** Scroll to the bottom if pinned; call it whenever the content has grown. What a pointer selects stays under it. */
+  /** Scroll to the bottom if pinned; call it whenever the content has grown. */
   follow() {
     if (!this.#pinned) return;
-    if (this.#isPressed && !getSelection().isCollapsed) return this.restore(this.#box.scrollTop);
     this.#box.scrollTop = this.#box.scrollHeight;
     this.#lowest = this.#box.scrollTop;
   }

@@ -61,31 +61,6 @@ async def test_a_selection_outlives_the_end_of_its_block(led: Led) -> None:
     await expect(chat.text().locator(".block > p")).to_have_text(PARAGRAPHS.split("\n\n"))
 
 
-async def test_what_a_pointer_selects_stays_under_it(led: Led) -> None:
-    """More of the answer comes below and is not followed, until the reader jumps there."""
-    chat, generation = led.chat, await led.ask("go")
-    generation.say(f"{PARAGRAPHS}\n\n" * 4, "A last one ")
-    line = chat.text().get_by_text("paragraph 11").last
-    await expect(chat.text()).to_contain_text("A last one")
-    place = await line.bounding_box()
-    assert place is not None
-    await chat.page.mouse.move(place["x"] + 2, place["y"] + 12)
-    await chat.page.mouse.down()
-    await chat.page.mouse.move(place["x"] + 100, place["y"] + 12, steps=4)
-    selected = await chat.page.evaluate("String(getSelection())")
-    generation.say("and more\n\nand the end")
-    await expect(chat.text()).to_contain_text("and the end")
-    await expect(chat.jump).to_be_visible()
-    assert await line.bounding_box() == place
-    await chat.page.mouse.move(place["x"] + 101, place["y"] + 12)
-    assert (await chat.page.evaluate("String(getSelection())")).startswith(selected)
-    assert selected
-    await chat.page.mouse.up()
-    await chat.jump.click()
-    generation.say("\n\nof it")
-    await expect(chat.text().get_by_text("of it")).to_be_in_viewport()
-
-
 async def test_the_end_of_an_answer_moves_nothing(chat: Chat) -> None:
     """The last block takes the place of the tail: what was painted stands where it stood."""
     await chat.ask("hello", "hang-middle")
