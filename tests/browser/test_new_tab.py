@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import BrowserContext, Route, expect
 
+from app.chat.scoped_ids import LOCAL
 from tests.browser.chat import Chat
 from tests.browser.test_session_list import entries
 from tests.support.server import LiveServer
@@ -15,15 +16,16 @@ async def session_of(chat: Chat) -> str:
     return str(await chat.page.locator("tailrace-session").get_attribute("data-session-id"))
 
 
-async def waits(server: LiveServer) -> None:
-    """Return once a tab listens for a session that does not exist."""
-    await until(lambda: server.registry.arrivals.waiting > 0)
+async def waits(chat: Chat, server: LiveServer) -> None:
+    """Return once the tab listens for its session, which does not exist; the page before it listened for another."""
+    session_id = await session_of(chat)
+    await until(lambda: server.registry.arrivals.is_awaited(LOCAL, session_id))
 
 
 async def test_a_chat_that_is_begun_elsewhere_is_listed(chat: Chat, server: LiveServer) -> None:
     """By a program, say; the page is still that of a new chat."""
     await chat.open("/")
-    await waits(server)
+    await waits(chat, server)
     await server.client.post("elsewhere", "Of rivers", model="scripted/short")
     await expect(entries(chat)).to_have_text(["Of rivers"])
     await expect(chat.page).to_have_url(f"{server.url}/")
@@ -33,7 +35,7 @@ async def test_a_chat_that_is_begun_elsewhere_is_listed(chat: Chat, server: Live
 async def test_the_first_prompt_from_elsewhere_is_shown(chat: Chat, server: LiveServer) -> None:
     """The page becomes that chat's, with its address, title and entry; what was typed stays, as its draft."""
     await chat.open("/")
-    await waits(server)
+    await waits(chat, server)
     await chat.box.fill("half a thought")
     session_id = await session_of(chat)
     await server.client.post(session_id, "Of rivers", model="scripted/short")
@@ -51,7 +53,7 @@ async def test_the_first_prompt_from_elsewhere_is_shown(chat: Chat, server: Live
 async def test_what_began_while_nobody_listened_is_caught_up_with(chat: Chat, server: LiveServer) -> None:
     """The tab was away when its session began and when the answer ended."""
     await chat.open("/")
-    await waits(server)
+    await waits(chat, server)
     await chat.page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
     await until(lambda: server.registry.arrivals.waiting == 0)
     session_id = await session_of(chat)
@@ -91,7 +93,7 @@ async def test_a_refused_connection_of_a_new_tab_says_nothing(chat: Chat, server
     await chat.page.route("**/events?**", refuse)
     await chat.open("/")
     await until(lambda: refusals < 0)
-    await waits(server)
+    await waits(chat, server)
     await expect(chat.page.locator('[data-part="error"]')).to_be_hidden()
     await chat.ask("Of mills", "short")
     await chat.ends("complete")
