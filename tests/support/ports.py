@@ -9,7 +9,7 @@ import socket
 
 # Below those that Linux gives to connections and to who asks for any port (`ip_local_port_range`, from 32,768 on): one
 # of these would be somebody else's before its server has started, now and then.
-FIRST, LAST = 10_000, 32_000
+FIRST, LAST = 10_100, 32_000  # Chromium opens no page at 10080
 EACH = 500  # of a process, so that those that run tests side by side do not look for the same ones
 BLOCKS = (LAST - FIRST) // EACH
 _counter = itertools.count(random.randrange(EACH))
