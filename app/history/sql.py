@@ -201,11 +201,10 @@ class SqlHistory:
         found = await self._read(
             session_id, ("running", owner), lambda connection: read_running(connection, owner, session_id)
         )
-        ends = map(self._unwritten.find, found)
         return [
             stream_id
-            for stream_id, end in zip(found, ends, strict=True)
-            if end is None or end.state.outcome is None
+            for stream_id in found
+            if (answer := self._unwritten.find(stream_id)) is None or answer.state.outcome is None
         ]
 
     async def known_key(self, owner: str, session_id: str, key: str) -> KnownKey | None:

@@ -52,6 +52,5 @@ def _of_stream(stream: ArchivedStream) -> int:
     texts = [stream.model, stream.finish_reason or ""]
     if stream.error is not None:
         texts += [stream.error.code, stream.error.message]
-    return MESSAGE_BYTES + sum(
-        map(len, texts)
-    )  # these texts are short, and not all databases count their bytes
+    # Characters: these texts are short, and not all databases count bytes.
+    return MESSAGE_BYTES + sum(map(len, texts))

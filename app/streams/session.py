@@ -253,7 +253,7 @@ class Session:
     async def _turn(self, stream: Stream) -> None:
         """Run one stream from its `start` to its `end`. Resumes a stream that an earlier conductor left unfinished."""
         if stream.view is None:
-            if self._moving and stream.ending is not None and stream.ending.reason is Reason.SHUTDOWN:
+            if self._leaves(stream):
                 raise Fenced("the next owner of the session starts it, or tells its end")
             await self._drop_replaced(stream)
             await self.log.append(stream.fence, stream.start_event())
@@ -270,6 +270,10 @@ class Session:
             elif stream.signalled_at is not None and stream.generation is not None and stream.produced.closed:
                 self._tally.measures.closed.observe(self._loop.time() - stream.signalled_at)
         await self._end(stream)
+
+    def _leaves(self, stream: Stream) -> bool:
+        """Return whether a stream ends here because its session goes to another node, and for nothing before that."""
+        return self._moving and stream.ending is not None and stream.ending.reason is Reason.SHUTDOWN
 
     async def _drop_replaced(self, stream: Stream) -> None:
         try:
@@ -313,7 +317,7 @@ class Session:
         """Clean up, in this order: history, `end`, queue. The upstream is already closed, or the bound has passed."""
         if self._lost:
             raise Fenced("another node owns the session")
-        if self._moving and stream.ending is not None and stream.ending.reason is Reason.SHUTDOWN:
+        if self._leaves(stream):
             view = stream.view
             if view is None or not (view.tokens or view.thought_tokens):
                 raise Fenced("the next owner of the session starts it again")

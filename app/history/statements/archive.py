@@ -6,8 +6,6 @@ A session of 100,000 messages takes seconds to store. In one transaction every p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 from typing import Any
 
 import msgspec
@@ -121,13 +119,7 @@ _TEXTS = (streams.c.model, streams.c.finish_reason, streams.c.error_code, stream
 _SPARE = (
     select(
         func.coalesce(
-            func.sum(
-                reduce(
-                    add,
-                    (func.coalesce(func.length(text), 0) for text in _TEXTS),
-                    literal(MESSAGE_BYTES),
-                )
-            ),
+            func.sum(sum((func.coalesce(func.length(text), 0) for text in _TEXTS), literal(MESSAGE_BYTES))),
             0,
         )
     )
